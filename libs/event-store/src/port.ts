@@ -1,0 +1,109 @@
+/** The port of the event store. What it promises stands here, and is proved for every adapter in `contract.ts`. */
+
+/** What a decider calls an event: a type and its data. */
+export interface Fact {
+  readonly type: string;
+  readonly data: object;
+}
+
+/** What led to an event: it is recorded with it. */
+export interface Cause {
+  /** The same for all that belongs to one checkout, across services: its order's id. */
+  readonly correlationId: string;
+  /** The id of the request or message that this event answers. */
+  readonly causationId: string;
+  /** W3C Trace Context. */
+  readonly traceparent?: string;
+  /** Who asked for it, where that was a person. */
+  readonly actor?: string;
+}
+
+export interface EventMetadata extends Cause {
+  /** The version of the event's shape, from 1. */
+  readonly schema: number;
+}
+
+export interface NewEvent extends Fact {
+  /** A UUID, unique in the store. */
+  readonly id: string;
+  readonly metadata: EventMetadata;
+}
+
+/** An event as the store keeps it. `Recorded<OrderEvent>` is discriminated by `type` like `OrderEvent` itself. */
+export type Recorded<E extends Fact = Fact> = E & {
+  readonly id: string;
+  readonly stream: string;
+  /** The event's place in its stream, from 0. */
+  readonly revision: number;
+  /** The event's place in its store's global order, above 0. */
+  readonly position: bigint;
+  readonly metadata: EventMetadata;
+  /** ISO 8601, UTC. */
+  readonly recordedAt: string;
+};
+
+/** Events for one stream. `expected` is the revision of the stream's last event, or 'none' for a stream that must not exist. */
+export interface StreamWrite {
+  /** `<category>-<id>`; the category ends at the first hyphen. */
+  readonly stream: string;
+  readonly expected: number | 'none';
+  /** At least one. */
+  readonly events: readonly NewEvent[];
+}
+
+export interface Batch {
+  /** In position order; empty when only the position moved, past events of other categories. */
+  readonly events: readonly Recorded[];
+  /** Everything up to here has been delivered: safe to store as a checkpoint. */
+  readonly position: bigint;
+}
+
+export abstract class EventStore {
+  /**
+   * Appends to one or more streams, each named once: all or none, in that order.
+   * Returns the position of the last event.
+   * @throws RevisionConflict when a stream is not where the writer saw it; nothing is written then
+   */
+  abstract append(writes: readonly StreamWrite[]): Promise<bigint>;
+
+  /** The events of one stream from revision `from` (default 0), oldest first; nothing when there is no such stream. */
+  abstract read(stream: string, from?: number): AsyncIterable<Recorded>;
+
+  /**
+   * Every event of these categories after position `after`, in position order, and then live until `signal` aborts,
+   * when it ends without an error. Never skips one, even while others append. A batch never splits one append.
+   */
+  abstract subscribe(options: {
+    readonly categories: readonly string[];
+    readonly after: bigint;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<Batch>;
+
+  /** The position of the last event in the store, 0n when it is empty. Fails when the store cannot be reached. */
+  abstract head(): Promise<bigint>;
+
+  /** Ends subscriptions, waits for appends under way and frees connections. */
+  abstract close(): Promise<void>;
+}
+
+/** Somebody else wrote first. Nothing was written; load and decide again. */
+export class RevisionConflict extends Error {
+  constructor(
+    /** The streams that are known to have moved: at least one, not always all. */
+    readonly streams: readonly string[],
+  ) {
+    super(`${streams.join(', ')}: not at the expected revision.`);
+    this.name = 'RevisionConflict';
+  }
+}
+
+/** `stock-olive-oil` is of the category `stock`. */
+export function categoryOf(stream: string): string {
+  const hyphen = stream.indexOf('-');
+  return hyphen < 0 ? stream : stream.slice(0, hyphen);
+}
+
+/** `stock-olive-oil` is about `olive-oil`. */
+export function idOf(stream: string): string {
+  return stream.slice(stream.indexOf('-') + 1);
+}

@@ -1,0 +1,31 @@
+/**
+ * A projection is a pure function from (row, event) to row, and says which table the rows live in. It does no I/O, so
+ * the same few lines build the live table, a rebuild beside it, and a state as of a moment in the past.
+ */
+import type { Fact, Recorded } from '#event-store';
+
+/** What fits into a column, in the shape that JSON gives it: times are ISO 8601 strings, bigint columns safe integers. */
+export type Column = string | number | boolean | null | readonly unknown[] | object;
+
+/** A row by its column names (snake_case). */
+export type Row = Record<string, Column>;
+
+export interface Projection<R extends object = Row, E extends Fact = Fact> {
+  /** What it is called on the command line and in health: `order-summary`. */
+  readonly name: string;
+  /** The table, declared in the service's Prisma schema. */
+  readonly table: string;
+  /** The categories of the streams that it reads. */
+  readonly categories: readonly string[];
+  /** The columns of the table's primary key. */
+  readonly keyColumns: readonly (keyof R & string)[];
+  /** The primary key of the one row that an event is about; undefined when it is about none. */
+  key(event: Recorded<E>): Partial<R> | undefined;
+  /** The row after an event; undefined takes the row away, or leaves it absent. */
+  apply(row: R | undefined, event: Recorded<E>): R | undefined;
+}
+
+/** Infers a projection's types from its row and event. */
+export function projection<R extends object, E extends Fact>(definition: Projection<R, E>): Projection<R, E> {
+  return definition;
+}

@@ -1,0 +1,76 @@
+/** The ports in memory: for tests, and for services that a simulation runs together in one process. */
+import { Checkpoints, Ids, Leases, type Log, Random } from './ports.js';
+
+/** Ids that count: `00000000-0000-4000-8000-000000000001` and so on. */
+export class SequentialIds extends Ids {
+  private last = 0;
+
+  override next(): string {
+    return `00000000-0000-4000-8000-${(++this.last).toString(16).padStart(12, '0')}`;
+  }
+}
+
+/** The same numbers for the same seed (mulberry32, Tommy Ettinger, public domain). */
+export class SeededRandom extends Random {
+  constructor(private state: number) {
+    super();
+  }
+
+  override next(): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+}
+
+export class MemoryCheckpoints extends Checkpoints {
+  private readonly positions = new Map<string, bigint>();
+
+  override async load(name: string): Promise<bigint> {
+    return this.positions.get(name) ?? 0n;
+  }
+
+  override async save(name: string, position: bigint): Promise<void> {
+    if (position > (this.positions.get(name) ?? 0n)) this.positions.set(name, position);
+  }
+}
+
+/** Leases among instances in one process that share this object. Whoever waits longest is next. */
+export class MemoryLeases extends Leases {
+  private readonly queues = new Map<string, (() => void)[]>();
+
+  override async hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void> {
+    if (signal.aborted) return;
+    const queue = this.queues.get(name);
+    if (queue === undefined) this.queues.set(name, []);
+    else if (!(await this.turn(queue, signal))) return;
+    try {
+      await work(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      const next = this.queues.get(name)?.shift();
+      if (next) next();
+      else this.queues.delete(name);
+    }
+  }
+
+  /** Waits in the queue; false when `signal` aborted before the turn came. */
+  private turn(queue: (() => void)[], signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const granted = () => {
+        signal.removeEventListener('abort', gaveUp);
+        resolve(true);
+      };
+      const gaveUp = () => {
+        queue.splice(queue.indexOf(granted), 1);
+        resolve(false);
+      };
+      queue.push(granted);
+      signal.addEventListener('abort', gaveUp, { once: true });
+    });
+  }
+}
+
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

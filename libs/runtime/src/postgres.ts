@@ -1,0 +1,210 @@
+/** What the Postgres adapters share: connections, notifications, leases and checkpoints. */
+import pg from 'pg';
+import { Checkpoints, type Clock, Leases } from './ports.js';
+
+/** A pool whose callers hear within 1.5 s that the server cannot be reached. `max` counts connections. */
+export function postgresPool(url: string, { max = 8, name = 'larder' } = {}): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    application_name: name,
+    connectionTimeoutMillis: 1_500,
+    keepAlive: true,
+  });
+  // An idle connection that the server closes is replaced at the next query; without a listener it would end the process.
+  pool.on('error', () => {});
+  return pool;
+}
+
+/**
+ * One connection kept open for what belongs to a session: LISTEN and advisory locks. It is made anew when it breaks,
+ * and tells its users that whatever they held is gone.
+ */
+export class PostgresSession {
+  private client: Promise<pg.Client> | undefined;
+  private readonly lostListeners = new Set<() => void>();
+  private readonly channels = new Map<string, Set<(payload: string) => void>>();
+  private readonly notifying = new Map<string, 'once' | 'again'>();
+  private closed = false;
+
+  constructor(
+    private readonly url: string,
+    private readonly clock: Clock,
+    private readonly name = 'larder-session',
+  ) {}
+
+  /** Runs one statement on this session, connecting first where needed. */
+  async query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
+    const client = await this.connected();
+    return (await client.query<R>(sql, values)).rows;
+  }
+
+  /** Calls `lost` whenever the connection breaks; the returned function ends that. */
+  onLost(lost: () => void): () => void {
+    this.lostListeners.add(lost);
+    return () => this.lostListeners.delete(lost);
+  }
+
+  /** Calls `heard` for each notification on `channel`, across reconnects; the returned function ends that. */
+  listen(channel: string, heard: (payload: string) => void): () => void {
+    const listeners = this.channels.get(channel) ?? new Set();
+    if (listeners.size === 0) {
+      this.channels.set(channel, listeners);
+      this.query(`LISTEN "${channel}"`).catch(() => this.reconnectLater());
+    }
+    listeners.add(heard);
+    return () => listeners.delete(heard);
+  }
+
+  /**
+   * Notifies the listeners of `channel`, soon and without waiting. Calls that come while one is under way become one.
+   * It is a transaction of its own, not part of the write it tells of: a transaction that notifies holds a lock over
+   * the whole cluster until it is flushed (PreCommit_Notify in PostgreSQL's async.c), and would make every service
+   * commit in turn.
+   */
+  notify(channel: string): void {
+    if (this.notifying.has(channel)) {
+      this.notifying.set(channel, 'again');
+      return;
+    }
+    this.notifying.set(channel, 'once');
+    this.query(`NOTIFY "${channel}"`)
+      .catch(() => {}) // Readers poll behind the notifications.
+      .finally(() => {
+        const again = this.notifying.get(channel) === 'again';
+        this.notifying.delete(channel);
+        if (again && !this.closed) this.notify(channel);
+      });
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    const client = await this.client?.catch(() => undefined);
+    await client?.end().catch(() => {});
+  }
+
+  private connected(): Promise<pg.Client> {
+    if (this.closed) throw new Error('This session is closed.');
+    this.client ??= this.connect().catch((error: unknown) => {
+      this.client = undefined;
+      throw error;
+    });
+    return this.client;
+  }
+
+  private async connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.url,
+      application_name: this.name,
+      connectionTimeoutMillis: 1_500,
+      keepAlive: true,
+    });
+    const gone = () => this.dropped(client);
+    client.on('error', gone);
+    client.on('end', gone);
+    client.on('notification', ({ channel, payload }) => this.heard(channel, payload ?? ''));
+    await client.connect();
+    // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
+    const listens = [...this.channels.keys()].map((channel) => `LISTEN "${channel}"`);
+    await client.query(['SET synchronous_commit = off', ...listens].join(';'));
+    // A notification may have been missed while there was no connection.
+    for (const channel of this.channels.keys()) this.heard(channel, '');
+    return client;
+  }
+
+  private heard(channel: string, payload: string): void {
+    this.channels.get(channel)?.forEach((listener) => listener(payload));
+  }
+
+  private dropped(client: pg.Client): void {
+    if (this.client === undefined) return;
+    this.client = undefined;
+    void client.end().catch(() => {});
+    if (this.closed) return;
+    this.lostListeners.forEach((lost) => lost());
+    if (this.channels.size > 0) this.reconnectLater();
+  }
+
+  private reconnectLater(): void {
+    void this.clock.sleep(500).then(() => {
+      if (!this.closed && this.client === undefined) this.connected().catch(() => this.reconnectLater());
+    });
+  }
+}
+
+/**
+ * Leases as session-level advisory locks: the server frees them the moment their holder's connection ends, so a
+ * successor takes over within `retryMs` of a crash, and no clock is trusted.
+ */
+export class PostgresLeases extends Leases {
+  private readonly held = new Set<string>();
+
+  constructor(
+    private readonly session: PostgresSession,
+    private readonly clock: Clock,
+    private readonly retryMs = 500,
+  ) {
+    super();
+  }
+
+  override async hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void> {
+    const lost = new AbortController();
+    const stopListening = this.session.onLost(() => lost.abort(new Error(`The lease ${name} was lost.`)));
+    const lease = AbortSignal.any([signal, lost.signal]);
+    try {
+      while (!(await this.taken(name))) {
+        await this.clock.sleep(this.retryMs, signal);
+        if (signal.aborted) return;
+      }
+      await work(lease);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      stopListening();
+      if (this.held.delete(name) && !lost.signal.aborted) {
+        await this.session
+          .query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [`lease:${name}`])
+          .catch(() => {});
+      }
+    }
+  }
+
+  /** A session may take its own advisory lock twice, so this object also remembers what it holds. */
+  private async taken(name: string): Promise<boolean> {
+    if (this.held.has(name)) return false;
+    this.held.add(name);
+    try {
+      const [row] = await this.session.query<{ taken: boolean }>(
+        'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken',
+        [`lease:${name}`],
+      );
+      if (!row?.taken) this.held.delete(name);
+      return row?.taken ?? false;
+    } catch (error) {
+      this.held.delete(name);
+      throw error;
+    }
+  }
+}
+
+/** Checkpoints in the service's table `checkpoints (name text primary key, position bigint)`. */
+export class PostgresCheckpoints extends Checkpoints {
+  constructor(private readonly pool: pg.Pool) {
+    super();
+  }
+
+  override async load(name: string): Promise<bigint> {
+    const { rows } = await this.pool.query<{ position: string }>('SELECT position FROM checkpoints WHERE name = $1', [
+      name,
+    ]);
+    return BigInt(rows[0]?.position ?? 0);
+  }
+
+  override async save(name: string, position: bigint): Promise<void> {
+    await this.pool.query(
+      `INSERT INTO checkpoints (name, position) VALUES ($1, $2)
+       ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position < EXCLUDED.position`,
+      [name, position],
+    );
+  }
+}

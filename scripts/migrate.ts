@@ -1,0 +1,85 @@
+/**
+ * Applies a service's Prisma migrations with `pg` alone, and leaves in `_prisma_migrations` the rows that
+ * `prisma migrate deploy` would: the two can be used in turn, and this one needs no engine binary.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+
+/** The advisory lock that Prisma's schema engine takes while it migrates. */
+const PRISMA_LOCK = 72707369;
+
+const MIGRATIONS_TABLE = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
+    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum                VARCHAR(64) NOT NULL,
+    finished_at             TIMESTAMPTZ,
+    migration_name          VARCHAR(255) NOT NULL,
+    logs                    TEXT,
+    rolled_back_at          TIMESTAMPTZ,
+    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count     INTEGER NOT NULL DEFAULT 0
+)`;
+
+interface Applied {
+  migration_name: string;
+  checksum: string;
+  finished_at: Date | null;
+  rolled_back_at: Date | null;
+}
+
+/**
+ * Brings the database at `url` up to date with `folder` (`prisma/order/migrations`). Returns the names that it applied.
+ * @throws when an earlier migration failed half-way, or an applied one was edited since
+ */
+export async function migrate(url: string, folder: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [PRISMA_LOCK]);
+    await client.query(MIGRATIONS_TABLE);
+    const { rows } = await client.query<Applied>('SELECT * FROM _prisma_migrations WHERE rolled_back_at IS NULL');
+    const failed = rows.find((row) => row.finished_at === null);
+    if (failed)
+      throw new Error(`The migration ${failed.migration_name} failed earlier; see its row in _prisma_migrations.`);
+    const done = new Map(rows.map((row) => [row.migration_name, row.checksum]));
+
+    const applied: string[] = [];
+    for (const name of migrationsIn(folder)) {
+      const sql = readFileSync(join(folder, name, 'migration.sql'), 'utf8');
+      const checksum = createHash('sha256').update(sql).digest('hex');
+      if (done.has(name)) {
+        if (done.get(name) !== checksum) throw new Error(`The migration ${name} was edited after it was applied.`);
+        continue;
+      }
+      await apply(client, name, sql, checksum);
+      applied.push(name);
+    }
+    return applied;
+  } finally {
+    await client.end();
+  }
+}
+
+function migrationsIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
+
+async function apply(client: pg.Client, name: string, sql: string, checksum: string): Promise<void> {
+  const id = randomUUID();
+  await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
+    id,
+    checksum,
+    name,
+  ]);
+  try {
+    await client.query(sql); // Several statements in one simple query are one transaction.
+  } catch (error) {
+    await client.query('UPDATE _prisma_migrations SET logs = $2 WHERE id = $1', [id, String(error)]);
+    throw error;
+  }
+  await client.query('UPDATE _prisma_migrations SET finished_at = now(), applied_steps_count = 1 WHERE id = $1', [id]);
+}

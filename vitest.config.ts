@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['source', 'node'] } },
+  oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+  test: {
+    include: ['{apps,libs,test,scripts}/**/*.spec.ts'],
+    globalSetup: ['test/postgres.ts'],
+    testTimeout: 20_000,
+  },
+});
