@@ -1,0 +1,118 @@
+/**
+ * The stock of one SKU, in units.
+ *
+ *            Receive                Reserve                Ship
+ *   (world) ────────▶ available ──────────────▶ reserved ────────▶ (customer)
+ *                      ▲     ▲                     │
+ *              Recount │     └────── Release ──────┘
+ *   (world) ◀──────────┘
+ *
+ * Which order holds what is the reservation's business (reservation.ts). Here a hot SKU stays three numbers after a
+ * million orders, so it loads and caches at the same cost as a new one.
+ */
+import { type Decider, DomainError } from '#decider';
+
+export type StockCommand =
+  | { type: 'Receive'; quantity: number }
+  | { type: 'Reserve'; orderId: string; quantity: number }
+  | { type: 'Release'; orderId: string; quantity: number }
+  | { type: 'Ship'; orderId: string; quantity: number }
+  /** `counted` units were found on the shelf: available and reserved ones together. */
+  | { type: 'Recount'; counted: number };
+
+export type StockEvent =
+  | { type: 'StockReceived'; data: { quantity: number } }
+  | { type: 'StockReserved'; data: { orderId: string; quantity: number } }
+  | { type: 'StockReleased'; data: { orderId: string; quantity: number } }
+  | { type: 'StockShipped'; data: { orderId: string; quantity: number } }
+  /** `difference` is what the count found more, or less when it is negative, than was on the books. */
+  | { type: 'StockRecounted'; data: { counted: number; difference: number } };
+
+export interface Stock {
+  readonly available: number;
+  readonly reserved: number;
+  readonly shipped: number;
+}
+
+export const stock: Decider<StockCommand, StockEvent, Stock> = {
+  initialState: { available: 0, reserved: 0, shipped: 0 },
+
+  decide(command, state) {
+    switch (command.type) {
+      case 'Receive': {
+        const quantity = aboveZero(command.quantity);
+        if (!Number.isSafeInteger(state.available + state.reserved + state.shipped + quantity)) {
+          throw new DomainError('stock-out-of-range', 'That is more stock than can be counted.');
+        }
+        return [{ type: 'StockReceived', data: { quantity } }];
+      }
+      case 'Reserve': {
+        const quantity = aboveZero(command.quantity);
+        if (quantity > state.available) {
+          throw new DomainError('out-of-stock', `${quantity} asked for, ${state.available} available.`);
+        }
+        return [{ type: 'StockReserved', data: { orderId: command.orderId, quantity } }];
+      }
+      case 'Release':
+        return [{ type: 'StockReleased', data: { orderId: command.orderId, quantity: held(command, state) } }];
+      case 'Ship':
+        return [{ type: 'StockShipped', data: { orderId: command.orderId, quantity: held(command, state) } }];
+      case 'Recount': {
+        const { counted } = command;
+        if (!Number.isSafeInteger(counted) || counted < 0) {
+          throw new DomainError('invalid-quantity', `A count is a whole number, not ${counted}.`);
+        }
+        if (counted < state.reserved) {
+          throw new DomainError(
+            'reserved-stock-missing',
+            `${state.reserved} units are reserved, so ${counted} cannot be all there are.`,
+          );
+        }
+        const difference = counted - state.available - state.reserved;
+        return difference === 0 ? [] : [{ type: 'StockRecounted', data: { counted, difference } }];
+      }
+    }
+  },
+
+  evolve(state, event) {
+    switch (event.type) {
+      case 'StockReceived':
+        return { ...state, available: state.available + event.data.quantity };
+      case 'StockReserved':
+        return {
+          ...state,
+          available: state.available - event.data.quantity,
+          reserved: state.reserved + event.data.quantity,
+        };
+      case 'StockReleased':
+        return {
+          ...state,
+          available: state.available + event.data.quantity,
+          reserved: state.reserved - event.data.quantity,
+        };
+      case 'StockShipped':
+        return {
+          ...state,
+          reserved: state.reserved - event.data.quantity,
+          shipped: state.shipped + event.data.quantity,
+        };
+      case 'StockRecounted':
+        return { ...state, available: state.available + event.data.difference };
+    }
+  },
+};
+
+function aboveZero(quantity: number): number {
+  if (!Number.isSafeInteger(quantity) || quantity <= 0) {
+    throw new DomainError('invalid-quantity', `A quantity is a whole number above zero, not ${quantity}.`);
+  }
+  return quantity;
+}
+
+/** Only what is reserved can be released or shipped: asking for more is a fault of ours, and changes nothing. */
+function held({ quantity }: { quantity: number }, state: Stock): number {
+  if (aboveZero(quantity) > state.reserved) {
+    throw new DomainError('not-reserved', `${quantity} units are not reserved, only ${state.reserved} are.`);
+  }
+  return quantity;
+}

@@ -1,0 +1,258 @@
+/**
+ * An order: the whole checkout as one state machine.
+ *
+ *                 StockReserved            PaymentAuthorized         StockShipped, PaymentCaptured
+ *   (placed) ────────────────────▶ (stock-reserved) ────────▶ (confirmed) ────────────────────▶ (completed)
+ *      │                                  │                     PIVOT
+ *      │ StockRejected                    │ PaymentDeclined
+ *      ├──────────────▶ (rejected) ◀──────┤              Before the pivot an order that fails, or that
+ *      │                                  │              nobody wants any more, gives back what it holds;
+ *      │ Cancel, Expire                   │              it is settled when the others have said so.
+ *      └──────────────▶ (cancelled) ◀─────┘              After it there is only forward.
+ *
+ * The order alone decides that a checkout is off. The other services tell it what they did; saying it twice changes
+ * nothing, and saying it late changes nothing that is decided.
+ */
+import { type Decider, DomainError } from '#decider';
+
+/** In minor units of an ISO 4217 currency. */
+export interface Money {
+  readonly amountMinor: number;
+  readonly currency: string;
+}
+
+export interface OrderLine {
+  readonly sku: string;
+  readonly quantity: number;
+  readonly unitPrice: Money;
+}
+
+export type OrderCommand =
+  | {
+      type: 'Place';
+      customerId: string;
+      lines: readonly OrderLine[];
+      paymentToken: string;
+      /** ISO 8601. */
+      placedAt: string;
+      /** ISO 8601: the order is called off when it is not confirmed by then. */
+      deadlineAt: string;
+    }
+  | { type: 'Cancel' }
+  | { type: 'Expire'; now: string }
+  | { type: 'RecordStockReserved' }
+  | { type: 'RecordStockRejected'; short: readonly string[] }
+  | { type: 'RecordStockReleased'; outcome: StockOutcome }
+  | { type: 'RecordStockShipped' }
+  | { type: 'RecordPaymentAuthorized' }
+  | { type: 'RecordPaymentDeclined'; reason: string }
+  | { type: 'RecordPaymentCaptured' }
+  | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome };
+
+type StockOutcome = 'released' | 'nothing-held';
+type PaymentOutcome = 'voided' | 'refunded' | 'nothing-held';
+type Nothing = Record<string, never>;
+
+export type OrderEvent =
+  | {
+      type: 'OrderPlaced';
+      data: {
+        customerId: string;
+        lines: readonly OrderLine[];
+        total: Money;
+        paymentToken: string;
+        placedAt: string;
+        deadlineAt: string;
+      };
+    }
+  | { type: 'OrderStockReserved'; data: { total: Money; paymentToken: string } }
+  | { type: 'OrderConfirmed'; data: Nothing }
+  | { type: 'OrderStockShipped'; data: Nothing }
+  | { type: 'OrderPaymentCaptured'; data: Nothing }
+  | { type: 'OrderCompleted'; data: Nothing }
+  | { type: 'OrderRejected'; data: { reason: 'out-of-stock'; short: readonly string[] } }
+  | { type: 'OrderRejected'; data: { reason: 'payment-declined'; detail: string } }
+  | { type: 'OrderCancelled'; data: { reason: 'customer' | 'deadline' } }
+  | { type: 'OrderStockReleased'; data: { outcome: StockOutcome } }
+  | { type: 'OrderPaymentReturned'; data: { outcome: PaymentOutcome } }
+  | { type: 'OrderSettled'; data: Nothing };
+
+type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
+
+export type Order =
+  | { readonly status: 'none' }
+  | { readonly status: 'placed'; readonly terms: Terms }
+  | { readonly status: 'stock-reserved'; readonly terms: Terms }
+  | { readonly status: 'confirmed'; readonly terms: Terms; readonly shipped: boolean; readonly captured: boolean }
+  | { readonly status: 'completed'; readonly terms: Terms }
+  | {
+      readonly status: 'rejected' | 'cancelled';
+      readonly terms: Terms;
+      /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
+      readonly stockHeld: boolean;
+      readonly moneyHeld: boolean;
+      readonly moneyReturned: boolean;
+    };
+
+type CalledOff = Extract<Order, { status: 'rejected' | 'cancelled' }>;
+
+export const order: Decider<OrderCommand, OrderEvent, Order> = {
+  initialState: { status: 'none' },
+
+  decide(command, state) {
+    if (command.type === 'Place') return place(command, state);
+    if (state.status === 'none') throw new DomainError('order-not-found', 'There is no such order.');
+
+    switch (command.type) {
+      case 'Cancel':
+        if (state.status === 'confirmed' || state.status === 'completed') {
+          throw new DomainError(
+            'order-confirmed',
+            'The order is confirmed: it will be shipped and can no longer be cancelled.',
+          );
+        }
+        return callOff(state, { type: 'OrderCancelled', data: { reason: 'customer' } });
+
+      case 'Expire':
+        if (command.now < state.terms.deadlineAt) return [];
+        return callOff(state, { type: 'OrderCancelled', data: { reason: 'deadline' } });
+
+      case 'RecordStockReserved': {
+        if (state.status !== 'placed') return [];
+        const { total, paymentToken } = state.terms;
+        return [{ type: 'OrderStockReserved', data: { total, paymentToken } }];
+      }
+
+      case 'RecordStockRejected':
+        if (state.status !== 'placed') return stockGone(state, 'nothing-held');
+        return [
+          { type: 'OrderRejected', data: { reason: 'out-of-stock', short: command.short } },
+          { type: 'OrderSettled', data: {} },
+        ];
+
+      case 'RecordStockReleased':
+        return stockGone(state, command.outcome);
+
+      case 'RecordPaymentAuthorized':
+        return state.status === 'stock-reserved' ? [{ type: 'OrderConfirmed', data: {} }] : [];
+
+      case 'RecordPaymentDeclined':
+        if (state.status !== 'stock-reserved') return moneyGone(state, 'nothing-held');
+        return [{ type: 'OrderRejected', data: { reason: 'payment-declined', detail: command.reason } }];
+
+      case 'RecordPaymentReturned':
+        return moneyGone(state, command.outcome);
+
+      case 'RecordStockShipped': {
+        if (state.status !== 'confirmed' || state.shipped) return [];
+        const shipped: OrderEvent = { type: 'OrderStockShipped', data: {} };
+        return state.captured ? [shipped, { type: 'OrderCompleted', data: {} }] : [shipped];
+      }
+
+      case 'RecordPaymentCaptured': {
+        if (state.status !== 'confirmed' || state.captured) return [];
+        const captured: OrderEvent = { type: 'OrderPaymentCaptured', data: {} };
+        return state.shipped ? [captured, { type: 'OrderCompleted', data: {} }] : [captured];
+      }
+    }
+  },
+
+  evolve(state, event) {
+    if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data };
+    if (state.status === 'none') return state;
+    const { terms } = state;
+
+    switch (event.type) {
+      case 'OrderStockReserved':
+        return { status: 'stock-reserved', terms };
+      case 'OrderConfirmed':
+        return { status: 'confirmed', terms, shipped: false, captured: false };
+      case 'OrderStockShipped':
+        return state.status === 'confirmed' ? { ...state, shipped: true } : state;
+      case 'OrderPaymentCaptured':
+        return state.status === 'confirmed' ? { ...state, captured: true } : state;
+      case 'OrderCompleted':
+        return { status: 'completed', terms };
+      case 'OrderRejected': {
+        // Out of stock: nothing was held. Declined: the stock is.
+        const stockHeld = event.data.reason === 'payment-declined';
+        return { status: 'rejected', terms, stockHeld, moneyHeld: false, moneyReturned: false };
+      }
+      case 'OrderCancelled': {
+        // Stock was asked for as soon as the order was placed; money not before the stock was reserved.
+        const moneyHeld = state.status === 'stock-reserved';
+        return { status: 'cancelled', terms, stockHeld: true, moneyHeld, moneyReturned: false };
+      }
+      case 'OrderStockReleased':
+        return isOff(state) ? { ...state, stockHeld: false } : state;
+      case 'OrderPaymentReturned':
+        return isOff(state) ? { ...state, moneyHeld: false, moneyReturned: true } : state;
+      case 'OrderSettled':
+        return state;
+    }
+  },
+};
+
+/** Whether nothing more will happen to the order's stock and money. */
+export function isSettled(state: Order): boolean {
+  return state.status === 'completed' || (isOff(state) && !state.stockHeld && !state.moneyHeld);
+}
+
+function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
+  const { customerId, lines, paymentToken, placedAt, deadlineAt } = command;
+  if (state.status !== 'none') {
+    // Prices may have changed since: what the customer asked for is what must be the same.
+    if (asked(lines, paymentToken) === asked(state.terms.lines, state.terms.paymentToken)) return [];
+    throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
+  }
+  if (lines.length === 0) throw new DomainError('no-lines', 'An order has at least one line.');
+  if (new Set(lines.map((line) => line.sku)).size < lines.length) {
+    throw new DomainError('duplicate-sku', 'Each SKU stands in one line of an order: add its quantities.');
+  }
+  const total = lines.reduce<Money>(
+    (sum, { quantity, unitPrice }) => {
+      if (!Number.isSafeInteger(quantity) || quantity <= 0) {
+        throw new DomainError('invalid-quantity', `A quantity is a whole number above zero, not ${quantity}.`);
+      }
+      if (unitPrice.currency !== sum.currency) {
+        throw new DomainError(
+          'mixed-currencies',
+          `One order has one currency, not ${sum.currency} and ${unitPrice.currency}.`,
+        );
+      }
+      return { ...sum, amountMinor: sum.amountMinor + quantity * unitPrice.amountMinor };
+    },
+    { amountMinor: 0, currency: lines[0]!.unitPrice.currency },
+  );
+  if (!Number.isSafeInteger(total.amountMinor)) {
+    throw new DomainError('total-out-of-range', 'The total of the order is too large.');
+  }
+  return [{ type: 'OrderPlaced', data: { customerId, lines, total, paymentToken, placedAt, deadlineAt } }];
+}
+
+function asked(lines: readonly OrderLine[], paymentToken: string): string {
+  return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => [sku, quantity])]);
+}
+
+/** Before the pivot an order can be called off; an order that is off already, or confirmed, stays what it is. */
+function callOff(state: Order, cancelled: OrderEvent): readonly OrderEvent[] {
+  return state.status === 'placed' || state.status === 'stock-reserved' ? [cancelled] : [];
+}
+
+function stockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {
+  if (!isOff(state) || !state.stockHeld) return [];
+  const released: OrderEvent = { type: 'OrderStockReleased', data: { outcome } };
+  return state.moneyHeld ? [released] : [released, { type: 'OrderSettled', data: {} }];
+}
+
+function moneyGone(state: Order, outcome: PaymentOutcome): readonly OrderEvent[] {
+  if (!isOff(state)) return [];
+  const returned: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome } };
+  if (state.moneyHeld) return state.stockHeld ? [returned] : [returned, { type: 'OrderSettled', data: {} }];
+  // Money that came when none was expected any more, and went back: nothing waits for it, but the history tells it.
+  return outcome === 'nothing-held' || state.moneyReturned ? [] : [returned];
+}
+
+function isOff(state: Order): state is CalledOff {
+  return state.status === 'rejected' || state.status === 'cancelled';
+}

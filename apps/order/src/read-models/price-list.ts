@@ -1,0 +1,25 @@
+/** One row per SKU that has a price: what `GET /prices` shows. */
+import { idOf } from '#event-store';
+import { projection } from '#projections';
+import type { PriceEvent } from '../price.js';
+
+export interface PriceListRow {
+  sku: string;
+  amount_minor: number;
+  currency: string;
+  since: string;
+}
+
+export const priceList = projection<PriceListRow, PriceEvent>({
+  name: 'price-list',
+  table: 'price_list',
+  categories: ['price'],
+  keyColumns: ['sku'],
+  key: (event) => ({ sku: idOf(event.stream) }),
+  apply: (_row, event) => ({
+    sku: idOf(event.stream),
+    amount_minor: event.data.amountMinor,
+    currency: event.data.currency,
+    since: event.recordedAt,
+  }),
+});

@@ -1,0 +1,188 @@
+/**
+ * The payment of one order.
+ *
+ *            Request               RecordAuthorized              Capture                RecordCaptured
+ *   (none) ───────────▶ (requested) ──────────▶ (authorized) ──────────▶ (capturing) ──────────▶ (captured)
+ *     │                   │      │                   │                        │                      │
+ *     │ Return            │      │ RecordDeclined    │ Return                 │ Return               │ Return
+ *     ▼                   │      ▼                   ▼                        ▼                      ▼
+ *   (blocked)             │  (declined)          (returning) ◀──────────────────────────────────────┘
+ *                         └─────────────────────────▲   │ RecordVoided          │ RecordRefunded
+ *                              Return               │   ▼                       ▼
+ *                                                   │ (voided)              (refunded)
+ *                                                   └── money that arrives after all: it is given back too
+ *
+ * The provider is called only for what stands in the stream first: (requested), (capturing) and (returning) say what is
+ * to be done, cashier.ts does it, and its answer is the next fact. After a crash the stream still says so.
+ */
+import { type Decider, DomainError } from '#decider';
+
+/** In minor units of an ISO 4217 currency. */
+export interface Money {
+  readonly amountMinor: number;
+  readonly currency: string;
+}
+
+export type PaymentCommand =
+  | { type: 'Request'; amount: Money; token: string }
+  | { type: 'Capture' }
+  | { type: 'Return' }
+  | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
+  | { type: 'RecordDeclined'; reason: string }
+  | { type: 'RecordCaptured' }
+  /** `authorizationId` is undefined when the provider held nothing. */
+  | { type: 'RecordVoided'; authorizationId: string | undefined }
+  | { type: 'RecordRefunded' };
+
+type Nothing = Record<string, never>;
+
+export type PaymentEvent =
+  | { type: 'PaymentRequested'; data: { amount: Money; token: string } }
+  | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money } }
+  | { type: 'PaymentDeclined'; data: { reason: string } }
+  | { type: 'PaymentCaptureRequested'; data: Nothing }
+  | { type: 'PaymentCaptured'; data: { amount: Money } }
+  | { type: 'PaymentReturnRequested'; data: Nothing }
+  /** `authorizationId` is null when there was nothing to void. */
+  | { type: 'PaymentVoided'; data: { authorizationId: string | null } }
+  | { type: 'PaymentRefunded'; data: { amount: Money } }
+  | { type: 'PaymentBlocked'; data: Nothing };
+
+/** What the provider holds, or has taken, for an order. */
+interface Authorization {
+  readonly authorizationId: string;
+  readonly amount: Money;
+}
+
+export type Payment =
+  | { readonly status: 'none' | 'blocked' | 'declined' }
+  | { readonly status: 'requested'; readonly amount: Money; readonly token: string }
+  | ({ readonly status: 'authorized' | 'capturing' | 'captured' | 'refunded' } & Authorization)
+  | { readonly status: 'returning' | 'voided'; readonly amount: Money; readonly authorizationId: string | undefined };
+
+export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
+  initialState: { status: 'none' },
+
+  decide(command, state) {
+    switch (command.type) {
+      case 'Request': {
+        const { amount, token } = command;
+        return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];
+      }
+      case 'Capture':
+        return capture(state);
+      case 'Return':
+        return giveBack(state);
+      case 'RecordAuthorized':
+        return authorized(command, state);
+      case 'RecordDeclined': {
+        // While it is to be given back too: then the answer is that there is nothing to give.
+        const open = state.status === 'requested' || (state.status === 'returning' && !state.authorizationId);
+        return open ? [{ type: 'PaymentDeclined', data: { reason: command.reason } }] : [];
+      }
+      case 'RecordCaptured':
+        if (state.status !== 'capturing' && state.status !== 'authorized') return [];
+        return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
+      case 'RecordVoided':
+        if (state.status !== 'returning') return [];
+        return [{ type: 'PaymentVoided', data: { authorizationId: command.authorizationId ?? null } }];
+      case 'RecordRefunded':
+        return state.status === 'returning' ? [{ type: 'PaymentRefunded', data: { amount: state.amount } }] : [];
+    }
+  },
+
+  evolve(state, event) {
+    switch (event.type) {
+      case 'PaymentRequested':
+        return { status: 'requested', ...event.data };
+      case 'PaymentBlocked':
+        return { status: 'blocked' };
+      case 'PaymentAuthorized':
+        return { status: 'authorized', ...event.data };
+      case 'PaymentDeclined':
+        return { status: 'declined' };
+      case 'PaymentCaptureRequested':
+        return state.status === 'authorized' ? { ...state, status: 'capturing' } : state;
+      case 'PaymentCaptured':
+        return state.status === 'authorized' || state.status === 'capturing' ? { ...state, status: 'captured' } : state;
+      case 'PaymentReturnRequested':
+        return 'amount' in state
+          ? { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state) }
+          : state;
+      case 'PaymentVoided':
+        return state.status === 'returning'
+          ? { status: 'voided', amount: state.amount, authorizationId: event.data.authorizationId ?? undefined }
+          : state;
+      case 'PaymentRefunded':
+        return state.status === 'returning'
+          ? { status: 'refunded', amount: state.amount, authorizationId: state.authorizationId ?? '' }
+          : state;
+    }
+  },
+};
+
+function capture(state: Payment): readonly PaymentEvent[] {
+  switch (state.status) {
+    case 'authorized':
+      return [{ type: 'PaymentCaptureRequested', data: {} }];
+    case 'capturing':
+    case 'captured':
+      return [];
+    case 'none':
+    case 'requested':
+    case 'blocked':
+    case 'declined':
+    case 'returning':
+    case 'voided':
+    case 'refunded':
+      throw new DomainError('not-authorized', `There is no money to capture: the payment is ${state.status}.`);
+  }
+}
+
+function giveBack(state: Payment): readonly PaymentEvent[] {
+  switch (state.status) {
+    case 'none':
+      return [{ type: 'PaymentBlocked', data: {} }];
+    case 'requested':
+    case 'authorized':
+    case 'capturing':
+    case 'captured':
+      return [{ type: 'PaymentReturnRequested', data: {} }];
+    case 'blocked':
+    case 'declined':
+    case 'returning':
+    case 'voided':
+    case 'refunded':
+      return [];
+  }
+}
+
+function authorized(
+  { authorizationId, amount }: Extract<PaymentCommand, { type: 'RecordAuthorized' }>,
+  state: Payment,
+): readonly PaymentEvent[] {
+  const arrived: PaymentEvent = { type: 'PaymentAuthorized', data: { authorizationId, amount } };
+  // Money that came after all was said: it is noted, and goes back.
+  const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];
+  switch (state.status) {
+    case 'requested':
+      return [arrived];
+    case 'authorized':
+    case 'capturing':
+    case 'captured':
+    case 'returning':
+    case 'refunded':
+      return [];
+    case 'voided':
+      return state.authorizationId === authorizationId ? [] : late;
+    case 'blocked':
+    case 'declined':
+      return late;
+    case 'none':
+      throw new DomainError('payment-not-found', 'There is no payment for this order.');
+  }
+}
+
+function authorizationOf(state: Payment): string | undefined {
+  return 'authorizationId' in state ? state.authorizationId : undefined;
+}

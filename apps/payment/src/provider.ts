@@ -1,0 +1,155 @@
+/**
+ * The port of the payment provider: what this service needs of Stripe, Adyen or the simulator, and what it may not
+ * assume of any of them.
+ *
+ *                 authorize                  capture               refund
+ *      (nothing) ───────────▶ authorized ──────────────▶ captured ────────▶ refunded
+ *          │ └─▶ pending ─────────▲ │                                        (all of it)
+ *          │     │   └─▶ declined   │ void
+ *          │     │ void             ▼
+ *          └─────┴─────void─────▶ voided      whatever arrives after this is declined: 'canceled'
+ *
+ * A payment is known by its order: there is one for each, under our own reference, so that we can ask about it and end
+ * it without having heard the provider's id. That is Stripe's PaymentIntent (created under an idempotency key, found by
+ * its metadata) and Adyen's merchant reference. `void` is Adyen's technical cancel, which takes the merchant's reference
+ * and needs no answer to the authorization: https://docs.adyen.com/online-payments/technical-cancel
+ *
+ * What every adapter keeps to
+ * - An idempotency key belongs to one request of one operation. The same key again carries nothing out and repeats the
+ *   first answer, even when the payment has moved on since; `find` tells the present. A refusal changes nothing and is
+ *   not remembered.
+ * - `signal` gives up the wait and not the payment: the call then fails with ProviderTimeout.
+ * - An answer is about facts: what it says is stored at the provider and outlives a crash on either side.
+ *
+ * What a caller does when it did not hear an answer: it makes the same call with the same key until it hears one, or it
+ * ends the payment with `void`. It never concludes from silence, nor from a `find` that found nothing, that there will
+ * be no payment: the request may still be on its way.
+ */
+import type { Clock } from '#runtime';
+
+/** An integer in minor units (cents) and its ISO 4217 currency. */
+export interface Money {
+  readonly amountMinor: number;
+  readonly currency: string;
+}
+
+/** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
+export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';
+
+/** 'invalid-amount': not a whole number above zero, another currency, or more than is authorized (captured, for a refund). */
+export type RefusalReason = 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
+
+export type Authorization =
+  | { readonly status: 'authorized'; readonly authorizationId: string }
+  | { readonly status: 'declined'; readonly reason: DeclineReason };
+
+export type Capture =
+  | { readonly status: 'captured'; readonly captureId: string }
+  | { readonly status: 'refused'; readonly reason: RefusalReason };
+
+export type Void =
+  | { readonly status: 'voided' }
+  /** Too late to void: `amount` is captured and not refunded yet, and has to be refunded. */
+  | { readonly status: 'captured'; readonly amount: Money };
+
+export type Refund =
+  | { readonly status: 'refunded'; readonly refundId: string }
+  | { readonly status: 'refused'; readonly reason: RefusalReason };
+
+/** What the provider knows of a payment. */
+export type ProviderPayment = { readonly orderId: string } & (
+  | { readonly status: 'pending' }
+  | { readonly status: 'authorized'; readonly authorizationId: string; readonly authorized: Money }
+  | { readonly status: 'declined'; readonly reason: DeclineReason }
+  | {
+      /** 'refunded' when all that was captured has been given back. */
+      readonly status: 'captured' | 'refunded';
+      readonly authorizationId: string;
+      readonly captureId: string;
+      readonly captured: Money;
+      readonly refunded: Money;
+    }
+  | { readonly status: 'voided' }
+);
+
+export interface ProviderRequest {
+  readonly orderId: string;
+  readonly idempotencyKey: string;
+}
+
+/** Every method may fail with ProviderTimeout or ProviderUnavailable; any other error means what ProviderTimeout means. */
+export abstract class PaymentProvider {
+  /** Asks for a hold on the customer's money. `token` stands for the means of payment. An order has one payment: another key is answered with the payment that there is. */
+  abstract authorize(
+    request: ProviderRequest & { readonly amount: Money; readonly token: string },
+    signal: AbortSignal,
+  ): Promise<Authorization>;
+
+  /** Takes what is held, once and not more than that; what is left of the hold is released. */
+  abstract capture(request: ProviderRequest & { readonly amount: Money }, signal: AbortSignal): Promise<Capture>;
+
+  /** Ends the payment, whether or not anything of it has arrived yet, and releases what is held. */
+  abstract void(request: ProviderRequest, signal: AbortSignal): Promise<Void>;
+
+  /** Gives back captured money, not more than there is left of it. Each key is one refund. */
+  abstract refund(request: ProviderRequest & { readonly amount: Money }, signal: AbortSignal): Promise<Refund>;
+
+  /** What the provider knows; undefined when no request for this order has reached it, so far. */
+  abstract find(orderId: string, signal: AbortSignal): Promise<ProviderPayment | undefined>;
+}
+
+/** No answer in time, or a connection that broke half-way. The outcome is unknown: call again with the same key. */
+export class ProviderTimeout extends Error {
+  constructor(message = 'The payment provider did not answer in time; call again with the same idempotency key.') {
+    super(message);
+    this.name = 'ProviderTimeout';
+  }
+}
+
+/**
+ * The provider was not reached, or turned the request away before working on it. Nothing happened, for certain: call
+ * again later. An adapter that cannot tell throws ProviderTimeout.
+ */
+export class ProviderUnavailable extends Error {
+  constructor(message = 'The payment provider is not available; call again later.') {
+    super(message);
+    this.name = 'ProviderUnavailable';
+  }
+}
+
+/** The same provider, with `timeoutMs` milliseconds for each call. */
+export function bounded(provider: PaymentProvider, clock: Clock, timeoutMs: number): PaymentProvider {
+  return {
+    authorize: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.authorize(request, s)),
+    capture: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.capture(request, s)),
+    void: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.void(request, s)),
+    refund: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.refund(request, s)),
+    find: (orderId, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.find(orderId, s)),
+  };
+}
+
+/**
+ * Waits at most `timeoutMs` milliseconds of `clock` for `call`, also when it takes no notice of its signal.
+ * @throws ProviderTimeout when the time is over or `signal` aborts
+ */
+export async function withTimeout<T>(
+  clock: Clock,
+  timeoutMs: number,
+  signal: AbortSignal,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  // Not AbortSignal.any: its signals stay registered with a long-lived `signal` until they are collected.
+  const over = new AbortController();
+  const stop = () => over.abort();
+  signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
+  const late = clock.sleep(timeoutMs, over.signal).then(() => {
+    throw new ProviderTimeout();
+  });
+  try {
+    return await Promise.race([call(over.signal), late]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+  }
+}

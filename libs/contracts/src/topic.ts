@@ -1,0 +1,74 @@
+/**
+ * A topic: where a service tells the others what happened. Its zod schemas are the single source of the messages'
+ * types, of the check at the border, and of the documents generated from them.
+ */
+import { z } from 'zod';
+import type { Fact, Recorded } from '#event-store';
+import type { Message } from '#message-bus';
+
+export interface Topic<Schemas extends Record<string, z.ZodObject>> {
+  /** The topic's name on the bus, with the version of its contract. */
+  readonly name: string;
+  /** CloudEvents' `source`: the service that speaks. */
+  readonly source: string;
+  /** The data of each message, by the message's type. */
+  readonly schemas: Schemas;
+}
+
+/** The messages of a topic as a union that `type` tells apart. */
+export type MessageOf<T> =
+  T extends Topic<infer Schemas>
+    ? {
+        [Type in keyof Schemas & string]: { readonly type: Type; readonly data: z.infer<Schemas[Type]> };
+      }[keyof Schemas & string]
+    : never;
+
+export function topic<Schemas extends Record<string, z.ZodObject>>(
+  name: string,
+  source: string,
+  schemas: Schemas,
+): Topic<Schemas> {
+  return { name, source, schemas };
+}
+
+/**
+ * Puts what an event says to others into its envelope. The message takes the event's id, so that a message sent twice
+ * is seen to be the same. `orderId` is the key that orders it.
+ */
+export function envelope(source: string, orderId: string, event: Recorded, said: Fact): Message {
+  const { correlationId, traceparent } = event.metadata;
+  return {
+    id: event.id,
+    type: said.type,
+    source,
+    time: event.recordedAt,
+    key: orderId,
+    data: said.data,
+    correlationId,
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
+}
+
+/** A message that does not keep its topic's contract. No retry can mend it. */
+export class ContractViolation extends Error {
+  constructor(type: string, topicName: string, detail: string) {
+    super(`${type} on ${topicName} does not keep the contract: ${detail}`);
+    this.name = 'ContractViolation';
+  }
+}
+
+/**
+ * Checks a message at the border. Fields that the schema does not know are left out; undefined for a type that it does
+ * not know, since a topic may grow.
+ * @throws ContractViolation when the data does not fit
+ */
+export function received<T extends Topic<Record<string, z.ZodObject>>>(
+  from: T,
+  message: Pick<Message, 'type' | 'data'>,
+): MessageOf<T> | undefined {
+  const schema = Object.hasOwn(from.schemas, message.type) ? from.schemas[message.type] : undefined;
+  if (!schema) return undefined;
+  const parsed = schema.safeParse(message.data);
+  if (!parsed.success) throw new ContractViolation(message.type, from.name, z.prettifyError(parsed.error));
+  return { type: message.type, data: parsed.data } as MessageOf<T>;
+}

@@ -1,0 +1,29 @@
+/** Values that cross borders. */
+import { z } from 'zod';
+
+/** The largest quantity or amount that one request may name: sums of many stay safe integers. */
+export const MAX_QUANTITY = 1_000_000;
+export const MAX_AMOUNT_MINOR = 100_000_000;
+
+export const sku = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'A SKU is 1 to 64 lower-case letters, digits, dots, hyphens and underscores.')
+  .describe('Stock-keeping unit');
+
+export const quantity = z.int().min(1).max(MAX_QUANTITY).describe('Whole units');
+
+export const currency = z
+  .string()
+  .regex(/^[A-Z]{3}$/, 'A currency is three capital letters (ISO 4217).')
+  .describe('ISO 4217 code');
+
+export const money = z
+  .object({
+    amountMinor: z.int().min(0).describe('In minor units: 1299 is 12.99 EUR'),
+    currency,
+  })
+  .describe('An amount of money');
+
+export const line = z.object({ sku, quantity });
+
+export const orderId = z.uuid().describe("The order's id; also the key of the message");
