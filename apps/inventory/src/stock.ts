@@ -41,9 +41,7 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
     switch (command.type) {
       case 'Receive': {
         const quantity = aboveZero(command.quantity);
-        if (!Number.isSafeInteger(state.available + state.reserved + state.shipped + quantity)) {
-          throw new DomainError('stock-out-of-range', 'That is more stock than can be counted.');
-        }
+        assertCountable(state.available + state.reserved + state.shipped + quantity);
         return [{ type: 'StockReceived', data: { quantity } }];
       }
       case 'Reserve': {
@@ -68,6 +66,7 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
             `${state.reserved} units are reserved, so ${counted} cannot be all there are.`,
           );
         }
+        assertCountable(counted + state.shipped);
         const difference = counted - state.available - state.reserved;
         return difference === 0 ? [] : [{ type: 'StockRecounted', data: { counted, difference } }];
       }
@@ -107,6 +106,12 @@ function aboveZero(quantity: number): number {
     throw new DomainError('invalid-quantity', `A quantity is a whole number above zero, not ${quantity}.`);
   }
   return quantity;
+}
+
+function assertCountable(units: number): void {
+  if (!Number.isSafeInteger(units)) {
+    throw new DomainError('stock-out-of-range', 'That is more stock than can be counted.');
+  }
 }
 
 /** Only what is reserved can be released or shipped: asking for more is a fault of ours, and changes nothing. */

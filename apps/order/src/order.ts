@@ -77,7 +77,8 @@ export type OrderEvent =
   | { type: 'OrderPaymentReturned'; data: { outcome: PaymentOutcome } }
   | { type: 'OrderSettled'; data: Nothing };
 
-type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
+/** What the customer and the shop agreed on. */
+export type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
 
 export type Order =
   | { readonly status: 'none' }
@@ -88,9 +89,11 @@ export type Order =
   | {
       readonly status: 'rejected' | 'cancelled';
       readonly terms: Terms;
+      readonly reason: 'out-of-stock' | 'payment-declined' | 'customer' | 'deadline';
       /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
       readonly stockHeld: boolean;
       readonly moneyHeld: boolean;
+      /** Whether money did go back, which is told once. */
       readonly moneyReturned: boolean;
     };
 
@@ -175,18 +178,23 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         return { status: 'completed', terms };
       case 'OrderRejected': {
         // Out of stock: nothing was held. Declined: the stock is.
-        const stockHeld = event.data.reason === 'payment-declined';
-        return { status: 'rejected', terms, stockHeld, moneyHeld: false, moneyReturned: false };
+        const { reason } = event.data;
+        const stockHeld = reason === 'payment-declined';
+        return { status: 'rejected', terms, reason, stockHeld, moneyHeld: false, moneyReturned: false };
       }
       case 'OrderCancelled': {
         // Stock was asked for as soon as the order was placed; money not before the stock was reserved.
+        const { reason } = event.data;
         const moneyHeld = state.status === 'stock-reserved';
-        return { status: 'cancelled', terms, stockHeld: true, moneyHeld, moneyReturned: false };
+        return { status: 'cancelled', terms, reason, stockHeld: true, moneyHeld, moneyReturned: false };
       }
       case 'OrderStockReleased':
         return isOff(state) ? { ...state, stockHeld: false } : state;
-      case 'OrderPaymentReturned':
-        return isOff(state) ? { ...state, moneyHeld: false, moneyReturned: true } : state;
+      case 'OrderPaymentReturned': {
+        if (!isOff(state)) return state;
+        const moneyReturned = state.moneyReturned || event.data.outcome !== 'nothing-held';
+        return { ...state, moneyHeld: false, moneyReturned };
+      }
       case 'OrderSettled':
         return state;
     }

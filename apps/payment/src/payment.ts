@@ -55,10 +55,17 @@ interface Authorization {
 }
 
 export type Payment =
-  | { readonly status: 'none' | 'blocked' | 'declined' }
+  | { readonly status: 'none' | 'blocked' | 'declined' | 'refunded' }
   | { readonly status: 'requested'; readonly amount: Money; readonly token: string }
-  | ({ readonly status: 'authorized' | 'capturing' | 'captured' | 'refunded' } & Authorization)
-  | { readonly status: 'returning' | 'voided'; readonly amount: Money; readonly authorizationId: string | undefined };
+  | ({ readonly status: 'authorized' | 'capturing' | 'captured' } & Authorization)
+  | {
+      readonly status: 'returning';
+      readonly amount: Money;
+      readonly authorizationId: string | undefined;
+      /** Whether we know that it was taken. The provider may have taken it and not been heard. */
+      readonly captured: boolean;
+    }
+  | { readonly status: 'voided'; readonly authorizationId: string | undefined };
 
 export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   initialState: { status: 'none' },
@@ -83,11 +90,20 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'RecordCaptured':
         if (state.status !== 'capturing' && state.status !== 'authorized') return [];
         return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
-      case 'RecordVoided':
+      case 'RecordVoided': {
         if (state.status !== 'returning') return [];
-        return [{ type: 'PaymentVoided', data: { authorizationId: command.authorizationId ?? null } }];
-      case 'RecordRefunded':
-        return state.status === 'returning' ? [{ type: 'PaymentRefunded', data: { amount: state.amount } }] : [];
+        if (state.captured)
+          throw new DomainError('already-captured', 'The money was taken: it is refunded, not voided.');
+        const authorizationId = command.authorizationId ?? state.authorizationId ?? null;
+        return [{ type: 'PaymentVoided', data: { authorizationId } }];
+      }
+      case 'RecordRefunded': {
+        if (state.status !== 'returning') return [];
+        const { amount } = state;
+        const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
+        // What goes back was taken first, even if its capture was never heard of: the books have to balance.
+        return state.captured ? [refunded] : [{ type: 'PaymentCaptured', data: { amount } }, refunded];
+      }
     }
   },
 
@@ -104,19 +120,17 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'PaymentCaptureRequested':
         return state.status === 'authorized' ? { ...state, status: 'capturing' } : state;
       case 'PaymentCaptured':
+        if (state.status === 'returning') return { ...state, captured: true };
         return state.status === 'authorized' || state.status === 'capturing' ? { ...state, status: 'captured' } : state;
-      case 'PaymentReturnRequested':
-        return 'amount' in state
-          ? { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state) }
-          : state;
+      case 'PaymentReturnRequested': {
+        if (!('amount' in state)) return state;
+        const captured = state.status === 'captured';
+        return { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state), captured };
+      }
       case 'PaymentVoided':
-        return state.status === 'returning'
-          ? { status: 'voided', amount: state.amount, authorizationId: event.data.authorizationId ?? undefined }
-          : state;
+        return { status: 'voided', authorizationId: event.data.authorizationId ?? undefined };
       case 'PaymentRefunded':
-        return state.status === 'returning'
-          ? { status: 'refunded', amount: state.amount, authorizationId: state.authorizationId ?? '' }
-          : state;
+        return { status: 'refunded' };
     }
   },
 };

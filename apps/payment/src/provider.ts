@@ -18,7 +18,7 @@
  * - An idempotency key belongs to one request of one operation. The same key again carries nothing out and repeats the
  *   first answer, even when the payment has moved on since; `find` tells the present. A refusal changes nothing and is
  *   not remembered.
- * - `signal` gives up the wait and not the payment: the call then fails with ProviderTimeout.
+ * - `signal` gives up the wait and not the payment: a call that has no answer by then fails with ProviderTimeout.
  * - An answer is about facts: what it says is stored at the provider and outlives a crash on either side.
  *
  * What a caller does when it did not hear an answer: it makes the same call with the same key until it hears one, or it
@@ -26,17 +26,12 @@
  * be no payment: the request may still be on its way.
  */
 import type { Clock } from '#runtime';
-
-/** An integer in minor units (cents) and its ISO 4217 currency. */
-export interface Money {
-  readonly amountMinor: number;
-  readonly currency: string;
-}
+import type { Money } from './payment.js';
 
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
 export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';
 
-/** 'invalid-amount': not a whole number above zero, another currency, or more than is authorized (captured, for a refund). */
+/** 'invalid-amount': not a whole number from zero up, another currency, or more than is authorized (captured, for a refund). */
 export type RefusalReason = 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
 export type Authorization =
@@ -48,7 +43,8 @@ export type Capture =
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
 export type Void =
-  | { readonly status: 'voided' }
+  /** `authorizationId` is the hold that was released, where there was one. */
+  | { readonly status: 'voided'; readonly authorizationId?: string }
   /** Too late to void: `amount` is captured and not refunded yet, and has to be refunded. */
   | { readonly status: 'captured'; readonly amount: Money };
 
@@ -69,7 +65,7 @@ export type ProviderPayment = { readonly orderId: string } & (
       readonly captured: Money;
       readonly refunded: Money;
     }
-  | { readonly status: 'voided' }
+  | { readonly status: 'voided'; readonly authorizationId?: string }
 );
 
 export interface ProviderRequest {
@@ -77,22 +73,31 @@ export interface ProviderRequest {
   readonly idempotencyKey: string;
 }
 
+export interface MoneyRequest extends ProviderRequest {
+  readonly amount: Money;
+}
+
+export interface AuthorizeRequest extends MoneyRequest {
+  /** Stands for the customer's means of payment. */
+  readonly token: string;
+}
+
 /** Every method may fail with ProviderTimeout or ProviderUnavailable; any other error means what ProviderTimeout means. */
 export abstract class PaymentProvider {
-  /** Asks for a hold on the customer's money. `token` stands for the means of payment. An order has one payment: another key is answered with the payment that there is. */
-  abstract authorize(
-    request: ProviderRequest & { readonly amount: Money; readonly token: string },
-    signal: AbortSignal,
-  ): Promise<Authorization>;
+  /**
+   * Asks for a hold on the customer's money, and may take its time over it. An order has one payment: a second key is
+   * answered with what became of that one.
+   */
+  abstract authorize(request: AuthorizeRequest, signal: AbortSignal): Promise<Authorization>;
 
   /** Takes what is held, once and not more than that; what is left of the hold is released. */
-  abstract capture(request: ProviderRequest & { readonly amount: Money }, signal: AbortSignal): Promise<Capture>;
+  abstract capture(request: MoneyRequest, signal: AbortSignal): Promise<Capture>;
 
   /** Ends the payment, whether or not anything of it has arrived yet, and releases what is held. */
   abstract void(request: ProviderRequest, signal: AbortSignal): Promise<Void>;
 
   /** Gives back captured money, not more than there is left of it. Each key is one refund. */
-  abstract refund(request: ProviderRequest & { readonly amount: Money }, signal: AbortSignal): Promise<Refund>;
+  abstract refund(request: MoneyRequest, signal: AbortSignal): Promise<Refund>;
 
   /** What the provider knows; undefined when no request for this order has reached it, so far. */
   abstract find(orderId: string, signal: AbortSignal): Promise<ProviderPayment | undefined>;

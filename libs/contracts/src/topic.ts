@@ -3,8 +3,8 @@
  * types, of the check at the border, and of the documents generated from them.
  */
 import { z } from 'zod';
-import type { Fact, Recorded } from '#event-store';
-import type { Message } from '#message-bus';
+import type { Cause, Fact, Recorded } from '#event-store';
+import { type Message, PoisonMessage } from '#message-bus';
 
 export interface Topic<Schemas extends Record<string, z.ZodObject>> {
   /** The topic's name on the bus, with the version of its contract. */
@@ -50,7 +50,7 @@ export function envelope(source: string, orderId: string, event: Recorded, said:
 }
 
 /** A message that does not keep its topic's contract. No retry can mend it. */
-export class ContractViolation extends Error {
+export class ContractViolation extends PoisonMessage {
   constructor(type: string, topicName: string, detail: string) {
     super(`${type} on ${topicName} does not keep the contract: ${detail}`);
     this.name = 'ContractViolation';
@@ -71,4 +71,9 @@ export function received<T extends Topic<Record<string, z.ZodObject>>>(
   const parsed = schema.safeParse(message.data);
   if (!parsed.success) throw new ContractViolation(message.type, from.name, z.prettifyError(parsed.error));
   return { type: message.type, data: parsed.data } as MessageOf<T>;
+}
+
+/** What a message leads to is recorded with it as the cause. */
+export function causeOf({ id, correlationId, traceparent }: Message): Cause {
+  return { correlationId, causationId: id, ...(traceparent === undefined ? {} : { traceparent }) };
 }

@@ -107,3 +107,13 @@ export function categoryOf(stream: string): string {
 export function idOf(stream: string): string {
   return stream.slice(stream.indexOf('-') + 1);
 }
+
+/** Refuses what no store can write: a programming error, not a conflict. For adapters. */
+export function assertWritable(writes: readonly StreamWrite[]): void {
+  if (writes.length === 0) throw new Error('An append needs at least one write.');
+  const empty = writes.find(({ events }) => events.length === 0);
+  if (empty) throw new Error(`${empty.stream}: a write needs at least one event.`);
+  if (new Set(writes.map(({ stream }) => stream)).size < writes.length) {
+    throw new Error('An append names each stream once: put the events of one stream into one write.');
+  }
+}

@@ -5,3 +5,4 @@ export * from './memory.js';
 export * from './bell.js';
 export * from './supervise.js';
 export * from './system.js';
+export * from './manual-clock.js';

@@ -24,7 +24,8 @@ export class PostgresSession {
   private client: Promise<pg.Client> | undefined;
   private readonly lostListeners = new Set<() => void>();
   private readonly channels = new Map<string, Set<(payload: string) => void>>();
-  private readonly notifying = new Map<string, 'once' | 'again'>();
+  /** Channels with a notification under way, and the payload of the next one where there is to be one. */
+  private readonly notifying = new Map<string, string | undefined>();
   private closed = false;
 
   constructor(
@@ -57,23 +58,23 @@ export class PostgresSession {
   }
 
   /**
-   * Notifies the listeners of `channel`, soon and without waiting. Calls that come while one is under way become one.
-   * It is a transaction of its own, not part of the write it tells of: a transaction that notifies holds a lock over
-   * the whole cluster until it is flushed (PreCommit_Notify in PostgreSQL's async.c), and would make every service
-   * commit in turn.
+   * Notifies the listeners of `channel`, soon and without waiting. Calls that come while one is under way become one,
+   * with the payload of the last. It is a transaction of its own, not part of the write it tells of: a transaction that
+   * notifies holds a lock over the whole cluster until it is flushed (PreCommit_Notify in PostgreSQL's async.c), and
+   * would make every service commit in turn.
    */
-  notify(channel: string): void {
+  notify(channel: string, payload = ''): void {
     if (this.notifying.has(channel)) {
-      this.notifying.set(channel, 'again');
+      this.notifying.set(channel, payload);
       return;
     }
-    this.notifying.set(channel, 'once');
-    this.query(`NOTIFY "${channel}"`)
+    this.notifying.set(channel, undefined);
+    this.query('SELECT pg_notify($1, $2)', [channel, payload])
       .catch(() => {}) // Readers poll behind the notifications.
       .finally(() => {
-        const again = this.notifying.get(channel) === 'again';
+        const next = this.notifying.get(channel);
         this.notifying.delete(channel);
-        if (again && !this.closed) this.notify(channel);
+        if (next !== undefined && !this.closed) this.notify(channel, next);
       });
   }
 

@@ -55,7 +55,7 @@ CREATE TABLE "parked_messages" (
     "consumer" TEXT NOT NULL,
     "key" TEXT NOT NULL,
     "message_id" TEXT NOT NULL,
-    "message" JSONB NOT NULL,
+    "message" JSON NOT NULL,
     "attempts" INTEGER NOT NULL,
     "error" TEXT NOT NULL,
     "parked_at" TIMESTAMPTZ(3) NOT NULL,
@@ -68,8 +68,12 @@ CREATE TABLE "parked_messages" (
 -- CreateTable
 CREATE TABLE "dead_letter_decisions" (
     "id" UUID NOT NULL,
+    "consumer" TEXT NOT NULL,
+    "key" TEXT NOT NULL,
     "message_id" TEXT NOT NULL,
-    "message" JSONB NOT NULL,
+    "message" JSON NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "error" TEXT NOT NULL,
     "action" TEXT NOT NULL,
     "actor" TEXT NOT NULL,
     "reason" TEXT NOT NULL,

@@ -39,7 +39,7 @@ CREATE TABLE "parked_messages" (
     "consumer" TEXT NOT NULL,
     "key" TEXT NOT NULL,
     "message_id" TEXT NOT NULL,
-    "message" JSONB NOT NULL,
+    "message" JSON NOT NULL,
     "attempts" INTEGER NOT NULL,
     "error" TEXT NOT NULL,
     "parked_at" TIMESTAMPTZ(3) NOT NULL,
@@ -52,8 +52,12 @@ CREATE TABLE "parked_messages" (
 -- CreateTable
 CREATE TABLE "dead_letter_decisions" (
     "id" UUID NOT NULL,
+    "consumer" TEXT NOT NULL,
+    "key" TEXT NOT NULL,
     "message_id" TEXT NOT NULL,
-    "message" JSONB NOT NULL,
+    "message" JSON NOT NULL,
+    "attempts" INTEGER NOT NULL,
+    "error" TEXT NOT NULL,
     "action" TEXT NOT NULL,
     "actor" TEXT NOT NULL,
     "reason" TEXT NOT NULL,
@@ -70,3 +74,28 @@ CREATE INDEX "parked_messages_consumer_next_attempt_at_idx" ON "parked_messages"
 
 -- CreateIndex
 CREATE UNIQUE INDEX "parked_messages_consumer_message_id_key" ON "parked_messages"("consumer", "message_id");
+
+-- CreateTable
+CREATE TABLE "simulated_payments" (
+    "order_id" UUID NOT NULL,
+    "revision" INTEGER NOT NULL,
+    "payment" JSONB NOT NULL,
+
+    CONSTRAINT "simulated_payments_pkey" PRIMARY KEY ("order_id")
+);
+
+-- CreateTable
+CREATE TABLE "simulated_ledger" (
+    "position" BIGSERIAL NOT NULL,
+    "order_id" UUID NOT NULL,
+    "type" TEXT NOT NULL,
+    "currency" TEXT,
+    "held_minor" BIGINT NOT NULL,
+    "charged_minor" BIGINT NOT NULL,
+    "at" TIMESTAMPTZ(3) NOT NULL,
+
+    CONSTRAINT "simulated_ledger_pkey" PRIMARY KEY ("position")
+);
+
+-- CreateIndex
+CREATE INDEX "simulated_ledger_order_id_position_idx" ON "simulated_ledger"("order_id", "position");

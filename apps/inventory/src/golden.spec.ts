@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest';
+import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
+import { entry, type EntryEvent } from './entry.js';
+import { reservation, type ReservationEvent } from './reservation.js';
+import { stock, type StockEvent } from './stock.js';
+
+const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(new URL('golden/', import.meta.url));
+
+const files = {
+  StockReceived: ['StockReceived.v1'],
+  StockReserved: ['StockReserved.v1'],
+  StockReleased: ['StockReleased.v1'],
+  StockShipped: ['StockShipped.v1'],
+  StockRecounted: ['StockRecounted.v1'],
+  ReservationMade: ['ReservationMade.v1'],
+  ReservationRejected: ['ReservationRejected.v1'],
+  ReservationReleased: ['ReservationReleased.v1'],
+  ReservationShipped: ['ReservationShipped.v1'],
+  ReservationBlocked: ['ReservationBlocked.v1'],
+  EntryMade: ['EntryMade.v1'],
+} satisfies Record<(StockEvent | ReservationEvent | EntryEvent)['type'], readonly string[]>;
+
+const past = <E>(history: string) => history.split(' ').map((name) => golden[`${name}.v1`] as E);
+
+test('every event has a golden file for each shape that it ever had', () =>
+  expect(Object.keys(golden).sort()).toEqual(Object.values(files).flat().sort()));
+
+test('what the deciders say today has the shapes of the golden files, and no others', () => {
+  const lines = [{ sku: 'olive-oil', quantity: 1 }];
+  const today = [
+    ...factsOf(
+      stock,
+      { type: 'Receive', quantity: 10 },
+      { type: 'Reserve', orderId: 'o1', quantity: 2 },
+      { type: 'Release', orderId: 'o1', quantity: 1 },
+      { type: 'Ship', orderId: 'o1', quantity: 1 },
+      { type: 'Recount', counted: 8 },
+    ),
+    ...factsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Release' }),
+    ...factsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Ship' }),
+    ...factsOf(reservation, { type: 'Reserve', lines, short: ['olive-oil'] }),
+    ...factsOf(reservation, { type: 'Release' }),
+    ...factsOf(entry, { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 }),
+  ];
+  expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
+});
+
+test('stock of the past is read', () => {
+  const events = past<StockEvent>(
+    'StockReceived StockReserved StockReleased StockReserved StockShipped StockRecounted',
+  );
+  expect(events.reduce(stock.evolve, stock.initialState)).toEqual({ available: 7, reserved: 0, shipped: 2 });
+});
+
+test.each([
+  ['rejected', 'ReservationRejected'],
+  ['blocked', 'ReservationBlocked'],
+  ['made', 'ReservationMade'],
+  ['released', 'ReservationMade ReservationReleased'],
+  ['shipped', 'ReservationMade ReservationShipped'],
+])('reservations of the past are read: %s after %s', (status, history) => {
+  const state = past<ReservationEvent>(history).reduce(reservation.evolve, reservation.initialState);
+  const [first] = past<ReservationEvent>(history);
+  expect(state).toEqual(status === 'made' ? { status, ...first!.data } : { status });
+});
+
+test('entries of the past are read', () =>
+  expect(past<EntryEvent>('EntryMade').reduce(entry.evolve, entry.initialState)).toEqual({
+    status: 'made',
+    kind: 'receipt',
+    sku: 'olive-oil',
+    quantity: 10,
+  }));

@@ -1,0 +1,130 @@
+/** Stock and reservations over HTTP. */
+import { Body, Controller, Get, HttpCode, Inject, Param, Post, Res } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
+import type { Cause } from '#event-store';
+import {
+  AfterPosition,
+  documented,
+  formatPosition,
+  IdempotencyKey,
+  nameBasedId,
+  POSITION_HEADER,
+  Problem,
+  ReadYourWrites,
+  RequestCause,
+} from '#service';
+import {
+  receiptBody,
+  recountBody,
+  reservationView,
+  reservationViewOf,
+  stockView,
+  stockViewOf,
+} from './inventory.dto.js';
+import { EnterStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
+
+import { reservationSummary } from './read-models/reservation-summary.js';
+import { stockLevel } from './read-models/stock-level.js';
+
+/** The kind of thing that an entry's id names (UUIDv5): it follows from the SKU and the Idempotency-Key. */
+const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
+
+type StockView = z.infer<typeof stockView>;
+
+@Controller()
+export class InventoryController {
+  constructor(
+    @Inject(CommandBus) private readonly commands: CommandBus,
+    @Inject(QueryBus) private readonly queries: QueryBus,
+    @Inject(ReadYourWrites) private readonly readYourWrites: ReadYourWrites,
+  ) {}
+
+  @Post('stock/:sku/receipts')
+  @HttpCode(201)
+  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Books units that came in' }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView }),
+  )
+  receive(
+    @IdempotencyKey() key: string,
+    @Param('sku', { schema: skuSchema }) sku: string,
+    @Body({ schema: receiptBody }) { quantity }: z.infer<typeof receiptBody>,
+    @RequestCause() cause: Cause,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<StockView> {
+    return this.enter(key, 'receipt', sku, quantity, cause, reply);
+  }
+
+  @Post('stock/:sku/recounts')
+  @HttpCode(201)
+  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Corrects the books to what was counted on the shelf' }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView }),
+  )
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 409, description: '`reserved-stock-missing`: fewer than are reserved' }),
+  )
+  recount(
+    @IdempotencyKey() key: string,
+    @Param('sku', { schema: skuSchema }) sku: string,
+    @Body({ schema: recountBody }) { counted }: z.infer<typeof recountBody>,
+    @RequestCause() cause: Cause,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<StockView> {
+    return this.enter(key, 'recount', sku, counted, cause, reply);
+  }
+
+  private async enter(
+    key: string,
+    kind: 'receipt' | 'recount',
+    sku: string,
+    quantity: number,
+    cause: Cause,
+    reply: FastifyReply,
+  ): Promise<StockView> {
+    const entryId = nameBasedId(ENTRIES, sku, key);
+    const { result, position } = await this.commands.execute(new EnterStock({ entryId, kind, sku, quantity }, cause));
+    reply.header(POSITION_HEADER, formatPosition('inventory', position));
+    return { sku, ...result };
+  }
+
+  @Get('stock')
+  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the stock' }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 200, standardSchema: z.object({ stock: z.array(stockView) }) }),
+  )
+  async list(@AfterPosition() after: bigint | undefined): Promise<{ stock: StockView[] }> {
+    await this.readYourWrites.caughtUp(stockLevel, after);
+    return { stock: (await this.queries.execute(new ListStock())).map(stockViewOf) };
+  }
+
+  @Get('stock/:sku')
+  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows the stock of a SKU' }))
+  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: stockView }))
+  async get(
+    @Param('sku', { schema: skuSchema }) sku: string,
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<StockView> {
+    await this.readYourWrites.caughtUp(stockLevel, after);
+    const row = await this.queries.execute(new GetStock(sku));
+    if (!row) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`);
+    return stockViewOf(row);
+  }
+
+  @Get('reservations/:orderId')
+  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows what an order holds of the stock' }))
+  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: reservationView }))
+  async reservation(
+    @Param('orderId', { schema: orderIdSchema }) orderId: string,
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<z.infer<typeof reservationView>> {
+    await this.readYourWrites.caughtUp(reservationSummary, after);
+    const row = await this.queries.execute(new GetReservation(orderId));
+    if (!row)
+      throw new Problem(404, 'reservation-not-found', 'This order has not asked for stock, as far as is known here.');
+    return reservationViewOf(row);
+  }
+}

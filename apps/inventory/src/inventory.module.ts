@@ -1,0 +1,34 @@
+import { Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { PrismaPg } from '@prisma/adapter-pg';
+import type pg from 'pg';
+import { PrismaClient } from '../../../prisma/inventory/client/client.js';
+import { Background, baseConfig, DATABASE, port, PORTS, type ServicePorts } from '#service';
+import { InventoryController } from './inventory.controller.js';
+import { handlers } from './inventory.handlers.js';
+import { INVENTORY_SERVICE, inventoryService } from './service.js';
+
+export const inventoryConfig = baseConfig.extend({ PORT: port(3002) });
+
+@Module({
+  imports: [CqrsModule.forRoot()],
+  controllers: [InventoryController],
+  providers: [
+    ...handlers,
+    {
+      provide: INVENTORY_SERVICE,
+      inject: [PORTS, Background],
+      useFactory: (ports: ServicePorts, background: Background) => {
+        const service = inventoryService(ports);
+        background.run((signal) => service.run(signal));
+        return service;
+      },
+    },
+    {
+      provide: PrismaClient,
+      inject: [DATABASE],
+      useFactory: (pool: pg.Pool) => new PrismaClient({ adapter: new PrismaPg(pool) }),
+    },
+  ],
+})
+export class InventoryModule {}

@@ -1,0 +1,78 @@
+/**
+ * The inventory service without a framework: what it can be asked to do, and what moves in it. A plain function of its
+ * ports, so that Nest, a test and a simulation put together the same service.
+ */
+import { causeOf, envelope, inventoryEvents, orderEvents, received } from '#contracts';
+import { type Cause, DecisionQueue, idOf, type Recorded, Transactor } from '#event-store';
+import { consumer, type Delivered, relay } from '#message-bus';
+import { projector } from '#projections';
+import type { ServicePorts } from '#service';
+import { react } from './checkout.js';
+import { tell } from './messages.js';
+import { reservationSummary } from './read-models/reservation-summary.js';
+import { stockLevel } from './read-models/stock-level.js';
+import type { ReservationEvent } from './reservation.js';
+import { book, checkout } from './warehouse.js';
+
+export const projections = [stockLevel, reservationSummary] as const;
+
+export type InventoryService = ReturnType<typeof inventoryService>;
+
+/** What Nest knows it by. */
+export const INVENTORY_SERVICE = Symbol('InventoryService');
+
+export function inventoryService(ports: ServicePorts) {
+  const { store, bus, tables, checkpoints, parked, leases } = ports;
+  // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
+  const queue = new DecisionQueue(new Transactor(ports), { maxBatch: 256 });
+
+  /** Books a receipt, or a recount, of one SKU; the same `entryId` again changes nothing. */
+  function enter(
+    request: { entryId: string; kind: 'receipt' | 'recount'; sku: string; quantity: number },
+    cause: Cause,
+  ) {
+    return queue.decide(book(request.entryId, request, cause));
+  }
+
+  /** What inventory does when an order speaks. */
+  async function hear(message: Delivered): Promise<void> {
+    const said = received(orderEvents, message);
+    const command = said && react(said);
+    if (command) await queue.decide(checkout(said.data.orderId, command, causeOf(message)));
+  }
+
+  /** Everything that moves by itself, until `signal` aborts. */
+  async function run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      relay({
+        name: 'inventory',
+        store,
+        bus,
+        topic: inventoryEvents.name,
+        categories: ['reservation'],
+        toMessage(event) {
+          const orderId = idOf(event.stream);
+          const said = tell(orderId, event as Recorded<ReservationEvent>);
+          return envelope(inventoryEvents.source, orderId, event, said);
+        },
+        checkpoints,
+        leases,
+        runtime: ports,
+        signal,
+      }),
+      consumer({
+        name: 'inventory',
+        bus,
+        topics: [orderEvents.name],
+        parked,
+        leases,
+        handle: hear,
+        runtime: ports,
+        signal,
+      }),
+      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+    ]);
+  }
+
+  return { enter, hear, run };
+}

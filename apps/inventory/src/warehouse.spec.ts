@@ -1,0 +1,235 @@
+import fc from 'fast-check';
+import { beforeEach, expect, test } from 'vitest';
+import { type Decision, MemoryEvents, MemoryEventStore, Transactor } from '#event-store';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime';
+import { reservation, type ReservationEvent } from './reservation.js';
+import { stock } from './stock.js';
+import { book, checkout } from './warehouse.js';
+
+const cause = { correlationId: 'o1', causationId: 'm1' };
+
+const enter = (entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number) =>
+  book(entryId, { kind, sku, quantity }, cause);
+
+const reserve = (orderId: string, ...lines: [sku: string, quantity: number][]) =>
+  checkout(orderId, { type: 'Reserve', lines: lines.map(([sku, quantity]) => ({ sku, quantity })) }, cause);
+
+const release = (orderId: string) => checkout(orderId, { type: 'Release' }, cause);
+
+const ship = (orderId: string) => checkout(orderId, { type: 'Ship' }, cause);
+
+/** Instances of the service that write into the same store, each with states of its own. */
+class House {
+  private readonly events = new MemoryEvents();
+  private read = 0;
+
+  instance(): Transactor {
+    const clock = new ManualClock();
+    const store = new MemoryEventStore(clock, this.events);
+    return new Transactor({ store, clock, ids: new SequentialIds(), random: new SeededRandom(1) });
+  }
+
+  /** What was written since the last look: one list of `<stream> <event>` for each append. */
+  written(): string[][] {
+    const appends = new Map<number, string[]>();
+    for (; this.read < this.events.all.length; this.read++) {
+      const { stream, type } = this.events.all[this.read]!;
+      const end = this.events.appendEnds[this.read]!;
+      appends.set(end, [...(appends.get(end) ?? []), `${stream} ${type}`]);
+    }
+    return [...appends.values()];
+  }
+}
+
+/** Makes decisions together and returns their values. @throws what the first refused one throws */
+async function decide<T>(transactor: Transactor, ...decisions: Decision<T>[]): Promise<T[]> {
+  const { results } = await transactor.together(decisions);
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
+
+let house: House;
+let warehouse: Transactor;
+
+const stockOf = async (sku: string) => (await warehouse.load(stock, `stock-${sku}`)).state;
+
+beforeEach(async () => {
+  house = new House();
+  warehouse = house.instance();
+  await decide(warehouse, enter('e1', 'receipt', 'oil', 5), enter('e2', 'receipt', 'salt', 1));
+  house.written();
+});
+
+test('an order is reserved whole, in one append', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 1]));
+  expect(house.written()).toEqual([
+    ['reservation-o1 ReservationMade', 'stock-oil StockReserved', 'stock-salt StockReserved'],
+  ]);
+  expect(await stockOf('oil')).toEqual({ available: 3, reserved: 2, shipped: 0 });
+  expect(await stockOf('salt')).toEqual({ available: 0, reserved: 1, shipped: 0 });
+});
+
+test('one line too many and nothing is held', async () => {
+  const [events] = await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 2], ['no-such-sku', 1]));
+  expect(events).toEqual([{ type: 'ReservationRejected', data: { short: ['salt', 'no-such-sku'] } }]);
+  expect(house.written()).toEqual([['reservation-o1 ReservationRejected']]);
+});
+
+test('lines that name one SKU twice never hold more than there is', async () => {
+  await expect(decide(warehouse, reserve('o1', ['oil', 3], ['oil', 3]))).rejects.toMatchObject({
+    code: 'out-of-stock',
+  });
+  expect(house.written()).toEqual([]);
+});
+
+test('a release gives every line back', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 1]));
+  await decide(warehouse, release('o1'));
+  expect(await stockOf('oil')).toEqual({ available: 5, reserved: 0, shipped: 0 });
+  expect(await stockOf('salt')).toEqual({ available: 1, reserved: 0, shipped: 0 });
+});
+
+test('a shipment takes every line out of the house', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 1]));
+  await decide(warehouse, ship('o1'));
+  expect(await stockOf('oil')).toEqual({ available: 3, reserved: 0, shipped: 2 });
+  expect(await stockOf('salt')).toEqual({ available: 0, reserved: 0, shipped: 1 });
+});
+
+test('a cancellation that comes before the request leaves a tombstone that refuses it', async () => {
+  await decide(warehouse, release('o1'));
+  await decide(warehouse, reserve('o1', ['oil', 2]));
+  expect(house.written()).toEqual([['reservation-o1 ReservationBlocked']]);
+});
+
+test('what comes again writes nothing', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 2]), reserve('o2', ['oil', 2]));
+  await decide(warehouse, ship('o1'), release('o2'));
+  await decide(warehouse, reserve('o3', ['oil', 99]));
+  house.written();
+  for (const instance of [warehouse, house.instance()]) {
+    await decide(instance, reserve('o1', ['oil', 2]), reserve('o2', ['oil', 2]), reserve('o3', ['oil', 1]));
+    await decide(instance, ship('o1'), release('o2'), release('o3'));
+  }
+  expect(house.written()).toEqual([]);
+});
+
+test.each([
+  ['shipped without a reservation', ship('o1'), 'nothing-reserved'],
+  ['released after it was shipped', release('shipped'), 'already-shipped'],
+])('what is %s is refused and writes nothing', async (_name, decision, code) => {
+  await decide(warehouse, reserve('shipped', ['oil', 1]));
+  await decide(warehouse, ship('shipped'));
+  house.written();
+  await expect(decide(warehouse, decision)).rejects.toMatchObject({ code });
+  expect(house.written()).toEqual([]);
+});
+
+test('orders that want the same stock are decided together, first come, first served, and share one append', async () => {
+  const said = await decide(
+    warehouse,
+    reserve('o1', ['oil', 2]),
+    reserve('o2', ['oil', 4]),
+    reserve('o3', ['oil', 3]),
+    reserve('o4', ['oil', 1]),
+  );
+  expect(said.map(([event]) => event?.type)).toEqual([
+    'ReservationMade',
+    'ReservationRejected',
+    'ReservationMade',
+    'ReservationRejected',
+  ]);
+  expect(house.written()).toHaveLength(1);
+  expect(await stockOf('oil')).toEqual({ available: 0, reserved: 5, shipped: 0 });
+});
+
+test('a request and its cancellation can be decided together', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 5]), release('o1'), reserve('o2', ['oil', 5]));
+  expect(await stockOf('oil')).toEqual({ available: 0, reserved: 5, shipped: 0 });
+  expect((await warehouse.load(reservation, 'reservation-o1')).state).toEqual({ status: 'released' });
+});
+
+test('two instances do not give the last unit to two orders', async () => {
+  const other = house.instance();
+  await other.together([reserve('o0', ['oil', 99], ['salt', 99])]); // Now both know the stock as it was.
+  const said = await Promise.all([
+    decide(warehouse, reserve('o1', ['oil', 1], ['salt', 1])),
+    decide(other, reserve('o2', ['oil', 1], ['salt', 1])),
+  ]);
+  expect(said.flat(2).map(({ type }) => type)).toEqual(['ReservationMade', 'ReservationRejected']);
+  expect(await stockOf('oil')).toEqual({ available: 4, reserved: 1, shipped: 0 });
+});
+
+test('an entry is written with the stock, and counts once', async () => {
+  expect(await decide(warehouse, enter('e3', 'receipt', 'oil', 10))).toEqual([
+    { available: 15, reserved: 0, shipped: 0 },
+  ]);
+  expect(house.written()).toEqual([['entry-e3 EntryMade', 'stock-oil StockReceived']]);
+  for (const instance of [warehouse, house.instance()]) {
+    expect(await decide(instance, enter('e3', 'receipt', 'oil', 10))).toEqual([
+      { available: 15, reserved: 0, shipped: 0 },
+    ]);
+  }
+  expect(house.written()).toEqual([]);
+});
+
+test('a recount sets the stock to what was found, however often it is sent', async () => {
+  await decide(warehouse, enter('e3', 'recount', 'oil', 3));
+  await decide(warehouse, enter('e4', 'receipt', 'oil', 10));
+  expect(await decide(warehouse, enter('e3', 'recount', 'oil', 3))).toEqual([
+    { available: 13, reserved: 0, shipped: 0 },
+  ]);
+});
+
+test('a refused entry leaves no trace, so it can be corrected under the same key', async () => {
+  await decide(warehouse, reserve('o1', ['oil', 2]));
+  house.written();
+  await expect(decide(warehouse, enter('e3', 'recount', 'oil', 1))).rejects.toMatchObject({
+    code: 'reserved-stock-missing',
+  });
+  expect(house.written()).toEqual([]);
+  expect(await decide(warehouse, enter('e3', 'recount', 'oil', 2))).toEqual([
+    { available: 0, reserved: 2, shipped: 0 },
+  ]);
+});
+
+test('whatever is asked for, together or apart, stock holds for orders exactly what their reservations hold', async () => {
+  const anyLines = fc.uniqueArray(fc.tuple(fc.constantFrom('oil', 'salt'), fc.integer({ min: 1, max: 3 })), {
+    selector: ([sku]) => sku,
+    minLength: 1,
+  });
+  const orderIds = ['o1', 'o2', 'o3', 'o4'];
+  const anyOrder = fc.constantFrom(...orderIds);
+  const anyDecision: fc.Arbitrary<Decision<readonly ReservationEvent[]>> = fc.oneof(
+    fc.tuple(anyOrder, anyLines).map(([orderId, lines]) => reserve(orderId, ...lines)),
+    anyOrder.map(release),
+    anyOrder.map(ship),
+  );
+  const anyBatches = fc.array(fc.array(anyDecision, { minLength: 1, maxLength: 4 }), { maxLength: 10 });
+  await fc.assert(
+    fc.asyncProperty(anyBatches, async (batches) => {
+      house = new House();
+      warehouse = house.instance();
+      await decide(warehouse, enter('e1', 'receipt', 'oil', 5), enter('e2', 'receipt', 'salt', 3));
+      for (const batch of batches) await warehouse.together(batch);
+
+      const held: Record<string, number> = { oil: 0, salt: 0 };
+      for (const orderId of orderIds) {
+        const { state } = await warehouse.load(reservation, `reservation-${orderId}`);
+        if (state.status === 'made') state.lines.forEach(({ sku, quantity }) => (held[sku]! += quantity));
+      }
+      for (const [sku, received] of [
+        ['oil', 5],
+        ['salt', 3],
+      ] as const) {
+        const { available, reserved, shipped } = await stockOf(sku);
+        expect({ sku, reserved }).toEqual({ sku, reserved: held[sku] });
+        expect(available).toBeGreaterThanOrEqual(0);
+        expect(available + reserved + shipped).toBe(received);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});

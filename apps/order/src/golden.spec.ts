@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
+import { isSettled, order, type OrderCommand, type OrderEvent } from './order.js';
+import { price, type PriceEvent } from './price.js';
+
+const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url));
+
+const files = {
+  OrderPlaced: ['OrderPlaced.v1'],
+  OrderStockReserved: ['OrderStockReserved.v1'],
+  OrderConfirmed: ['OrderConfirmed.v1'],
+  OrderStockShipped: ['OrderStockShipped.v1'],
+  OrderPaymentCaptured: ['OrderPaymentCaptured.v1'],
+  OrderCompleted: ['OrderCompleted.v1'],
+  OrderRejected: ['OrderRejected.out-of-stock.v1', 'OrderRejected.payment-declined.v1'],
+  OrderCancelled: ['OrderCancelled.v1'],
+  OrderStockReleased: ['OrderStockReleased.v1'],
+  OrderPaymentReturned: ['OrderPaymentReturned.v1'],
+  OrderSettled: ['OrderSettled.v1'],
+  PriceSet: ['PriceSet.v1'],
+} satisfies Record<(OrderEvent | PriceEvent)['type'], readonly string[]>;
+
+test('every event has a golden file for each shape that it ever had', () =>
+  expect(Object.keys(golden).sort()).toEqual(Object.values(files).flat().sort()));
+
+test('what the deciders say today has the shapes of the golden files, and no others', () => {
+  const place: OrderCommand = {
+    type: 'Place',
+    customerId: 'c1',
+    lines: [{ sku: 'olive-oil', quantity: 1, unitPrice: { amountMinor: 1299, currency: 'EUR' } }],
+    paymentToken: 'tok_approved',
+    placedAt: '2026-11-21T12:00:00.000Z',
+    deadlineAt: '2026-11-21T12:15:00.000Z',
+  };
+  const reserved: OrderCommand = { type: 'RecordStockReserved' };
+  const today = [
+    ...factsOf(
+      order,
+      place,
+      reserved,
+      { type: 'RecordPaymentAuthorized' },
+      { type: 'RecordStockShipped' },
+      { type: 'RecordPaymentCaptured' },
+    ),
+    ...factsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),
+    ...factsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'declined' }),
+    ...factsOf(
+      order,
+      place,
+      reserved,
+      { type: 'Cancel' },
+      { type: 'RecordStockReleased', outcome: 'released' },
+      { type: 'RecordPaymentReturned', outcome: 'voided' },
+    ),
+    ...factsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }),
+  ];
+  expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
+});
+
+test.each([
+  ['completed', 'OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped OrderPaymentCaptured OrderCompleted'],
+  ['rejected', 'OrderPlaced OrderRejected.out-of-stock OrderSettled'],
+  ['rejected', 'OrderPlaced OrderStockReserved OrderRejected.payment-declined OrderStockReleased OrderSettled'],
+  ['cancelled', 'OrderPlaced OrderStockReserved OrderCancelled OrderStockReleased OrderPaymentReturned OrderSettled'],
+])('orders of the past are read: %s after %s', (status, history) => {
+  const events = history.split(' ').map((name) => golden[`${name}.v1`] as OrderEvent);
+  const state = events.reduce(order.evolve, order.initialState);
+  expect({ status: state.status, settled: isSettled(state) }).toEqual({ status, settled: true });
+  expect(state).toMatchObject({ terms: { total: { amountMinor: 3048, currency: 'EUR' } } });
+});
+
+test('prices of the past are read', () =>
+  expect(price.evolve(price.initialState, golden['PriceSet.v1'] as PriceEvent)).toEqual({
+    status: 'set',
+    amountMinor: 1299,
+    currency: 'EUR',
+  }));

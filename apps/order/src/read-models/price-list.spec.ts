@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import { recordedAt, rowAfter } from '../../../../test/rows.js';
+import type { PriceEvent } from '../price.js';
+import { priceList } from './price-list.js';
+
+const set = (amountMinor: number): PriceEvent => ({ type: 'PriceSet', data: { amountMinor, currency: 'EUR' } });
+
+test('a SKU has the price that was set last, and since when', () =>
+  expect(rowAfter(priceList, 'price-olive-oil', set(1299), set(1399))).toEqual({
+    sku: 'olive-oil',
+    amount_minor: 1399,
+    currency: 'EUR',
+    since: recordedAt(1),
+  }));

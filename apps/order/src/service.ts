@@ -1,0 +1,158 @@
+/**
+ * The order service without a framework: what it can be asked to do, and what moves in it. A plain function of its
+ * ports, so that Nest, a test and a simulation put together the same service.
+ */
+import { causeOf, envelope, inventoryEvents, orderEvents, paymentEvents, received } from '#contracts';
+import { DomainError } from '#decider';
+import { type Cause, idOf, type Recorded, Transactor } from '#event-store';
+import { consumer, type Delivered, relay } from '#message-bus';
+import { projector } from '#projections';
+import { supervise } from '#runtime';
+import type { ServicePorts } from '#service';
+import { react } from './checkout.js';
+import { tell } from './messages.js';
+import { isSettled, type Order, order, type OrderEvent } from './order.js';
+import { PriceCache } from './price-cache.js';
+import { price } from './price.js';
+import { orderDeadline } from './read-models/order-deadline.js';
+import { orderSummary } from './read-models/order-summary.js';
+import { priceList } from './read-models/price-list.js';
+import { Settlements } from './settlements.js';
+import { watchdog } from './watchdog.js';
+
+export const projections = [orderSummary, priceList, orderDeadline] as const;
+
+/** An order that exists, and the position up to which a read model must have got to show it so. */
+export interface Placed {
+  readonly order: Exclude<Order, { status: 'none' }>;
+  readonly position: bigint;
+}
+
+export type OrderService = ReturnType<typeof orderService>;
+
+/** What Nest knows it by. */
+export const ORDER_SERVICE = Symbol('OrderService');
+
+/** `deadlineMs`: an order that is not confirmed that long after it was placed is called off. */
+export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
+  const { store, bus, tables, checkpoints, parked, leases, clock } = ports;
+  const transactor = new Transactor(ports);
+  const prices = new PriceCache(store, transactor);
+  const settlements = new Settlements(store, clock);
+
+  /** Places an order at today's prices. The same order again is answered with the one that there is. */
+  async function place(
+    request: {
+      orderId: string;
+      customerId: string;
+      lines: readonly { sku: string; quantity: number }[];
+      paymentToken: string;
+    },
+    cause: Cause,
+  ): Promise<Placed> {
+    const { orderId, customerId, paymentToken } = request;
+    const lines = await Promise.all(
+      request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku) })),
+    );
+    const now = clock.now();
+    const command = {
+      type: 'Place',
+      customerId,
+      lines,
+      paymentToken,
+      placedAt: now.toISOString(),
+      deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),
+    } as const;
+    return existing(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));
+  }
+
+  async function priceOf(sku: string) {
+    const found = await prices.of(sku);
+    if (found.status === 'none')
+      throw new DomainError('unknown-sku', `There is no price for "${sku}": it is not sold here.`);
+    const { amountMinor, currency } = found;
+    return { amountMinor, currency };
+  }
+
+  async function cancel(orderId: string, cause: Cause): Promise<Placed> {
+    return existing(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
+  }
+
+  /** Waits up to `ms` milliseconds for the order to be settled, and says how it stands then. */
+  async function settled(orderId: string, ms: number, signal: AbortSignal): Promise<Placed> {
+    const enough = new AbortController();
+    const waited = settlements.wait(orderId, ms, AbortSignal.any([signal, enough.signal]));
+    const current = await transactor.load(order, `order-${orderId}`);
+    if (isSettled(current.state)) enough.abort();
+    await waited;
+    return existing(isSettled(current.state) ? current : await transactor.load(order, `order-${orderId}`));
+  }
+
+  /** The events of an order, oldest first. */
+  async function history(orderId: string): Promise<Recorded<OrderEvent>[]> {
+    const events: Recorded[] = [];
+    for await (const event of store.read(`order-${orderId}`)) events.push(event);
+    return events as Recorded<OrderEvent>[];
+  }
+
+  /** Sets a price for the orders to come. */
+  function setPrice(sku: string, amount: { amountMinor: number; currency: string }, cause: Cause) {
+    return transactor.transact(price, `price-${sku}`, { type: 'Set', ...amount }, cause);
+  }
+
+  /** What an order does when the others speak. */
+  async function hear(message: Delivered): Promise<void> {
+    const contract = message.topic === inventoryEvents.name ? inventoryEvents : paymentEvents;
+    const said = received(contract, message);
+    if (said) await transactor.transact(order, `order-${said.data.orderId}`, react(said), causeOf(message));
+  }
+
+  /** Calls off an order whose deadline has passed. */
+  function expire(orderId: string) {
+    const cause = { correlationId: orderId, causationId: 'deadline' };
+    return transactor.transact(order, `order-${orderId}`, { type: 'Expire', now: clock.now().toISOString() }, cause);
+  }
+
+  /** Everything that moves by itself, until `signal` aborts. */
+  async function run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      supervise('prices', ports, signal, (s) => prices.follow(s)),
+      supervise('settlements', ports, signal, (s) => settlements.follow(s)),
+      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, everyMs: 500, signal: s })),
+      relay({
+        name: 'order',
+        store,
+        bus,
+        topic: orderEvents.name,
+        categories: ['order'],
+        toMessage(event) {
+          const orderId = idOf(event.stream);
+          const said = tell(orderId, event as Recorded<OrderEvent>);
+          return said && envelope(orderEvents.source, orderId, event, said);
+        },
+        checkpoints,
+        leases,
+        runtime: ports,
+        signal,
+      }),
+      consumer({
+        name: 'order',
+        bus,
+        topics: [inventoryEvents.name, paymentEvents.name],
+        parked,
+        leases,
+        handle: hear,
+        runtime: ports,
+        signal,
+      }),
+      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+    ]);
+  }
+
+  return { place, cancel, settled, history, setPrice, hear, expire, run };
+}
+
+function existing({ state, position }: { state: Order; position: bigint }): Placed {
+  if (state.status === 'none') throw new DomainError('order-not-found', 'There is no such order.');
+  return { order: state, position };
+}

@@ -1,0 +1,40 @@
+/** Tells those who wait for an order when nothing more will happen to it, whichever instance it happens on. */
+import { type EventStore, idOf } from '#event-store';
+import type { Clock } from '#runtime';
+
+export class Settlements {
+  private readonly waiting = new Map<string, Set<() => void>>();
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Resolves when the order is settled or `ms` milliseconds have passed. It hears what happens from now on: begin to
+   * wait, and then look at the order.
+   */
+  async wait(orderId: string, ms: number, signal: AbortSignal): Promise<void> {
+    const enough = new AbortController();
+    const stop = () => enough.abort();
+    const waiters = this.waiting.get(orderId) ?? new Set();
+    this.waiting.set(orderId, waiters.add(stop));
+    signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
+    await this.clock.sleep(ms, enough.signal);
+    signal.removeEventListener('abort', stop);
+    waiters.delete(stop);
+    if (waiters.size === 0 && this.waiting.get(orderId) === waiters) this.waiting.delete(orderId);
+  }
+
+  /** Follows the orders until `signal` aborts. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const after = await this.store.head();
+    for await (const { events } of this.store.subscribe({ categories: ['order'], after, signal })) {
+      for (const { type, stream } of events) {
+        if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;
+        this.waiting.get(idOf(stream))?.forEach((stop) => stop());
+      }
+    }
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Calls the provider for what the payments' streams ask for, and writes down its answers.
+ *
+ *   (requested) ──▶ authorize ────────────────────────▶ RecordAuthorized | RecordDeclined
+ *   (capturing) ──▶ capture ──────────────────────────▶ RecordCaptured
+ *   (returning) ──▶ void, refund if it is too late ───▶ RecordVoided | RecordRefunded
+ *
+ * Which payments wait for a call is a projection: the cashier starts from its table and then follows the stream, so it
+ * hears of a request as soon as it is written, and finds it again after any crash. One instance is at work at a time,
+ * and each payment is worked on by itself: one that the provider keeps waiting delays no other.
+ *
+ * A call whose answer was not heard, for a timeout or for a crash before it was written down, may have taken effect. So
+ * the provider is asked what it knows before the call is made again, and it is made again under the same key.
+ */
+import pLimit from 'p-limit';
+import { type Cause, type EventStore, idOf, type Recorded } from '#event-store';
+import type { Tables } from '#projections';
+import { backoffMs, type Leases, type Runtime } from '#runtime';
+import type { Payment, PaymentCommand, PaymentEvent } from './payment.js';
+import type { PaymentProvider } from './provider.js';
+import { paymentTodo } from './read-models/payment-todo.js';
+
+/** How many calls are under way at the same time. */
+const CALLS_AT_ONCE = 64;
+/** How many payments it keeps in mind from the table; more wait there. */
+const PAGE = 10_000;
+/** How often it looks into the table for what the stream did not tell, in milliseconds. */
+const LOOK_EVERY_MS = 5_000;
+
+export interface CashierOptions extends Runtime {
+  readonly store: EventStore;
+  readonly tables: Tables;
+  readonly leases: Leases;
+  readonly provider: PaymentProvider;
+  /** The latest state of a payment. */
+  readonly load: (orderId: string) => Promise<Payment>;
+  /** Writes down what the provider answered. */
+  readonly record: (orderId: string, command: PaymentCommand, cause: Cause) => Promise<unknown>;
+  readonly signal: AbortSignal;
+}
+
+export async function cashier(options: CashierOptions): Promise<void> {
+  const { store, tables, leases, clock, signal } = options;
+  await leases.hold('cashier', signal, async (lease) => {
+    const checkpoint = await tables.checkpoint(paymentTodo);
+    const desk = new CashDesk(options, lease, await store.head());
+
+    async function look(): Promise<void> {
+      for (let untilMs = clock.now().getTime(); !lease.aborted; untilMs = clock.now().getTime() - LOOK_EVERY_MS) {
+        const rows = await tables.due(paymentTodo, 'due_at', new Date(untilMs), PAGE);
+        for (const row of rows) desk.take(String(row['order_id']), BigInt(Number(row['position'])));
+        await clock.sleep(LOOK_EVERY_MS, lease);
+      }
+    }
+
+    async function follow(): Promise<void> {
+      for await (const { events } of store.subscribe({ categories: ['payment'], after: checkpoint, signal: lease })) {
+        for (const event of events as readonly Recorded<PaymentEvent>[]) {
+          if (paymentTodo.apply(undefined, event)) desk.take(idOf(event.stream), event.position);
+        }
+      }
+    }
+
+    await Promise.all([look(), follow()]);
+  });
+}
+
+/** The payments at work, each with the position of the event that asked for it. */
+class CashDesk {
+  private readonly atWork = new Map<string, bigint>();
+  private readonly slots = pLimit(CALLS_AT_ONCE);
+
+  /** What was asked for up to `begunBefore` may have been begun by somebody who crashed. */
+  constructor(
+    private readonly options: CashierOptions,
+    private readonly lease: AbortSignal,
+    private readonly begunBefore: bigint,
+  ) {}
+
+  take(orderId: string, position: bigint): void {
+    const known = this.atWork.get(orderId);
+    if (known === undefined || known < position) this.atWork.set(orderId, position);
+    if (known === undefined) void this.workOff(orderId);
+  }
+
+  /** Works on one payment until it asks for nothing more. */
+  private async workOff(orderId: string): Promise<void> {
+    const { clock, random, log } = this.options;
+    for (let attempt = 0; !this.lease.aborted;) {
+      const position = this.atWork.get(orderId)!;
+      try {
+        if (await this.slots(() => this.step(orderId, attempt > 0 || position <= this.begunBefore))) {
+          attempt = 0;
+          if (this.atWork.get(orderId) === position) break;
+          continue;
+        }
+        log.info({ orderId, attempt }, 'The provider has no verdict yet; it is asked again.');
+      } catch (error) {
+        if (this.lease.aborted) break;
+        log.warn({ orderId, attempt, err: error }, 'The provider gave no answer; it is asked what happened.');
+      }
+      await clock.sleep(backoffMs(++attempt, random, 100, 5_000), this.lease);
+    }
+    this.atWork.delete(orderId);
+  }
+
+  /** Makes the call that a payment waits for and records the answer; false when there is none yet. */
+  private async step(orderId: string, doubtful: boolean): Promise<boolean> {
+    const state = await this.options.load(orderId);
+    const answer = await call(this.options.provider, orderId, state, doubtful, this.lease);
+    if (answer === 'pending') return false;
+    if (answer !== 'nothing-to-do') {
+      await this.options.record(orderId, answer, { correlationId: orderId, causationId: `${orderId}:${state.status}` });
+    }
+    return true;
+  }
+}
+
+/** Makes the one call that a payment in this state asks for. Where `doubtful`, it may have been made before. */
+async function call(
+  provider: PaymentProvider,
+  orderId: string,
+  state: Payment,
+  doubtful: boolean,
+  signal: AbortSignal,
+): Promise<PaymentCommand | 'pending' | 'nothing-to-do'> {
+  switch (state.status) {
+    case 'requested': {
+      const { amount, token } = state;
+      const known = doubtful ? await provider.find(orderId, signal) : undefined;
+      if (known?.status === 'pending') return 'pending';
+      if (known?.status === 'declined') return { type: 'RecordDeclined', reason: known.reason };
+      if (known && 'authorizationId' in known && known.authorizationId) {
+        return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount };
+      }
+      const verdict = await provider.authorize(
+        { orderId, amount, token, idempotencyKey: `${orderId}:authorize` },
+        signal,
+      );
+      return verdict.status === 'authorized'
+        ? { type: 'RecordAuthorized', authorizationId: verdict.authorizationId, amount }
+        : { type: 'RecordDeclined', reason: verdict.reason };
+    }
+    case 'capturing': {
+      const known = doubtful ? await provider.find(orderId, signal) : undefined;
+      if (known?.status === 'captured') return { type: 'RecordCaptured' };
+      const { amount } = state;
+      const capture = await provider.capture({ orderId, amount, idempotencyKey: `${orderId}:capture` }, signal);
+      if (capture.status === 'refused') throw new Error(`The provider refuses to capture: ${capture.reason}.`);
+      return { type: 'RecordCaptured' };
+    }
+    case 'returning': {
+      // A void ends the payment whatever became of it, also where an authorization is still on its way.
+      const ended = await provider.void({ orderId, idempotencyKey: `${orderId}:void` }, signal);
+      if (ended.status === 'voided') return { type: 'RecordVoided', authorizationId: ended.authorizationId };
+      const known = await provider.find(orderId, signal);
+      if (known?.status === 'refunded') return { type: 'RecordRefunded' };
+      const { amount } = ended;
+      const refund = await provider.refund({ orderId, amount, idempotencyKey: `${orderId}:refund` }, signal);
+      if (refund.status === 'refused') throw new Error(`The provider refuses to refund: ${refund.reason}.`);
+      return { type: 'RecordRefunded' };
+    }
+    case 'none':
+    case 'blocked':
+    case 'declined':
+    case 'authorized':
+    case 'captured':
+    case 'voided':
+    case 'refunded':
+      return 'nothing-to-do';
+  }
+}

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { goldenEvents } from '../../../../test/golden.js';
+import { recordedAt, rowAfter } from '../../../../test/rows.js';
+import type { PaymentEvent } from '../payment.js';
+import { paymentSummary } from './payment-summary.js';
+
+const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url));
+
+const asked = { amount_minor: 3048, currency: 'EUR' };
+const notAsked = { amount_minor: null, currency: null };
+
+test.each([
+  ['PaymentBlocked', { status: 'blocked', ...notAsked }],
+  ['PaymentBlocked PaymentAuthorized PaymentReturnRequested', { status: 'returning', ...asked }],
+  ['PaymentRequested', { status: 'requested', ...asked }],
+  ['PaymentRequested PaymentDeclined', { status: 'declined', reason: 'insufficient-funds', ...asked }],
+  ['PaymentRequested PaymentAuthorized', { status: 'authorized', ...asked }],
+  ['PaymentRequested PaymentAuthorized PaymentCaptureRequested', { status: 'capturing', ...asked }],
+  ['PaymentRequested PaymentAuthorized PaymentCaptured', { status: 'captured', ...asked, captured_minor: 3048 }],
+  ['PaymentRequested PaymentAuthorized PaymentReturnRequested', { status: 'returning', ...asked }],
+  ['PaymentRequested PaymentAuthorized PaymentReturnRequested PaymentVoided', { status: 'voided', ...asked }],
+  ['PaymentRequested PaymentReturnRequested PaymentVoided.nothing-held', { status: 'voided', ...asked }],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefunded',
+    { status: 'refunded', ...asked, captured_minor: 3048, refunded_minor: 3048 },
+  ],
+])('after %s: %o', (history, row) => {
+  const events = history.split(' ').map((name) => golden[`${name}.v1`]!);
+  expect(rowAfter(paymentSummary, 'payment-o1', ...events)).toEqual({
+    order_id: 'o1',
+    reason: null,
+    captured_minor: 0,
+    refunded_minor: 0,
+    ...row,
+    updated_at: recordedAt(events.length - 1),
+  });
+});

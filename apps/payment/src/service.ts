@@ -1,0 +1,90 @@
+/**
+ * The payment service without a framework: what it can be asked to do, and what moves in it. A plain function of its
+ * ports, so that Nest, a test and a simulation put together the same service.
+ */
+import { causeOf, envelope, orderEvents, paymentEvents, received } from '#contracts';
+import { type Cause, idOf, type Recorded, Transactor } from '#event-store';
+import { consumer, type Delivered, relay } from '#message-bus';
+import { projector } from '#projections';
+import { supervise } from '#runtime';
+import type { ServicePorts } from '#service';
+import { cashier } from './cashier.js';
+import { react } from './checkout.js';
+import { tell } from './messages.js';
+import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { bounded, type PaymentProvider } from './provider.js';
+import { paymentSummary } from './read-models/payment-summary.js';
+import { paymentTodo } from './read-models/payment-todo.js';
+
+export const projections = [paymentSummary, paymentTodo] as const;
+
+export interface PaymentPorts extends ServicePorts {
+  readonly provider: PaymentProvider;
+}
+
+export type PaymentService = ReturnType<typeof paymentService>;
+
+/** What Nest knows it by. */
+export const PAYMENT_SERVICE = Symbol('PaymentService');
+
+/** `providerTimeoutMs`: how long an answer of the provider is waited for. */
+export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { providerTimeoutMs: number }) {
+  const { store, bus, tables, checkpoints, parked, leases, clock } = ports;
+  const transactor = new Transactor(ports);
+  const provider = bounded(ports.provider, clock, providerTimeoutMs);
+
+  /** Writes down what the provider said of a payment: its answer to a call, or a webhook. */
+  function record(orderId: string, command: PaymentCommand, cause: Cause) {
+    return transactor.transact(payment, `payment-${orderId}`, command, cause);
+  }
+
+  /** The latest state of a payment. */
+  async function load(orderId: string) {
+    return (await transactor.load(payment, `payment-${orderId}`)).state;
+  }
+
+  /** What payment does when an order speaks. */
+  async function hear(message: Delivered): Promise<void> {
+    const said = received(orderEvents, message);
+    const command = said && react(said);
+    if (!command) return;
+    const expectNew = command.type === 'Request';
+    await transactor.transact(payment, `payment-${said.data.orderId}`, command, causeOf(message), { expectNew });
+  }
+
+  /** Everything that moves by itself, until `signal` aborts. */
+  async function run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      supervise('cashier', ports, signal, (s) => cashier({ ...ports, provider, load, record, signal: s })),
+      relay({
+        name: 'payment',
+        store,
+        bus,
+        topic: paymentEvents.name,
+        categories: ['payment'],
+        toMessage(event) {
+          const orderId = idOf(event.stream);
+          const said = tell(orderId, event as Recorded<PaymentEvent>);
+          return said && envelope(paymentEvents.source, orderId, event, said);
+        },
+        checkpoints,
+        leases,
+        runtime: ports,
+        signal,
+      }),
+      consumer({
+        name: 'payment',
+        bus,
+        topics: [orderEvents.name],
+        parked,
+        leases,
+        handle: hear,
+        runtime: ports,
+        signal,
+      }),
+      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+    ]);
+  }
+
+  return { record, hear, run };
+}

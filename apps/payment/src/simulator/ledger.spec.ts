@@ -1,0 +1,173 @@
+/** What a ledger promises, for every kind of ledger. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Clock, ManualClock, postgresPool, SeededRandom, silentLog, SystemIds } from '#runtime';
+import { freshDatabase } from '../../../../test/database.js';
+import { ProviderUnavailable } from '../provider.js';
+import { type Ledger, MemoryLedger } from './ledger.js';
+import { PostgresLedger } from './postgres-ledger.js';
+import { SimulatedProvider } from './simulated-provider.js';
+
+const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
+const never = new AbortController().signal;
+
+let pool: ReturnType<typeof postgresPool>;
+beforeAll(async () => {
+  pool = postgresPool(await freshDatabase('payment'));
+});
+afterAll(() => pool.end());
+
+/** The ledgers of two instances of the payment service. */
+const ledgers: [string, () => [Ledger, Ledger]][] = [
+  ['memory', () => Array<Ledger>(2).fill(new MemoryLedger()) as [Ledger, Ledger]],
+  ['Postgres', () => [new PostgresLedger(pool), new PostgresLedger(pool)]],
+];
+
+function provider(ledger: Ledger, clock: Clock = new ManualClock()) {
+  const runtime = { clock, ids: new SystemIds(), random: new SeededRandom(1), log: silentLog };
+  return new SimulatedProvider(ledger, async () => {}, runtime);
+}
+
+describe.each(ledgers)('the ledger in %s', (_, instances) => {
+  test('concurrent authorizations with one key charge once, whichever instance they reach', async () => {
+    const [one, other] = instances();
+    const providers = [provider(one), provider(other)];
+    const orderId = randomUUID();
+    const request = { orderId, amount: eur(500), token: 'tok_approved', idempotencyKey: 'a' };
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, nth) => providers[nth % 2]!.authorize(request, never)),
+    );
+    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    expect(await one.entries({ orderId, limit: 10 })).toMatchObject([{ type: 'authorized', heldMinor: 500 }]);
+  });
+
+  test('concurrent refunds give back no more than was captured', async () => {
+    const [one, other] = instances();
+    const providers = [provider(one), provider(other)];
+    const orderId = randomUUID();
+    await providers[0]!.authorize({ orderId, amount: eur(1000), token: 'tok_approved', idempotencyKey: 'a' }, never);
+    await providers[0]!.capture({ orderId, amount: eur(1000), idempotencyKey: 'c' });
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, nth) =>
+        providers[nth % 2]!.refund({ orderId, amount: eur(300), idempotencyKey: `r${nth}` }),
+      ),
+    );
+    expect(answers.filter((answer) => answer.status === 'refunded')).toHaveLength(3);
+    expect(await other.totals(orderId)).toEqual([
+      { currency: 'EUR', heldMinor: 0, capturedMinor: 1000, refundedMinor: 900, netMinor: 100 },
+    ]);
+  });
+
+  test('many orders at once, from two instances in opposite order, are all in the books', async () => {
+    const [one, other] = instances();
+    const orders = Array.from({ length: 200 }, () => randomUUID());
+    const work = async (ledger: Ledger, orderIds: string[]) => {
+      const each = provider(ledger);
+      const requests = orderIds.map((orderId) => ({ orderId, amount: eur(7), idempotencyKey: 'k' }));
+      await Promise.all(requests.map((request) => each.authorize({ ...request, token: 'tok_approved' }, never)));
+      await Promise.all(requests.map((request) => each.capture(request)));
+    };
+    await Promise.all([work(one, orders), work(other, orders.toReversed())]);
+    for (const orderId of orders) {
+      expect(await one.totals(orderId)).toMatchObject([{ heldMinor: 0, netMinor: 7 }]);
+    }
+  });
+
+  test('what a payment has been through outlives the provider', async () => {
+    const [one, other] = instances();
+    const clock = new ManualClock();
+    const before = provider(one, clock);
+    const after = () => provider(other, clock);
+
+    const failing = { orderId: randomUUID(), amount: eur(500), token: 'tok_capture_fails_twice', idempotencyKey: 'k' };
+    await before.authorize(failing, never);
+    await expect(before.capture(failing)).rejects.toThrow(ProviderUnavailable);
+    await expect(after().capture(failing)).rejects.toThrow(ProviderUnavailable);
+    expect(await after().capture(failing)).toMatchObject({ status: 'captured' });
+
+    const down = { ...failing, orderId: randomUUID(), token: 'tok_down_30s' };
+    await expect(before.authorize(down, never)).rejects.toThrow(ProviderUnavailable);
+    await expect(after().authorize(down, never)).rejects.toThrow(ProviderUnavailable);
+
+    const late = { ...failing, orderId: randomUUID(), token: 'tok_charged_after_timeout' };
+    const crashed = new AbortController();
+    const unheard = before.authorize(late, crashed.signal).catch(() => {});
+    await expect.poll(() => clock.sleeping).toBe(1);
+    crashed.abort();
+    await before.close();
+    await unheard;
+    expect(await after().find(late.orderId)).toEqual({ orderId: late.orderId, status: 'pending' });
+    await clock.advance(30_000);
+    expect(await after().find(late.orderId)).toMatchObject({ status: 'authorized', authorized: eur(500) });
+    expect(await after().authorize(down, never)).toMatchObject({ status: 'authorized' });
+  });
+
+  test('entries come page by page, in the order of what happened', async () => {
+    const [ledger] = instances();
+    const each = provider(ledger);
+    const orderId = randomUUID();
+    const request = { orderId, amount: eur(500), idempotencyKey: 'k' };
+    await each.authorize({ ...request, token: 'tok_approved' }, never);
+    await each.capture(request);
+    await each.refund({ ...request, amount: eur(200) });
+    const at = '2026-01-01T00:00:00.000Z';
+    const first = await ledger.entries({ orderId, limit: 2 });
+    expect(first).toMatchObject([
+      { orderId, type: 'authorized', currency: 'EUR', heldMinor: 500, chargedMinor: 0, at },
+      { orderId, type: 'captured', currency: 'EUR', heldMinor: -500, chargedMinor: 500, at },
+    ]);
+    const after = first[1]!.position;
+    const rest = [{ orderId, type: 'refunded', currency: 'EUR', heldMinor: 0, chargedMinor: -200, at }];
+    expect(await ledger.entries({ orderId, after, limit: 2 })).toMatchObject(rest);
+    expect(await ledger.entries({ after, limit: 2 })).toMatchObject(rest);
+  });
+
+  test('totals are kept apart by currency', async () => {
+    const [ledger] = instances();
+    const each = provider(ledger);
+    const order = { orderId: randomUUID(), token: 'tok_approved', idempotencyKey: 'k' };
+    const sums = async () => new Map((await ledger.totals()).map((sum) => [sum.currency, sum.heldMinor]));
+    const before = await sums();
+    await each.authorize({ ...order, amount: { amountMinor: 1, currency: 'CHF' } }, never);
+    await each.authorize({ ...order, orderId: randomUUID(), amount: { amountMinor: 2, currency: 'JPY' } }, never);
+    await each.void({ orderId: randomUUID(), idempotencyKey: 'v' });
+    expect(await sums()).toEqual(new Map([['CHF', 1], ...before, ['JPY', 2]]));
+  });
+
+  test('an order is the same order in capital letters', async () => {
+    const [ledger] = instances();
+    const each = provider(ledger);
+    const orderId = 'ABCDEF00-0000-4000-8000-00000000000A';
+    await each.void({ orderId, idempotencyKey: 'v' });
+    expect(await each.find(orderId)).toMatchObject({ status: 'voided' });
+  });
+});
+
+test('a change that fails does not take the others of its batch with it', async () => {
+  const ledger = new PostgresLedger(pool);
+  const now = new Date(0);
+  const failing = ledger.change(randomUUID(), now, () => {
+    throw new Error('no');
+  });
+  const other = ledger.change(randomUUID(), now, () => ({ payment: undefined, entries: [], answer: 1 }));
+  await expect(failing).rejects.toThrow('no');
+  expect((await other).answer).toBe(1);
+});
+
+test('two instances that change the same payments in opposite order never deadlock', async () => {
+  const orders = Array.from({ length: 3 }, () => randomUUID()).sort();
+  const change = (orderIds: string[]) => {
+    const each = provider(new PostgresLedger(pool));
+    return Promise.all(orderIds.map((orderId) => each.void({ orderId, idempotencyKey: randomUUID() })));
+  };
+  await change(orders);
+  const blocker = await pool.connect();
+  await blocker.query('BEGIN');
+  await blocker.query('SELECT FROM simulated_payments WHERE order_id = $1 FOR UPDATE', [orders[1]]);
+  const changes = Promise.all([change(orders), change(orders.toReversed())]);
+  const blocked = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
+  await expect.poll(async () => (await pool.query(blocked)).rowCount).toBe(2);
+  await blocker.query('COMMIT');
+  blocker.release();
+  expect((await changes).flat()).toHaveLength(6);
+});

@@ -1,0 +1,91 @@
+/**
+ * The books of the simulated provider. They are its own: no other part of Larder writes them, so what they say of an
+ * order's money is a second opinion to what the payment service says.
+ */
+import type { Change, Entry, SimulatedPayment } from './payment.js';
+
+/** An entry in the order of the books. */
+export interface LedgerEntry extends Entry {
+  readonly position: number;
+  readonly orderId: string;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+}
+
+/** The money of one currency, in minor units. */
+export interface Totals {
+  readonly currency: string;
+  /** Held on customers' money now. */
+  readonly heldMinor: number;
+  readonly capturedMinor: number;
+  readonly refundedMinor: number;
+  /** Captured and not refunded. */
+  readonly netMinor: number;
+}
+
+export abstract class Ledger {
+  /**
+   * Changes one payment. The payment and the entries that `change` returns are stored, all or nothing, before this
+   * resolves, and no other change of that payment comes between, from whichever instance. `change` is pure: it runs
+   * again when another instance was faster. `now` dates the entries.
+   */
+  abstract change<T>(
+    orderId: string,
+    now: Date,
+    change: (payment: SimulatedPayment | undefined) => Change<T>,
+  ): Promise<Change<T>>;
+
+  /**
+   * The entries after position `after` (default 0), of all orders or one, in their order, at most `limit`. While others
+   * write, one may turn up behind the last that was read; the totals are exact at any time.
+   */
+  abstract entries(page: {
+    readonly orderId?: string;
+    readonly after?: number;
+    readonly limit: number;
+  }): Promise<LedgerEntry[]>;
+
+  /** The sums per currency, of all orders or one. */
+  abstract totals(orderId?: string): Promise<Totals[]>;
+}
+
+/** Books in memory, for tests and simulation. */
+export class MemoryLedger extends Ledger {
+  private readonly payments = new Map<string, SimulatedPayment>();
+  private readonly book: LedgerEntry[] = [];
+
+  override async change<T>(
+    orderId: string,
+    now: Date,
+    change: (payment: SimulatedPayment | undefined) => Change<T>,
+  ): Promise<Change<T>> {
+    const changed = change(this.payments.get(orderId));
+    if (changed.payment) this.payments.set(orderId, changed.payment);
+    for (const entry of changed.entries) {
+      this.book.push({ ...entry, position: this.book.length + 1, orderId, at: now.toISOString() });
+    }
+    return changed;
+  }
+
+  override async entries(page: { orderId?: string; after?: number; limit: number }): Promise<LedgerEntry[]> {
+    const { orderId, after = 0, limit } = page;
+    const wanted = this.book.filter((entry) => entry.position > after && (!orderId || entry.orderId === orderId));
+    return wanted.slice(0, limit);
+  }
+
+  override async totals(orderId?: string): Promise<Totals[]> {
+    const sums = new Map<string, Totals>();
+    for (const { currency, heldMinor, chargedMinor, ...entry } of this.book) {
+      if (currency === null || (orderId && entry.orderId !== orderId)) continue;
+      const sum = sums.get(currency) ?? { currency, heldMinor: 0, capturedMinor: 0, refundedMinor: 0, netMinor: 0 };
+      sums.set(currency, {
+        currency,
+        heldMinor: sum.heldMinor + heldMinor,
+        capturedMinor: sum.capturedMinor + Math.max(chargedMinor, 0),
+        refundedMinor: sum.refundedMinor + Math.max(0 - chargedMinor, 0),
+        netMinor: sum.netMinor + chargedMinor,
+      });
+    }
+    return [...sums.values()].sort((a, b) => (a.currency < b.currency ? -1 : 1));
+  }
+}

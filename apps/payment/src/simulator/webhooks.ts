@@ -1,0 +1,90 @@
+/**
+ * The simulated provider's outgoing webhooks: at least once while the process lives, a few at a time, in no certain
+ * order. The outbox is in memory and bounded. What it loses in a crash, or when its receiver stays away, is a hint: who
+ * waits for a webhook that does not come asks the provider.
+ */
+import { backoffMs, type Clock, type Runtime } from '#runtime';
+import { withTimeout } from '../provider.js';
+import { sign, SIGNATURE_HEADER, type Webhook } from '../webhook.js';
+
+/** Hands a webhook to its receiver; fails when that did not take it. */
+export type Deliver = (webhook: Webhook, signal: AbortSignal) => Promise<void>;
+
+/** Delivery over HTTP: a signed POST, heard when the answer is a 2xx within five seconds. */
+export function postWebhook(url: string, secret: string, clock: Clock): Deliver {
+  return async (webhook, signal) => {
+    const body = JSON.stringify(webhook);
+    const headers = { 'content-type': 'application/json', [SIGNATURE_HEADER]: sign(body, secret, clock.now()) };
+    const status = await withTimeout(clock, 5_000, signal, async (limit) => {
+      const response = await fetch(url, { method: 'POST', headers, body, signal: limit });
+      await response.arrayBuffer(); // Read to its end, the connection can be used again.
+      return response.status;
+    });
+    if (status < 200 || status > 299) throw new Error(`The receiver of the webhook answered ${status}.`);
+  };
+}
+
+const MAX_WAITING = 1_000;
+const MAX_AT_ONCE = 4;
+const MAX_ATTEMPTS = 6;
+
+export class WebhookOutbox {
+  private readonly stopped = new AbortController();
+  private readonly queue: { readonly webhook: Webhook; attempt: number }[] = [];
+  /** Queued, under way or in a pause between two attempts. */
+  private waiting = 0;
+  private readonly workers = new Set<Promise<void>>();
+
+  constructor(
+    private readonly deliver: Deliver,
+    private readonly runtime: Runtime,
+  ) {}
+
+  /** Never waits and never fails. When too many wait already, the webhook is dropped. */
+  send(webhook: Webhook): void {
+    if (this.stopped.signal.aborted) return;
+    if (this.waiting >= MAX_WAITING) {
+      this.runtime.log.warn({ webhook: webhook.id }, 'A webhook was dropped: too many wait for their receiver.');
+      return;
+    }
+    this.waiting++;
+    this.enqueue({ webhook, attempt: 1 });
+  }
+
+  /** Gives up what is still waiting. */
+  async close(): Promise<void> {
+    this.stopped.abort();
+    this.queue.length = 0;
+    await Promise.all(this.workers);
+  }
+
+  private enqueue(job: { readonly webhook: Webhook; attempt: number }): void {
+    this.queue.push(job);
+    if (this.workers.size >= MAX_AT_ONCE) return;
+    const worker = this.work().finally(() => this.workers.delete(worker));
+    this.workers.add(worker);
+  }
+
+  private async work(): Promise<void> {
+    for (let job = this.queue.shift(); job; job = this.queue.shift()) {
+      try {
+        await this.deliver(job.webhook, this.stopped.signal);
+        this.waiting--;
+      } catch (error) {
+        if (!this.stopped.signal.aborted) this.again(job, error);
+      }
+    }
+  }
+
+  private again(job: { readonly webhook: Webhook; attempt: number }, error: unknown): void {
+    const { clock, random, log } = this.runtime;
+    if (job.attempt === MAX_ATTEMPTS) {
+      this.waiting--;
+      log.warn({ webhook: job.webhook.id, err: error }, 'A webhook was given up: its receiver never took it.');
+      return;
+    }
+    void clock.sleep(backoffMs(job.attempt, random, 200, 10_000), this.stopped.signal).then(() => {
+      if (!this.stopped.signal.aborted) this.enqueue({ ...job, attempt: job.attempt + 1 });
+    });
+  }
+}

@@ -1,0 +1,246 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Log, ManualClock, MemoryLeases, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { consumer, type ConsumerOptions, PoisonMessage } from './consumer.js';
+import { message, numberOf, until } from './contract.js';
+import { MemoryLog, MemoryMessageBus } from './memory.js';
+import { MemoryParkedMessages } from './parked-memory.js';
+import type { Delivered, Message } from './port.js';
+
+let stop: AbortController;
+let running: Promise<void>[];
+let clock: ManualClock;
+let log: MemoryLog;
+let bus: MemoryMessageBus;
+let parked: MemoryParkedMessages;
+/** What was handled, and what is to fail. */
+let handled: string[];
+let failing: Set<string>;
+
+beforeEach(() => {
+  stop = new AbortController();
+  running = [];
+  clock = new ManualClock();
+  log = new MemoryLog();
+  bus = new MemoryMessageBus({ clock, log });
+  parked = new MemoryParkedMessages();
+  handled = [];
+  failing = new Set();
+});
+afterEach(async () => {
+  stop.abort();
+  await Promise.all(running);
+});
+
+const leases = new MemoryLeases();
+
+async function handle({ id }: Message): Promise<void> {
+  if (failing.has(id)) throw new Error(`${id} fails`);
+  handled.push(id);
+}
+
+function start(options: Partial<ConsumerOptions> = {}, logged: Log = silentLog): void {
+  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: logged };
+  const signal = stop.signal;
+  running.push(
+    consumer({ name: 'consumer', bus, topics: ['test'], parked, leases, handle, runtime, signal, ...options }),
+  );
+}
+
+function publish(...ids: string[]): Promise<void> {
+  return bus.publish(
+    'test',
+    ids.map((id) => message(id.split('/')[0]!, Number(id.split('/')[1]))),
+  );
+}
+
+/** Lets time go on, a second at a time, until `check` no longer throws. */
+async function inTime(check: () => unknown, seconds = 3_600): Promise<void> {
+  for (let second = 0; ; second++) {
+    try {
+      return void (await check());
+    } catch (error) {
+      if (second === seconds) throw error;
+      await clock.advance(1_000);
+    }
+  }
+}
+
+test('while a message fails, only its own key waits', async () => {
+  failing.add('a/0');
+  start();
+  await publish('a/0', 'b/0', 'a/1', 'b/1');
+  await publish('b/2', 'a/2');
+  await until(() => expect(handled).toEqual(['b/0', 'b/1', 'b/2']));
+  await clock.advance(10_000);
+  expect(handled).toEqual(['b/0', 'b/1', 'b/2']);
+});
+
+test('a key goes on in order as soon as its message succeeds', async () => {
+  failing.add('a/0');
+  start();
+  await publish('a/0', 'a/1');
+  await clock.advance(2_000);
+  await publish('a/2');
+  failing.clear();
+  await inTime(() => expect(handled).toEqual(['a/0', 'a/1', 'a/2']));
+  expect(await parked.parkedKeys('consumer', ['a'])).toEqual(new Set());
+  await publish('a/3');
+  await until(() => expect(handled.at(-1)).toBe('a/3'));
+});
+
+test('retries come later and later, and end after the last attempt: then a person is called', async () => {
+  const attemptsMs: number[] = [];
+  const errors: object[] = [];
+  start(
+    {
+      maxAttempts: 4,
+      handle: async () => {
+        attemptsMs.push(clock.now().getTime());
+        throw new Error('never');
+      },
+    },
+    { ...silentLog, error: (fields) => errors.push(fields) },
+  );
+  await publish('a/0');
+  await inTime(() => expect(errors).toHaveLength(1), 60);
+  await clock.advance(3_600_000);
+  expect(attemptsMs).toHaveLength(4);
+  const pausesMs = attemptsMs.slice(1).map((ms, i) => ms - attemptsMs[i]!);
+  expect(pausesMs).toEqual(pausesMs.toSorted((a, b) => a - b));
+  expect(errors).toEqual([expect.objectContaining({ key: 'a', type: 'Tested', messageId: 'a/0', attempts: 4 })]);
+  expect(await parked.deadLetters(0n, 10)).toMatchObject([{ message: { id: 'a/0' }, error: 'Error: never' }]);
+});
+
+test('a dead letter holds its key until a person decides: retried, it goes first', async () => {
+  failing.add('a/0');
+  start({ maxAttempts: 1 });
+  await publish('a/0', 'a/1');
+  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await publish('a/2');
+  await clock.advance(60_000);
+  expect(handled).toEqual([]);
+  failing.clear();
+  await decide('retry');
+  await inTime(() => expect(handled).toEqual(['a/0', 'a/1', 'a/2']));
+});
+
+test('a dead letter holds its key until a person decides: skipped, the others go on without it', async () => {
+  failing.add('a/0');
+  start({ maxAttempts: 1 });
+  await publish('a/0', 'a/1');
+  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await decide('skip');
+  await inTime(() => expect(handled).toEqual(['a/1']));
+  expect(parked.decisions).toMatchObject([{ action: 'skip', actor: 'ada', message: { message: { id: 'a/0' } } }]);
+});
+
+test('a poison message is a dead letter after its first attempt', async () => {
+  let attempts = 0;
+  start({
+    handle: async () => {
+      attempts++;
+      throw new PoisonMessage('It does not fit its schema.');
+    },
+  });
+  await publish('a/0');
+  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await clock.advance(3_600_000);
+  expect(attempts).toBe(1);
+});
+
+test('keys are handled at the same time, messages of one key one after the other', async () => {
+  const open = new Set<string>();
+  let most = 0;
+  const gate = new AbortController();
+  start({
+    handle: async ({ key, id }) => {
+      expect(open).not.toContain(key);
+      open.add(key);
+      most = Math.max(most, open.size);
+      await new Promise<void>((resolve) => {
+        if (gate.signal.aborted) resolve();
+        gate.signal.addEventListener('abort', () => resolve());
+      });
+      open.delete(key);
+      handled.push(id);
+    },
+  });
+  await publish('a/0', 'b/0', 'c/0', 'a/1', 'b/1', 'c/1');
+  await until(() => expect(open.size).toBe(3));
+  gate.abort();
+  await until(() => expect(handled).toHaveLength(6));
+  expect(most).toBe(3);
+});
+
+test('when a failed message cannot be parked, its batch comes again and nothing is dropped', async () => {
+  let failures = 0;
+  class Unreachable extends MemoryParkedMessages {
+    override async park(...parameters: Parameters<MemoryParkedMessages['park']>): Promise<void> {
+      if (++failures <= 3) throw new Error('The database is gone.');
+      return super.park(...parameters);
+    }
+  }
+  failing.add('a/0');
+  start({ parked: new Unreachable() });
+  await publish('a/0', 'a/1');
+  await inTime(() => expect(failures).toBe(4));
+  failing.clear();
+  await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
+});
+
+test('a message that was published twice is parked once', async () => {
+  failing.add('a/0');
+  start();
+  await publish('a/0', 'a/0', 'a/1');
+  await clock.advance(0);
+  await publish('a/0');
+  await clock.advance(0);
+  failing.clear();
+  await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
+});
+
+test('a message parked behind a line whose last is handled meanwhile is not left behind', async () => {
+  // The consumer is told that the key is parked; before it parks its message, the retries empty the line.
+  class Slow extends MemoryParkedMessages {
+    override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
+      const known = await super.parkedKeys(consumer, keys);
+      if (known.size > 0) await until(async () => expect(await super.parkedKeys(consumer, keys)).toEqual(new Set()));
+      return known;
+    }
+  }
+  failing.add('a/0');
+  start({ parked: new Slow() });
+  await publish('a/0');
+  await clock.advance(0);
+  failing.clear();
+  await publish('a/1');
+  await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
+});
+
+test.each([1, 2, 3, 4, 5])(
+  'with random failures and two instances, every key keeps its order (seed %i)',
+  async (seed) => {
+    const random = new SeededRandom(seed);
+    const done = new Map<string, number[]>();
+    const flaky = async (delivered: Delivered) => {
+      await clock.sleep(Math.floor(random.next() * 20));
+      if (random.next() < 0.3) throw new Error('by chance');
+      const numbers = done.get(delivered.key) ?? [];
+      done.set(delivered.key, [...numbers, numberOf(delivered)]);
+    };
+    start({ handle: flaky, maxAttempts: 50 });
+    start({ handle: flaky, maxAttempts: 50, bus: new MemoryMessageBus({ clock, log }) });
+    const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
+    for (let n = 0; n < 10; n++) {
+      await publish(...keys.map((key) => `${key}/${n}`));
+      await clock.advance(Math.floor(random.next() * 1_000));
+    }
+    await inTime(() => expect([...done.values()].flat()).toHaveLength(200), 10_000);
+    for (const key of keys) expect(done.get(key), key).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  },
+);
+
+async function decide(action: 'retry' | 'skip'): Promise<void> {
+  const [letter] = await parked.deadLetters(0n, 1);
+  await parked.decide(letter!.id, { id: 'd', action, actor: 'ada', reason: 'looked at', at: clock.now() });
+}

@@ -1,0 +1,222 @@
+/**
+ * The message bus in memory: for tests, and for services that a simulation runs together in one process. The messages
+ * and the offsets live in a `MemoryLog`, which outlives the buses that are opened over it as a broker outlives its
+ * clients. Closing a bus in the middle of a batch is what a crash of its process is to the others.
+ */
+import { Bell, type Clock } from '#runtime';
+import { type ConsumeOptions, type Delivered, type Message, MessageBus } from './port.js';
+import { partitionOf, rebalance } from './partitions.js';
+
+/** Messages in one batch, more or less: each of the partitions gives its part of them. */
+const BATCH = 500;
+
+/** One `consume()` of a group. */
+interface Member {
+  readonly bell: Bell;
+  /** Aborts when its bus is closed. */
+  readonly lost: AbortSignal;
+}
+
+/** A group's place in a topic. */
+interface Subscription {
+  readonly messages: readonly (readonly Delivered[])[];
+  readonly members: Member[];
+  /** For each partition: how many messages are done, and who owns it. */
+  readonly done: number[];
+  readonly owners: (Member | undefined)[];
+}
+
+/** What was published, and how far each group has got. */
+export class MemoryLog {
+  private readonly topics = new Map<string, Delivered[][]>();
+  private readonly subscriptions = new Map<string, Map<string, Subscription>>();
+
+  constructor(private readonly partitions = 12) {}
+
+  /** The messages of a topic, by partition. */
+  topic(topic: string): Delivered[][] {
+    const known = this.topics.get(topic);
+    if (known) return known;
+    const made = Array.from({ length: this.partitions }, () => []);
+    this.topics.set(topic, made);
+    return made;
+  }
+
+  /** The groups that read a topic. */
+  groups(topic: string): Map<string, Subscription> {
+    const known = this.subscriptions.get(topic);
+    if (known) return known;
+    const made = new Map<string, Subscription>();
+    this.subscriptions.set(topic, made);
+    return made;
+  }
+
+  subscription(group: string, topic: string): Subscription {
+    const groups = this.groups(topic);
+    const known = groups.get(group);
+    if (known) return known;
+    const messages = this.topic(topic);
+    const made = { messages, members: [], done: messages.map(() => 0), owners: messages.map(() => undefined) };
+    groups.set(group, made);
+    return made;
+  }
+}
+
+export class MemoryMessageBus extends MessageBus {
+  private readonly clock: Clock;
+  private readonly log: MemoryLog;
+  private readonly closing = new AbortController();
+  /** How to make the members of this bus leave their groups. */
+  private readonly leaving = new Set<() => void>();
+
+  constructor({
+    clock,
+    partitions,
+    log = new MemoryLog(partitions),
+  }: {
+    clock: Clock;
+    partitions?: number;
+    log?: MemoryLog;
+  }) {
+    super();
+    this.clock = clock;
+    this.log = log;
+  }
+
+  override async publish(topic: string, messages: readonly Message[]): Promise<void> {
+    this.assertOpen();
+    const partitions = this.log.topic(topic);
+    for (const message of messages) {
+      const partition = partitionOf(message.key, partitions.length);
+      const log = partitions[partition]!;
+      log.push(deepFreeze({ ...asJson(message), topic, partition, offset: BigInt(log.length) }));
+    }
+    this.log.groups(topic).forEach(ringAll);
+  }
+
+  override async consume({ group, topics, handle, signal }: ConsumeOptions): Promise<void> {
+    this.assertOpen();
+    const member: Member = { bell: new Bell(), lost: this.closing.signal };
+    const subscriptions = topics.map((topic) => this.log.subscription(group, topic));
+    const leave = () => {
+      subscriptions.forEach((subscription) => dismiss(subscription, member));
+      this.leaving.delete(leave);
+    };
+    this.leaving.add(leave);
+    for (const subscription of subscriptions) {
+      subscription.members.push(member);
+      ringAll(subscription);
+    }
+    try {
+      await this.deliver(subscriptions, member, handle, signal);
+    } finally {
+      leave();
+    }
+  }
+
+  private async deliver(
+    subscriptions: readonly Subscription[],
+    member: Member,
+    handle: ConsumeOptions['handle'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const stop = AbortSignal.any([signal, member.lost]);
+    for (let failures = 0; !stop.aborted;) {
+      subscriptions.forEach((subscription) => share(subscription, member));
+      const { batch, done } = nextBatch(subscriptions, member);
+      if (batch.length === 0) {
+        await member.bell.heard(stop);
+        continue;
+      }
+      try {
+        await handle(batch, member.lost);
+        if (!member.lost.aborted) done();
+        failures = 0;
+      } catch {
+        await this.clock.sleep(Math.min(100 * 2 ** failures++, 5_000), stop);
+      }
+    }
+    if (!signal.aborted) this.assertOpen();
+  }
+
+  override async rewind(group: string, topics: readonly string[]): Promise<void> {
+    this.assertOpen();
+    const subscriptions = topics.map((topic) => this.log.subscription(group, topic));
+    if (subscriptions.some(({ members }) => members.length > 0)) {
+      throw new Error(`The group ${group} is consuming: stop its instances, then rewind it.`);
+    }
+    subscriptions.forEach(({ done }) => done.fill(0));
+  }
+
+  override async ping(): Promise<void> {
+    this.assertOpen();
+  }
+
+  /** A batch under way is not stored any more, and its partitions are free for other instances at once. */
+  override async close(): Promise<void> {
+    this.closing.abort(new Error('This message bus is closed.'));
+    this.leaving.forEach((leave) => leave());
+  }
+
+  private assertOpen(): void {
+    this.closing.signal.throwIfAborted();
+  }
+}
+
+function ringAll({ members }: Subscription): void {
+  members.forEach(({ bell }) => bell.ring());
+}
+
+/** Gives up what exceeds the member's fair share and claims what it lacks. Runs between batches. */
+function share(subscription: Subscription, member: Member): void {
+  const { members, owners } = subscription;
+  const partitions = [...owners.keys()];
+  const { giveUp, claim } = rebalance({
+    partitions: owners.length,
+    members: members.length,
+    rank: members.indexOf(member),
+    owned: partitions.filter((partition) => owners[partition] === member),
+    free: partitions.filter((partition) => owners[partition] === undefined),
+  });
+  for (const partition of claim) owners[partition] = member;
+  for (const partition of giveUp) owners[partition] = undefined;
+  if (giveUp.length > 0) members.filter((other) => other !== member).forEach(({ bell }) => bell.ring());
+}
+
+function dismiss(subscription: Subscription, member: Member): void {
+  const { members, owners } = subscription;
+  if (!members.includes(member)) return;
+  members.splice(members.indexOf(member), 1);
+  for (const partition of owners.keys()) if (owners[partition] === member) owners[partition] = undefined;
+  ringAll(subscription);
+}
+
+/** The next messages of all partitions that the member owns, and what stores their offsets once they are done. */
+function nextBatch(subscriptions: readonly Subscription[], member: Member): { batch: Delivered[]; done: () => void } {
+  const owned = subscriptions.flatMap((subscription) =>
+    [...subscription.owners.keys()]
+      .filter((partition) => subscription.owners[partition] === member)
+      .map((partition) => ({ ...subscription, partition })),
+  );
+  const limit = Math.ceil(BATCH / owned.length);
+  const parts = owned.map(({ messages, done, partition }) => {
+    const from = done[partition]!;
+    const part = messages[partition]!.slice(from, from + limit);
+    return { part, store: () => (done[partition] = from + part.length) };
+  });
+  return { batch: parts.flatMap(({ part }) => part), done: () => parts.forEach(({ store }) => store()) };
+}
+
+/** A copy as every other bus would deliver it, so that what passes a test in memory passes with them too. */
+function asJson<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
+
+/** The groups share the messages, so none may change them. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

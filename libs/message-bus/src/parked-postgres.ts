@@ -1,0 +1,146 @@
+import type pg from 'pg';
+import { type Decision, type Failure, type ParkedMessage, ParkedMessages } from './parked.js';
+import type { Delivered } from './port.js';
+
+/** Waiting lines in the service's tables `parked_messages` and `dead_letter_decisions`. One statement for each call. */
+export class PostgresParkedMessages extends ParkedMessages {
+  constructor(private readonly pool: pg.Pool) {
+    super();
+  }
+
+  override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
+    const { rows } = await this.pool.query<{ key: string }>({
+      name: 'parked.keys',
+      text: 'SELECT DISTINCT key FROM parked_messages WHERE consumer = $1 AND key = ANY ($2::text[])',
+      values: [consumer, keys],
+    });
+    return new Set(rows.map(({ key }) => key));
+  }
+
+  override async park(
+    consumer: string,
+    messages: readonly (Failure & { readonly message: Delivered })[],
+    now: Date,
+  ): Promise<void> {
+    // Ids are given in the order of the rows, so the lines keep the order of the messages.
+    await this.pool.query(
+      `INSERT INTO parked_messages
+         (consumer, key, message_id, message, parked_at, attempts, error, next_attempt_at, dead_at)
+       SELECT $1, key, message_id, message::json, $2, attempts, error, next_attempt_at, dead_at
+       FROM unnest($3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::timestamptz[], $9::timestamptz[])
+         WITH ORDINALITY AS m (key, message_id, message, attempts, error, next_attempt_at, dead_at, n)
+       ORDER BY n
+       ON CONFLICT (consumer, message_id) DO NOTHING`,
+      [
+        consumer,
+        now,
+        messages.map(({ message }) => message.key),
+        messages.map(({ message }) => message.id),
+        messages.map(({ message }) => JSON.stringify({ ...message, offset: String(message.offset) })),
+        ...failureColumns(messages),
+      ],
+    );
+  }
+
+  override async due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]> {
+    const { rows } = await this.pool.query<Row>({
+      name: 'parked.due',
+      text: `SELECT * FROM parked_messages AS first
+        WHERE consumer = $1 AND next_attempt_at <= $2 AND dead_at IS NULL AND NOT EXISTS (
+          SELECT FROM parked_messages AS earlier
+          WHERE earlier.consumer = first.consumer AND earlier.key = first.key AND earlier.id < first.id
+        )
+        ORDER BY next_attempt_at LIMIT $3`,
+      values: [consumer, now, limit],
+    });
+    return rows.map(parkedMessage);
+  }
+
+  override async settle(
+    handled: readonly bigint[],
+    failed: readonly (Failure & { readonly id: bigint })[],
+  ): Promise<void> {
+    await this.pool.query(
+      `WITH handled AS (DELETE FROM parked_messages WHERE id = ANY ($1::bigint[]))
+       UPDATE parked_messages AS parked
+       SET attempts = f.attempts, error = f.error, next_attempt_at = f.next_attempt_at, dead_at = f.dead_at
+       FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+         AS f (id, attempts, error, next_attempt_at, dead_at)
+       WHERE parked.id = f.id`,
+      [handled.map(String), failed.map(({ id }) => String(id)), ...failureColumns(failed)],
+    );
+  }
+
+  override async deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]> {
+    const { rows } = await this.pool.query<Row>(
+      'SELECT * FROM parked_messages WHERE id >= $1 AND dead_at IS NOT NULL ORDER BY id LIMIT $2',
+      [String(from), limit],
+    );
+    return rows.map(parkedMessage);
+  }
+
+  override async decide(id: bigint, { action, ...decision }: Decision): Promise<ParkedMessage | undefined> {
+    const { rows } = await this.pool.query<Row>(action === 'retry' ? RETRY : SKIP, [
+      String(id),
+      decision.id,
+      decision.actor,
+      decision.reason,
+      decision.at,
+    ]);
+    return rows.map(parkedMessage)[0];
+  }
+}
+
+const RECORD = `
+  recorded AS (
+    INSERT INTO dead_letter_decisions
+      (id, consumer, key, message_id, message, attempts, error, action, actor, reason, decided_at)
+    SELECT $2, consumer, key, message_id, message, attempts, error, action, $3, $4, $5 FROM dead
+  )
+  SELECT * FROM dead`;
+
+const RETRY = `
+  WITH dead AS (
+    SELECT *, 'retry' AS action FROM parked_messages WHERE id = $1 AND dead_at IS NOT NULL FOR UPDATE
+  ), revived AS (
+    UPDATE parked_messages AS parked SET attempts = 0, next_attempt_at = $5, dead_at = NULL
+    FROM dead WHERE parked.id = dead.id
+  ), ${RECORD}`;
+
+const SKIP = `
+  WITH dead AS (
+    DELETE FROM parked_messages WHERE id = $1 AND dead_at IS NOT NULL RETURNING *, 'skip' AS action
+  ), ${RECORD}`;
+
+interface Row {
+  id: string;
+  consumer: string;
+  message: Omit<Delivered, 'offset'> & { offset: string };
+  attempts: number;
+  error: string;
+  parked_at: Date;
+  next_attempt_at: Date;
+  dead_at: Date | null;
+}
+
+function parkedMessage(row: Row): ParkedMessage {
+  return {
+    id: BigInt(row.id),
+    consumer: row.consumer,
+    message: { ...row.message, offset: BigInt(row.message.offset) },
+    attempts: row.attempts,
+    error: row.error,
+    parkedAt: row.parked_at,
+    nextAttemptAt: row.next_attempt_at,
+    ...(row.dead_at === null ? {} : { deadAt: row.dead_at }),
+  };
+}
+
+function failureColumns(failures: readonly Failure[]): unknown[][] {
+  return [
+    failures.map(({ attempts }) => attempts),
+    failures.map(({ error }) => error.replaceAll('\0', '\ufffd')), // Postgres has no U+0000 in text.
+    failures.map(({ nextAttemptAt }) => nextAttemptAt),
+    failures.map(({ deadAt }) => deadAt),
+  ];
+}

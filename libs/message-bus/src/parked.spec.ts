@@ -1,0 +1,190 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { postgresPool } from '#runtime';
+import { freshDatabase } from '../../../test/database.js';
+import { message } from './contract.js';
+import { MemoryParkedMessages } from './parked-memory.js';
+import { PostgresParkedMessages } from './parked-postgres.js';
+import type { ParkedMessages } from './parked.js';
+import type { Delivered } from './port.js';
+
+const now = new Date('2026-01-01T00:00:00.000Z');
+const later = new Date('2026-01-01T00:00:10.000Z');
+
+let pool: ReturnType<typeof postgresPool>;
+
+beforeAll(async () => {
+  pool = postgresPool(await freshDatabase('inventory'));
+});
+afterAll(() => pool.end());
+
+parkedContract('MemoryParkedMessages', () => new MemoryParkedMessages());
+parkedContract('PostgresParkedMessages', () => new PostgresParkedMessages(pool));
+
+function parkedContract(name: string, make: () => ParkedMessages): void {
+  describe(`${name} keeps waiting lines:`, () => {
+    let parked: ParkedMessages;
+    let consumer: string;
+
+    beforeEach(() => {
+      parked = make();
+      consumer = randomUUID();
+    });
+
+    const park = (...messages: Delivered[]) =>
+      parked.park(
+        consumer,
+        messages.map((message) => ({ message, attempts: 1, error: 'Error: no', nextAttemptAt: now })),
+        now,
+      );
+    const parkDead = (message: Delivered) =>
+      parked.park(consumer, [{ message, attempts: 3, error: 'Error: no', nextAttemptAt: now, deadAt: now }], now);
+    const due = async (at = now) => (await parked.due(consumer, at, 100)).map((first) => first.message.id).toSorted();
+    const first = async (at = now) => (await parked.due(consumer, at, 1))[0]!;
+    const decision = (action: 'retry' | 'skip') => ({
+      id: randomUUID(),
+      action,
+      actor: 'ada',
+      reason: 'the shelf was counted again',
+      at: later,
+    });
+    /** The dead letter of this test's consumer: the table is shared with other tests. */
+    const dead = async () => (await parked.deadLetters(0n, 1_000)).find((letter) => letter.consumer === consumer)!;
+
+    test('a message comes back as it was parked', async () => {
+      const odd: Delivered = {
+        ...delivered('köln', 0),
+        offset: 2n ** 60n,
+        data: { text: '東京 \u0000 {"}' },
+        traceparent: '00-aa-bb-01',
+      };
+      await park(odd);
+      const { id, ...rest } = await first();
+      expect(id).toBeTypeOf('bigint');
+      expect(rest).toEqual({
+        consumer,
+        message: odd,
+        attempts: 1,
+        error: 'Error: no',
+        parkedAt: now,
+        nextAttemptAt: now,
+      });
+    });
+
+    test('keys with a line are told apart from those without, for each consumer', async () => {
+      await park(delivered('a', 0));
+      expect(await parked.parkedKeys(consumer, ['a', 'b'])).toEqual(new Set(['a']));
+      expect(await parked.parkedKeys('another', ['a', 'b'])).toEqual(new Set());
+      expect(await parked.due('another', now, 100)).toEqual([]);
+    });
+
+    test('only the first of each line is due, and its handling makes the next the first', async () => {
+      await park(delivered('a', 0), delivered('b', 0), delivered('a', 1), delivered('a', 2));
+      await park(delivered('b', 1));
+      for (const expected of [['a/0', 'b/0'], ['a/1', 'b/1'], ['a/2'], []]) {
+        expect(await due()).toEqual(expected);
+        const firsts = await parked.due(consumer, now, 100);
+        await parked.settle(
+          firsts.map(({ id }) => id),
+          [],
+        );
+      }
+      expect(await parked.parkedKeys(consumer, ['a', 'b'])).toEqual(new Set());
+    });
+
+    test('a message that was parked twice is parked once, at its first place', async () => {
+      await park(delivered('a', 0), delivered('a', 0), delivered('a', 1));
+      await park(delivered('a', 0), delivered('a', 1), delivered('a', 2));
+      for (const expected of [['a/0'], ['a/1'], ['a/2'], []]) {
+        expect(await due()).toEqual(expected);
+        await parked.settle(
+          (await parked.due(consumer, now, 100)).map(({ id }) => id),
+          [],
+        );
+      }
+    });
+
+    test('a failed message is due again when its time has come, and its line waits', async () => {
+      await park(delivered('a', 0), delivered('a', 1));
+      const { id } = await first();
+      await parked.settle([], [{ id, attempts: 2, error: 'Error: nul \u0000', nextAttemptAt: later }]);
+      expect(await due(now)).toEqual([]);
+      expect(await due(later)).toEqual(['a/0']);
+      expect(await first(later)).toMatchObject({ attempts: 2, error: expect.stringContaining('nul') });
+    });
+
+    test('those that are due longest come first, up to the limit', async () => {
+      await park(delivered('a', 0), delivered('b', 0));
+      const { id } = (await parked.due(consumer, now, 100)).find(({ message }) => message.key === 'a')!;
+      await parked.settle([], [{ id, attempts: 2, error: '', nextAttemptAt: later }]);
+      expect((await parked.due(consumer, later, 1)).map(({ message }) => message.key)).toEqual(['b']);
+    });
+
+    test('a line whose first is dead waits, and the dead letter is listed', async () => {
+      await parkDead(delivered('a', 0));
+      await park(delivered('a', 1));
+      expect(await due(later)).toEqual([]);
+      expect(await parked.parkedKeys(consumer, ['a'])).toEqual(new Set(['a']));
+      const letter = await dead();
+      expect(letter).toMatchObject({ attempts: 3, error: 'Error: no', deadAt: now, message: { id: 'a/0' } });
+      expect((await parked.deadLetters(letter.id, 1))[0]).toEqual(letter);
+      expect((await parked.deadLetters(letter.id + 1n, 1))[0]?.id).not.toBe(letter.id);
+    });
+
+    test('a retried dead letter is due with its attempts started over', async () => {
+      await parkDead(delivered('a', 0));
+      await park(delivered('a', 1));
+      const letter = await dead();
+      expect(await parked.decide(letter.id, decision('retry'))).toEqual(letter);
+      expect(await dead()).toBeUndefined();
+      expect(await first(later)).toMatchObject({ attempts: 0, message: { id: 'a/0' } });
+      expect(await parked.decide(letter.id, decision('retry'))).toBeUndefined();
+    });
+
+    test('a skipped dead letter leaves its line, and the next goes on', async () => {
+      await parkDead(delivered('a', 0));
+      await park(delivered('a', 1));
+      const letter = await dead();
+      expect(await parked.decide(letter.id, decision('skip'))).toEqual(letter);
+      expect(await due(later)).toEqual(['a/1']);
+      expect(await parked.decide(letter.id, decision('skip'))).toBeUndefined();
+    });
+
+    test('nobody decides about a message that is still being retried', async () => {
+      await park(delivered('a', 0));
+      const { id } = await first();
+      expect(await parked.decide(id, decision('skip'))).toBeUndefined();
+      expect(await due()).toEqual(['a/0']);
+    });
+  });
+}
+
+test.each(['retry', 'skip'] as const)('Postgres records who decided to %s what, and why', async (action) => {
+  const parked = new PostgresParkedMessages(pool);
+  const consumer = randomUUID();
+  const dead = { message: delivered('a', 0), attempts: 3, error: 'Error: no', nextAttemptAt: now, deadAt: now };
+  await parked.park(consumer, [dead], now);
+  const letter = (await parked.deadLetters(0n, 1_000)).find((l) => l.consumer === consumer)!;
+  const id = randomUUID();
+  await parked.decide(letter.id, { id, action, actor: 'ada', reason: 'counted again', at: later });
+  const { rows } = await pool.query('SELECT * FROM dead_letter_decisions WHERE consumer = $1', [consumer]);
+  expect(rows).toEqual([
+    {
+      id,
+      consumer,
+      key: 'a',
+      message_id: 'a/0',
+      message: { ...dead.message, offset: '7' },
+      attempts: 3,
+      error: 'Error: no',
+      action,
+      actor: 'ada',
+      reason: 'counted again',
+      decided_at: later,
+    },
+  ]);
+});
+
+function delivered(key: string, n: number): Delivered {
+  return { ...message(key, n), topic: 'test', partition: 3, offset: 7n };
+}

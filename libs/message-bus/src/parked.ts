@@ -1,0 +1,64 @@
+/**
+ * Where the messages wait that could not be handled yet: one waiting line per key, so that a failing message holds up
+ * its own key and nothing else.
+ *
+ *                      handled                       ┌── retry ──┐
+ *   park ──▶ due ──────────────────▶ (removed)       ▼           │
+ *             ▲ │                                   due        dead ── skip ──▶ (removed)
+ *             └─┘ failed: later again; after the last attempt ───▶       both recorded with who and why
+ *
+ * Only the first of a line can be due. A line with a dead first message waits until a person decides.
+ */
+import type { Delivered } from './port.js';
+
+export interface ParkedMessage {
+  /** The place in the line: lower is earlier. */
+  readonly id: bigint;
+  readonly consumer: string;
+  readonly message: Delivered;
+  /** How often it was tried; 0 while it only waits behind another. */
+  readonly attempts: number;
+  readonly error: string;
+  readonly parkedAt: Date;
+  readonly nextAttemptAt: Date;
+  /** Set when the retries are used up: from then on a person decides. */
+  readonly deadAt?: Date;
+}
+
+/** How an attempt failed, and when the next one is due; none when `deadAt` is set. */
+export type Failure = Pick<ParkedMessage, 'attempts' | 'error' | 'nextAttemptAt' | 'deadAt'>;
+
+/** What a person decided about a dead letter. */
+export interface Decision {
+  /** A UUID. */
+  readonly id: string;
+  /** 'retry' starts its attempts over; 'skip' takes it out of the line. */
+  readonly action: 'retry' | 'skip';
+  readonly actor: string;
+  readonly reason: string;
+  readonly at: Date;
+}
+
+export abstract class ParkedMessages {
+  /** Which of these keys have a line. */
+  abstract parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>>;
+
+  /** Puts messages at the ends of their keys' lines, in this order. One that is in a line already keeps its place. */
+  abstract park(
+    consumer: string,
+    messages: readonly (Failure & { readonly message: Delivered })[],
+    now: Date,
+  ): Promise<void>;
+
+  /** The firsts of their lines that are due at `now`, longest due first, at most `limit`: no two of one key. */
+  abstract due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]>;
+
+  /** Takes the messages out of their lines that were handled, and stores how the others failed. */
+  abstract settle(handled: readonly bigint[], failed: readonly (Failure & { readonly id: bigint })[]): Promise<void>;
+
+  /** The dead letters of all consumers with an id from `from` on, in order of their ids, at most `limit`. */
+  abstract deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]>;
+
+  /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
+  abstract decide(id: bigint, decision: Decision): Promise<ParkedMessage | undefined>;
+}

@@ -1,0 +1,223 @@
+/**
+ * One instance of a consumer group on the Postgres bus.
+ *
+ *   join ──▶ share ──▶ next ──▶ (handle) ──▶ store ──▶ next … ──▶ leave
+ *              ▲                               │
+ *              └──── about once a second ──────┘
+ *
+ * All of it is session-level advisory locks on one connection that is never made anew: (subscription, 0) is held by
+ * every member together and shows who is there, (subscription, partition + 1) is held by the partition's one owner.
+ * The server frees them the moment the connection ends, however that came about, so others take over at once and no
+ * clock is trusted. Offsets are stored on that same connection, so an instance that lost its partitions cannot store
+ * one any more.
+ */
+import pg from 'pg';
+import type { Delivered } from './port.js';
+import { rebalance } from './partitions.js';
+
+/** Messages in one batch, more or less: each of the partitions gives its part of them. */
+const BATCH = 500;
+
+/** A group's place in a topic; `id` names its locks. */
+export interface Subscription {
+  readonly id: number;
+  readonly topic: string;
+  readonly partitions: number;
+}
+
+/** A partition that this member owns. */
+interface Claim {
+  readonly subscription: Subscription;
+  readonly partition: number;
+  /** The last offset that the group is done with. */
+  done: string;
+}
+
+export class Member {
+  private readonly client: pg.Client;
+  private readonly gone = new AbortController();
+  private claims: Claim[] = [];
+
+  constructor(
+    url: string,
+    group: string,
+    private readonly subscriptions: readonly Subscription[],
+  ) {
+    this.client = new pg.Client({
+      connectionString: url,
+      application_name: `larder-consumer:${group}`,
+      connectionTimeoutMillis: 1_500,
+      query_timeout: 10_000,
+      keepAlive: true,
+      // The server notices within about 10 s that a machine is gone which could not say so. An offset need not survive
+      // a crash of the server: some messages would come again.
+      options:
+        '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c synchronous_commit=off',
+    });
+    const gone = () => this.gone.abort(new Error(`The group ${group} lost its connection to the message bus.`));
+    this.client.on('error', gone);
+    this.client.on('end', gone);
+  }
+
+  /** Aborts when the connection is gone, and with it every partition. */
+  get lost(): AbortSignal {
+    return this.gone.signal;
+  }
+
+  async join(): Promise<void> {
+    await this.client.connect();
+    await this.query('SELECT pg_advisory_lock_shared(id, 0) FROM unnest($1::int[]) AS id', [this.ids()]);
+  }
+
+  /**
+   * Gives up the partitions that exceed this member's fair share and claims what it lacks. Not to be called while a
+   * batch is under way. Returns true when others may find something to claim.
+   */
+  async share(): Promise<boolean> {
+    const locks = await this.query<{ id: number; lock: number; pid: number; mine: boolean }>(LOCKS, [this.ids()]);
+    const giveUp: Claim[] = [];
+    const claim: Claim[] = [];
+    for (const subscription of this.subscriptions) {
+      const held = locks.filter(({ id }) => id === subscription.id);
+      const members = held.filter(({ lock }) => lock === 0).sort((a, b) => a.pid - b.pid);
+      const taken = new Set(held.map(({ lock }) => lock - 1));
+      const owned = this.claims.filter((c) => c.subscription === subscription);
+      const plan = rebalance({
+        partitions: subscription.partitions,
+        members: members.length,
+        rank: members.findIndex(({ mine }) => mine),
+        owned: owned.map(({ partition }) => partition),
+        free: Array.from({ length: subscription.partitions }, (_, i) => i).filter((partition) => !taken.has(partition)),
+      });
+      giveUp.push(...owned.filter(({ partition }) => plan.giveUp.includes(partition)));
+      claim.push(...plan.claim.map((partition) => ({ subscription, partition, done: '0' })));
+    }
+    if (giveUp.length > 0) await this.giveUp(giveUp);
+    const won = claim.length > 0 ? await this.claim(claim) : 0;
+    // Others were faster: look again at what is free now.
+    if (won < claim.length) await this.share();
+    return giveUp.length > 0;
+  }
+
+  /** The next messages of all partitions of this member, each partition in order, in one query. */
+  async next(): Promise<Delivered[]> {
+    if (this.claims.length === 0) return [];
+    const rows = await this.query<Row>(
+      NEXT,
+      [
+        this.claims.map(({ subscription }) => subscription.topic),
+        this.claims.map(({ partition }) => partition),
+        this.claims.map(({ done }) => done),
+        Math.ceil(BATCH / this.claims.length),
+      ],
+      'message_bus.next',
+    );
+    return rows.map(delivered);
+  }
+
+  /** Stores how far the group has got once it is done with `batch`. */
+  async store(batch: readonly Delivered[]): Promise<void> {
+    const last = new Map(batch.map(({ topic, partition, offset }) => [`${partition} ${topic}`, offset]));
+    const moved = this.claims.flatMap((claim) => {
+      const offset = last.get(`${claim.partition} ${claim.subscription.topic}`);
+      return offset === undefined ? [] : [{ claim, done: String(offset) }];
+    });
+    await this.query(
+      STORE,
+      [
+        moved.map(({ claim }) => claim.subscription.id),
+        moved.map(({ claim }) => claim.partition),
+        moved.map(({ done }) => done),
+      ],
+      'message_bus.store',
+    );
+    for (const { claim, done } of moved) claim.done = done;
+  }
+
+  /** Frees everything: the server has done so when the connection has ended. A batch under way is not stored any more. */
+  async leave(): Promise<void> {
+    this.gone.abort(new Error('This message bus was closed.'));
+    await this.client.end().catch(() => {});
+  }
+
+  private async giveUp(claims: readonly Claim[]): Promise<void> {
+    this.claims = this.claims.filter((claim) => !claims.includes(claim));
+    await this.query(
+      'SELECT pg_advisory_unlock(id, partition + 1) FROM unnest($1::int[], $2::int[]) AS c (id, partition)',
+      [claims.map(({ subscription }) => subscription.id), claims.map(({ partition }) => partition)],
+    );
+  }
+
+  /** Takes what nobody was faster to take, to go on from where the last owner stored. Returns how many that are. */
+  private async claim(wanted: readonly Claim[]): Promise<number> {
+    const values = [wanted.map(({ subscription }) => subscription.id), wanted.map(({ partition }) => partition)];
+    const locked = await this.query<{ locked: boolean }>(LOCK, values);
+    // A statement of its own, for it must see what was stored before the lock was free.
+    const offsets = await this.query<{ id: number; partition: number; done: string }>(OFFSETS, values);
+    const won = wanted.filter((_, i) => locked[i]?.locked);
+    for (const claim of won) {
+      const stored = offsets.find(({ id, partition }) => id === claim.subscription.id && partition === claim.partition);
+      if (stored) claim.done = stored.done;
+    }
+    this.claims.push(...won);
+    return won.length;
+  }
+
+  private ids(): number[] {
+    return this.subscriptions.map(({ id }) => id);
+  }
+
+  private async query<R extends pg.QueryResultRow>(text: string, values: unknown[], name?: string): Promise<R[]> {
+    this.lost.throwIfAborted();
+    return (await this.client.query<R>({ name, text, values })).rows;
+  }
+}
+
+interface Row {
+  topic: string;
+  partition: number;
+  offset: string;
+  key: string;
+  id: string;
+  type: string;
+  source: string;
+  time: string;
+  correlation_id: string;
+  traceparent: string | null;
+  data: object;
+}
+
+function delivered({ correlation_id: correlationId, traceparent, offset, ...row }: Row): Delivered {
+  return { ...row, offset: BigInt(offset), correlationId, ...(traceparent === null ? {} : { traceparent }) };
+}
+
+const LOCKS = `
+  SELECT classid::int AS id, objid::int AS lock, pid, pid = pg_backend_pid() AS mine
+  FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid = ANY ($1::oid[])
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+
+const LOCK = `
+  SELECT pg_try_advisory_lock(id, partition + 1) AS locked
+  FROM unnest($1::int[], $2::int[]) WITH ORDINALITY AS c (id, partition, n) ORDER BY n`;
+
+const OFFSETS = `
+  SELECT subscription AS id, partition, done
+  FROM message_bus.offsets JOIN unnest($1::int[], $2::int[]) AS c (subscription, partition)
+    USING (subscription, partition)`;
+
+const NEXT = `
+  SELECT m.topic, m.partition, m."offset", m.key, m.id, m.type, m.source, m.time, m.correlation_id, m.traceparent,
+    m.data
+  FROM unnest($1::text[], $2::int[], $3::bigint[]) AS c (topic, partition, done)
+  CROSS JOIN LATERAL (
+    SELECT * FROM message_bus.messages AS m
+    WHERE m.topic = c.topic AND m.partition = c.partition AND m."offset" > c.done
+    ORDER BY m."offset" LIMIT $4
+  ) AS m
+  ORDER BY m."offset"`;
+
+const STORE = `
+  INSERT INTO message_bus.offsets (subscription, partition, done)
+  SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[])
+  ON CONFLICT (subscription, partition) DO UPDATE SET done = EXCLUDED.done`;

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { beforeAll, expect, test } from 'vitest';
+import { type Clock, ManualClock, SystemClock } from '#runtime';
+import { freshDatabase } from '../../../test/database.js';
+import { message, messageBusContract, numberOf, until } from './contract.js';
+import { PostgresMessageBus } from './postgres.js';
+
+let url: string;
+const clock = new SystemClock();
+
+beforeAll(async () => {
+  url = await freshDatabase();
+});
+
+messageBusContract('PostgresMessageBus', async () => ({
+  open: () => PostgresMessageBus.open({ url, clock }),
+  topic: async () => `topic.${randomUUID()}`,
+}));
+
+function open(options: { partitions?: number; clock?: Clock; retentionMs?: number } = {}): Promise<PostgresMessageBus> {
+  return PostgresMessageBus.open({ url, clock, ...options });
+}
+
+async function sql<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<R>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+test('an instance whose connection is killed in the middle of a batch loses it, and another begins it again', async () => {
+  const [killed, heir, topic, stop] = [await open(), await open(), randomUUID(), new AbortController()];
+  await heir.publish(topic, [message('a', 0), message('a', 1)]);
+  const log: string[] = [];
+  const first = killed.consume({
+    group: 'killed',
+    topics: [topic],
+    signal: stop.signal,
+    handle: async (batch, lost) => {
+      log.push(`first: ${batch.map(numberOf)}`);
+      await new Promise((resolve) => lost.addEventListener('abort', resolve));
+      log.push('first: lost'); // And then it says that all is well, which must not be believed.
+    },
+  });
+  first.catch(() => {});
+  await until(() => expect(log).toEqual(['first: 0,1']));
+  const second = heir.consume({
+    group: 'killed',
+    topics: [topic],
+    signal: stop.signal,
+    handle: async (batch) => void log.push(`second: ${batch.map(numberOf)}`),
+  });
+  await sql(`SELECT pg_terminate_backend(min(pid)) FROM pg_stat_activity WHERE application_name = 'larder-consumer:killed'
+    AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid > 0)`);
+  await expect(first).rejects.toThrow(/lost its connection/);
+  await until(() => expect(log.toSorted()).toEqual(['first: 0,1', 'first: lost', 'second: 0,1']));
+  stop.abort();
+  await second;
+  await Promise.all([killed.close(), heir.close()]);
+});
+
+test('the partitions of a topic stay as many as they were at its first use', async () => {
+  const topic = randomUUID();
+  const [three, twelve] = [await open({ partitions: 3 }), await open()];
+  await three.publish(topic, [message('a', 0)]);
+  await expect(twelve.publish(topic, [message('a', 1)])).rejects.toThrow(/created with 3 partitions.*partitions: 3/);
+  await Promise.all([three.close(), twelve.close()]);
+});
+
+test('a name that cannot be a topic is refused', async () => {
+  const bus = await open();
+  await expect(bus.publish('no "topic"', [message('a', 0)])).rejects.toThrow(/no name for a topic/);
+  await bus.close();
+});
+
+test('many instances open an empty database together', async () => {
+  const fresh = await freshDatabase();
+  const buses = await Promise.all(Array.from({ length: 8 }, () => PostgresMessageBus.open({ url: fresh, clock })));
+  await Promise.all(buses.map((bus) => bus.publish('topic', [message('a', 0)])));
+  await Promise.all(buses.map((bus) => bus.close()));
+});
+
+test('a reader that sees an offset has seen every offset before it, while many publish', async () => {
+  const topic = randomUUID();
+  const buses = await Promise.all(Array.from({ length: 4 }, () => open()));
+  let publishing = true;
+  const writers = Promise.all(
+    buses.map(async (bus, i) => {
+      for (let n = 0; n < 100; n++) await bus.publish(topic, [message(`key${i}`, n), message(`key${i}`, n)]);
+    }),
+  ).finally(() => (publishing = false));
+  while (publishing) {
+    const [row] = await sql<{ count: string; last: string }>(
+      'SELECT count(*), coalesce(max("offset"), 0) AS last FROM message_bus.messages WHERE topic = $1',
+      [topic],
+    );
+    expect(row!.last, 'without gaps, the last offset is their number').toBe(row!.count);
+  }
+  await writers;
+  await Promise.all(buses.map((bus) => bus.close()));
+});
+
+test('messages are deleted when their retention is over, read or not', async () => {
+  const topic = randomUUID();
+  const manual = new ManualClock();
+  const bus = await open({ clock: manual, retentionMs: 7_200_000 });
+  const left = async () =>
+    (await sql<{ id: string }>('SELECT id FROM message_bus.messages WHERE topic = $1 ORDER BY "offset"', [topic])).map(
+      ({ id }) => id,
+    );
+  await bus.publish(topic, [message('a', 0), message('b', 0)]);
+  await manual.advance(7_000_000);
+  await bus.publish(topic, [message('a', 1)]);
+  expect(await left()).toEqual(['a/0', 'b/0', 'a/1']);
+  await manual.advance(3_600_000);
+  await bus.publish(topic, [message('a', 2)]);
+  await until(async () => expect(await left()).toEqual(['a/1', 'a/2']));
+  await bus.close();
+});

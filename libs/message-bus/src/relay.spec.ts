@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { MemoryEvents, MemoryEventStore, type Recorded } from '#event-store';
+import {
+  type Checkpoints,
+  ManualClock,
+  MemoryCheckpoints,
+  MemoryLeases,
+  SeededRandom,
+  SequentialIds,
+  silentLog,
+  SystemClock,
+} from '#runtime';
+import { message, numberOf, until } from './contract.js';
+import { MemoryLog, MemoryMessageBus } from './memory.js';
+import type { Message } from './port.js';
+import { relay, type RelayOptions } from './relay.js';
+
+const clock = new SystemClock();
+const ids = new SequentialIds();
+const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
+
+let stop: AbortController;
+let running: Promise<void>[];
+let events: MemoryEvents;
+let log: MemoryLog;
+
+beforeEach(() => {
+  stop = new AbortController();
+  running = [];
+  events = new MemoryEvents();
+  log = new MemoryLog();
+});
+afterEach(async () => {
+  stop.abort();
+  await Promise.all(running);
+});
+
+function start(options: Partial<RelayOptions> = {}): void {
+  running.push(
+    relay({
+      name: 'relay',
+      store: new MemoryEventStore(clock, events),
+      bus: new MemoryMessageBus({ clock, log }),
+      topic: 'test',
+      categories: ['order'],
+      toMessage: (event) => (event.type === 'Public' ? toMessage(event) : undefined),
+      checkpoints: new MemoryCheckpoints(),
+      leases: new MemoryLeases(),
+      runtime,
+      signal: stop.signal,
+      ...options,
+    }),
+  );
+}
+
+const toMessage = (event: Recorded): Message => message(event.stream, event.revision);
+
+/** Appends one event; its message has the number of its revision. */
+async function append(stream: string, revision: number, type = 'Public'): Promise<void> {
+  const metadata = { correlationId: stream, causationId: stream, schema: 1 };
+  await new MemoryEventStore(new ManualClock(), events).append([
+    {
+      stream,
+      expected: revision === 0 ? 'none' : revision - 1,
+      events: [{ id: ids.next(), type, data: {}, metadata }],
+    },
+  ]);
+}
+
+function published(): Message[] {
+  return log.topic('test').flat();
+}
+
+test('public events are published in order, private ones and those of other categories are not', async () => {
+  await append('order-1', 0);
+  await append('order-1', 1, 'Private');
+  await append('price-1', 0);
+  start();
+  await append('order-1', 2);
+  await until(() => expect(published().map(({ id }) => id)).toEqual(['order-1/0', 'order-1/2']));
+});
+
+test('a relay goes on from its checkpoint', async () => {
+  const checkpoints = new MemoryCheckpoints();
+  await append('order-1', 0);
+  start({ checkpoints });
+  await until(async () => expect(await checkpoints.load('relay')).toBe(1n));
+  stop.abort();
+  await Promise.all(running);
+
+  stop = new AbortController();
+  await append('order-1', 1);
+  start({ checkpoints, signal: stop.signal });
+  await until(() => expect(published().map(numberOf)).toEqual([0, 1]));
+});
+
+test('the checkpoint never runs ahead: what was not acknowledged is published again', async () => {
+  const bus = new FailingOnce({ clock, log });
+  const checkpoints = new MemoryCheckpoints();
+  await append('order-1', 0);
+  start({ bus, checkpoints });
+  await until(() => expect(bus.failures).toBe(1));
+  expect(await checkpoints.load('relay')).toBe(0n);
+  await until(() => expect(published().map(numberOf)).toEqual([0]));
+});
+
+test('when a checkpoint cannot be saved, the relay starts again and nothing is left out', async () => {
+  let failures = 0;
+  const checkpoints = new (class extends MemoryCheckpoints {
+    override async save(name: string, position: bigint): Promise<void> {
+      if (++failures <= 2) throw new Error('The database is gone.');
+      return super.save(name, position);
+    }
+  })();
+  await append('order-1', 0);
+  start({ checkpoints });
+  await until(() => expect(published().length).toBeGreaterThan(0));
+  await append('order-1', 1);
+  await until(async () => expect(await checkpoints.load('relay')).toBe(2n));
+  expect(new Set(published().map(numberOf))).toEqual(new Set([0, 1]));
+});
+
+test('of several instances one relays, and another takes over when it ends', async () => {
+  const shared = { checkpoints: new MemoryCheckpoints() as Checkpoints, leases: new MemoryLeases() };
+  const first = new AbortController();
+  start({ ...shared, signal: first.signal });
+  start(shared);
+  await append('order-1', 0);
+  await until(async () => expect(await shared.checkpoints.load('relay')).toBe(1n));
+  first.abort();
+  await append('order-1', 1);
+  await until(() => expect(published().map(numberOf)).toEqual([0, 1]));
+});
+
+/** A bus whose first publication is not acknowledged. */
+class FailingOnce extends MemoryMessageBus {
+  failures = 0;
+
+  override async publish(topic: string, messages: readonly Message[]): Promise<void> {
+    if (this.failures++ === 0) throw new Error('The bus is gone.');
+    return super.publish(topic, messages);
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Carries a service's events, as messages, from its store to the bus: in order, by one instance at a time, from a
+ * stored checkpoint.
+ *
+ *   store ──subscribe──▶ toMessage ──publish──▶ bus ──acknowledged──▶ checkpoint
+ *
+ * The checkpoint moves after the bus has acknowledged, so a crash in between sends some messages twice, with the same
+ * ids, and never loses one. Writing events and messages in one transaction is not needed: the store is the outbox.
+ */
+import type { EventStore, Recorded } from '#event-store';
+import { type Checkpoints, type Leases, type Runtime, supervise } from '#runtime';
+import type { Message, MessageBus } from './port.js';
+
+export interface RelayOptions {
+  /** Names its checkpoint and its lease. */
+  readonly name: string;
+  readonly store: EventStore;
+  readonly bus: MessageBus;
+  readonly topic: string;
+  readonly categories: readonly string[];
+  /** What others may know of an event; undefined when it is private. Pure: the same event gives the same message. */
+  readonly toMessage: (event: Recorded) => Message | undefined;
+  readonly checkpoints: Checkpoints;
+  readonly leases: Leases;
+  readonly runtime: Runtime;
+  readonly signal: AbortSignal;
+}
+
+/** Runs until `signal` aborts, through failures of the store and of the bus. */
+export async function relay(options: RelayOptions): Promise<void> {
+  const { name, leases, runtime, signal } = options;
+  await supervise(name, runtime, signal, () => leases.hold(name, signal, (lease) => carry(options, lease)));
+}
+
+async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
+  const { name, store, bus, topic, categories, toMessage, checkpoints } = options;
+  const after = await checkpoints.load(name);
+  const unsaved = new AbortController();
+  const signal = AbortSignal.any([lease, unsaved.signal]);
+  let saved = Promise.resolve();
+  for await (const { events, position } of store.subscribe({ categories, after, signal })) {
+    if (signal.aborted) break; // Without the lease, another instance may have begun.
+    const messages = events.flatMap((event) => toMessage(event) ?? []);
+    if (messages.length > 0) await bus.publish(topic, messages);
+    // The next batch is published while this checkpoint is being saved: it may lag behind, and never runs ahead.
+    await saved;
+    saved = checkpoints.save(name, position).catch((error: unknown) => unsaved.abort(error));
+  }
+  await saved;
+  unsaved.signal.throwIfAborted();
+}

@@ -1,0 +1,154 @@
+/** What every adapter of Tables promises, as tests. Not exported from the library: it needs vitest. */
+import { describe, expect, test } from 'vitest';
+import { CheckpointMoved, type Tables } from './port.js';
+import { type Projection, projection, type Row } from './projection.js';
+
+/** The table that an adapter under test has to have, empty. */
+export const CONTRACT_TABLE = `CREATE TABLE shelf (
+  shop text, sku text, quantity bigint NOT NULL, note text, labels jsonb NOT NULL, fresh boolean NOT NULL,
+  due_at timestamptz(3), PRIMARY KEY (shop, sku)
+)`;
+
+const shelf = projection<Row, any>({
+  name: 'shelf',
+  table: 'shelf',
+  categories: ['shelf'],
+  keyColumns: ['shop', 'sku'],
+  key: () => undefined,
+  apply: (row) => row,
+});
+
+const olives: Row = {
+  shop: 'Ghent',
+  sku: 'olives',
+  quantity: 12,
+  note: null,
+  labels: ['green', { origin: 'Crete, "Chania" \\ {east}' }],
+  fresh: true,
+  due_at: '2026-11-21T10:00:00.125Z',
+};
+const bread: Row = {
+  ...olives,
+  sku: 'bread, sliced',
+  quantity: 2 ** 40,
+  note: "baker's",
+  labels: {},
+  fresh: false,
+  due_at: null,
+};
+const oil: Row = { ...olives, shop: 'Lyon', due_at: '2026-11-21T09:00:00.000Z' };
+const keyOf = ({ shop, sku }: Row): Row => ({ shop: shop!, sku: sku! });
+
+export function tablesContract(adapter: string, open: () => Promise<Tables>): void {
+  describe(`tables in ${adapter}`, () => {
+    const write = async (tables: Tables, from: bigint, to: bigint, upserts: Row[], deletes: Row[] = []) =>
+      tables.commit({ projection: shelf, from, to, upserts, deletes });
+    const all = async (tables: Tables, ...rows: Row[]) =>
+      (await tables.load(shelf, rows.map(keyOf))).sort((a, b) =>
+        String(a.shop + String(a.sku)).localeCompare(String(b.shop + String(b.sku))),
+      );
+
+    test('a projection begins at 0, without rows', async () => {
+      const tables = await open();
+      expect(await tables.checkpoint(shelf)).toBe(0n);
+      expect(await tables.load(shelf, [keyOf(olives)])).toEqual([]);
+      expect(await tables.load(shelf, [])).toEqual([]);
+    });
+
+    test('rows come back as they were written', async () => {
+      const tables = await open();
+      await write(tables, 0n, 3n, [olives, bread, oil]);
+      expect(await all(tables, olives, bread, oil)).toEqual([bread, olives, oil]);
+    });
+
+    test('only the rows that are asked for are loaded', async () => {
+      const tables = await open();
+      await write(tables, 0n, 3n, [olives, oil]);
+      expect(await all(tables, oil, bread)).toEqual([oil]);
+    });
+
+    test('a row is replaced as a whole', async () => {
+      const tables = await open();
+      await write(tables, 0n, 1n, [bread, olives]);
+      const changed = {
+        ...bread,
+        quantity: 3,
+        note: null,
+        labels: [],
+        fresh: true,
+        due_at: '2026-11-22T00:00:00.000Z',
+      };
+      await write(tables, 1n, 2n, [changed]);
+      expect(await all(tables, bread, olives)).toEqual([changed, olives]);
+    });
+
+    test('rows are written and deleted in one commit', async () => {
+      const tables = await open();
+      await write(tables, 0n, 2n, [olives, bread]);
+      await write(tables, 2n, 3n, [oil], [keyOf(olives)]);
+      expect(await all(tables, olives, bread, oil)).toEqual([bread, oil]);
+      await write(tables, 3n, 4n, [], [bread, oil]);
+      expect(await all(tables, olives, bread, oil)).toEqual([]);
+    });
+
+    test('the checkpoint moves with the rows, and without any', async () => {
+      const tables = await open();
+      await write(tables, 0n, 7n, [olives]);
+      expect(await tables.checkpoint(shelf)).toBe(7n);
+      await write(tables, 7n, 2n ** 53n + 1n, []);
+      expect(await tables.checkpoint(shelf)).toBe(2n ** 53n + 1n);
+    });
+
+    test.each([
+      ['rows', [bread], [olives]],
+      ['deletes', [], [olives]],
+      ['nothing', [], []],
+    ] as [string, Row[], Row[]][])(
+      'a commit of %s from another checkpoint writes nothing',
+      async (_, upserts, deletes) => {
+        const tables = await open();
+        await expect(write(tables, 5n, 6n, upserts, deletes)).rejects.toThrow(CheckpointMoved);
+        await write(tables, 0n, 5n, [olives]);
+        for (const from of [0n, 4n, 6n]) {
+          await expect(write(tables, from, 8n, upserts, deletes)).rejects.toThrow(CheckpointMoved);
+        }
+        expect(await tables.checkpoint(shelf)).toBe(5n);
+        expect(await all(tables, olives, bread)).toEqual([olives]);
+      },
+    );
+
+    test('of two commits from one checkpoint one is written', async () => {
+      const tables = await open();
+      const results = await Promise.allSettled([write(tables, 0n, 1n, [olives]), write(tables, 0n, 2n, [oil])]);
+      expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      const [written] = results[0].status === 'fulfilled' ? [olives] : [oil];
+      expect(await all(tables, olives, oil)).toEqual([written]);
+    });
+
+    test('projections have checkpoints of their own', async () => {
+      const tables = await open();
+      const other: Projection<any, any> = { ...shelf, name: 'shelf-again' };
+      await write(tables, 0n, 4n, [olives]);
+      expect(await tables.checkpoint(other)).toBe(0n);
+    });
+
+    test('a caller who changes a row does not change the table', async () => {
+      const tables = await open();
+      const row = structuredClone(olives);
+      await write(tables, 0n, 1n, [row]);
+      (row.labels as unknown[]).push('black');
+      row.quantity = 0;
+      expect(await all(tables, olives)).toEqual([olives]);
+    });
+
+    test('what is due comes earliest first, up to a moment and a limit', async () => {
+      const tables = await open();
+      await write(tables, 0n, 1n, [olives, bread, oil]);
+      const due = (until: string, limit = 10) => tables.due(shelf, 'due_at', new Date(until), limit);
+      expect(await due('2026-11-21T10:00:00.125Z')).toEqual([oil, olives]);
+      expect(await due('2026-11-21T10:00:00.125Z', 1)).toEqual([oil]);
+      expect(await due('2026-11-21T10:00:00.124Z')).toEqual([oil]);
+      expect(await due('2026-11-21T08:00:00.000Z')).toEqual([]);
+    });
+  });
+}

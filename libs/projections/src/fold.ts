@@ -1,0 +1,67 @@
+/** Projections as plain computation: events in, rows out. The projector, a rebuild and a look into the past share it. */
+import type { Fact, Recorded } from '#event-store';
+import type { Projection } from './projection.js';
+
+export interface Folded<R> {
+  /** Rows that are new or no longer what they were, as they are now. */
+  readonly upserts: R[];
+  /** The rows that have gone, as they were. */
+  readonly deletes: R[];
+}
+
+/**
+ * Folds events, in position order, into the rows that they touch: `rows` are those of them that exist. However many
+ * events are about one row, it comes back once, and not at all when it is what it was.
+ */
+export function fold<R extends object, E extends Fact>(
+  projection: Projection<R, E>,
+  rows: readonly R[],
+  events: readonly Recorded<E>[],
+): Folded<R> {
+  const before = new Map(rows.map((row) => [keyText(projection, row), row]));
+  const after = new Map<string, R | undefined>();
+  for (const event of events) {
+    const key = projection.key(event);
+    if (key === undefined) continue;
+    const text = keyText(projection, key);
+    const row = after.has(text) ? after.get(text) : before.get(text);
+    after.set(text, projection.apply(row, event));
+  }
+  const folded: Folded<R> = { upserts: [], deletes: [] };
+  for (const [text, row] of after) {
+    const was = before.get(text);
+    if (row === was) continue;
+    if (row) folded.upserts.push(row);
+    else if (was) folded.deletes.push(was);
+  }
+  return folded;
+}
+
+/** The row after the events of one stream, all about that one row: the whole stream, or a part for a moment in the past. */
+export function foldStream<R extends object, E extends Fact>(
+  projection: Projection<R, E>,
+  events: Iterable<Recorded<E>>,
+): R | undefined {
+  let row: R | undefined;
+  for (const event of events) if (projection.key(event)) row = projection.apply(row, event);
+  return row;
+}
+
+/** The primary keys, each once, of the rows that events are about. */
+export function keysOf<R extends object, E extends Fact>(
+  projection: Projection<R, E>,
+  events: readonly Recorded<E>[],
+): Map<string, Partial<R>> {
+  const keys = new Map<string, Partial<R>>();
+  for (const event of events) {
+    const key = projection.key(event);
+    if (key) keys.set(keyText(projection, key), key);
+  }
+  return keys;
+}
+
+/** A row's primary key as one string. */
+export function keyText<R extends object>({ keyColumns }: Projection<R, never>, row: Partial<R>): string {
+  if (keyColumns.length === 1) return String(row[keyColumns[0]!]);
+  return JSON.stringify(keyColumns.map((column) => row[column]));
+}

@@ -1,0 +1,56 @@
+import type { Projection, Row } from './projection.js';
+import { CheckpointMoved, type TableChange, Tables } from './port.js';
+import { keyText } from './fold.js';
+
+/**
+ * Tables in memory: for tests, and for services that a simulation runs together in one process. Rows are copied on their
+ * way in and handed out frozen, so that nobody can change one but by a commit.
+ */
+export class MemoryTables extends Tables {
+  private readonly tables = new Map<string, Map<string, Row>>();
+  private readonly checkpoints = new Map<string, bigint>();
+
+  override async checkpoint({ name }: Projection<any, any>): Promise<bigint> {
+    return this.checkpoints.get(name) ?? 0n;
+  }
+
+  override async load(projection: Projection<any, any>, keys: readonly Row[]): Promise<Row[]> {
+    const table = this.table(projection);
+    return keys.map((key) => table.get(keyText(projection, key))).filter((row) => row !== undefined);
+  }
+
+  override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
+    if ((this.checkpoints.get(projection.name) ?? 0n) !== from) throw new CheckpointMoved(projection.name);
+    const table = this.table(projection);
+    for (const row of upserts) table.set(keyText(projection, row), deepFreeze(structuredClone(row)));
+    for (const key of deletes) table.delete(keyText(projection, key));
+    this.checkpoints.set(projection.name, to);
+  }
+
+  override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
+    const time = (row: Row) => Date.parse(row[column] as string);
+    return this.rows(projection)
+      .filter((row) => time(row) <= until.getTime())
+      .sort((a, b) => time(a) - time(b))
+      .slice(0, limit);
+  }
+
+  /** All rows of a projection's table, in no particular order. */
+  rows<R extends object = Row>(projection: Projection<R, any>): R[] {
+    return [...this.table(projection).values()] as R[];
+  }
+
+  private table(projection: Projection<any, any>): Map<string, Row> {
+    let table = this.tables.get(projection.table);
+    if (table === undefined) this.tables.set(projection.table, (table = new Map()));
+    return table;
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(deepFreeze);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,187 @@
+/**
+ * Projections' tables in a service's Postgres database.
+ *
+ * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
+ * Rows travel as one array per column, which Postgres unnests: one plan for a batch of any size.
+ *
+ * A rebuild (rebuild.ts) may put another table in the place of one while a batch is between its two statements. Rows
+ * folded from the old table must not reach the new one, so the write also asks whether the table is still the one, by
+ * object id, whose columns were read at first; when it is not, the batch starts over.
+ */
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import type { Projection, Row } from './projection.js';
+import { CheckpointMoved, type TableChange, Tables } from './port.js';
+
+/** A pool, or one connection of it. */
+export type Database = Pick<pg.Pool | pg.ClientBase, 'query'>;
+
+/** A table as it is, and the SQL for it. */
+interface Shape {
+  readonly oid: number;
+  readonly columns: readonly { readonly name: string; readonly json: boolean }[];
+  readonly load: Prepared;
+  readonly write: Prepared;
+}
+
+/** SQL that a connection parses once. It is named after its text, so that a name never stands for another text. */
+type Prepared = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
+
+const { escapeIdentifier } = pg;
+const prepared = (text: string): Prepared => ({ name: createHash('sha1').update(text).digest('hex'), text });
+
+/** The name under which a projection's checkpoint stands in the table `checkpoints`. */
+export const checkpointName = (projection: Projection<any, any>) => `projection:${projection.name}`;
+
+/** Moves a checkpoint from $2 to $3. No row yet counts as 0. `condition` may ask for more. */
+const move = (condition = 'true') => `
+  INSERT INTO checkpoints (name, position)
+  SELECT $1::text, $3::bigint
+  WHERE ($2::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = $1::text)) AND ${condition}
+  ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position = $2::bigint
+  RETURNING 1`;
+
+/**
+ * Nothing here waits for the server's disk: a crash of the server may take the last commits, but each whole, and the
+ * checkpoint with its rows. They are folded again from the events. `set_config` does it for this transaction only, and
+ * without a round trip.
+ */
+const ASYNCHRONOUS = `set_config('synchronous_commit', 'off', true)`;
+
+export class PostgresTables extends Tables {
+  private readonly shapes = new Map<string, Promise<Shape>>();
+
+  constructor(private readonly db: Database) {
+    super();
+  }
+
+  override async checkpoint(projection: Projection<any, any>): Promise<bigint> {
+    const { rows } = await this.db.query<{ position: string }>({
+      text: 'SELECT position FROM checkpoints WHERE name = $1',
+      values: [checkpointName(projection)],
+    });
+    return BigInt(rows[0]?.position ?? 0);
+  }
+
+  override async load(projection: Projection<any, any>, keys: readonly Row[]): Promise<Row[]> {
+    if (keys.length === 0) return [];
+    const shape = await this.shape(projection);
+    const values = projection.keyColumns.map((column) => keys.map((key) => key[column]));
+    const { rows } = await this.db.query<Row>({ ...shape.load, values, types: asJson });
+    return rows;
+  }
+
+  override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
+    const checkpoint = [checkpointName(projection), from, to];
+    const { rowCount } =
+      upserts.length + deletes.length > 0
+        ? await this.write(projection, checkpoint, upserts, deletes)
+        : await this.db.query({
+            text: `WITH moved AS (${move()}) SELECT ${ASYNCHRONOUS} FROM moved`,
+            values: checkpoint,
+          });
+    if (rowCount === 0) {
+      this.shapes.delete(projection.name); // It may be the table that has moved.
+      throw new CheckpointMoved(projection.name);
+    }
+  }
+
+  override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
+    const by = escapeIdentifier(column);
+    const { rows } = await this.db.query<Row>({
+      text: `SELECT * FROM ${escapeIdentifier(projection.table)} WHERE ${by} <= $1 ORDER BY ${by} LIMIT $2`,
+      values: [until.toISOString(), limit],
+      types: asJson,
+    });
+    return rows;
+  }
+
+  private async write(
+    projection: Projection<any, any>,
+    checkpoint: readonly unknown[],
+    upserts: readonly Row[],
+    deletes: readonly Row[],
+  ): Promise<pg.QueryResult> {
+    const shape = await this.shape(projection);
+    const unknown = Object.keys(upserts[0] ?? {}).find((name) => !shape.columns.some((column) => column.name === name));
+    if (unknown) {
+      throw new Error(`The table ${projection.table} has no column ${unknown}: apply the migration that adds it.`);
+    }
+    const upserted = shape.columns.map(({ name, json }) =>
+      json
+        ? upserts.map((row) => (row[name] == null ? null : JSON.stringify(row[name])))
+        : upserts.map((row) => row[name]),
+    );
+    const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
+    return this.db.query({ ...shape.write, values: [...checkpoint, shape.oid, ...upserted, ...deleted] });
+  }
+
+  private shape(projection: Projection<any, any>): Promise<Shape> {
+    let shape = this.shapes.get(projection.name);
+    if (shape === undefined) {
+      shape = shapeOf(this.db, projection).catch((error: unknown) => {
+        this.shapes.delete(projection.name);
+        throw error;
+      });
+      this.shapes.set(projection.name, shape);
+    }
+    return shape;
+  }
+}
+
+/** Reads a table's columns and writes the SQL for it. */
+async function shapeOf(db: Database, projection: Projection<any, any>): Promise<Shape> {
+  const table = escapeIdentifier(projection.table);
+  const { rows: columns } = await db.query<{ oid: number; name: string; type: string; is_array: boolean }>({
+    text: `SELECT attrelid AS oid, attname AS name, format_type(atttypid, NULL) AS type, typcategory = 'A' AS is_array
+           FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+           WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+           ORDER BY attnum`,
+    values: [table],
+  });
+  if (columns.length === 0) throw new Error(`There is no table ${projection.table}: apply the migrations.`);
+  const array = columns.find((column) => column.is_array);
+  if (array) throw new Error(`${projection.table}.${array.name} is an array: make it jsonb, which can be unnested.`);
+
+  const names = (list: readonly { name: string }[], prefix = '') =>
+    list.map(({ name }) => prefix + escapeIdentifier(name)).join(', ');
+  const unnest = (list: readonly { type: string }[], first: number) =>
+    `UNNEST(${list.map(({ type }, i) => `$${first + i}::${type}[]`).join(', ')})`;
+  const keys = projection.keyColumns.map((name) => columns.find((column) => column.name === name)!);
+  const others = columns.filter((column) => !keys.includes(column));
+  const key = names(keys);
+  const onConflict = others.length ? `UPDATE SET (${names(others)}) = ROW(${names(others, 'EXCLUDED.')})` : 'NOTHING';
+
+  return {
+    oid: columns[0]!.oid,
+    columns: columns.map(({ name, type }) => ({ name, json: type === 'jsonb' || type === 'json' })),
+    load: prepared(
+      `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
+    ),
+    // The name is looked up when the statement runs, after it has waited for its locks: it is that of the table written.
+    write: prepared(`
+      WITH moved AS (${move(`to_regclass('${table}') = $4::oid`)}),
+      deleted AS (
+        DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 5 + columns.length)})
+        AND EXISTS (SELECT FROM moved)
+      ),
+      upserted AS (
+        INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 5)} WHERE EXISTS (SELECT FROM moved)
+        ON CONFLICT (${key}) DO ${onConflict}
+      )
+      SELECT ${ASYNCHRONOUS} FROM moved`),
+  };
+}
+
+/** Values as JSON has them, so that a row from the database looks like one from memory. */
+const asJson: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format: 'text') => {
+    const { builtins } = pg.types;
+    if (oid === builtins.INT8) return Number;
+    if (oid === builtins.TIMESTAMPTZ) {
+      const parse = pg.types.getTypeParser(oid, format);
+      return (value: string) => (parse(value) as Date).toISOString();
+    }
+    return pg.types.getTypeParser(oid, format);
+  }) as typeof pg.types.getTypeParser,
+};

@@ -1,0 +1,157 @@
+/**
+ * The projector keeps one projection's table up with the events.
+ *
+ *   ┌▶ wait for the lease ──▶ read the checkpoint ──▶ for each batch: load its rows ──▶ fold ──▶ commit ─┐
+ *   └───────────── lease lost, checkpoint moved, a failure: after a pause ◀──────────────────────────────┘
+ *
+ * Rows and checkpoint are committed together and only on top of the checkpoint that the batch began at. So a batch
+ * counts once, however often a projector crashes, and even if two are at work: the lease only spares them the trouble.
+ */
+import type { Batch, EventStore } from '#event-store';
+import { type Clock, type Leases, type Runtime, supervise } from '#runtime';
+import { fold, keysOf, keyText } from './fold.js';
+import { CheckpointMoved, type Tables } from './port.js';
+import type { Projection, Row } from './projection.js';
+
+/** How long the checkpoint may stand still while only events of other categories go by. */
+const QUIET_MS = 50;
+
+export interface ProjectorOptions {
+  readonly projection: Projection<any, any>;
+  readonly store: EventStore;
+  readonly tables: Tables;
+  readonly leases: Leases;
+  readonly runtime: Runtime;
+  readonly signal: AbortSignal;
+  /** Called after each commit. */
+  readonly onProgress?: (progress: { events: number; position: bigint }) => void;
+}
+
+/** Runs until `signal` aborts. Failures are logged and retried. */
+export function projector({
+  projection,
+  store,
+  tables,
+  leases,
+  runtime,
+  signal,
+  onProgress,
+}: ProjectorOptions): Promise<void> {
+  const name = `projector:${projection.name}`;
+  const { clock, log } = runtime;
+
+  const project = async (lease: AbortSignal) => {
+    let from = await tables.checkpoint(projection);
+    for await (const batch of readAhead(store, projection, from, lease, { clock, quietMs: QUIET_MS })) {
+      await advance(tables, projection, from, batch);
+      from = batch.position;
+      onProgress?.({ events: batch.events.length, position: from });
+    }
+  };
+
+  return supervise(name, runtime, signal, (running) =>
+    leases.hold(name, running, (lease) =>
+      project(lease).catch((error: unknown) => {
+        if (!(error instanceof CheckpointMoved)) throw error;
+        log.info({ projection: projection.name }, 'The checkpoint has moved, and the projector goes on from there.');
+      }),
+    ),
+  );
+}
+
+/**
+ * Folds a batch into the rows that it touches and commits them.
+ * @throws CheckpointMoved when the checkpoint is not at `from`
+ */
+export async function advance(
+  tables: Tables,
+  projection: Projection<any, any>,
+  from: bigint,
+  { events, position: to }: Batch,
+): Promise<void> {
+  const keys: Map<string, Row> = keysOf(projection, events);
+  const rows = keys.size > 0 ? await tables.load(projection, [...keys.values()]) : [];
+  // A key that the database writes in another way (a UUID in capitals) would make its row look new, and lose what it was.
+  const stranger = rows.find((row) => !keys.has(keyText(projection, row)));
+  if (stranger) {
+    throw new Error(
+      `${projection.name}: key() must give keys as the database writes them, ${keyText(projection, stranger)}.`,
+    );
+  }
+  await tables.commit({ projection, from, to, ...fold<Row, any>(projection, rows, events) });
+}
+
+/**
+ * A projection's subscription with the next batch on its way while the consumer works on one. A batch without events
+ * only moves the position: within `quietMs` of the last batch it is held back, and left out when another one comes.
+ * Ends the subscription when the consumer stops.
+ */
+export async function* readAhead(
+  store: EventStore,
+  { categories }: Projection<any, any>,
+  after: bigint,
+  signal: AbortSignal,
+  { clock, quietMs }: { clock: Clock; quietMs: number },
+): AsyncGenerator<Batch> {
+  const stop = new AbortController();
+  const batches = store.subscribe({ categories, after, signal: AbortSignal.any([signal, stop.signal]) });
+  const iterator = batches[Symbol.asyncIterator]();
+  const pull = () => {
+    const pulled = iterator.next();
+    pulled.catch(() => {}); // It may fail while nobody awaits it yet; then whoever awaits it hears.
+    return pulled;
+  };
+  let next = pull();
+  let yieldedMs = -Infinity;
+  try {
+    for (;;) {
+      const { done, value: batch } = await next;
+      if (done) return;
+      next = pull();
+      const heldMs = yieldedMs + quietMs - clock.now().getTime();
+      if (batch.events.length === 0 && heldMs > 0 && (await settles(next, heldMs, clock))) continue;
+      yield batch;
+      yieldedMs = clock.now().getTime();
+    }
+  } finally {
+    stop.abort();
+    await next.catch(() => {});
+  }
+}
+
+/** Whether a promise settles within `ms` milliseconds. */
+async function settles(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
+  const settled = new AbortController();
+  const stop = () => settled.abort();
+  promise.then(stop, stop);
+  await clock.sleep(ms, settled.signal);
+  return settled.signal.aborted;
+}
+
+/**
+ * Waits until a projection has got as far as `position`, for at most `timeoutMs` milliseconds; whether it has. A client
+ * that reads after this sees what it wrote.
+ */
+export async function waitForPosition({
+  tables,
+  projection,
+  position,
+  clock,
+  timeoutMs,
+  signal,
+}: {
+  readonly tables: Tables;
+  readonly projection: Projection<any, any>;
+  readonly position: bigint;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}): Promise<boolean> {
+  const endMs = clock.now().getTime() + timeoutMs;
+  for (let pauseMs = 5; (await tables.checkpoint(projection)) < position; pauseMs = Math.min(50, pauseMs * 1.5)) {
+    const leftMs = endMs - clock.now().getTime();
+    if (leftMs <= 0 || signal.aborted) return false;
+    await clock.sleep(Math.min(pauseMs, leftMs), signal);
+  }
+  return true;
+}

@@ -1,0 +1,155 @@
+/**
+ * The life of a service's process.
+ *
+ *   configuration ─▶ servers reached ─▶ modules ─▶ loops run ─▶ HTTP listens ─▶ … ─▶ a signal ─▶ stop (background.ts)
+ *        │ 78             │ 69                                                                      │ 0
+ *
+ * What fails on the way is one line on stderr and an exit code. Once it runs, an error that nobody caught is logged and
+ * ends the process with 1: what it left half-done is taken up by its next start.
+ */
+import { type InjectionToken, Module } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { Projection } from '#projections';
+import { type Clock, SystemClock, SystemIds, SystemRandom } from '#runtime';
+import { openPorts } from './adapters.js';
+import { AdminController, PROJECTIONS } from './admin.controller.js';
+import { Background } from './background.js';
+import { type BaseConfig, loadConfig, StartError } from './config.js';
+import { Health } from './health.js';
+import { createApp, type HttpOptions } from './http.js';
+import { createLog, withoutPasswords } from './logger.js';
+import { Metrics } from './metrics.js';
+import { CONFIG, DATABASE, PORTS } from './ports.js';
+import { ReadYourWrites } from './position.js';
+import { watchProjections } from './progress.js';
+
+export interface ServiceOptions extends HttpOptions {
+  /** `baseConfig.extend({ PORT: port(3001), … })` */
+  readonly config: z.ZodObject;
+  /** Each is watched in `/health/ready` and `/metrics`. */
+  readonly projections: readonly Projection<any, any>[];
+}
+
+export interface RunningService {
+  readonly app: NestFastifyApplication;
+  readonly log: Logger;
+  readonly config: BaseConfig;
+  /** Where it listens: `http://127.0.0.1:3001`. */
+  readonly url: string;
+  /** Stops it, in the order that background.ts shows. */
+  stop(): Promise<void>;
+}
+
+@Module({})
+class ServiceModule {}
+
+/**
+ * Starts a service in this process and comes back when it listens.
+ * @throws StartError when it is set up wrongly or a server stays away
+ */
+export async function startService(options: ServiceOptions, env = process.env): Promise<RunningService> {
+  const config = loadConfig(options.config, env) as BaseConfig;
+  const clock = new SystemClock();
+  const log = await createLog(options.name, config);
+  const background = new Background(log);
+  try {
+    const runtime = { clock, ids: new SystemIds(), random: new SystemRandom(), log };
+    const { ports, pool } = await openPorts(config, runtime, background);
+    const health = new Health(clock);
+    const metrics = new Metrics(options.name);
+    health.add('store', async () => void (await ports.store.head()));
+    health.add('bus', () => ports.bus.ping());
+    health.add('database', async () => void (await pool.query('SELECT')));
+    watchProjections(options.projections, ports, health, metrics);
+
+    const provided: [InjectionToken, object][] = [
+      [CONFIG, config],
+      [PORTS, ports],
+      [DATABASE, pool],
+      [PROJECTIONS, options.projections],
+      [Background, background],
+      [Health, health],
+      [Metrics, metrics],
+      [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
+    ];
+    const module = {
+      module: ServiceModule,
+      global: true,
+      imports: [options.module],
+      controllers: [AdminController],
+      providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
+      exports: provided.map(([token]) => token),
+    };
+    const app = await createApp(
+      { ...options, module },
+      {
+        ...runtime,
+        background,
+        health,
+        metrics,
+        requestTimeoutMs: config.REQUEST_TIMEOUT,
+        readTimeoutMs: config.READ_TIMEOUT,
+      },
+    );
+    await listen(app, config);
+    const url = await app.getUrl();
+    log.info({ url, docs: `${url}/docs` }, `${options.name} listens.`);
+    return { app, log, config, url, stop: () => app.close() };
+  } catch (error) {
+    await background.onApplicationShutdown();
+    throw error;
+  }
+}
+
+async function listen(app: NestFastifyApplication, { PORT, HOST }: BaseConfig): Promise<void> {
+  try {
+    await app.listen(PORT, HOST);
+  } catch (error) {
+    await app.close();
+    const { code } = error as { code?: string };
+    if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL') {
+      const why = { EADDRINUSE: 'is in use', EACCES: 'is not allowed', EADDRNOTAVAIL: 'is not on this machine' }[code];
+      throw new StartError(`HOST and PORT: ${HOST}:${PORT} ${why}. Set others.`, 78, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/**
+ * The whole of a `main.ts`: runs the service until SIGTERM, SIGINT or, when another process forked it, the end of that
+ * process. A second signal ends it at once.
+ */
+export async function bootService(options: ServiceOptions): Promise<void> {
+  let service: RunningService | undefined;
+  let signals = 0;
+  const stop = (signal: string) => {
+    if (signals++ > 0 || service === undefined) process.exit(service === undefined ? 0 : 1);
+    service.log.info({ signal }, `${options.name} stops.`);
+    void end(service, new SystemClock());
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  if (process.send) process.once('disconnect', () => stop('disconnect'));
+  const fatal = (error: unknown) => {
+    if (service) service.log.fatal({ err: error }, `${options.name} failed and ends.`);
+    else complain(options.name, error);
+    process.exit(error instanceof StartError ? error.exitCode : 1);
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  service = await startService(options).catch(fatal);
+}
+
+/** Stops within STOP_TIMEOUT, with exit code 0, or ends with 1. */
+async function end({ stop, log, config }: RunningService, clock: Clock): Promise<void> {
+  const stopped = await Promise.race([stop().then(() => true), clock.sleep(config.STOP_TIMEOUT).then(() => false)]);
+  if (!stopped) log.error({}, 'It did not stop within STOP_TIMEOUT, and ends regardless.');
+  process.exit(stopped ? 0 : 1);
+}
+
+function complain(name: string, error: unknown): void {
+  const text = error instanceof StartError ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${name} cannot start: ${withoutPasswords(text ?? '')}\n`);
+}

@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { SystemClock } from '#runtime';
+import { openEventStore, openMessageBus } from './adapters.js';
+import { baseConfig, duration, loadConfig, port, StartError } from './config.js';
+import { withoutPasswords } from './logger.js';
+
+const schema = baseConfig.extend({ PORT: port(3001), DEADLINE: duration().prefault('15min').describe('When') });
+
+const env = {
+  EVENT_STORE_URL: 'postgresql://larder:s3cret@localhost:5432/order',
+  MESSAGE_BUS_URL: 'postgresql://larder:s3cret@localhost:5432/bus',
+  DATABASE_URL: 'postgresql://larder:s3cret@localhost:5432/order',
+};
+
+function refused(changes: NodeJS.ProcessEnv): StartError {
+  try {
+    loadConfig(schema, { ...env, ...changes });
+  } catch (error) {
+    if (error instanceof StartError) return error;
+    throw error;
+  }
+  throw new Error('It was accepted.');
+}
+
+test('what is not set has its default, and is typed', () => {
+  const config = loadConfig(schema, { ...env, LOG_PRETTY: 'false', PORT: '0', LOG_LEVEL: '' });
+  expect(config).toMatchObject({
+    PORT: 0,
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'info',
+    LOG_PRETTY: false,
+    DEADLINE: 900_000,
+    START_TIMEOUT: 30_000,
+    REQUEST_TIMEOUT: 1_800,
+  });
+});
+
+test.each([
+  ['500ms', 500],
+  ['2s', 2_000],
+  ['15min', 900_000],
+  ['24h', 86_400_000],
+])('the duration %s is %i ms', (text, ms) => expect(duration().parse(text)).toBe(ms));
+
+test.each(['', '5', '1.5s', '-1s', '2 s', '5m', '600h', '99999999999s'])('"%s" is no duration', (text) =>
+  expect(duration().safeParse(text).success).toBe(false),
+);
+
+test.each([
+  ['EVENT_STORE_URL', undefined, 'EVENT_STORE_URL is not set. Set it: '],
+  ['EVENT_STORE_URL', '', 'EVENT_STORE_URL is not set. Set it: '],
+  ['EVENT_STORE_URL', 'localhost', 'EVENT_STORE_URL is not a URL. Set it: '],
+  ['DATABASE_URL', 'mysql://larder:s3cret@localhost/order', 'DATABASE_URL is not a postgresql:// URL. Set it: '],
+  ['PORT', '70000', 'PORT is not a port. Set it: '],
+  ['PORT', 'http', 'PORT is not a port. Set it: '],
+  ['LOG_LEVEL', 'loud', 'LOG_LEVEL is not a log level. Set it: '],
+  ['LOG_PRETTY', 'maybe', 'LOG_PRETTY is neither true nor false. Set it: '],
+  ['DEADLINE', 'soon', 'DEADLINE is not a duration such as 500ms, 2s, 15min or 24h. Set it: When.'],
+])('%s=%s is refused in one line that names it and the remedy', (name, value, beginning) => {
+  const error = refused({ [name]: value });
+  expect(error.exitCode).toBe(78);
+  expect(error.message.startsWith(beginning)).toBe(true);
+  expect(error.message).not.toMatch(/\n|s3cret|undefined/);
+});
+
+test('every wrong variable is named, each once', () => {
+  const { message } = refused({ PORT: '-1', MESSAGE_BUS_URL: undefined });
+  expect(message.match(/Set it/g)).toHaveLength(2);
+  expect(message).toContain('PORT');
+  expect(message).toContain('MESSAGE_BUS_URL');
+});
+
+test('every variable says what it is for', () => {
+  for (const [name, variable] of Object.entries(schema.shape)) {
+    expect((variable as z.ZodType).description, name).toBeTruthy();
+  }
+});
+
+test('a scheme without an adapter is wrong configuration', async () => {
+  const clock = new SystemClock();
+  await expect(openEventStore('mysql://u:s3cret@h/d', clock)).rejects.toMatchObject({
+    exitCode: 78,
+    message: expect.stringMatching(/^EVENT_STORE_URL has the scheme mysql:\/\/, which has no adapter\. Use /),
+  });
+  await expect(openMessageBus('mysql://u:s3cret@h/d', clock)).rejects.toThrow(/^MESSAGE_BUS_URL .*mysql:/);
+});
+
+test('passwords in URLs do not get out', () => {
+  expect(withoutPasswords('connect postgresql://larder:s3cret@db:5432/order and kafka://a:b@h')).toBe(
+    'connect postgresql://larder:***@db:5432/order and kafka://a:***@h',
+  );
+});

@@ -1,0 +1,97 @@
+/**
+ * Configuration: environment variables, checked once, before anything else starts. A service that is set up wrongly
+ * says so in one line and ends with exit code 78. No value is ever printed: a URL may hold a password.
+ */
+import { z } from 'zod';
+
+/** The service cannot start. Its message is one line that names the variable and the remedy. */
+export class StartError extends Error {
+  constructor(
+    message: string,
+    /** From sysexits.h: 78 (EX_CONFIG) for wrong configuration, 69 (EX_UNAVAILABLE) for a server that is not there. */
+    readonly exitCode: 78 | 69,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'StartError';
+  }
+}
+
+const UNIT_MS = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000 } as const;
+
+/** The longest delay that a timer can hold: 2³¹ − 1 ms, about 24 days. */
+const MAX_DURATION_MS = 2 ** 31 - 1;
+
+/** A duration as people write it (`500ms`, `2s`, `15min`, `24h`), parsed to milliseconds. */
+export function duration() {
+  return z
+    .string()
+    .regex(/^\d{1,10}(ms|s|min|h)$/, 'is not a duration such as 500ms, 2s, 15min or 24h')
+    .transform((text) => Number.parseInt(text, 10) * UNIT_MS[text.replace(/\d/g, '') as keyof typeof UNIT_MS])
+    .refine((ms) => ms <= MAX_DURATION_MS, 'is longer than 24 days');
+}
+
+/** A TCP port; 0 takes a free one. */
+export function port(fallback: number) {
+  return z.coerce
+    .number('is not a port')
+    .int('is not a port')
+    .min(0, 'is not a port')
+    .max(65_535, 'is not a port')
+    .default(fallback)
+    .describe(`The TCP port of the HTTP server, from 0 to 65535 (0 takes a free one); ${fallback} unless told`);
+}
+
+const url = z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
+
+/** What every service is told. A service adds its own port and variables with `.extend()`. */
+export const baseConfig = z.object({
+  HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
+  EVENT_STORE_URL: url.describe(
+    "Where this service's facts are kept, for example postgresql://user:password@localhost:5432/order",
+  ),
+  MESSAGE_BUS_URL: url.describe(
+    'Where services tell each other what happened, for example postgresql://user:password@localhost:5432/bus',
+  ),
+  DATABASE_URL: z
+    .string()
+    .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL')
+    .describe("The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order"),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'is not a log level')
+    .default('info')
+    .describe('The least important lines to log: trace, debug, info, warn, error, fatal or silent'),
+  LOG_PRETTY: z
+    .stringbool({ error: 'is neither true nor false' })
+    .optional()
+    .describe('Logs for people (true) or as JSON (false); for people on a terminal unless told'),
+  REQUEST_TIMEOUT: duration()
+    .prefault('1800ms')
+    .describe('How long a request may take, beside the wait it asked for, before it is answered with 503'),
+  READ_TIMEOUT: duration()
+    .prefault('3s')
+    .describe('How long a read waits for its read model to reach the Larder-Position that it was given'),
+  START_TIMEOUT: duration().prefault('30s').describe('How long to wait at start for servers that are not there yet'),
+  STOP_TIMEOUT: duration().prefault('10s').describe('How long a stop may take before the process ends regardless'),
+});
+
+/** The configuration that every service has, whatever it adds. */
+export type BaseConfig = z.infer<typeof baseConfig> & { PORT: number };
+
+/**
+ * The configuration in `env`, typed. An empty variable counts as missing.
+ * @throws StartError (78) that names every wrong variable, what is wrong with it and what it is for
+ */
+export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.ProcessEnv = process.env): z.infer<S> {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const names = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
+  const lines = [...names].map((name) => {
+    const issue = parsed.error.issues.find(({ path }) => path[0] === name);
+    const what = given[name] === undefined ? 'is not set' : issue?.message;
+    const about = (schema.shape[name] as z.ZodType | undefined)?.description;
+    return `${name} ${what}. Set it: ${about ?? 'see the documentation'}.`;
+  });
+  throw new StartError(lines.join(' '), 78);
+}

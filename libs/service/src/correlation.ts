@@ -1,0 +1,38 @@
+/**
+ * Correlation: each request is given a `Cause`, which is recorded with the events that it leads to and goes into the
+ * log and into problems, so that one id finds a checkout in every service. The id comes from `X-Correlation-Id`, else
+ * from the trace of `traceparent`, else from the request's own id, and is echoed as `X-Correlation-Id`.
+ */
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Cause } from '#event-store';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    cause: Cause;
+  }
+}
+
+/** Safe to print, to store and to send on: visible ASCII that needs no escape. */
+const CORRELATION_ID = /^[\w.:/+=@-]{1,128}$/;
+
+/** W3C Trace Context, version 00 of the format; ids of zeros are invalid. */
+const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
+
+/** What a request says about itself. Headers that are not valid count as absent. */
+export function requestCause(headers: IncomingHttpHeaders, requestId: string): Cause {
+  const given = headers['x-correlation-id'];
+  const trace = typeof headers.traceparent === 'string' ? TRACEPARENT.exec(headers.traceparent) : null;
+  const correlationId = typeof given === 'string' && CORRELATION_ID.test(given) ? given : (trace?.[1] ?? requestId);
+  const cause = { correlationId, causationId: requestId };
+  return trace ? { ...cause, traceparent: trace[0] } : cause;
+}
+
+/**
+ * `@RequestCause() cause: Cause` in a controller. `causationId` is the request's id. There is no `actor`: who a person
+ * is, is not for a header to say; the controller that knows adds it.
+ */
+export const RequestCause = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): Cause => context.switchToHttp().getRequest<FastifyRequest>().cause,
+);

@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import { nameBasedId, parseIdempotencyKey } from './idempotency.js';
+import { formatPosition, parsePosition } from './position.js';
+import { parsePreferWait } from './prefer.js';
+
+test.each([
+  ['5f0c2a3e-7f0d-4c5c-9a43-1f2e3d4c5b6a', '5f0c2a3e-7f0d-4c5c-9a43-1f2e3d4c5b6a'],
+  ['"5f0c"', '5f0c'],
+  ['"with space, comma \\" and \\\\"', 'with space, comma " and \\'],
+  ['a'.repeat(255), 'a'.repeat(255)],
+])('the Idempotency-Key %s is taken', (header, key) => expect(parseIdempotencyKey(header)).toBe(key));
+
+test.each(['', '""', '"', '"a', 'a"b', '"a"b"', 'a b', 'a, b', 'a\tb', '"a\tb"', '"a\\b"', 'é', 'a'.repeat(256)])(
+  'the Idempotency-Key %j is invalid',
+  (header) =>
+    expect(() => parseIdempotencyKey(header)).toThrow(
+      expect.objectContaining({ status: 400, code: 'idempotency-key-invalid' }),
+    ),
+);
+
+test('a bare key and the same key in quotes are one key', () =>
+  expect(parseIdempotencyKey('"k-1"')).toBe(parseIdempotencyKey('k-1')));
+
+test('an id follows from its parts, and from how they are divided', () => {
+  const orders = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+  expect(nameBasedId(orders, 'a', 'bc')).toBe(nameBasedId(orders, 'a', 'bc'));
+  expect(nameBasedId(orders, 'a', 'bc')).toMatch(/^[\da-f]{8}-[\da-f]{4}-5[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+  const different = [['a', 'bc'], ['ab', 'c'], ['abc'], ['a', 'b', 'c'], ['a","bc'], ['a,bc'], ['', 'abc']];
+  expect(new Set(different.map((parts) => nameBasedId(orders, ...parts))).size).toBe(different.length);
+});
+
+test('a position is read as it was written, also one that no number can hold', () => {
+  const largest = 2n ** 63n - 1n;
+  expect(parsePosition('order', formatPosition('order', largest))).toBe(largest);
+});
+
+test.each([
+  [undefined, undefined],
+  ['order:4711', 4711n],
+  ['inventory:3', undefined],
+  ['inventory:9, order:4711 ,payment:1', 4711n],
+  ['order:5,order:7,order:6', 7n],
+])('of the header %s this service reads %s', (header, position) =>
+  expect(parsePosition('order', header)).toBe(position),
+);
+
+test.each([
+  '',
+  'order',
+  'order:',
+  'order:x',
+  'order:-1',
+  'order:1.5',
+  ':7',
+  'order:7,',
+  'order 7',
+  'order:9223372036854775808',
+])('the position %j is malformed', (header) =>
+  expect(() => parsePosition('order', header)).toThrow(
+    expect.objectContaining({ status: 400, code: 'invalid-position' }),
+  ),
+);
+
+test.each([
+  [undefined, 0],
+  ['wait=5', 5_000],
+  ['respond-async, wait=10', 10_000],
+  ['WAIT = 3 ; x=y', 3_000],
+  ['wait="4"', 4_000],
+  ['wait=3600', 30_000],
+  ['wait=2, wait=9', 2_000],
+  ['wait=soon, wait=9', 0],
+  ['wait', 0],
+  ['wait=', 0],
+  ['wait=-1', 0],
+  ['wait=1.5', 0],
+  ['waiting=5', 0],
+  ['wait-for=5', 0],
+  ['foo="a, wait=9"', 0],
+])('Prefer: %s waits %i ms', (header, ms) => expect(parsePreferWait(header)).toBe(ms));

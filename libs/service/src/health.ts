@@ -1,0 +1,56 @@
+/**
+ * Health, in two questions. `/health/live`: does the process run? Nothing else counts, because a restart would not bring
+ * a database back. `/health/ready`: can it do its work now? Every check has to pass.
+ */
+import type { Clock } from '#runtime';
+
+/** What a check finds goes into the answer (`{ position, head, lag }`); it fails by throwing. */
+export type Check = () => Promise<object | void>;
+
+export interface Readiness {
+  readonly status: 'ready' | 'not-ready';
+  readonly checks: Readonly<Record<string, object>>;
+}
+
+/** How long one check may take. */
+const CHECK_TIMEOUT_MS = 1_000;
+
+/** Probes that come closer together share an answer, so that they cost the servers nothing. */
+const CACHE_MS = 250;
+
+export class Health {
+  private readonly checks = new Map<string, Check>();
+  private latest: { readonly atMs: number; readonly readiness: Promise<Readiness> } | undefined;
+
+  constructor(private readonly clock: Clock) {}
+
+  add(name: string, check: Check): void {
+    this.checks.set(name, check);
+  }
+
+  ready(): Promise<Readiness> {
+    const nowMs = this.clock.now().getTime();
+    if (!this.latest || nowMs - this.latest.atMs >= CACHE_MS) {
+      this.latest = { atMs: nowMs, readiness: this.checkAll() };
+    }
+    return this.latest.readiness;
+  }
+
+  private async checkAll(): Promise<Readiness> {
+    const results = await Promise.all(
+      [...this.checks].map(async ([name, check]) => [name, await this.bounded(check)] as const),
+    );
+    const status = results.every(([, { status }]) => status === 'up') ? 'ready' : 'not-ready';
+    return { status, checks: Object.fromEntries(results) };
+  }
+
+  /** Errors stay inside: their messages may say where the servers are. */
+  private async bounded(check: Check): Promise<{ status: 'up' | 'down' }> {
+    const done = new AbortController();
+    const late = this.clock.sleep(CHECK_TIMEOUT_MS, done.signal).then(() => ({ status: 'down' }) as const);
+    const found = (async () => ({ status: 'up', ...(await check()) }) as const)();
+    const result = await Promise.race([found.catch(() => ({ status: 'down' }) as const), late]);
+    done.abort();
+    return result;
+  }
+}

@@ -1,0 +1,14 @@
+export * from './ports.js';
+export { baseConfig, type BaseConfig, duration, loadConfig, port, StartError } from './config.js';
+export { openEventStore, openMessageBus } from './adapters.js';
+export { bootService, type RunningService, type ServiceOptions, startService } from './boot.js';
+export { Background } from './background.js';
+export { type Check, Health } from './health.js';
+export { Metrics } from './metrics.js';
+export { isUnavailable, Problem, type Statuses } from './problem.js';
+export { RequestCause } from './correlation.js';
+export { IdempotencyKey, nameBasedId } from './idempotency.js';
+export { AfterPosition, formatPosition, POSITION_HEADER, ReadYourWrites } from './position.js';
+export { PreferWait } from './prefer.js';
+export { documented } from './openapi.js';
+export { createLog } from './logger.js';

@@ -1,0 +1,22 @@
+import type { EventStore } from '#event-store';
+import type { MessageBus, ParkedMessages } from '#message-bus';
+import type { Tables } from '#projections';
+import type { Checkpoints, Leases, Runtime } from '#runtime';
+
+/**
+ * All that a service needs of the world. The three services are plain functions of this: Nest gives them adapters for
+ * real servers, a simulation gives them memory and a virtual clock.
+ */
+export interface ServicePorts extends Runtime {
+  readonly store: EventStore;
+  readonly bus: MessageBus;
+  readonly tables: Tables;
+  readonly checkpoints: Checkpoints;
+  readonly parked: ParkedMessages;
+  readonly leases: Leases;
+}
+
+/** Injection tokens of what has no class: the ports, the service's configuration, and the pool of DATABASE_URL. */
+export const PORTS = Symbol('PORTS');
+export const CONFIG = Symbol('CONFIG');
+export const DATABASE = Symbol('DATABASE');

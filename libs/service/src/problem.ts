@@ -1,0 +1,219 @@
+/**
+ * Errors as RFC 9457 problem details: whatever goes wrong, the answer is `application/problem+json` with a stable
+ * `code`, and nothing of the inside of the service is in it.
+ *
+ *   DomainError (the caller's mistake)      the service's table of codes, 422 for the others
+ *   Problem (thrown by HTTP code)           as it says
+ *   schema issues                           422 invalid-request, with the place of each
+ *   Fastify's and Nest's own errors         their 4xx status
+ *   a server that is away or too slow       503 unavailable, Retry-After
+ *   RevisionConflict (retries are used up)  503 busy, Retry-After
+ *   anything else                           500 internal-error, logged with its stack
+ */
+import {
+  type ArgumentMetadata,
+  type ArgumentsHost,
+  Catch,
+  type ExceptionFilter,
+  HttpException,
+  NotFoundException,
+  StandardSchemaValidationPipe,
+} from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import type { FastifyRequest } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import { DomainError } from '#decider';
+import { RevisionConflict } from '#event-store';
+import type { Log } from '#runtime';
+
+/** An error with an HTTP status, a stable code and a sentence for the caller. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    /** Further members of the document; values that JSON can hold. */
+    readonly extras: object = {},
+    readonly headers: Readonly<Record<string, string>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(detail, options);
+    this.name = 'Problem';
+  }
+}
+
+/** 503: try again in a second. */
+export function tryAgain(code: string, detail: string, extras: object = {}, cause?: unknown): Problem {
+  return new Problem(503, code, detail, extras, { 'retry-after': '1' }, { cause });
+}
+
+/** What a service's refusals mean in HTTP, by `DomainError.code`. */
+export type Statuses = Readonly<Record<string, number>>;
+
+const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, detail: string]>> = {
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, 'malformed-json', 'The body is not JSON.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'malformed-json', 'The body is empty, and its Content-Type says JSON.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported-media-type', 'Send the body as application/json.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, 'body-too-large', 'The body is too large.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'bad-request', 'The body is not as long as Content-Length says.'],
+  FST_ERR_BAD_URL: [400, 'bad-request', 'The URL is not well-formed.'],
+  FST_ERR_MAX_PARAM_LENGTH: [414, 'uri-too-long', 'A part of the path is too long.'],
+};
+
+/** The problem that an error is to the caller. Pure, so the whole mapping is here. */
+export function problemOf(thrown: unknown, statuses: Statuses): Problem {
+  // Nest hands on what Fastify refused inside an exception of its own.
+  const error = thrown instanceof HttpException && thrown.cause instanceof Error ? thrown.cause : thrown;
+  if (error instanceof Problem) return error;
+  if (error instanceof DomainError) {
+    const status = Object.hasOwn(statuses, error.code) ? statuses[error.code] : undefined;
+    return new Problem(status ?? 422, error.code, error.message);
+  }
+  if (error instanceof RevisionConflict) {
+    return tryAgain('busy', 'Others are writing to the same data. Try again.', {}, error);
+  }
+  if (error instanceof HttpException && error.getStatus() < 500) {
+    return new Problem(error.getStatus(), codeOf(error.getStatus()), error.message);
+  }
+  const { code, statusCode } = error instanceof Error ? (error as { code?: unknown; statusCode?: unknown }) : {};
+  const known = typeof code === 'string' && Object.hasOwn(FASTIFY_CODES, code) ? FASTIFY_CODES[code] : undefined;
+  if (known) return new Problem(...known);
+  // Fastify's JSON parser refuses a `__proto__` key with a plain SyntaxError.
+  if (error instanceof SyntaxError && statusCode === 400) {
+    return new Problem(400, 'malformed-json', 'The body is JSON with a key that is not allowed.');
+  }
+  if (typeof code === 'string' && code.startsWith('FST_') && typeof statusCode === 'number' && statusCode < 500) {
+    return new Problem(statusCode, codeOf(statusCode), STATUS_CODES[statusCode] ?? 'Bad request');
+  }
+  if (isUnavailable(error)) {
+    return tryAgain('unavailable', 'A server that this service needs does not answer. Try again.', {}, error);
+  }
+  return new Problem(500, 'internal-error', 'Something went wrong here.', {}, {}, { cause: error });
+}
+
+/** `Not Found` is `not-found`. */
+function codeOf(status: number): string {
+  return (STATUS_CODES[status] ?? 'error').toLowerCase().replace(/[^a-z]+/g, '-');
+}
+
+/** Node's network errors; Postgres: connection exceptions (class 08), shutting down, starting up, too many connections; Prisma. */
+const UNAVAILABLE_CODES =
+  /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|08...|57P0[1-5]|53300|P1001|P1002|P1008|P1017|P2024)$/;
+
+/** Errors of pg, its pool and Prisma's adapter for it that have no code. */
+const UNAVAILABLE_MESSAGES =
+  /Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|connection timeout|Query read timeout|session is closed/i;
+
+const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections']);
+
+/** Whether an error means that a server is away, starting or cut off: trying again later may help. */
+export function isUnavailable(error: unknown, depth = 0): boolean {
+  if (typeof error !== 'object' || error === null || depth > 5) return false;
+  const { code, message, kind, cause, errors } = error as Record<string, unknown>;
+  return (
+    (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
+    (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
+    (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
+    isUnavailable(cause, depth + 1) ||
+    (Array.isArray(errors) && errors.some((each) => isUnavailable(each, depth + 1)))
+  );
+}
+
+/** The answer for every error that a handler, Nest or Fastify lets through. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(
+    private readonly http: AbstractHttpAdapter,
+    private readonly statuses: Statuses,
+    private readonly log: Log,
+    /** The methods that a path has routes for. */
+    private readonly methodsOf: (path: string) => readonly string[],
+  ) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    this.answer(error, host.switchToHttp().getRequest<FastifyRequest>(), host.switchToHttp().getResponse<unknown>());
+  }
+
+  answer(error: unknown, request: FastifyRequest, reply: unknown): void {
+    const path = request.url.split('?', 1)[0] ?? '/';
+    const problem =
+      request.is404 && error instanceof NotFoundException ? this.unknownRoute(path) : problemOf(error, this.statuses);
+    const correlationId = request.cause?.correlationId;
+    const fields = { correlationId, method: request.method, path, status: problem.status, code: problem.code };
+    if (this.http.isHeadersSent(reply)) {
+      return this.log.warn({ ...fields, err: error }, 'An error came after the answer.');
+    }
+    if (problem.status === 500) this.log.error({ ...fields, err: error }, 'A request failed.');
+    else if (problem.status > 500) this.log.warn({ ...fields, err: problem.cause ?? problem }, problem.message);
+    else this.log.debug(fields, problem.message);
+
+    this.http.setHeader(reply, 'content-type', 'application/problem+json');
+    for (const [name, value] of Object.entries(problem.headers)) this.http.setHeader(reply, name, value);
+    const document = {
+      type: `urn:larder:problem:${problem.code}`,
+      title: titleOf(problem.code),
+      status: problem.status,
+      detail: problem.message,
+      code: problem.code,
+      instance: path,
+      correlationId,
+      ...problem.extras,
+    };
+    this.http.reply(reply, document, problem.status);
+  }
+
+  private unknownRoute(path: string): Problem {
+    const methods = this.methodsOf(path);
+    if (methods.length === 0) return new Problem(404, 'not-found', 'There is nothing here.');
+    const allow = methods.join(', ');
+    return new Problem(405, 'method-not-allowed', `This path takes ${allow}.`, {}, { allow });
+  }
+}
+
+/** `order-confirmed` is called `Order confirmed`. */
+function titleOf(code: string): string {
+  return code.charAt(0).toUpperCase() + code.slice(1).replaceAll('-', ' ');
+}
+
+interface Issue {
+  readonly message: string;
+  readonly code?: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[];
+}
+
+class SchemaIssues extends Error {
+  constructor(readonly issues: readonly Issue[]) {
+    super('The schema refused a value.');
+  }
+}
+
+/** Nest's own pipe for `@Body({ schema })` and its like, whose refusals are problems that say where each mistake is. */
+export class RequestValidationPipe extends StandardSchemaValidationPipe {
+  constructor() {
+    super({ exceptionFactory: (issues) => new SchemaIssues(issues) });
+  }
+
+  override async transform<T>(value: T, metadata: ArgumentMetadata): Promise<T> {
+    try {
+      return await super.transform(value, metadata);
+    } catch (error) {
+      if (!(error instanceof SchemaIssues)) throw error;
+      const errors = error.issues.map((issue) => ({
+        ...placeOf(issue, metadata),
+        code: issue.code ?? 'invalid',
+        detail: issue.message,
+      }));
+      throw new Problem(422, 'invalid-request', 'The request is not as the schema says; see errors.', { errors });
+    }
+  }
+}
+
+/** A JSON pointer (RFC 6901) into the body, or the name of a parameter of the path or the query. */
+function placeOf(issue: Issue, { type, data }: ArgumentMetadata): { pointer: string } | { parameter: string } {
+  const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part));
+  if (type === 'body') {
+    const full = data === undefined ? path : [data, ...path];
+    return { pointer: full.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('') };
+  }
+  return { parameter: data ?? path.join('.') };
+}

@@ -1,0 +1,22 @@
+/** The shop's HTTP API, as its scripts and tests call it. */
+import { Advice } from './advice.js';
+
+/**
+ * Calls the API and returns the body of the answer.
+ * @throws Advice with the problem's title and detail, unless the answer is a 2xx
+ */
+export async function call<T = unknown>(
+  method: 'GET' | 'POST' | 'PUT',
+  url: string,
+  body?: object,
+  headers: Record<string, string> = {},
+): Promise<T> {
+  const response = await fetch(url, {
+    method,
+    headers: { ...(body && { 'content-type': 'application/json' }), ...headers },
+    ...(body && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
+  throw new Advice(`${method} ${url} was answered with ${response.status}: ${text}`);
+}

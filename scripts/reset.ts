@@ -1,0 +1,20 @@
+/** `npm run reset`: empties the shop. Everything that it ever kept is gone. */
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Advice } from './advice.js';
+import { serverIn } from './embedded-postgres.js';
+import { dataFolder, shown } from './shop.js';
+
+export async function main(): Promise<void> {
+  const data = dataFolder();
+  const pid = await serverIn(join(data, 'postgres'));
+  if (pid)
+    throw new Advice(
+      `The shop is open (process ${pid} serves ${shown(data)}). Close it first: Ctrl-C in its terminal.`,
+    );
+  // Only what is ours: LARDER_DATA may name a folder that holds other things too.
+  for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'logs'])
+    rmSync(join(data, part), { recursive: true, force: true });
+  if (existsSync(data) && readdirSync(data).length === 0) rmdirSync(data);
+  console.log('The shop is empty. `npm start` opens a new one.');
+}

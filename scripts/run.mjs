@@ -1,0 +1,53 @@
+/**
+ * Where `npm start` and its like begin: `node scripts/run.mjs start` brings the build up to date and runs
+ * dist/scripts/start.js. This file is plain JavaScript without dependencies, because it runs before there is anything
+ * else, and says what is missing.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+
+const [command, ...args] = process.argv.slice(2);
+checkNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
+if (!existsSync('node_modules/typescript')) giveUp('The dependencies are not installed: run `npm ci` first.');
+for (const service of ['order', 'inventory', 'payment']) {
+  const [schema, client] = [`prisma/${service}/schema.prisma`, `prisma/${service}/client/client.ts`];
+  if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
+    runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see above.');
+    break;
+  }
+}
+const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see above.');
+
+const { main } = await import(`../dist/scripts/${command}.js`);
+await main(args).catch((error) => giveUp(inOneLine(error)));
+
+/** `required` is `>=` and a version. */
+function checkNode(required) {
+  const [have, need] = [process.versions.node, required.replace('>=', '')].map((version) =>
+    version.split('.').map(Number),
+  );
+  const difference = need.map((part, i) => have[i] - part).find((d) => d !== 0) ?? 0;
+  if (difference < 0)
+    giveUp(`Larder needs Node ${required}; this is ${process.versions.node}. See https://nodejs.org.`);
+}
+
+function runNode(command, failure) {
+  if (spawnSync(process.execPath, command, { stdio: 'inherit' }).status !== 0) giveUp(failure);
+}
+
+function inOneLine(error) {
+  if (error.name === 'Advice') return error.message;
+  if (['EACCES', 'EPERM', 'EROFS', 'ENOSPC'].includes(error.code))
+    return `${error.message}. LARDER_DATA names another folder for the shop's data.`;
+  return error.stack;
+}
+
+function giveUp(message) {
+  console.error(message);
+  process.exit(1);
+}

@@ -1,0 +1,39 @@
+/** Where the shop of this checkout is: its folder and its addresses, by variable. */
+import { createHash } from 'node:crypto';
+import { relative, resolve } from 'node:path';
+import { Advice } from './advice.js';
+import { mayEnter, serverUser } from './embedded-postgres.js';
+
+export const services = ['order', 'inventory', 'payment'] as const;
+export type Service = (typeof services)[number];
+
+export const portVariable = (service: Service | 'postgres') => `${service.toUpperCase()}_PORT`;
+
+const defaultPorts = { order: 3001, inventory: 3002, payment: 3003, postgres: 54329 };
+
+/** The port of a service: `ORDER_PORT`, `INVENTORY_PORT` and so on change it. */
+export function portOf(service: Service | 'postgres'): number {
+  const variable = portVariable(service);
+  const port = Number(process.env[variable] ?? defaultPorts[service]);
+  if (Number.isInteger(port) && port > 0 && port < 65536) return port;
+  throw new Advice(`${variable}=${process.env[variable]} is not a port: a number from 1 to 65535.`);
+}
+
+export const urlOf = (service: Service) => `http://localhost:${portOf(service)}`;
+
+/**
+ * The folder that holds all that the shop keeps: `LARDER_DATA`, or `.data` in the checkout. Started by root in a checkout
+ * that only root may enter, which Postgres, not being root, cannot: a folder of this checkout's own under /var/lib.
+ */
+export function dataFolder(): string {
+  if (process.env['LARDER_DATA']) return resolve(process.env['LARDER_DATA']);
+  const user = serverUser();
+  if (!user || mayEnter(user, process.cwd())) return resolve('.data');
+  return `/var/lib/larder/${createHash('sha256').update(process.cwd()).digest('hex').slice(0, 8)}`;
+}
+
+/** A path as a person types it here. */
+export function shown(path: string): string {
+  const near = relative(process.cwd(), path);
+  return near.startsWith('..') ? path : near;
+}

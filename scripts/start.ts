@@ -1,0 +1,180 @@
+/**
+ * `npm start`: the whole shop on this machine, with nothing installed but Node.
+ *
+ *   Postgres ─▶ migrations ─▶ order, inventory, payment ─▶ groceries, when the shelves are empty ─▶ open
+ *
+ * From then on this process watches over the others: what ends without being asked to is started again. Ctrl-C closes
+ * the services first and Postgres last; a second one does not wait for them. The shop's data stays.
+ */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Advice } from './advice.js';
+import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './embedded-postgres.js';
+import { fillShelves } from './groceries.js';
+import { migrate } from './migrate.js';
+import { Screen } from './screen.js';
+import { ServiceProcess } from './service-process.js';
+import { dataFolder, portOf, portVariable, type Service, services, shown, urlOf } from './shop.js';
+import { welcome } from './welcome.js';
+
+/** A process that ends this often, each time within CALM_MS of its start, is given up. */
+const TRIES = 5;
+const CALM_MS = 30_000;
+
+const screen = new Screen();
+const stop = new AbortController();
+const running = new Map<Service, ServiceProcess>();
+let postgres: PostgresServer | undefined;
+
+export async function main(): Promise<void> {
+  const stopped = untilStopped();
+  try {
+    await Promise.race([openShop(), stopped]);
+    await stopped;
+    screen.say('Closing …');
+  } finally {
+    stop.abort();
+    screen.end();
+    await closeShop();
+  }
+  console.log('Closed. `npm start` finds everything as it was; `npm run reset` empties the shop.');
+  process.exit(0);
+}
+
+async function openShop(): Promise<void> {
+  const data = dataFolder();
+  const cluster = join(data, 'postgres');
+  const logs = join(data, 'logs');
+  const logOf = (name: string) => join(logs, `${name}.log`);
+  await screen.step('looking for an open shop', () => refuseWhileOpen(cluster));
+  rmSync(logs, { recursive: true, force: true });
+  mkdirSync(logs, { recursive: true });
+
+  const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
+  postgres = await screen.step(
+    existsSync(cluster) ? 'starting Postgres' : 'making a Postgres cluster',
+    async (done) => {
+      const server = await startServer((await isTaken(portOf('postgres'))) ? await freePort() : portOf('postgres'));
+      done('Postgres', `port ${server.port}, data in ${shown(cluster)}`);
+      return server;
+    },
+  );
+  const { port, url } = postgres;
+  void keepRunning('Postgres', postgres, async () => (postgres = await startServer(port)));
+
+  await screen.step('migrating the databases', async (done) => {
+    await Promise.all([...services, 'bus'].map((name) => postgres!.createDatabase(name)));
+    const applied = await Promise.all(services.map((name) => migrate(url(name), `prisma/${name}/migrations`)));
+    done('migrations', applied.flat().length > 0 ? `${applied.flat().length} applied` : 'up to date');
+  });
+
+  const launch = (service: Service) => {
+    stop.signal.throwIfAborted();
+    const env = {
+      // The ports with several adapters can be pointed elsewhere: MESSAGE_BUS_URL=kafka://… npm start
+      EVENT_STORE_URL: process.env['EVENT_STORE_URL'] ?? url(service),
+      MESSAGE_BUS_URL: process.env['MESSAGE_BUS_URL'] ?? url('bus'),
+      DATABASE_URL: url(service),
+    };
+    const launched = new ServiceProcess(service, portOf(service), env, logOf(service));
+    running.set(service, launched);
+    return launched;
+  };
+  await Promise.all(
+    services.map((service) =>
+      screen.step(`starting ${service}`, async (done) => {
+        const launched = launch(service);
+        await launched.ready();
+        done(service, urlOf(service));
+        void keepRunning(service, launched, async () => launch(service));
+      }),
+    ),
+  );
+  await screen.step('filling the shelves', async (done) => done('groceries', await fillShelves()));
+  screen.say(welcome({ logs: shown(logs), database: url('order') }));
+}
+
+async function closeShop(): Promise<void> {
+  await Promise.all([...running.values()].map((service) => service.stop()));
+  await postgres?.stop();
+}
+
+/** Starts a process again, after a growing pause, whenever it ends before we stop. */
+async function keepRunning(
+  name: string,
+  current: PostgresServer | ServiceProcess,
+  again: () => Promise<PostgresServer | ServiceProcess>,
+): Promise<void> {
+  for (let failures = 0; ;) {
+    const sinceMs = Date.now();
+    const reason = await current.ended;
+    if (stop.signal.aborted) return;
+    failures = Date.now() - sinceMs > CALM_MS ? 1 : failures + 1;
+    const ended = `${name} ended (${reason})${reason === 'SIGKILL' ? '.' : `: ${current.lastWords()}`}`;
+    if (failures === TRIES)
+      return screen.say(`${ended}\n${name} keeps ending and stays closed. Ctrl-C closes the rest.`);
+    screen.say(`${ended}\n${name} is started again.`);
+    await sleep(250 * 2 ** (failures - 1));
+    try {
+      current = await again();
+    } catch (error) {
+      if (!stop.signal.aborted) screen.say(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    if (current instanceof ServiceProcess) {
+      current.ready().then(
+        () => screen.say(`${name} is ready again.`),
+        () => {}, // That it ended is seen in the next round.
+      );
+    }
+  }
+}
+
+/** A shop that was killed takes a moment to go; one that stays is in our way. */
+async function refuseWhileOpen(cluster: string): Promise<void> {
+  const giveUpAt = Date.now() + 3_000;
+  for (;;) {
+    const obstacle = await findObstacle(cluster);
+    if (!obstacle) return;
+    if (Date.now() > giveUpAt) throw new Advice(obstacle);
+    await sleep(100);
+  }
+}
+
+async function findObstacle(cluster: string): Promise<string | undefined> {
+  const pid = await serverIn(cluster);
+  if (pid)
+    return `This shop is open already: process ${pid} serves ${shown(cluster)}. Ctrl-C in its terminal closes it.`;
+  for (const service of services) {
+    const port = portOf(service);
+    if (await isTaken(port))
+      return `Port ${port} is taken (\`lsof -i :${port}\` says by whom). ${portVariable(service)} moves ${service} to another.`;
+  }
+  return undefined;
+}
+
+/** Resolves at the first signal to stop, or when npm is gone. A signal that comes later does not wait for anybody. */
+function untilStopped(): Promise<void> {
+  return new Promise((stopped) => {
+    let firstMs: number | undefined;
+    const stopNow = () => {
+      firstMs = Date.now();
+      stop.abort();
+      stopped();
+    };
+    const onSignal = () => {
+      if (firstMs === undefined) {
+        stopNow();
+      } else if (Date.now() - firstMs > 500) {
+        // Not the same Ctrl-C once more: the terminal sends it to npm and to us, and npm passes it on.
+        running.forEach((service) => service.kill('SIGKILL'));
+        process.exit(130); // Postgres is shut down by its guard.
+      }
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal);
+
+    const npm = process.env['npm_lifecycle_event'] ? process.ppid : undefined;
+    if (npm) setInterval(() => process.ppid !== npm && firstMs === undefined && stopNow(), 500);
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * Golden files: every shape that an event was ever stored in, one JSON file each, `<Type>[.<variant>].v<version>.json`.
+ * A store keeps facts for ever, so what was once written has to be read for ever. When a shape changes, its file stays,
+ * the new shape gets a file with the next version, and an upcaster (the service's `Shapes`) leads from one to the other.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Decider } from '#decider';
+import { type Fact, MemoryEventStore, type Shapes, upcasting } from '#event-store';
+import { ManualClock } from '#runtime';
+
+interface Stored extends Fact {
+  /** The version of the shape. */
+  readonly schema: number;
+}
+
+/** The golden files in a folder, by name without the extension, as a service reads them today: lifted to their current shapes. */
+export async function goldenEvents<E extends Fact>(folder: URL, shapes: Shapes = {}): Promise<Record<string, E>> {
+  const store = new MemoryEventStore(new ManualClock());
+  const golden: Record<string, E> = {};
+  for (const file of readdirSync(folder).sort()) {
+    const { type, schema, data } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Stored;
+    if (!new RegExp(`^${type}(\\.[a-z-]+)?\\.v${schema}\\.json$`).test(file)) {
+      throw new Error(`${file} holds version ${schema} of ${type}: rename the file, or mend what it holds.`);
+    }
+    const metadata = { correlationId: file, causationId: file, schema };
+    await store.append([{ stream: `golden-${file}`, expected: 'none', events: [{ id: file, type, data, metadata }] }]);
+    for await (const event of upcasting(store, shapes).read(`golden-${file}`)) {
+      golden[file.slice(0, -'.json'.length)] = { type: event.type, data: event.data } as E;
+    }
+  }
+  return golden;
+}
+
+/** The different shapes of facts, sorted, each as `<Type> {"key":"string",…}`: which keys they have and which JSON types. */
+export function shapesOf(facts: Iterable<Fact>): string[] {
+  const shapes = [...facts].map(({ type, data }) => `${type} ${JSON.stringify(shapeOf(data))}`);
+  return [...new Set(shapes)].sort();
+}
+
+function shapeOf(value: unknown): unknown {
+  if (Array.isArray(value)) return [...new Set(value.map((element) => JSON.stringify(shapeOf(element))))].sort();
+  if (value === null) return 'null';
+  if (typeof value !== 'object') return typeof value;
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, field]) => [key, shapeOf(field)]));
+}
+
+/** All facts that a decider says to commands one after the other. */
+export function factsOf<C, E, S>(decider: Decider<C, E, S>, ...commands: C[]): E[] {
+  let state = decider.initialState;
+  return commands.flatMap((command) => {
+    const facts = decider.decide(command, state);
+    state = facts.reduce((s, fact) => decider.evolve(s, fact), state);
+    return facts;
+  });
+}

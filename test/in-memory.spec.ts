@@ -1,0 +1,107 @@
+/**
+ * The three services as the plain functions they are, in one process, in memory: the same compositions that Nest calls,
+ * without Nest, Postgres or HTTP.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { inventoryService } from '../apps/inventory/src/service.js';
+import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
+import { orderService } from '../apps/order/src/service.js';
+import { paymentService } from '../apps/payment/src/service.js';
+import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
+import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
+import { MemoryEventStore } from '#event-store';
+import { MemoryMessageBus, MemoryParkedMessages } from '#message-bus';
+import { MemoryTables } from '#projections';
+import { MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog, SystemClock, SystemIds } from '#runtime';
+
+const cause = { correlationId: 'test', causationId: 'test' };
+const clock = new SystemClock();
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  await Promise.all(stops.splice(0).map((stop) => stop()));
+});
+
+function openShop(options = { deadlineMs: 60_000 }) {
+  const bus = new MemoryMessageBus({ clock });
+  const runtime = { clock, ids: new SystemIds(), random: new SeededRandom(1), log: silentLog };
+  const ports = () => ({
+    ...runtime,
+    bus,
+    store: new MemoryEventStore(clock),
+    tables: new MemoryTables(),
+    checkpoints: new MemoryCheckpoints(),
+    parked: new MemoryParkedMessages(),
+    leases: new MemoryLeases(),
+  });
+  const ledger = new MemoryLedger();
+  const provider = new SimulatedProvider(ledger, async () => {}, runtime, { slowMs: 200, downMs: 1_000 });
+  const orderPorts = ports();
+  const order = orderService(orderPorts, options);
+  const inventory = inventoryService(ports());
+  const payment = paymentService({ ...ports(), provider }, { providerTimeoutMs: 300 });
+  const stop = new AbortController();
+  const running = [order, inventory, payment].map((service) => service.run(stop.signal));
+  stops.push(async () => {
+    stop.abort();
+    await Promise.all(running);
+    await provider.close();
+  });
+
+  async function checkout(orderId: string, token: string, quantity = 1) {
+    const lines = [{ sku: 'olive-oil', quantity }];
+    await order.place({ orderId, customerId: orderId, lines, paymentToken: token }, cause);
+    return order.settled(orderId, 10_000, stop.signal);
+  }
+  const stock = () => inventory.enter({ entryId: 'none', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
+  return { order, inventory, ledger, orderPorts, checkout, stock };
+}
+
+async function openStocked(options?: { deadlineMs: number }) {
+  const shop = openShop(options);
+  await shop.order.setPrice('olive-oil', { amountMinor: 1299, currency: 'EUR' }, cause);
+  await shop.stock();
+  return shop;
+}
+
+test.each([
+  ['tok_approved', 1, { status: 'completed' }, 1299, { available: 9, reserved: 0, shipped: 1 }],
+  ['tok_slow', 1, { status: 'completed' }, 1299, { available: 9, reserved: 0, shipped: 1 }],
+  ['tok_charged_after_timeout', 1, { status: 'completed' }, 1299, { available: 9, reserved: 0, shipped: 1 }],
+  ['tok_capture_fails_twice', 1, { status: 'completed' }, 1299, { available: 9, reserved: 0, shipped: 1 }],
+  ['tok_down_30s', 1, { status: 'completed' }, 1299, { available: 9, reserved: 0, shipped: 1 }],
+  [
+    'tok_declined',
+    1,
+    { status: 'rejected', reason: 'payment-declined' },
+    0,
+    { available: 10, reserved: 0, shipped: 0 },
+  ],
+  ['tok_approved', 11, { status: 'rejected', reason: 'out-of-stock' }, 0, { available: 10, reserved: 0, shipped: 0 }],
+])('%s, %i units: %o', async (token, quantity, ending, netMinor, stock) => {
+  const shop = await openStocked();
+  const { order } = await shop.checkout('11111111-1111-4111-8111-111111111111', token, quantity);
+  expect(order).toMatchObject(ending);
+  expect((await shop.ledger.totals()).reduce((sum, total) => sum + total.netMinor, 0)).toBe(netMinor);
+  expect((await shop.stock()).result).toEqual(stock);
+});
+
+test('an order that is not confirmed by its deadline is called off, and its money goes back', async () => {
+  const shop = await openStocked({ deadlineMs: 50 });
+  const { order } = await shop.checkout('22222222-2222-4222-8222-222222222222', 'tok_down_30s');
+  expect(order).toMatchObject({ status: 'cancelled', reason: 'deadline' });
+  expect((await shop.ledger.totals()).map(({ heldMinor, netMinor }) => ({ heldMinor, netMinor }))).not.toContainEqual(
+    expect.objectContaining({ heldMinor: 1299 }),
+  );
+  expect((await shop.stock()).result).toEqual({ available: 10, reserved: 0, shipped: 0 });
+});
+
+test('the read model is what a fold of the stream gives', async () => {
+  const shop = await openStocked();
+  const orderId = '33333333-3333-4333-8333-333333333333';
+  const { position } = await shop.checkout(orderId, 'tok_approved');
+  while ((await shop.orderPorts.tables.checkpoint(orderSummary)) < position) await clock.sleep(5);
+  const [row] = await shop.orderPorts.tables.load(orderSummary, [{ order_id: orderId }]);
+  let folded: unknown;
+  for (const event of await shop.order.history(orderId)) folded = orderSummary.apply(folded as never, event);
+  expect(row).toEqual(folded);
+});
