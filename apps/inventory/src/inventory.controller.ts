@@ -94,11 +94,11 @@ export class InventoryController {
   @Get('stock')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the stock' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: z.object({ stock: z.array(stockView) }) }),
+    ApiResponse({ status: 200, standardSchema: z.object({ items: z.array(stockView) }) }),
   )
-  async list(@AfterPosition() after: bigint | undefined): Promise<{ stock: StockView[] }> {
+  async list(@AfterPosition() after: bigint | undefined): Promise<{ items: StockView[] }> {
     await this.readYourWrites.caughtUp(stockLevel, after);
-    return { stock: (await this.queries.execute(new ListStock())).map(stockViewOf) };
+    return { items: (await this.queries.execute(new ListStock())).map(stockViewOf) };
   }
 
   @Get('stock/:sku')

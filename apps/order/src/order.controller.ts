@@ -102,9 +102,9 @@ export class OrderController {
     const before = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     await this.readYourWrites.caughtUp(orderSummary, after);
     const rows = await this.queries.execute(new ListOrders(query, before, query.limit + 1));
-    const orders = rows.slice(0, query.limit).map(viewOfRow);
-    const last = rows.length > query.limit ? orders.at(-1) : undefined;
-    return { orders, ...(last && { next: cursorOf(last) }) };
+    const items = rows.slice(0, query.limit).map(viewOfRow);
+    const last = rows.length > query.limit ? items.at(-1) : undefined;
+    return { items, ...(last && { next: cursorOf(last) }) };
   }
 
   @Get('orders/:orderId')
@@ -169,13 +169,13 @@ export class OrderController {
   @Get('prices')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the prices' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: z.object({ prices: z.array(priceView) }) }),
+    ApiResponse({ status: 200, standardSchema: z.object({ items: z.array(priceView) }) }),
   )
-  async prices(@AfterPosition() after: bigint | undefined): Promise<{ prices: z.infer<typeof priceView>[] }> {
+  async prices(@AfterPosition() after: bigint | undefined): Promise<{ items: z.infer<typeof priceView>[] }> {
     await this.readYourWrites.caughtUp(priceList, after);
     const rows = await this.queries.execute(new ListPrices());
     return {
-      prices: rows.map(({ sku, amountMinor, currency, since }) => ({
+      items: rows.map(({ sku, amountMinor, currency, since }) => ({
         sku,
         price: { amountMinor: Number(amountMinor), currency },
         since: since.toISOString(),

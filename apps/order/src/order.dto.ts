@@ -57,7 +57,7 @@ export const orderView = z.object({
   placedAt: z.iso.datetime(),
 });
 
-export const orderPage = z.object({ orders: z.array(orderView), next: z.string().optional() });
+export const orderPage = z.object({ items: z.array(orderView), next: z.string().optional() });
 
 export const historyView = z.object({
   order: orderView,

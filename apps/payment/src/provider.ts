@@ -2,17 +2,18 @@
  * The port of the payment provider: what this service needs of Stripe, Adyen or the simulator, and what it may not
  * assume of any of them.
  *
- *                 authorize                  capture               refund
- *      (nothing) ───────────▶ authorized ──────────────▶ captured ────────▶ refunded
- *          │ └─▶ pending ─────────▲ │                                        (all of it)
- *          │     │   └─▶ declined   │ void
- *          │     │ void             ▼
- *          └─────┴─────void─────▶ voided      whatever arrives after this is declined: 'canceled'
+ *   (unknown) ───authorize──▶ pending ──────────▶ authorized ───capture──▶ captured ───refund──▶ refunded
+ *       │                      │   └──▶ declined     │                               all of it
+ *       │ void                 │ void                │ void
+ *       └──────────────────────┴─────────────────────┴──▶ voided   what arrives later is declined: 'canceled'
  *
- * A payment is known by its order: there is one for each, under our own reference, so that we can ask about it and end
- * it without having heard the provider's id. That is Stripe's PaymentIntent (created under an idempotency key, found by
- * its metadata) and Adyen's merchant reference. `void` is Adyen's technical cancel, which takes the merchant's reference
- * and needs no answer to the authorization: https://docs.adyen.com/online-payments/technical-cancel
+ * A payment is known by its order, under our own reference, so that we can ask about it and end it without having heard
+ * the provider's id. How real providers do that:
+ * - Stripe: a PaymentIntent is created first, under an idempotency key made from the order, and confirmed second.
+ *   Creating it again yields its id, and one that was canceled cannot be confirmed. Its search by metadata lags behind
+ *   and is no way to find out. https://docs.stripe.com/api/payment_intents/cancel, https://docs.stripe.com/search#data-freshness
+ * - Adyen: the order is the merchant reference, and a cancel takes that reference where no pspReference was heard (once
+ *   called technical cancel). Its outcome comes as a webhook. https://docs.adyen.com/online-payments/cancel
  *
  * What every adapter keeps to
  * - An idempotency key belongs to one request of one operation. The same key again carries nothing out and repeats the
@@ -31,7 +32,7 @@ import type { Money } from './payment.js';
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
 export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';
 
-/** 'invalid-amount': not a whole number from zero up, another currency, or more than is authorized (captured, for a refund). */
+/** 'invalid-amount': not a whole number from zero up, in another currency, or more than there is. */
 export type RefusalReason = 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
 export type Authorization =

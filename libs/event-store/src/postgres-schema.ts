@@ -83,7 +83,7 @@ CREATE OR REPLACE FUNCTION event_store.append_one(
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-  next bigint;
+  place bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(${LOCK});
 
@@ -91,12 +91,12 @@ BEGIN
     RETURN NULL;
   END IF;
 
-  next := 1 + coalesce((SELECT max(e.position) FROM event_store.events e), 0);
+  place := 1 + coalesce((SELECT max(e.position) FROM event_store.events e), 0);
 
   INSERT INTO event_store.events
     (position, append_end, recorded_at, id, revision, stream, category, type, data, metadata)
-  VALUES (next, next, now, id, revision, stream, split_part(stream, '-', 1), type, data, metadata);
-  RETURN next;
+  VALUES (place, place, now, id, revision, stream, split_part(stream, '-', 1), type, data, metadata);
+  RETURN place;
 END $$;
 
 COMMENT ON SCHEMA event_store IS '${SCHEMA_VERSION}';

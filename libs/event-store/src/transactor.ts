@@ -129,7 +129,7 @@ export class Transactor {
     decisions: readonly Decision<T>[],
   ): Promise<{ results: PromiseSettledResult<T>[]; position: bigint }> {
     const known = new Map<string, Known>();
-    for (let conflicts = 0; ; ) {
+    for (let conflicts = 0; ;) {
       const run = new Run(known, this.cache);
       const results = decisions.map((decision) => run.decide(decision));
       if (run.missing.size > 0) {

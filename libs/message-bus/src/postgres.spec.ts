@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { type Clock, ManualClock, SystemClock } from '#runtime';
 import { freshDatabase } from '../../../test/database.js';
 import { message, messageBusContract, numberOf, until } from './contract.js';
+import type { Delivered } from './port.js';
 import { PostgresMessageBus } from './postgres.js';
 
 let url: string;
@@ -61,6 +62,29 @@ test('an instance whose connection is killed in the middle of a batch loses it, 
   stop.abort();
   await second;
   await Promise.all([killed.close(), heir.close()]);
+});
+
+test('a waiting reader in another instance is woken by a notification, before its poll', async () => {
+  const [writer, reader, topic, stop] = [
+    await open(),
+    await open({ clock: new ManualClock() }),
+    randomUUID(),
+    new AbortController(),
+  ];
+  const seen: number[] = [];
+  const handle = async (batch: readonly Delivered[]) => void seen.push(...batch.map(numberOf));
+  const consuming = reader.consume({ group: 'woken', topics: [topic], signal: stop.signal, handle });
+  // The reader's clock stands still, so it never polls. Twice: a message that it found on its way to sleep proves nothing.
+  for (const count of [1, 2, 3]) {
+    await writer.publish(topic, [message('a', count)]);
+    await until(async () => {
+      if (seen.length === 0) await writer.publish(topic, [message('a', 0)]); // Until it listens.
+      expect(seen).toContain(count);
+    });
+  }
+  stop.abort();
+  await consuming;
+  await Promise.all([writer.close(), reader.close()]);
 });
 
 test('the partitions of a topic stay as many as they were at its first use', async () => {

@@ -53,17 +53,15 @@ export async function openPorts(
   const open = <T>(variable: Reached, attempt: () => Promise<T>) =>
     reach(variable, attempt, runtime, config.START_TIMEOUT);
 
+  const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
+  background.onClose(() => store.close());
+  const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, clock));
+  background.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL);
   background.onClose(() => pool.end());
+  await open('DATABASE_URL', () => pool.query('SELECT'));
   const session = new PostgresSession(config.DATABASE_URL, clock);
   background.onClose(() => session.close());
-  const [store, bus] = await Promise.all([
-    open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock)),
-    open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, clock)),
-    open('DATABASE_URL', () => pool.query('SELECT')),
-  ]);
-  background.onClose(() => store.close());
-  background.onClose(() => bus.close());
   return {
     pool,
     ports: {
@@ -79,6 +77,9 @@ export async function openPorts(
 }
 
 type Reached = 'EVENT_STORE_URL' | 'MESSAGE_BUS_URL' | 'DATABASE_URL';
+
+/** Postgres: wrong password or role, no such database, no right to it. */
+const REFUSALS = /^(28...|3D000|42501)$/;
 
 const RETRY_MS = 500;
 const SAY_EVERY_MS = 3_000;
@@ -96,16 +97,15 @@ async function reach<T>(
     try {
       return await attempt();
     } catch (error) {
-      if (error instanceof StartError) throw error;
       const nowMs = clock.now().getTime();
-      const why = withoutPasswords(
-        error instanceof Error ? error.message || String((error as { code?: unknown }).code) : '',
-      );
-      if (!isUnavailable(error)) {
-        throw new StartError(`${variable}: the server refuses us (${why}). Correct the URL or the server.`, 78, {
+      const { message, code = '' } = error as { message?: string; code?: string };
+      const why = withoutPasswords(message || code);
+      if (REFUSALS.test(code)) {
+        throw new StartError(`${variable}: the server refuses us (${why}). Correct the URL, or the server.`, 78, {
           cause: error,
         });
       }
+      if (!isUnavailable(error)) throw error;
       if (nowMs - startedMs >= timeoutMs) {
         const remedy = 'Start the server or correct the URL.';
         throw new StartError(`${variable}: no server answered within ${timeoutMs} ms (${why}). ${remedy}`, 69, {

@@ -12,7 +12,7 @@ import { progressOf } from './progress.js';
 export const PROJECTIONS = Symbol('PROJECTIONS');
 
 const projectionsView = z.object({
-  projections: z.array(
+  items: z.array(
     z.object({
       name: z.string(),
       table: z.string(),
@@ -56,11 +56,11 @@ export class AdminController {
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows how far the read models are' }))
   @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: projectionsView }))
   async progress(): Promise<z.infer<typeof projectionsView>> {
-    const projections = this.projections.map(async (projection) => {
+    const items = this.projections.map(async (projection) => {
       const { name, table } = projection;
       return { name, table, ...(await progressOf(projection, this.ports)) };
     });
-    return { projections: await Promise.all(projections) };
+    return { items: await Promise.all(items) };
   }
 
   @Get('dead-letters')
@@ -68,14 +68,14 @@ export class AdminController {
   @documented(({ ApiResponse }) =>
     ApiResponse({
       status: 200,
-      standardSchema: z.object({ deadLetters: z.array(deadLetterView), next: z.string().optional() }),
+      standardSchema: z.object({ items: z.array(deadLetterView), next: z.string().optional() }),
     }),
   )
   async deadLetters(@Query({ schema: page }) { after, limit }: z.infer<typeof page>) {
     const found = await this.ports.parked.deadLetters(after + 1n, limit + 1);
-    const deadLetters = found.slice(0, limit).map(viewOf);
-    const last = found.length > limit ? deadLetters.at(-1) : undefined;
-    return { deadLetters, ...(last && { next: last.id }) };
+    const items = found.slice(0, limit).map(viewOf);
+    const last = found.length > limit ? items.at(-1) : undefined;
+    return { items, ...(last && { next: last.id }) };
   }
 
   @Post('dead-letters/:id/retry')

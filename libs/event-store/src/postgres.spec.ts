@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { freshDatabase } from '../../../test/database.js';
+import { SystemClock } from '#runtime';
+import { eventStoreContract } from './contract.js';
+import type { NewEvent } from './port.js';
+import { PostgresEventStore } from './postgres.js';
+
+let url: string;
+beforeAll(async () => {
+  url = await freshDatabase();
+});
+const open = () => PostgresEventStore.open({ url, clock: new SystemClock() });
+
+eventStoreContract('the event store in Postgres', open);
+
+describe('the event store in Postgres', () => {
+  test('can be opened by many at once where nothing is installed yet', async () => {
+    const fresh = await freshDatabase();
+    const stores = await Promise.all(
+      Array.from({ length: 8 }, () => PostgresEventStore.open({ url: fresh, clock: new SystemClock() })),
+    );
+    await stores[7]!.append([{ stream: 'note-1', expected: 'none', events: [note('x')] }]);
+    expect(await stores[0]!.head()).toBe(1n);
+    await Promise.all(stores.map((store) => store.close()));
+  });
+
+  test('opens without waiting for a lock where it is installed', async () => {
+    await (await open()).close();
+    const { release } = await holdingTheLock();
+    await (await open()).close();
+    await release();
+  });
+
+  test('an append that Postgres cannot store fails alone, and not those that went with it', async () => {
+    const store = await open();
+    const streams = Array.from({ length: 9 }, () => `note-${randomUUID()}`);
+    const outcomes = await Promise.allSettled(
+      streams.map((stream, i) =>
+        store.append([{ stream, expected: 'none', events: [i === 4 ? { ...note('x'), id: 'no-uuid' } : note('x')] }]),
+      ),
+    );
+    expect(outcomes.map(({ status }) => status === 'fulfilled')).toEqual(streams.map((_, i) => i !== 4));
+    expect(outcomes[4]).toMatchObject({ reason: { message: expect.stringContaining('no-uuid') } });
+    const written = await Promise.all(streams.map(async (stream) => (await all(store.read(stream))).length));
+    expect(written).toEqual(streams.map((_, i) => (i === 4 ? 0 : 1)));
+    await store.close();
+  });
+
+  test('keeps a text with a NUL, which jsonb would refuse', async () => {
+    const store = await open();
+    const stream = `note-${randomUUID()}`;
+    await store.append([{ stream, expected: 'none', events: [note('a\0b\ud800')] }]);
+    expect((await all(store.read(stream)))[0]!.data).toEqual({ text: 'a\0b\ud800' });
+    await store.close();
+  });
+
+  test('appends to one stream that do not wait for each other keep their order', async () => {
+    const store = await open();
+    const stream = `note-${randomUUID()}`;
+    await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        store.append([{ stream, expected: i === 0 ? 'none' : i - 1, events: [note(`${i}`)] }]),
+      ),
+    );
+    const texts = (await all(store.read(stream))).map(({ data }) => (data as { text: string }).text);
+    expect(texts).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+    await store.close();
+  });
+
+  test('gives positions without a gap, also after a refusal', async () => {
+    const fresh = await freshDatabase();
+    const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
+    const write = (stream: string) => store.append([{ stream, expected: 'none', events: [note('x')] }]);
+    expect(await write('note-1')).toBe(1n);
+    await expect(write('note-1')).rejects.toThrow('not at the expected revision');
+    expect(await write('note-2')).toBe(2n);
+    await store.close();
+  });
+
+  test('those who append at once share commits', async () => {
+    const fresh = await freshDatabase();
+    const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
+    const append = (i: number) => store.append([{ stream: `note-${i}`, expected: 'none', events: [note('x')] }]);
+    await Promise.all(Array.from({ length: 400 }, (_, i) => append(i)));
+    await store.close();
+    const client = new pg.Client({ connectionString: fresh });
+    await client.connect();
+    const { rows } = await client.query('SELECT count(DISTINCT xmin::text)::int AS commits FROM event_store.events');
+    await client.end();
+    expect(rows[0].commits).toBe(1);
+  });
+
+  test('an append whose connection breaks fails, and the store goes on', async () => {
+    const store = await open();
+    const append = () => store.append([{ stream: `note-${randomUUID()}`, expected: 'none', events: [note('x')] }]);
+    const { client, release } = await holdingTheLock();
+    const failed = expect(append()).rejects.toThrow('terminating connection');
+    await expect.poll(() => terminate(client, `wait_event = 'advisory'`)).toBe(1);
+    await failed;
+    await release();
+    expect(await append()).toBe(await store.head());
+    await store.close();
+  });
+
+  test('a subscription fails when Postgres is out of reach, and ends quietly when it was aborted', async () => {
+    const store = await open();
+    const after = await store.head();
+    const stop = new AbortController();
+    const following = all(store.subscribe({ categories: ['note'], after, signal: new AbortController().signal }));
+    const aborted = all(store.subscribe({ categories: ['note'], after, signal: stop.signal }));
+    stop.abort();
+    await aborted;
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query('ALTER TABLE event_store.events RENAME TO hidden');
+    await expect(following).rejects.toThrow('does not exist');
+    await client.query('ALTER TABLE event_store.hidden RENAME TO events');
+    await client.end();
+    await store.close();
+  });
+
+  async function holdingTheLock() {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query(`SELECT pg_advisory_lock(hashtextextended('event_store.append', 0))`);
+    return { client, release: () => client.end() };
+  }
+
+  async function terminate(client: pg.Client, which: string) {
+    const found = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND ${which}`;
+    return (await client.query(found)).rowCount;
+  }
+});
+
+function note(text: string): NewEvent {
+  return {
+    id: randomUUID(),
+    type: 'Noted',
+    data: { text },
+    metadata: { correlationId: 'c', causationId: 'm', schema: 1 },
+  };
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}

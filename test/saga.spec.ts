@@ -1,0 +1,410 @@
+/**
+ * The saga as pure functions: the deciders, reactions and messages of the three services, and between them nothing but
+ * inboxes, from which messages come late, interleaved and more than once. A schedule of numbers decides what happens
+ * next among all that can happen; when it is used up, what is still under way runs to its end.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { react as inventoryReacts } from '../apps/inventory/src/checkout.js';
+import { tell as inventoryTells } from '../apps/inventory/src/messages.js';
+import { reservation } from '../apps/inventory/src/reservation.js';
+import { stock } from '../apps/inventory/src/stock.js';
+import { checkout } from '../apps/inventory/src/warehouse.js';
+import { react as orderReacts } from '../apps/order/src/checkout.js';
+import { tell as orderTells } from '../apps/order/src/messages.js';
+import { isSettled, order, type OrderCommand, type OrderEvent } from '../apps/order/src/order.js';
+import { react as paymentReacts } from '../apps/payment/src/checkout.js';
+import { tell as paymentTells } from '../apps/payment/src/messages.js';
+import { payment, type PaymentCommand, type PaymentEvent } from '../apps/payment/src/payment.js';
+import type { InventoryMessage, OrderMessage, PaymentMessage } from '#contracts';
+import { type Decider, DomainError } from '#decider';
+import type { Desk, Fact } from '#event-store';
+
+const cause = { correlationId: 'saga', causationId: 'saga' };
+
+/** The streams of a service, folded, and every fact that was ever written to them. */
+class Streams implements Desk {
+  private readonly states = new Map<string, unknown>();
+  readonly facts: Fact[] = [];
+
+  state<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string): S {
+    return (this.states.get(stream) as S | undefined) ?? decider.initialState;
+  }
+
+  decide<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string, command: C): readonly E[] {
+    const state = this.state(decider, stream);
+    const facts = decider.decide(command, state);
+    this.states.set(
+      stream,
+      facts.reduce<S>((s, fact) => decider.evolve(s, fact), state),
+    );
+    this.facts.push(...facts);
+    return facts;
+  }
+
+  expectNew(): void {}
+}
+
+/** The messages of one sender about one order, on their way to one receiver. */
+class Inbox<M> {
+  private readonly log: M[] = [];
+  private waiting: M[] = [];
+
+  constructor(
+    private readonly inOrder: boolean,
+    private readonly hear: (message: M) => void,
+  ) {}
+
+  get isEmpty(): boolean {
+    return this.waiting.length === 0;
+  }
+
+  get canRepeat(): boolean {
+    return this.log.length > 0;
+  }
+
+  put(message: M): void {
+    this.log.push(message);
+    this.waiting.push(message);
+  }
+
+  deliver(choice: number): void {
+    const [message] = this.waiting.splice(this.inOrder ? 0 : choice % this.waiting.length, 1);
+    this.hear(message!);
+  }
+
+  /** As after a crash: the offset was not stored, so a message comes again; where there is order, with all that followed. */
+  repeat(choice: number): void {
+    const from = choice % this.log.length;
+    if (this.inOrder) this.waiting = this.log.slice(from);
+    else this.waiting.push(this.log[from]!);
+  }
+
+  repeatAll(): void {
+    this.waiting = [...this.log];
+  }
+}
+
+interface Plan {
+  readonly lines: [sku: 'oil' | 'salt', quantity: number][];
+  readonly provider: 'approves' | 'declines' | 'declines, then charges';
+  readonly calledOffBy: ('customer' | 'deadline')[];
+}
+
+type Action = [name: string, act: (choice: number) => void];
+
+/** One order on its way through the three services, and all that can happen to it next. */
+class Checkout {
+  readonly streams = new Streams();
+  /** What the provider did last. Once it was told to void it keeps its word. */
+  money: 'none' | 'declined' | 'authorized' | 'captured' | 'voided' | 'refunded' = 'none';
+  readonly inboxes: Record<string, Inbox<never>>;
+
+  private readonly inventory: Inbox<OrderMessage>;
+  private readonly payment: Inbox<OrderMessage>;
+  private readonly fromInventory: Inbox<InventoryMessage>;
+  private readonly fromPayment: Inbox<PaymentMessage>;
+  private readonly webhooks: Inbox<PaymentCommand>;
+  /** The provider's answer to the cashier as long as it is not written down: a crash loses it. */
+  private answer: PaymentCommand | undefined;
+  private readonly authorized: PaymentCommand;
+  private wasAuthorized = false;
+
+  constructor(
+    readonly orderId: string,
+    readonly plan: Plan,
+    inOrder: boolean,
+    warehouse: Streams,
+  ) {
+    const amountMinor = plan.lines.reduce((sum, [, quantity]) => sum + quantity * UNIT_PRICE.amountMinor, 0);
+    this.authorized = { type: 'RecordAuthorized', authorizationId: 'auth', amount: { ...UNIT_PRICE, amountMinor } };
+    this.inventory = new Inbox(inOrder, (message) => {
+      const command = inventoryReacts(message);
+      if (!command) return;
+      for (const fact of checkout(orderId, command, cause)(warehouse)) {
+        this.fromInventory.put(inventoryTells(orderId, fact));
+      }
+    });
+    this.payment = new Inbox(inOrder, (message) => {
+      const command = paymentReacts(message);
+      if (command) this.pay(command);
+    });
+    this.fromInventory = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
+    this.fromPayment = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
+    this.webhooks = new Inbox(false, (command) => this.pay(command));
+    const { inventory, payment, fromInventory, fromPayment, webhooks } = this;
+    this.inboxes = { inventory, payment, fromInventory, fromPayment, webhooks };
+  }
+
+  get state() {
+    return this.streams.state(order, `order-${this.orderId}`);
+  }
+
+  /** What happens by itself, sooner or later. */
+  progress(): Action[] {
+    const actions: Action[] = [];
+    if (this.state.status === 'none') actions.push(['place', () => this.place()]);
+    for (const [name, inbox] of Object.entries(this.inboxes)) {
+      if (!inbox.isEmpty) actions.push([`deliver ${name}`, (choice) => inbox.deliver(choice)]);
+    }
+    if (this.answer) actions.push(['write the answer down', () => this.writeDown()]);
+    else if (['requested', 'capturing', 'returning'].includes(this.paymentState.status)) {
+      actions.push(['call the provider', () => this.callProvider()]);
+    }
+    return actions;
+  }
+
+  /** What may come between. */
+  interference(): Action[] {
+    if (this.state.status === 'none') return [];
+    const { calledOffBy, provider } = this.plan;
+    const actions: Action[] = [['place again', () => this.place()]];
+    if (calledOffBy.includes('customer')) actions.push(['cancel', () => this.cancel()]);
+    if (calledOffBy.includes('deadline')) actions.push(['expire', () => this.order({ type: 'Expire', now: '13:00' })]);
+    for (const [name, inbox] of Object.entries(this.inboxes)) {
+      if (inbox.canRepeat) actions.push([`repeat ${name}`, (choice) => inbox.repeat(choice)]);
+    }
+    if (this.answer) actions.push(['lose the answer', () => (this.answer = undefined)]);
+    if (this.money === 'declined' && provider === 'declines, then charges') {
+      actions.push(['charge after all', () => this.authorize()]);
+    }
+    return actions;
+  }
+
+  private get paymentState() {
+    return this.streams.state(payment, `payment-${this.orderId}`);
+  }
+
+  private place(): void {
+    const lines = this.plan.lines.map(([sku, quantity]) => ({ sku, quantity, unitPrice: UNIT_PRICE }));
+    const times = { placedAt: '12:00', deadlineAt: '12:15' };
+    this.order({ type: 'Place', customerId: 'c1', lines, paymentToken: 'tok_approved', ...times });
+  }
+
+  private cancel(): void {
+    try {
+      this.order({ type: 'Cancel' });
+    } catch (error) {
+      if (!(error instanceof DomainError && error.code === 'order-confirmed')) throw error;
+    }
+  }
+
+  private order(command: OrderCommand): void {
+    for (const fact of this.streams.decide(order, `order-${this.orderId}`, command)) {
+      const said = orderTells(this.orderId, fact);
+      if (!said) continue;
+      this.inventory.put(said);
+      this.payment.put(said);
+    }
+  }
+
+  private pay(command: PaymentCommand): void {
+    for (const fact of this.streams.decide(payment, `payment-${this.orderId}`, command)) {
+      const said = paymentTells(this.orderId, fact);
+      if (said) this.fromPayment.put(said);
+    }
+  }
+
+  /** Makes the call that the payment asks for, as the cashier does. It takes effect before its answer is heard. */
+  private callProvider(): void {
+    switch (this.paymentState.status) {
+      case 'requested':
+        if (this.money === 'none') {
+          if (this.plan.provider === 'approves') this.authorize();
+          else this.decline();
+        }
+        this.answer = this.money === 'authorized' ? this.authorized : DECLINED;
+        return;
+      case 'capturing':
+        if (this.money === 'authorized') {
+          this.money = 'captured';
+          this.webhooks.put({ type: 'RecordCaptured' });
+        }
+        this.answer = { type: 'RecordCaptured' };
+        return;
+      case 'returning': {
+        if (this.money === 'captured') this.money = 'refunded';
+        if (this.money !== 'refunded') this.money = 'voided';
+        const voided = { type: 'RecordVoided', authorizationId: this.wasAuthorized ? 'auth' : undefined } as const;
+        this.answer = this.money === 'voided' ? voided : { type: 'RecordRefunded' };
+      }
+    }
+  }
+
+  private writeDown(): void {
+    const answer = this.answer!;
+    this.answer = undefined;
+    this.pay(answer);
+  }
+
+  private authorize(): void {
+    this.money = 'authorized';
+    this.wasAuthorized = true;
+    this.webhooks.put(this.authorized);
+  }
+
+  private decline(): void {
+    this.money = 'declined';
+    this.webhooks.put(DECLINED);
+  }
+}
+
+const UNIT_PRICE = { amountMinor: 1299, currency: 'EUR' };
+const DECLINED: PaymentCommand = { type: 'RecordDeclined', reason: 'declined' };
+
+interface Run {
+  /** Whether the messages of one sender keep their order. */
+  readonly inOrder: boolean;
+  readonly received: Record<'oil' | 'salt', number>;
+  readonly plans: readonly Plan[];
+  readonly schedule: readonly number[];
+}
+
+/** Runs checkouts by a schedule and then to their end. */
+function run({ inOrder, received, plans, schedule }: Run) {
+  const warehouse = new Streams();
+  for (const [sku, quantity] of Object.entries(received)) {
+    if (quantity > 0) warehouse.decide(stock, `stock-${sku}`, { type: 'Receive', quantity });
+  }
+  const checkouts = plans.map((plan, i) => new Checkout(`o${i}`, plan, inOrder, warehouse));
+  const story: string[] = [];
+  const act = (actions: (checkout: Checkout) => Action[], choice: number) => {
+    const possible = checkouts.flatMap((checkout) =>
+      actions(checkout).map(([name, action]) => ({ name: `${checkout.orderId}: ${name}`, action })),
+    );
+    if (possible.length === 0) return false;
+    const { name, action } = possible[choice % possible.length]!;
+    story.push(name);
+    action(Math.floor(choice / possible.length));
+    return true;
+  };
+  for (const choice of schedule) act((checkout) => [...checkout.progress(), ...checkout.interference()], choice);
+  const toTheEnd = () => {
+    for (let steps = 0; act((checkout) => checkout.progress(), 0); steps++) {
+      if (steps > 1_000) throw new Error('The checkouts do not come to an end.');
+    }
+  };
+  toTheEnd();
+  return { warehouse, checkouts, story, toTheEnd };
+}
+
+const anyPlan = fc.record<Plan>({
+  lines: fc.uniqueArray(fc.tuple(fc.constantFrom('oil' as const, 'salt' as const), fc.integer({ min: 1, max: 2 })), {
+    selector: ([sku]) => sku,
+    minLength: 1,
+  }),
+  provider: fc.constantFrom('approves', 'approves', 'declines', 'declines, then charges'),
+  calledOffBy: fc.subarray(['customer', 'deadline']),
+});
+
+const anyRun = fc
+  .record<Run>({
+    inOrder: fc.boolean(),
+    received: fc.record({ oil: fc.nat(4), salt: fc.nat(4) }),
+    plans: fc.array(anyPlan, { minLength: 1, maxLength: 3 }),
+    schedule: fc.array(fc.nat(), { maxLength: 60, size: 'max' }),
+  })
+  // A decline that comes behind the charge that followed it cannot be told from one that came before.
+  .filter(({ inOrder, plans }) => inOrder || plans.every(({ provider }) => provider !== 'declines, then charges'));
+
+/** Runs many checkouts and checks each; a failure tells what happened, one step a line. */
+const always = (check: (result: ReturnType<typeof run>, given: Run) => void) => () =>
+  fc.assert(
+    fc.property(anyRun, (given) => {
+      const result = run(given);
+      try {
+        check(result, given);
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n\nWhat happened:\n${result.story.join('\n')}`, { cause: error });
+      }
+    }),
+    { numRuns: 200 },
+  );
+
+const countOf = ({ facts }: Streams, ...types: (OrderEvent | PaymentEvent)['type'][]) =>
+  facts.filter(({ type }) => (types as string[]).includes(type)).length;
+
+describe('whatever is late, repeated, lost, called off or charged too late', () => {
+  test(
+    'every order reaches exactly one final state and is settled',
+    always(({ checkouts }) => {
+      for (const { state, streams } of checkouts) {
+        expect(['completed', 'rejected', 'cancelled']).toContain(state.status);
+        expect(isSettled(state)).toBe(true);
+        expect(countOf(streams, 'OrderCompleted', 'OrderRejected', 'OrderCancelled')).toBe(1);
+        expect(countOf(streams, 'OrderCompleted', 'OrderSettled')).toBe(1);
+      }
+    }),
+  );
+
+  test(
+    'completed orders have their stock, and no other order holds any',
+    always(({ checkouts, warehouse }, { received }) => {
+      const sold = { oil: 0, salt: 0 };
+      for (const { orderId, plan, state } of checkouts) {
+        const { status } = warehouse.state(reservation, `reservation-${orderId}`);
+        if (state.status === 'completed') {
+          expect(status).toBe('shipped');
+          plan.lines.forEach(([sku, quantity]) => (sold[sku] += quantity));
+        } else {
+          expect(['rejected', 'released', 'blocked']).toContain(status);
+        }
+      }
+      for (const sku of ['oil', 'salt'] as const) {
+        const available = received[sku] - sold[sku];
+        expect(warehouse.state(stock, `stock-${sku}`)).toEqual({ available, reserved: 0, shipped: sold[sku] });
+      }
+    }),
+  );
+
+  test(
+    'completed orders are paid once, and nobody else has paid',
+    always(({ checkouts }) => {
+      for (const { state, streams, money } of checkouts) {
+        const completed = state.status === 'completed';
+        expect(completed ? ['captured'] : ['none', 'declined', 'voided', 'refunded']).toContain(money);
+        expect(countOf(streams, 'PaymentCaptured') - countOf(streams, 'PaymentRefunded')).toBe(completed ? 1 : 0);
+        expect(countOf(streams, 'PaymentCaptured')).toBeLessThanOrEqual(1);
+      }
+    }),
+  );
+
+  test(
+    'money that was held for a called-off order and went back is in its history',
+    always(({ checkouts }) => {
+      for (const { streams, money } of checkouts) {
+        const returned = streams.facts.filter(
+          (fact) => fact.type === 'OrderPaymentReturned' && !isDeepStrictEqual(fact.data, { outcome: 'nothing-held' }),
+        );
+        expect(returned).toHaveLength(money === 'refunded' || countOf(streams, 'PaymentAuthorized') > 0 ? 1 : 0);
+      }
+    }),
+  );
+
+  test(
+    'an order that nobody calls off ends as its stock and its payment decide, however its messages travel',
+    always(({ checkouts, warehouse }, { received, plans }) => {
+      const asked = { oil: 0, salt: 0 };
+      plans.forEach(({ lines }) => lines.forEach(([sku, quantity]) => (asked[sku] += quantity)));
+      const enough = asked.oil <= received.oil && asked.salt <= received.salt;
+      for (const { orderId, plan, state } of checkouts) {
+        if (plan.calledOffBy.length > 0 || plan.provider === 'declines, then charges') continue;
+        const { status } = warehouse.state(reservation, `reservation-${orderId}`);
+        if (enough) expect(status).not.toBe('rejected');
+        expect(state.status).toBe(status !== 'rejected' && plan.provider === 'approves' ? 'completed' : 'rejected');
+      }
+    }),
+  );
+
+  test(
+    'all messages from the beginning change nothing any more',
+    always(({ checkouts, warehouse, toTheEnd }) => {
+      const written = () => [warehouse, ...checkouts.map(({ streams }) => streams)].map(({ facts }) => facts.length);
+      const before = written();
+      for (const { inboxes } of checkouts) Object.values(inboxes).forEach((inbox) => inbox.repeatAll());
+      toTheEnd();
+      expect(written()).toEqual(before);
+    }),
+  );
+});
