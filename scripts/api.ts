@@ -20,3 +20,12 @@ export async function call<T = unknown>(
   if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
   throw new Advice(`${method} ${url} was answered with ${response.status}: ${text}`);
 }
+
+/** What is at `url`, or undefined when the answer is 404. */
+export async function find<T>(url: string): Promise<T | undefined> {
+  const response = await fetch(url);
+  if (response.ok) return (await response.json()) as T;
+  const text = await response.text();
+  if (response.status === 404) return undefined;
+  throw new Advice(`GET ${url} was answered with ${response.status}: ${text}`);
+}

@@ -1,0 +1,126 @@
+/**
+ * `npm run demo`: four orders, and what becomes of each across the services, as it happens.
+ *
+ * Every line is a fact with the milliseconds since the order was placed: the order's own events, and each new status of
+ * its reservation and its payment. Each service is asked over and over; what it says is held back for a moment, so that
+ * a fact that is seen late still finds its place.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Advice } from './advice.js';
+import { call, find } from './api.js';
+import { bold, cyan, dim, green, magenta, red, yellow } from './screen.js';
+import { services, urlOf } from './shop.js';
+
+const SKU = 'olive-oil';
+const POLL_MS = 20;
+const HOLD_BACK_MS = 150;
+const PATIENCE_MS = 60_000;
+
+interface Fact {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  readonly service: keyof typeof colours;
+  readonly what: string;
+  readonly detail: string;
+}
+
+interface History {
+  readonly order: { readonly status: string; readonly reason?: string; readonly settled: boolean };
+  readonly events: readonly { readonly type: string; readonly at: string; readonly data: Record<string, unknown> }[];
+}
+
+interface Status {
+  readonly status: string;
+  readonly reason?: string;
+  readonly updatedAt: string;
+}
+
+const colours = { order: cyan, inventory: yellow, payment: magenta };
+const endings: Record<string, (text: string) => string> = { completed: green, rejected: red, cancelled: yellow };
+
+export async function main(): Promise<void> {
+  await refuseWhileClosed();
+  const available = await availableUnits();
+  await follow('An order that goes well', 1, 'tok_approved');
+  await follow('More than there is', available + 1, 'tok_approved');
+  await follow('A card that is declined', 1, 'tok_declined');
+  await follow('A customer who thinks better of it', 1, 'tok_slow', { cancelAfter: 'OrderStockReserved' });
+}
+
+async function refuseWhileClosed(): Promise<void> {
+  for (const service of services) {
+    const health = await fetch(`${urlOf(service)}/health/ready`).catch(() => undefined);
+    if (!health?.ok)
+      throw new Advice(`The shop is not open: ${urlOf(service)} does not answer. \`npm start\` opens it.`);
+  }
+}
+
+async function availableUnits(): Promise<number> {
+  const stock = await find<{ available: number }>(`${urlOf('inventory')}/stock/${SKU}`);
+  if (!stock?.available) throw new Advice(`There is no ${SKU} on the shelves: \`npm run reset\`, then \`npm start\`.`);
+  return stock.available;
+}
+
+/** Places an order and prints what happens to it until nothing more will. */
+async function follow(
+  title: string,
+  quantity: number,
+  token: string,
+  { cancelAfter }: { cancelAfter?: string } = {},
+): Promise<void> {
+  const order = { customerId: randomUUID(), lines: [{ sku: SKU, quantity }], payment: { token } };
+  const key = { 'idempotency-key': randomUUID() };
+  const { orderId } = await call<{ orderId: string }>('POST', `${urlOf('order')}/orders`, order, key);
+  console.log(`\n${bold(title)}  ${dim(`${quantity} × ${SKU}, ${token}, order ${orderId}`)}`);
+
+  const seen = new Set<string>();
+  const waiting: Fact[] = [];
+  let placedMs = 0;
+  let cancelled = false;
+  for (const sinceMs = Date.now(); ; await sleep(POLL_MS)) {
+    const { history, facts } = await look(orderId);
+    placedMs ||= Date.parse(history.events[0]!.at);
+    for (const fact of facts) {
+      const id = `${fact.service} ${fact.what}`;
+      if (!seen.has(id)) waiting.push(fact);
+      seen.add(id);
+    }
+    if (cancelAfter && !cancelled && history.events.some(({ type }) => type === cancelAfter)) {
+      cancelled = true;
+      await call('POST', `${urlOf('order')}/orders/${orderId}/cancel`);
+    }
+    const isLast = history.order.settled && Date.now() - Date.parse(history.events.at(-1)!.at) > HOLD_BACK_MS;
+    waiting.sort((a, b) => a.atMs - b.atMs);
+    while (waiting[0] && (isLast || Date.now() - waiting[0].atMs > HOLD_BACK_MS)) print(waiting.shift()!, placedMs);
+    if (isLast) {
+      const { status, reason } = history.order;
+      return console.log(`            ${(endings[status] ?? bold)(reason ? `${status}: ${reason}` : status)}`);
+    }
+    if (Date.now() - sinceMs > PATIENCE_MS) throw new Advice(`Order ${orderId} is still not settled; see the logs.`);
+  }
+}
+
+/** What the three services say about an order now. */
+async function look(orderId: string): Promise<{ history: History; facts: Fact[] }> {
+  const [history, reservation, payment] = await Promise.all([
+    call<History>('GET', `${urlOf('order')}/orders/${orderId}/history`),
+    find<Status>(`${urlOf('inventory')}/reservations/${orderId}`),
+    find<Status>(`${urlOf('payment')}/payments/${orderId}`),
+  ]);
+  const ordered = history.events.map(({ type, at, data }): Fact => {
+    const detail = [data['reason'], data['detail'], data['outcome']].filter(Boolean).join(', ');
+    return { atMs: Date.parse(at), service: 'order', what: type, detail };
+  });
+  const told = (service: Fact['service'], kind: string, it: Status | undefined): Fact[] =>
+    it ? [{ atMs: Date.parse(it.updatedAt), service, what: `${kind} ${it.status}`, detail: it.reason ?? '' }] : [];
+  const facts = [...ordered, ...told('inventory', 'reservation', reservation), ...told('payment', 'payment', payment)];
+  return { history, facts };
+}
+
+function print({ atMs, service, what, detail }: Fact, placedMs: number): void {
+  const since = `${Math.max(0, atMs - placedMs)} ms`.padStart(10);
+  console.log(
+    `${since}  ${colours[service](service.padEnd(9))}  ${what.padEnd(22)}${detail && `  ${dim(detail)}`}`.trimEnd(),
+  );
+}

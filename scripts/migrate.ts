@@ -6,6 +6,19 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { Advice } from './advice.js';
+
+/** `npm run migrate`: the databases of all services, at ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL. */
+export async function main(): Promise<void> {
+  for (const service of ['order', 'inventory', 'payment']) {
+    const variable = `${service.toUpperCase()}_DATABASE_URL`;
+    const url = process.env[variable];
+    if (!url)
+      throw new Advice(`${variable} is not set: it is the URL of the ${service} service's own Postgres database.`);
+    const applied = await migrate(url, `prisma/${service}/migrations`);
+    console.log(`${service}: ${applied.length > 0 ? `applied ${applied.join(', ')}` : 'up to date'}`);
+  }
+}
 
 /** The advisory lock that Prisma's schema engine takes while it migrates. */
 const PRISMA_LOCK = 72707369;

@@ -2,7 +2,7 @@
  * `npm run replay -- order-summary` builds a read model anew from its service's events while the service stays open, and
  * says how many rows it had wrong. `npm run replay -- --list` says what there is and how far it is behind.
  */
-import { type EventStore } from '#event-store';
+import type { EventStore } from '#event-store';
 import { type Projection, PostgresTables, rebuild, type RebuildProgress } from '#projections';
 import { type Clock, postgresPool, silentLog, SystemClock } from '#runtime';
 import pg from 'pg';
@@ -48,7 +48,7 @@ async function replayOne({ projection, databaseUrl, openStore }: ReplayTarget, o
       store,
       pool,
       clock,
-      log: silentLog,
+      log: { ...silentLog, info: (_, message) => bar.note(message) },
       onProgress: bar.show,
     });
     const seconds = ((clock.now().getTime() - startedMs) / 1000).toFixed(1);
@@ -117,6 +117,10 @@ function progressBar(clock: Clock, stderr: Output['stderr']) {
       const text = `${Math.floor(share * 100)} %, ${count(events, 'event')}, ${number(Math.round(events / seconds))}/s, ${left} s left`;
       const full = Math.round(share * 30);
       stderr.write(stderr.isTTY ? `\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}` : `${text}\n`);
+    },
+    note(text: string): void {
+      this.end();
+      stderr.write(`${text}\n`);
     },
     /** Takes the bar away. */
     end(): void {

@@ -27,6 +27,8 @@ const PAGE = 1_000;
 const MAX_BATCH = 500;
 /** Notifications only hasten a subscriber: it looks for itself this often. */
 const POLL_MS = 1_000;
+/** At most one notification in this time: each costs the server a transaction, and one tells of all before it. */
+const NOTIFY_EVERY_MS = 10;
 const CHANNEL = 'event_store';
 
 /** An append that waits for its turn, encoded already: what its caller changes from now on is not written. */
@@ -82,8 +84,11 @@ const READ_ALL = `
 export class PostgresEventStore extends EventStore {
   private waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
-  /** The highest position that the bells were rung for. */
+  /** The highest position that the bells here were rung for. */
   private announced = 0n;
+  /** The highest position written here that the other instances do not know of. */
+  private untold: bigint | undefined;
+  private telling = false;
   private readonly bells = new Set<Bell>();
   private readonly closing = new AbortController();
 
@@ -212,7 +217,8 @@ export class PostgresEventStore extends EventStore {
       const position = size(batch) === 1 ? await this.writeOne(batch[0]!) : await this.writeMany(batch);
       if (position === undefined) return;
       this.announce(position);
-      this.session.notify(CHANNEL, `${position}`);
+      this.untold = position;
+      if (!this.telling) void this.tellOthers();
     } catch (error) {
       if (batch.length > 1 && isBadInput(error)) {
         // One of them cannot be written, and took the others with it. Alone, it fails alone.
@@ -295,6 +301,16 @@ export class PostgresEventStore extends EventStore {
     const [position] = last;
     const wanted = last[8] ? rows : rows.slice(0, -1);
     return { events: wanted.map(recorded), position: BigInt(position) };
+  }
+
+  private async tellOthers(): Promise<void> {
+    this.telling = true;
+    while (this.untold !== undefined && !this.closing.signal.aborted) {
+      this.session.notify(CHANNEL, `${this.untold}`);
+      this.untold = undefined;
+      await this.clock.sleep(NOTIFY_EVERY_MS, this.closing.signal);
+    }
+    this.telling = false;
   }
 
   private announce(position: bigint): void {

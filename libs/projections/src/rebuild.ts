@@ -17,8 +17,11 @@ import { advance, readAhead } from './projector.js';
 import type { Projection } from './projection.js';
 import type { Tables } from './port.js';
 
-/** Events that are folded and written at once. */
-const BATCH = 5_000;
+/** Events that are folded and written at once: enough for most rows to be written once or twice, not once per event. */
+const BATCH = 20_000;
+
+/** The projector waits while the last events are projected: so few may be left. */
+const CLOSE = 1_000;
 
 /** How long readers may have to queue behind the switch while it waits for one of them to end. */
 const SWITCH_TIMEOUT_MS = 200;
@@ -110,7 +113,7 @@ export async function rebuild({ projection, store, pool, clock, log, onProgress 
       do {
         before = events;
         await catchUp(tables);
-      } while (events - before >= BATCH);
+      } while (events - before > CLOSE);
       await client.query(`ANALYZE ${pg.escapeIdentifier(shadow.table)}`); // The planner knows it when readers come.
       for (;;) {
         const rebuilt = await switchOver();

@@ -21,7 +21,8 @@ export function postgresPool(url: string, { max = 8, name = 'larder' } = {}): pg
  * and tells its users that whatever they held is gone.
  */
 export class PostgresSession {
-  private client: Promise<pg.Client> | undefined;
+  private connection: { readonly client: pg.Client; readonly ready: Promise<pg.Client> } | undefined;
+  private lastQuery: Promise<unknown> = Promise.resolve();
   private readonly lostListeners = new Set<() => void>();
   private readonly channels = new Map<string, Set<(payload: string) => void>>();
   /** Channels with a notification under way, and the payload of the next one where there is to be one. */
@@ -34,10 +35,14 @@ export class PostgresSession {
     private readonly name = 'larder-session',
   ) {}
 
-  /** Runs one statement on this session, connecting first where needed. */
-  async query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
-    const client = await this.connected();
-    return (await client.query<R>(sql, values)).rows;
+  /** Runs one statement on this session, after those before it, connecting first where needed. */
+  query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
+    const result = this.lastQuery.then(async () => {
+      const client = await this.connected();
+      return (await client.query<R>(sql, values)).rows;
+    });
+    this.lastQuery = result.catch(() => {});
+    return result;
   }
 
   /** Calls `lost` whenever the connection breaks; the returned function ends that. */
@@ -51,7 +56,7 @@ export class PostgresSession {
     const listeners = this.channels.get(channel) ?? new Set();
     if (listeners.size === 0) {
       this.channels.set(channel, listeners);
-      this.query(`LISTEN "${channel}"`).catch(() => this.reconnectLater());
+      this.query(`LISTEN "${channel}"`).catch(() => {}); // Every new connection listens to all channels.
     }
     listeners.add(heard);
     return () => listeners.delete(heard);
@@ -80,30 +85,31 @@ export class PostgresSession {
 
   async close(): Promise<void> {
     this.closed = true;
-    const client = await this.client?.catch(() => undefined);
-    await client?.end().catch(() => {});
+    await this.connection?.client.end().catch(() => {});
   }
 
-  private connected(): Promise<pg.Client> {
+  private async connected(): Promise<pg.Client> {
     if (this.closed) throw new Error('This session is closed.');
-    this.client ??= this.connect().catch((error: unknown) => {
-      this.client = undefined;
-      throw error;
-    });
-    return this.client;
+    this.connection ??= this.connect();
+    return this.connection.ready;
   }
 
-  private async connect(): Promise<pg.Client> {
+  private connect(): { client: pg.Client; ready: Promise<pg.Client> } {
     const client = new pg.Client({
       connectionString: this.url,
       application_name: this.name,
       connectionTimeoutMillis: 1_500,
       keepAlive: true,
     });
-    const gone = () => this.dropped(client);
-    client.on('error', gone);
-    client.on('end', gone);
+    client.on('error', () => this.dropped(client));
+    client.on('end', () => this.dropped(client));
     client.on('notification', ({ channel, payload }) => this.heard(channel, payload ?? ''));
+    const ready = this.prepare(client);
+    ready.catch(() => this.dropped(client));
+    return { client, ready };
+  }
+
+  private async prepare(client: pg.Client): Promise<pg.Client> {
     await client.connect();
     // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
     const listens = [...this.channels.keys()].map((channel) => `LISTEN "${channel}"`);
@@ -117,9 +123,10 @@ export class PostgresSession {
     this.channels.get(channel)?.forEach((listener) => listener(payload));
   }
 
+  /** A client says more than once that it is gone, and the last of it may come when there is a new one. */
   private dropped(client: pg.Client): void {
-    if (this.client === undefined) return;
-    this.client = undefined;
+    if (this.connection?.client !== client) return;
+    this.connection = undefined;
     void client.end().catch(() => {});
     if (this.closed) return;
     this.lostListeners.forEach((lost) => lost());
@@ -128,7 +135,7 @@ export class PostgresSession {
 
   private reconnectLater(): void {
     void this.clock.sleep(500).then(() => {
-      if (!this.closed && this.client === undefined) this.connected().catch(() => this.reconnectLater());
+      if (!this.closed && this.connection === undefined) this.connected().catch(() => {});
     });
   }
 }

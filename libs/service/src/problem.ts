@@ -109,12 +109,13 @@ const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', '
 /** Whether an error means that a server is away, starting or cut off: trying again later may help. */
 export function isUnavailable(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false;
-  const { code, message, kind, cause, errors } = error as Record<string, unknown>;
+  const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;
   return (
     (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
     (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
     (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
     isUnavailable(cause, depth + 1) ||
+    isUnavailable((meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError, depth + 1) || // Prisma
     (Array.isArray(errors) && errors.some((each) => isUnavailable(each, depth + 1)))
   );
 }

@@ -1,0 +1,186 @@
+/** Every ending of a checkout, over HTTP, on the three real processes and a real Postgres. */
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openShop, type Shop } from './shop.js';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+  await shop.setPrices({ 'olive-oil': 1299, honey: 895, truffle: 9900 });
+  await shop.stockUp({ 'olive-oil': 100, honey: 100, truffle: 1 });
+});
+afterAll(() => shop?.close());
+
+const typesOf = async (orderId: string) =>
+  (await request(shop.order[0]!).get(`/orders/${orderId}/history`)).body.events.map(
+    ({ type }: { type: string }) => type,
+  );
+
+/** What the provider's books say of one order. */
+async function moneyOf(orderId: string) {
+  const { body } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
+  const { heldMinor = 0, capturedMinor = 0, netMinor = 0 } = body.totals[0] ?? {};
+  return { heldMinor, capturedMinor, netMinor };
+}
+
+const reservationOf = async (orderId: string) =>
+  (await request(shop.inventory[0]!).get(`/reservations/${orderId}`)).body;
+
+const paid = { heldMinor: 0, capturedMinor: 2598, netMinor: 2598 };
+const untouched = { heldMinor: 0, capturedMinor: 0, netMinor: 0 };
+
+describe.concurrent('a checkout ends', () => {
+  test.for([
+    ['tok_approved', 'completed'],
+    ['tok_slow', 'although the provider is slow'],
+    ['tok_charged_after_timeout', 'although the call timed out and the money was held'],
+    ['tok_capture_fails_twice', 'although two captures failed'],
+    ['tok_down_30s', 'although the provider was down for 30 s'],
+  ])('%s: completed, %s', { timeout: 90_000 }, async ([token]) => {
+    const orderId = await shop.place({ token, lines: [{ sku: 'olive-oil', quantity: 2 }] });
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'completed', settled: true });
+    expect(await moneyOf(orderId)).toEqual(paid);
+    expect(await reservationOf(orderId)).toMatchObject({
+      status: 'shipped',
+      lines: [{ sku: 'olive-oil', quantity: 2 }],
+    });
+  });
+
+  test.for([
+    ['tok_declined', 'declined'],
+    ['tok_insufficient_funds', 'insufficient-funds'],
+  ])('%s: rejected, and the stock is back', async ([token, reason]) => {
+    const orderId = await shop.place({ token, lines: [{ sku: 'olive-oil', quantity: 2 }] });
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
+    expect(await moneyOf(orderId)).toEqual(untouched);
+    expect(await reservationOf(orderId)).toMatchObject({ status: 'released' });
+    expect((await request(shop.payment[0]!).get(`/payments/${orderId}`)).body).toMatchObject({
+      status: 'declined',
+      reason,
+    });
+  });
+
+  test('out of stock: rejected, and of a mixed basket nothing is held', async () => {
+    const lines = [
+      { sku: 'honey', quantity: 1 },
+      { sku: 'truffle', quantity: 2 },
+    ];
+    const orderId = await shop.place({ lines });
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'out-of-stock' });
+    expect((await request(shop.inventory[0]!).get('/stock/truffle')).body).toMatchObject({ available: 1, reserved: 0 });
+    expect(await moneyOf(orderId)).toEqual(untouched);
+    await request(shop.payment[0]!).get(`/payments/${orderId}`).expect(404);
+  });
+
+  test('cancelled before the pivot: all goes back', async () => {
+    const orderId = await shop.place({ token: 'tok_slow', lines: [{ sku: 'olive-oil', quantity: 2 }] });
+    const { body } = await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+    expect(body).toMatchObject({ status: 'cancelled', reason: 'customer' });
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
+    expect(await moneyOf(orderId)).toEqual(untouched);
+    expect(['released', 'blocked']).toContain((await reservationOf(orderId)).status);
+    // Again, it is the same answer and no new fact.
+    const before = await typesOf(orderId);
+    await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+    expect(await typesOf(orderId)).toEqual(before);
+  });
+
+  test('a cancellation after the pivot is refused, and the order completed', async () => {
+    const orderId = await shop.place({ lines: [{ sku: 'olive-oil', quantity: 2 }] });
+    await shop.settled(orderId);
+    const { body, type } = await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(409);
+    expect(type).toBe('application/problem+json');
+    expect(body).toMatchObject({ code: 'order-confirmed', status: 409 });
+    expect(await typesOf(orderId)).toEqual([
+      'OrderPlaced',
+      'OrderStockReserved',
+      'OrderConfirmed',
+      expect.stringMatching(/OrderStockShipped|OrderPaymentCaptured/),
+      expect.stringMatching(/OrderStockShipped|OrderPaymentCaptured/),
+      'OrderCompleted',
+    ]);
+  });
+});
+
+describe.concurrent('with a deadline of a second', () => {
+  let hasty: Shop;
+  beforeAll(async () => {
+    hasty = await openShop({ env: { order: { ORDER_DEADLINE: '1s' } } });
+    await hasty.setPrices({ 'olive-oil': 1299 });
+    await hasty.stockUp({ 'olive-oil': 10 });
+  });
+  afterAll(() => hasty?.close());
+
+  test(
+    'an order that is not confirmed by then is called off, and its stock and money go back',
+    { timeout: 60_000 },
+    async () => {
+      const orderId = await hasty.place({
+        token: 'tok_charged_after_timeout',
+        lines: [{ sku: 'olive-oil', quantity: 2 }],
+      });
+      expect(await hasty.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'deadline' });
+      const { body: ledger } = await request(hasty.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
+      expect(ledger.totals.map(({ heldMinor, netMinor }: any) => [heldMinor, netMinor])).toEqual([[0, 0]]);
+      expect((await request(hasty.inventory[0]!).get('/stock/olive-oil')).body).toMatchObject({
+        available: 10,
+        reserved: 0,
+      });
+    },
+  );
+});
+
+describe('when payment dies while the provider is at work', () => {
+  let crashing: Shop;
+  beforeAll(async () => {
+    crashing = await openShop();
+    await crashing.setPrices({ 'olive-oil': 1299 });
+    await crashing.stockUp({ 'olive-oil': 10 });
+  });
+  afterAll(() => crashing?.close());
+
+  test(
+    'money that was held after the cancellation goes back, and the history says so',
+    { timeout: 60_000 },
+    async () => {
+      const orderId = await crashing.place({ token: 'tok_slow', lines: [{ sku: 'olive-oil', quantity: 2 }] });
+      await crashing.until('the provider is asked', async () => {
+        const { body } = await request(crashing.payment[0]!).get(`/payments/${orderId}`);
+        return body.status === 'requested' && body;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      crashing.kill('payment');
+      await request(crashing.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+      await new Promise((resolve) => setTimeout(resolve, 1_600)); // By now the provider holds the money.
+      await crashing.restart('payment');
+
+      expect(await crashing.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
+      const { body: ledger } = await request(crashing.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
+      expect(ledger.entries.map(({ type }: { type: string }) => type)).toEqual(['authorized', 'voided']);
+      expect(ledger.totals).toMatchObject([{ heldMinor: 0, netMinor: 0 }]);
+      const { body: history } = await request(crashing.order[0]!).get(`/orders/${orderId}/history`);
+      expect(history.events).toContainEqual(
+        expect.objectContaining({ type: 'OrderPaymentReturned', data: { outcome: 'voided' } }),
+      );
+    },
+  );
+});
+
+test('an order is placed once, whatever is sent twice', async () => {
+  const customerId = randomUUID();
+  const send = (body: object, key: string) =>
+    request(shop.order[0]!)
+      .post('/orders')
+      .set('Idempotency-Key', key)
+      .send({ customerId, ...body });
+  const body = { lines: [{ sku: 'honey', quantity: 1 }], payment: { token: 'tok_approved' } };
+  const [first, second] = await Promise.all([send(body, 'one'), send(body, 'one')]);
+  expect([first.status, second.status]).toEqual([202, 202]);
+  expect(second.body).toEqual(first.body);
+  await shop.settled(first.body.orderId);
+  const later = await send(body, 'one');
+  expect([later.status, later.body]).toEqual([202, first.body]);
+  const other = await send({ ...body, lines: [{ sku: 'honey', quantity: 2 }] }, 'one');
+  expect([other.status, other.body.code]).toEqual([422, 'idempotency-key-reused']);
+});
