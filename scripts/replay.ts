@@ -11,7 +11,7 @@ export interface ReplayTarget {
   readonly service: string;
   readonly projection: Projection<any, any>;
   readonly databaseUrl: string;
-  openStore(): Promise<EventStore>;
+  readonly openStore: () => Promise<EventStore>;
 }
 
 /** Where the answer goes, and the progress: `process` is one. */
@@ -49,7 +49,7 @@ async function replayOne({ projection, databaseUrl, openStore }: ReplayTarget, o
       pool,
       clock,
       log: { ...silentLog, info: (_, message) => bar.note(message) },
-      onProgress: bar.show,
+      onProgress: (progress) => bar.show(progress),
     });
     const seconds = ((clock.now().getTime() - startedMs) / 1000).toFixed(1);
     bar.end();

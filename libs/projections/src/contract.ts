@@ -43,10 +43,9 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
   describe(`tables in ${adapter}`, () => {
     const write = async (tables: Tables, from: bigint, to: bigint, upserts: Row[], deletes: Row[] = []) =>
       tables.commit({ projection: shelf, from, to, upserts, deletes });
+    const place = ({ shop, sku }: Row) => `${shop}/${sku}`;
     const all = async (tables: Tables, ...rows: Row[]) =>
-      (await tables.load(shelf, rows.map(keyOf))).sort((a, b) =>
-        String(a.shop + String(a.sku)).localeCompare(String(b.shop + String(b.sku))),
-      );
+      (await tables.load(shelf, rows.map(keyOf))).sort((a, b) => place(a).localeCompare(place(b)));
 
     test('a projection begins at 0, without rows', async () => {
       const tables = await open();

@@ -2,7 +2,7 @@
  * Projections' tables in a service's Postgres database.
  *
  * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
- * Rows travel as one array per column, which Postgres unnests: one plan for a batch of any size.
+ * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement.
  *
  * A rebuild (rebuild.ts) may put another table in the place of one while a batch is between its two statements. Rows
  * folded from the old table must not reach the new one, so the write also asks whether the table is still the one, by
@@ -20,15 +20,22 @@ export type Database = Pick<pg.Pool | pg.ClientBase, 'query'>;
 interface Shape {
   readonly oid: number;
   readonly columns: readonly { readonly name: string; readonly json: boolean }[];
-  readonly load: Prepared;
-  readonly write: Prepared;
+  /** Parameters: the keys. */
+  readonly load: Statement;
+  /** Parameters: the checkpoint's name, from, to, the table's object id, the columns of the upserts. */
+  readonly upsert: Statement;
+  /** The same, and then the keys of the deletes. */
+  readonly upsertAndDelete: Statement;
 }
 
-/** SQL that a connection parses once. It is named after its text, so that a name never stands for another text. */
-type Prepared = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
+/**
+ * A named statement is planned once per connection, and its plan kept. That saves a fifth of a small write. It is only
+ * for statements with one possible plan: what looks rows up must be planned for the size that the table has today, or it
+ * scans the whole of a table that was empty when the plan was made.
+ */
+type Statement = Pick<pg.QueryConfig, 'name' | 'text'>;
 
 const { escapeIdentifier } = pg;
-const prepared = (text: string): Prepared => ({ name: createHash('sha1').update(text).digest('hex'), text });
 
 /** The name under which a projection's checkpoint stands in the table `checkpoints`. */
 export const checkpointName = (projection: Projection<any, any>) => `projection:${projection.name}`;
@@ -112,8 +119,10 @@ export class PostgresTables extends Tables {
         ? upserts.map((row) => (row[name] == null ? null : JSON.stringify(row[name])))
         : upserts.map((row) => row[name]),
     );
+    const values = [...checkpoint, shape.oid, ...upserted];
+    if (deletes.length === 0) return this.db.query({ ...shape.upsert, values });
     const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
-    return this.db.query({ ...shape.write, values: [...checkpoint, shape.oid, ...upserted, ...deleted] });
+    return this.db.query({ ...shape.upsertAndDelete, values: [...values, ...deleted] });
   }
 
   private shape(projection: Projection<any, any>): Promise<Shape> {
@@ -152,24 +161,25 @@ async function shapeOf(db: Database, projection: Projection<any, any>): Promise<
   const key = names(keys);
   const onConflict = others.length ? `UPDATE SET (${names(others)}) = ROW(${names(others, 'EXCLUDED.')})` : 'NOTHING';
 
+  // The name is looked up when the statement runs, after it has waited for its locks: it is that of the table written.
+  const moved = `moved AS (${move(`to_regclass('${table}') = $4::oid`)})`;
+  const upserted = `upserted AS (
+    INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 5)} WHERE EXISTS (SELECT FROM moved)
+    ON CONFLICT (${key}) DO ${onConflict})`;
+  const deleted = `deleted AS (
+    DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 5 + columns.length)})
+    AND EXISTS (SELECT FROM moved))`;
+  const upsert = `WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`;
+
   return {
     oid: columns[0]!.oid,
     columns: columns.map(({ name, type }) => ({ name, json: type === 'jsonb' || type === 'json' })),
-    load: prepared(
-      `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
-    ),
-    // The name is looked up when the statement runs, after it has waited for its locks: it is that of the table written.
-    write: prepared(`
-      WITH moved AS (${move(`to_regclass('${table}') = $4::oid`)}),
-      deleted AS (
-        DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 5 + columns.length)})
-        AND EXISTS (SELECT FROM moved)
-      ),
-      upserted AS (
-        INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 5)} WHERE EXISTS (SELECT FROM moved)
-        ON CONFLICT (${key}) DO ${onConflict}
-      )
-      SELECT ${ASYNCHRONOUS} FROM moved`),
+    load: {
+      text: `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
+    },
+    // Named after its text, so that a name never stands for another text when the table has changed.
+    upsert: { name: createHash('sha1').update(upsert).digest('hex'), text: upsert },
+    upsertAndDelete: { text: `WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved` },
   };
 }
 

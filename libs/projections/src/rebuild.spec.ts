@@ -215,7 +215,6 @@ test('what an earlier rebuild left behind is replaced, and a failed one leaves n
   );
   const broken = {
     ...summary,
-    apply: () => Promise.reject(new Error()) as never,
     key: () => {
       throw new Error('A bug in key().');
     },

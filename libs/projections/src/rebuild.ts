@@ -63,6 +63,7 @@ export async function rebuild({ projection, store, pool, clock, log, onProgress 
   const shadow = { ...projection, name: `${projection.name}:rebuild`, table: `${projection.table}_rebuild` };
   const tables = new PostgresTables(pool);
   const client = await pool.connect();
+  client.on('error', () => {}); // Should it break while it is idle, the next query on it fails.
   let events = 0;
 
   /** Brings the shadow to the position where the table is, and returns that. */
@@ -85,6 +86,7 @@ export async function rebuild({ projection, store, pool, clock, log, onProgress 
       await client.query(
         `BEGIN; SET LOCAL lock_timeout = '5s'; LOCK TABLE ${live}, ${built} IN SHARE ROW EXCLUSIVE MODE`,
       );
+      // Batches that change nothing but the checkpoint are kept out too, and both tables stand still.
       await client.query('SELECT FROM checkpoints WHERE name = $1 FOR UPDATE', [checkpointName(projection)]);
       const position = await catchUp(new PostgresTables(client));
       const compared = await compare(client, projection, shadow);
@@ -98,7 +100,7 @@ export async function rebuild({ projection, store, pool, clock, log, onProgress 
         COMMIT`);
       return { ...compared, events, position };
     } catch (error) {
-      await client.query('ROLLBACK');
+      await client.query('ROLLBACK').catch(() => {});
       if ((error as pg.DatabaseError).code !== LOCK_NOT_AVAILABLE) throw error;
       events = before;
       return undefined;
@@ -127,7 +129,7 @@ export async function rebuild({ projection, store, pool, clock, log, onProgress 
       await client.query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [shadow.name]).catch(() => {});
     }
   } finally {
-    client.release();
+    client.release(true);
   }
 }
 

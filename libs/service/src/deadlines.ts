@@ -36,7 +36,7 @@ export function deadlines(
       await clock.sleep(LOOK_EVERY_MS, signal);
       const nowMs = clock.now().getTime();
       for (const [request, reply] of underWay) {
-        if (true) continue;
+        if (request.dueMs > nowMs) continue;
         underWay.delete(request);
         if (!reply.sent && !reply.raw.headersSent) {
           reply.send(tryAgain('unavailable', 'The answer took too long. Try again.'));

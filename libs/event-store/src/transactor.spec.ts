@@ -1,0 +1,413 @@
+import fc from 'fast-check';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type Decider, DomainError } from '#decider';
+import { Clock, SeededRandom, SequentialIds, SystemClock } from '#runtime';
+import { MemoryEventStore } from './memory.js';
+import { EventStore, type Recorded, RevisionConflict, type StreamWrite } from './port.js';
+import { type Decision, DecisionQueue, type Desk, Transactor } from './transactor.js';
+
+/** A cupboard of so many jars: each may be taken once by name, and taking it again is no news. */
+type CupboardCommand = { type: 'Fill'; jars: number } | { type: 'Take'; by: string };
+type CupboardEvent = { type: 'Filled'; data: { jars: number } } | { type: 'Taken'; data: { by: string } };
+interface Cupboard {
+  readonly jars: number;
+  readonly takers: readonly string[];
+}
+
+const cupboard: Decider<CupboardCommand, CupboardEvent, Cupboard> = {
+  initialState: { jars: 0, takers: [] },
+  decide(command, { jars, takers }) {
+    if (command.type === 'Fill') return [{ type: 'Filled', data: { jars: command.jars } }];
+    if (takers.includes(command.by)) return [];
+    if (jars === 0) throw new DomainError('empty', 'No jar is left.');
+    return [{ type: 'Taken', data: { by: command.by } }];
+  },
+  evolve({ jars, takers }, event) {
+    if (event.type === 'Filled') return { jars: jars + event.data.jars, takers };
+    return { jars: jars - 1, takers: [...takers, event.data.by] };
+  },
+};
+
+const fill = (jars: number): CupboardCommand => ({ type: 'Fill', jars });
+const take = (by: string): CupboardCommand => ({ type: 'Take', by });
+const cause = { correlationId: 'order-1', causationId: 'request-1' };
+
+/** A store that counts what it is asked, and can be told to fail or to give way. */
+class WatchedStore extends EventStore {
+  reads: string[] = [];
+  appends: (readonly StreamWrite[])[] = [];
+  beforeAppend: () => Promise<void> = async () => {};
+  afterAppend: () => Promise<void> = async () => {};
+
+  constructor(private readonly store: EventStore) {
+    super();
+  }
+  override async append(writes: readonly StreamWrite[]) {
+    this.appends.push(writes);
+    await this.beforeAppend();
+    const position = await this.store.append(writes);
+    await this.afterAppend();
+    return position;
+  }
+  override read(stream: string, from = 0) {
+    this.reads.push(`${stream} from ${from}`);
+    return this.store.read(stream, from);
+  }
+  override subscribe(options: Parameters<EventStore['subscribe']>[0]) {
+    return this.store.subscribe(options);
+  }
+  override head() {
+    return this.store.head();
+  }
+  override close() {
+    return this.store.close();
+  }
+}
+
+/** A clock whose sleeps are over at once, and written down. */
+class QuickClock extends Clock {
+  slept: number[] = [];
+  override now = () => new Date(0);
+  override async sleep(ms: number) {
+    this.slept.push(ms);
+  }
+}
+
+let facts: MemoryEventStore;
+let store: WatchedStore;
+let clock: QuickClock;
+let ours: Transactor;
+let theirs: Transactor;
+
+const ids = new SequentialIds();
+const transactor = (over: EventStore, options: ConstructorParameters<typeof Transactor>[1] = {}) =>
+  new Transactor({ store: over, clock, ids, random: new SeededRandom(1) }, options);
+
+beforeEach(() => {
+  facts = new MemoryEventStore(new SystemClock());
+  store = new WatchedStore(facts);
+  clock = new QuickClock();
+  ours = transactor(store);
+  theirs = transactor(facts);
+});
+
+const weDo = (command: CupboardCommand, options = {}) => ours.transact(cupboard, 'cupboard-1', command, cause, options);
+const theyDo = (command: CupboardCommand) => theirs.transact(cupboard, 'cupboard-1', command, cause);
+const taking = (by: string, stream = 'cupboard-1'): Decision<readonly CupboardEvent[]> => {
+  return (desk) => desk.decide(cupboard, stream, take(by), cause);
+};
+
+async function history(stream: string): Promise<Recorded[]> {
+  const found: Recorded[] = [];
+  for await (const event of facts.read(stream)) found.push(event);
+  return found;
+}
+const takers = async (stream = 'cupboard-1') =>
+  (await history(stream)).flatMap(({ data }) => ('by' in data ? [data.by] : []));
+
+describe('a transaction', () => {
+  test('appends what was decided, with its cause and the version of its shape', async () => {
+    const shaped = transactor(store, { shapes: { Taken: [(data) => data, (data) => data] } });
+    await shaped.transact(cupboard, 'cupboard-1', fill(1), cause);
+    const outcome = await shaped.transact(cupboard, 'cupboard-1', take('ann'), { ...cause, actor: 'ann' });
+
+    expect(outcome).toEqual({
+      state: { jars: 0, takers: ['ann'] },
+      events: [{ type: 'Taken', data: { by: 'ann' } }],
+      position: 2n,
+    });
+    const [filled, taken] = await history('cupboard-1');
+    expect(filled!.metadata).toEqual({ ...cause, schema: 1 });
+    expect(taken!.metadata).toEqual({ ...cause, actor: 'ann', schema: 3 });
+    expect(taken!.id).not.toBe(filled!.id);
+  });
+
+  test('reads a stream once, and then works from the cache', async () => {
+    await weDo(fill(9));
+    for (const by of ['ann', 'bob', 'cid']) await weDo(take(by));
+
+    expect(store.reads).toEqual(['cupboard-1 from 0']);
+    expect(await takers()).toEqual(['ann', 'bob', 'cid']);
+  });
+
+  test('keeps no more states than it may', async () => {
+    const small = transactor(store, { maxStates: 1 });
+    for (const stream of ['cupboard-1', 'cupboard-2', 'cupboard-1']) {
+      await small.transact(cupboard, stream, fill(1), cause);
+    }
+    expect(store.reads).toEqual(['cupboard-1 from 0', 'cupboard-2 from 0', 'cupboard-1 from 0']);
+  });
+
+  test('decides again on what another instance wrote, reading only that', async () => {
+    await weDo(fill(2));
+    await theyDo(take('ann'));
+    const { state, position } = await weDo(take('bob'));
+
+    expect(state).toEqual({ jars: 0, takers: ['ann', 'bob'] });
+    expect(position).toBe(3n);
+    expect(store.reads).toEqual(['cupboard-1 from 0', 'cupboard-1 from 1']);
+    expect(clock.slept).toEqual([]);
+  });
+
+  test('gives up after so many conflicts, with growing pauses between', async () => {
+    const bounded = transactor(store, { maxAttempts: 4 });
+    await theyDo(fill(99));
+    let n = 0;
+    store.beforeAppend = async () => void (await theyDo(take(`rival ${n++}`)));
+
+    await expect(bounded.transact(cupboard, 'cupboard-1', take('ann'), cause)).rejects.toThrow(RevisionConflict);
+    expect(store.appends).toHaveLength(4);
+    expect(clock.slept).toHaveLength(2);
+    expect(clock.slept[1]).toBeGreaterThan(clock.slept[0]!);
+    expect(await takers()).not.toContain('ann');
+  });
+
+  test('never refuses on a state that has gone stale', async () => {
+    await weDo(fill(1));
+    await weDo(take('ann'));
+    await theyDo(fill(1));
+
+    expect((await weDo(take('bob'))).events).toHaveLength(1);
+  });
+
+  test('refuses for good what the latest state refuses', async () => {
+    await weDo(fill(1));
+    await weDo(take('ann'));
+
+    await expect(weDo(take('bob'))).rejects.toThrow(DomainError);
+    expect(store.reads).toEqual(['cupboard-1 from 0', 'cupboard-1 from 2']);
+  });
+
+  test('answers a repetition with no new fact and the position of the last', async () => {
+    await weDo(fill(1));
+    await weDo(take('ann'));
+    await theyDo(fill(5));
+
+    expect(await weDo(take('ann'))).toEqual({ state: { jars: 5, takers: ['ann'] }, events: [], position: 3n });
+    expect(store.appends).toHaveLength(2);
+  });
+
+  test('after an append of unknown outcome, finds the fact instead of writing it twice', async () => {
+    await weDo(fill(5));
+    store.afterAppend = async () => {
+      throw new Error('The connection broke.');
+    };
+    await expect(weDo(take('ann'))).rejects.toThrow('The connection broke.');
+    store.afterAppend = async () => {};
+
+    expect((await weDo(take('ann'))).events).toEqual([]);
+    expect(await takers()).toEqual(['ann']);
+    expect(store.reads.at(-1)).toBe('cupboard-1 from 0');
+  });
+
+  test('loading gives the latest state, whoever wrote it', async () => {
+    expect(await ours.load(cupboard, 'cupboard-1')).toEqual({
+      state: cupboard.initialState,
+      revision: 'none',
+      position: 0n,
+    });
+    await weDo(fill(1));
+    await theyDo(fill(2));
+    expect(await ours.load(cupboard, 'cupboard-1')).toEqual({
+      state: { jars: 3, takers: [] },
+      revision: 1,
+      position: 2n,
+    });
+  });
+});
+
+describe('a stream that is expected to be new', () => {
+  test('is not read when it is', async () => {
+    expect((await weDo(fill(1), { expectNew: true })).position).toBe(1n);
+    expect(store.reads).toEqual([]);
+  });
+
+  test('is read after all when the append finds that it exists', async () => {
+    await theyDo(fill(1));
+    expect((await weDo(fill(2), { expectNew: true })).state).toEqual({ jars: 3, takers: [] });
+  });
+
+  test('is read after all before a refusal counts', async () => {
+    await theyDo(fill(1));
+    expect((await weDo(take('ann'), { expectNew: true })).state).toEqual({ jars: 0, takers: ['ann'] });
+    await expect(ours.transact(cupboard, 'cupboard-2', take('ann'), cause, { expectNew: true })).rejects.toThrow(
+      DomainError,
+    );
+    expect(store.reads).toContain('cupboard-2 from 0');
+  });
+});
+
+describe('decisions together', () => {
+  const cupboards = ['cupboard-1', 'cupboard-2', 'cupboard-3'];
+
+  test('become one append, each on what those before it left', async () => {
+    await ours.together(cupboards.map((stream) => (desk: Desk) => desk.decide(cupboard, stream, fill(1), cause)));
+    const { results, position } = await ours.together([
+      taking('ann'),
+      taking('bob'),
+      taking('bob', 'cupboard-2'),
+      taking('ann'),
+    ]);
+
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect(results[1]).toMatchObject({ reason: { code: 'empty' } });
+    expect(results[3]).toMatchObject({ value: [] });
+    expect(store.appends).toHaveLength(2);
+    expect(position).toBe(5n);
+    expect([await takers('cupboard-1'), await takers('cupboard-2')]).toEqual([['ann'], ['bob']]);
+  });
+
+  test('load all that they need at once', async () => {
+    await ours.together<unknown>([
+      (desk) => cupboards.map((stream) => desk.state(cupboard, stream)),
+      (desk) => desk.state(cupboard, 'cupboard-4'),
+    ]);
+    expect(store.reads.sort()).toEqual([1, 2, 3, 4].map((n) => `cupboard-${n} from 0`));
+  });
+
+  test('that throw leave nothing behind, though they had decided something', async () => {
+    await weDo(fill(2));
+    const { results } = await ours.together([
+      (desk) => {
+        taking('ann')(desk);
+        desk.decide(cupboard, 'cupboard-2', fill(1), cause);
+        throw new DomainError('changed-her-mind', 'No, thank you.');
+      },
+      taking('bob'),
+    ]);
+    expect(results[0]).toMatchObject({ status: 'rejected', reason: { code: 'changed-her-mind' } });
+    expect(await takers()).toEqual(['bob']);
+    expect(await history('cupboard-2')).toEqual([]);
+  });
+
+  test('see their own facts', async () => {
+    await ours.together([
+      (desk) => {
+        desk.decide(cupboard, 'cupboard-1', fill(2), cause);
+        taking('ann')(desk);
+        expect(desk.state(cupboard, 'cupboard-1')).toEqual({ jars: 1, takers: ['ann'] });
+      },
+    ]);
+    expect(await takers()).toEqual(['ann']);
+  });
+
+  test('keep the causes apart', async () => {
+    const filling = (causationId: string) => (desk: Desk) =>
+      desk.decide(cupboard, 'cupboard-1', fill(1), { ...cause, causationId });
+    await ours.together([filling('a'), filling('b')]);
+    expect((await history('cupboard-1')).map(({ metadata }) => metadata.causationId)).toEqual(['a', 'b']);
+  });
+
+  test('never build on a stale state of a stream that they only looked at', async () => {
+    await weDo(fill(1));
+    await theyDo(take('ann'));
+    await ours.together([
+      (desk) => {
+        const { jars } = desk.state(cupboard, 'cupboard-1');
+        desk.decide(cupboard, 'cupboard-2', fill(jars + 10), cause);
+      },
+    ]);
+    expect((await history('cupboard-2')).map(({ data }) => data)).toEqual([{ jars: 10 }]);
+  });
+
+  test('that decide nothing append nothing', async () => {
+    await weDo(fill(1));
+    const { position } = await ours.together<unknown>([
+      () => 'nothing',
+      (desk) => desk.state(cupboard, 'cupboard-1').jars,
+    ]);
+    expect(position).toBe(1n);
+    expect(store.appends).toHaveLength(1);
+  });
+});
+
+describe('a queue of decisions', () => {
+  test('gathers those who come while an append is under way into the next', async () => {
+    await weDo(fill(3));
+    const queue = new DecisionQueue(ours, { maxBatch: 100 });
+    let more: Promise<unknown>[] = [];
+    store.beforeAppend = async () => {
+      store.beforeAppend = async () => {};
+      more = ['bob', 'cid', 'dan'].map((by) => queue.decide(taking(by)));
+    };
+    const first = await queue.decide(taking('ann'));
+    const outcomes = await Promise.allSettled(more);
+
+    expect(store.appends).toHaveLength(3);
+    expect(first).toEqual({ result: [{ type: 'Taken', data: { by: 'ann' } }], position: 2n });
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+    expect(await takers()).toEqual(['ann', 'bob', 'cid']);
+  });
+
+  test('takes no more together than it may', async () => {
+    await weDo(fill(9));
+    const queue = new DecisionQueue(ours, { maxBatch: 2 });
+    await Promise.all(['ann', 'bob', 'cid', 'dan', 'eve'].map((by) => queue.decide(taking(by))));
+    expect(store.appends.slice(1).map(([write]) => write!.events.length)).toEqual([2, 2, 1]);
+  });
+
+  test('tells all who went together when the append failed, and goes on', async () => {
+    await weDo(fill(9));
+    const queue = new DecisionQueue(ours, { maxBatch: 9 });
+    store.beforeAppend = async () => {
+      throw new Error('The connection broke.');
+    };
+    const failed = await Promise.allSettled(['ann', 'bob'].map((by) => queue.decide(taking(by))));
+    expect(failed.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    store.beforeAppend = async () => {};
+    await queue.decide(taking('cid'));
+    expect(await takers()).toEqual(['cid']);
+  });
+});
+
+test('whatever the interleaving of two instances, each accepted command is recorded once and no jar is taken twice', async () => {
+  const work = fc.record({
+    cupboard: fc.nat({ max: 2 }),
+    by: fc.nat({ max: 9 }),
+    instance: fc.nat({ max: 1 }),
+    fills: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(work, { maxLength: 30 }), fc.scheduler(), async (works, scheduler) => {
+      facts = new MemoryEventStore(new SystemClock());
+      const scheduled = new WatchedStore(facts);
+      scheduled.beforeAppend = () => scheduler.schedule(Promise.resolve());
+      scheduled.afterAppend = () => scheduler.schedule(Promise.resolve());
+      const instances = [0, 1].map(() => {
+        const instance = transactor(scheduled, { maxAttempts: 1_000, maxStates: 2 });
+        return { instance, queue: new DecisionQueue(instance, { maxBatch: 3 }) };
+      });
+      const outcomes = works.map(async ({ cupboard: n, by, instance, fills }, i) => {
+        const { instance: alone, queue } = instances[instance]!;
+        const command = fills ? fill(1) : take(`${by}`);
+        const stream = `cupboard-${n}`;
+        const events =
+          i % 2 === 0
+            ? (await alone.transact(cupboard, stream, command, cause, { expectNew: i % 3 === 0 })).events
+            : (await queue.decide((desk) => desk.decide(cupboard, stream, command, cause))).result;
+        return events.map((event) => ({ stream, ...event }));
+      });
+      const settled = Promise.allSettled(outcomes);
+      await scheduler.waitFor(settled);
+
+      const accepted = (await settled).flatMap((outcome) => {
+        if (outcome.status === 'fulfilled') return outcome.value;
+        expect(outcome.reason).toBeInstanceOf(DomainError);
+        return [];
+      });
+      const recorded: object[] = [];
+      for (const stream of ['cupboard-0', 'cupboard-1', 'cupboard-2']) {
+        let state = cupboard.initialState;
+        for (const { type, data } of await history(stream)) {
+          recorded.push({ stream, type, data });
+          state = cupboard.evolve(state, { type, data } as CupboardEvent);
+          expect(state.jars).toBeGreaterThanOrEqual(0);
+        }
+        expect(new Set(state.takers).size).toBe(state.takers.length);
+      }
+      const sorted = (events: object[]) => events.map((event) => JSON.stringify(event)).sort();
+      expect(sorted(recorded)).toEqual(sorted(accepted));
+    }),
+    { seed: 20261121, numRuns: 200 },
+  );
+});
