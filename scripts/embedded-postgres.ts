@@ -59,7 +59,10 @@ const GUARDED = `
 const INITDB = ['--auth=trust', '--username=postgres', '--encoding=UTF8', '--locale=C'];
 const POSTGRES = ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
 
-const urlOf = (port: number, database: string) => `postgresql://postgres:postgres@127.0.0.1:${port}/${database}`;
+/** The connection URL of a database of the server at `port`. */
+export function databaseUrl(port: number, database: string): string {
+  return `postgresql://postgres:postgres@127.0.0.1:${port}/${database}`;
+}
 
 /**
  * Starts the server on the cluster in `folder`, making it first where there is none. The server's output is appended to
@@ -102,7 +105,7 @@ export async function startPostgres(options: {
   });
   return {
     port,
-    url: (database) => urlOf(port, database),
+    url: (database) => databaseUrl(port, database),
     async createDatabase(name) {
       await query(port, async (client) => {
         const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
@@ -253,7 +256,7 @@ async function untilReady(port: number, server: ChildProcess): Promise<void> {
 }
 
 async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: urlOf(port, 'postgres'), connectionTimeoutMillis: 2_000 });
+  const client = new pg.Client({ connectionString: databaseUrl(port, 'postgres'), connectionTimeoutMillis: 2_000 });
   client.on('error', () => {});
   try {
     await client.connect();

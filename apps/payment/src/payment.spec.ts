@@ -76,6 +76,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
     history: [requested, returnRequested],
     answers: {
       Capture: 'not-authorized',
+      RecordAuthorized: [authorized, returnRequested],
       RecordDeclined: [declined],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [nothingToVoid],

@@ -184,9 +184,11 @@ function authorized(
     case 'authorized':
     case 'capturing':
     case 'captured':
-    case 'returning':
     case 'refunded':
       return [];
+    case 'returning':
+      // Noted, so that a decline that comes late does not end the return while there is money to give back.
+      return state.authorizationId === undefined ? late : [];
     case 'voided':
       return state.authorizationId === authorizationId ? [] : late;
     case 'blocked':

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { freshDatabase } from '../../../test/database.js';
-import { SystemClock } from '#runtime';
+import { ManualClock, SystemClock } from '#runtime';
 import { eventStoreContract } from './contract.js';
-import type { NewEvent } from './port.js';
+import { type Batch, categoryOf, type NewEvent } from './port.js';
 import { PostgresEventStore } from './postgres.js';
 
 let url: string;
@@ -56,17 +56,36 @@ describe('the event store in Postgres', () => {
     await store.close();
   });
 
-  test('appends to one stream that do not wait for each other keep their order', async () => {
+  test('appends to one stream that do not wait for each other keep their order, and closing waits for them', async () => {
     const store = await open();
     const stream = `note-${randomUUID()}`;
-    await Promise.all(
+    const appends = Promise.all(
       Array.from({ length: 20 }, (_, i) =>
         store.append([{ stream, expected: i === 0 ? 'none' : i - 1, events: [note(`${i}`)] }]),
       ),
     );
-    const texts = (await all(store.read(stream))).map(({ data }) => (data as { text: string }).text);
-    expect(texts).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
     await store.close();
+    await appends;
+
+    const reader = await open();
+    const texts = (await all(reader.read(stream))).map(({ data }) => (data as { text: string }).text);
+    expect(texts).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+    await reader.close();
+  });
+
+  test('subscribers are told of what other instances write, and need not wait for a poll', async () => {
+    const clock = new ManualClock(); // It stands still, so no poll is ever due.
+    const [reader, writer] = await Promise.all([1, 2].map(() => PostgresEventStore.open({ url, clock })));
+    const stop = new AbortController();
+    const after = await reader!.head();
+    const stream = `told${randomUUID().slice(0, 8)}-1`;
+    const following = all(
+      stopping(stop, reader!.subscribe({ categories: [categoryOf(stream)], after, signal: stop.signal })),
+    );
+    await expect.poll(() => clock.sleeping).toBe(1);
+    await writer!.append([{ stream, expected: 'none', events: [note('x')] }]);
+    expect((await following).flatMap(({ events }) => events).map((event) => event.stream)).toEqual([stream]);
+    await Promise.all([reader!.close(), writer!.close()]);
   });
 
   test('gives positions without a gap, also after a refusal', async () => {
@@ -141,6 +160,14 @@ function note(text: string): NewEvent {
     data: { text },
     metadata: { correlationId: 'c', causationId: 'm', schema: 1 },
   };
+}
+
+/** Aborts at the first event. */
+async function* stopping(stop: AbortController, batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
+  for await (const batch of batches) {
+    if (batch.events.length > 0) stop.abort();
+    yield batch;
+  }
 }
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {

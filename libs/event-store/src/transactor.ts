@@ -181,11 +181,10 @@ export class Transactor {
   private async readOn(known: Map<string, Known>, streams: ReadonlyMap<string, Pick<Folded, 'decider'>>) {
     const moved = await Promise.all(
       [...streams].map(async ([stream, { decider }]) => {
-        const from = furthest(known.get(stream), this.cache.get(stream));
-        const latest = await this.fold(stream, from ?? startOf(decider));
         const before = known.get(stream);
+        const latest = await this.fold(stream, before ?? this.cache.get(stream) ?? startOf(decider));
         known.set(stream, { ...latest, current: true });
-        this.cacheFurther(stream, latest);
+        this.cache.set(stream, latest);
         return before?.revision !== latest.revision;
       }),
     );
@@ -219,13 +218,8 @@ export class Transactor {
   private remember(drafts: ReadonlyMap<string, Draft>, known: ReadonlyMap<string, Known>, position: bigint): void {
     for (const [stream, { decider, state, facts }] of drafts) {
       const revision = after(known.get(stream)!.revision) + facts.length - 1;
-      this.cacheFurther(stream, { decider, state, revision, position });
+      this.cache.set(stream, { decider, state, revision, position });
     }
-  }
-
-  /** Another call may have got further with this stream in the meantime. */
-  private cacheFurther(stream: string, folded: Folded): void {
-    if (furthest(this.cache.get(stream), folded) === folded) this.cache.set(stream, folded);
   }
 }
 
@@ -350,12 +344,6 @@ function startOf(decider: Decider<any, any, any>): Folded {
 /** The revision that follows. */
 function after(revision: number | 'none'): number {
   return revision === 'none' ? 0 : revision + 1;
-}
-
-/** The one with the higher revision; the second when they are level. */
-function furthest<A extends Folded, B extends Folded>(a: A | undefined, b: B | undefined): A | B | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  return after(a.revision) > after(b.revision) ? a : b;
 }
 
 function highest(streams: Iterable<string>, known: ReadonlyMap<string, Known>): bigint {

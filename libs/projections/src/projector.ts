@@ -2,7 +2,9 @@
  * The projector keeps one projection's table up with the events.
  *
  *   ┌▶ wait for the lease ──▶ read the checkpoint ──▶ for each batch: load its rows ──▶ fold ──▶ commit ─┐
- *   └───────────── lease lost, checkpoint moved, a failure: after a pause ◀──────────────────────────────┘
+ *   │                             ▲                                                                      │
+ *   │                             └────────────── the checkpoint has moved ◀─────────────────────────────┤
+ *   └──────────────── after a pause ◀──────────── the lease is lost, or a failure ◀──────────────────────┘
  *
  * Rows and checkpoint are committed together and only on top of the checkpoint that the batch began at. So a batch
  * counts once, however often a projector crashes, and even if two are at work: the lease only spares them the trouble.
@@ -40,7 +42,7 @@ export function projector({
   const name = `projector:${projection.name}`;
   const { clock, log } = runtime;
 
-  const project = async (lease: AbortSignal) => {
+  const follow = async (lease: AbortSignal) => {
     let from = await tables.checkpoint(projection);
     for await (const batch of readAhead(store, projection, from, lease, { clock, quietMs: QUIET_MS })) {
       await advance(tables, projection, from, batch);
@@ -49,14 +51,21 @@ export function projector({
     }
   };
 
-  return supervise(name, runtime, signal, (running) =>
-    leases.hold(name, running, (lease) =>
-      project(lease).catch((error: unknown) => {
+  const followOn = async (lease: AbortSignal) => {
+    while (!lease.aborted) {
+      try {
+        return await follow(lease);
+      } catch (error) {
         if (!(error instanceof CheckpointMoved)) throw error;
-        log.info({ projection: projection.name }, 'The checkpoint has moved, and the projector goes on from there.');
-      }),
-    ),
-  );
+        log.info(
+          { projection: projection.name },
+          'The checkpoint or the table has moved: the projector starts from there.',
+        );
+      }
+    }
+  };
+
+  return supervise(name, runtime, signal, (running) => leases.hold(name, running, followOn));
 }
 
 /**
