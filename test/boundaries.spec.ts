@@ -69,39 +69,70 @@ const allowed: [file: string, code: string][] = [
   ['libs/runtime/src/system.ts', "import { randomUUID } from 'node:crypto'; randomUUID(); Math.random();"],
 ];
 
-interface Finding {
-  readonly filename: string;
-  readonly code: string;
-  readonly message: string;
-}
-
-/** What the linter finds in a folder about imports, globals and properties that are not allowed there. */
-function lint(folder: string): Finding[] {
+/** `<file>:<line>` of everything that the linter finds in a folder and that no wall allows. */
+function breaches(folder: string): string[] {
   const { stdout, stderr } = spawnSync(join(ROOT, 'node_modules/.bin/oxlint'), ['--format=json', 'apps', 'libs'], {
     cwd: folder,
     encoding: 'utf8',
     maxBuffer: 2 ** 26,
   });
   if (!stdout.startsWith('{')) throw new Error(`oxlint failed: ${stdout}${stderr}`);
-  const { diagnostics } = JSON.parse(stdout) as { diagnostics: Finding[] };
-  return diagnostics.filter(({ code }) => code.includes('no-restricted-'));
+  const { diagnostics } = JSON.parse(stdout) as {
+    diagnostics: { filename: string; code: string; labels: { span: { line: number } }[] }[];
+  };
+  return diagnostics
+    .filter(({ code }) => code.includes('no-restricted-'))
+    .map(({ filename, labels }) => `${filename}:${labels[0]!.span.line}`);
 }
 
-describe('in a house of their own', () => {
-  let folder: string;
-  let findings: Finding[];
-  const houseOf = (list: typeof forbidden, i: number) => `${list === forbidden ? 'forbidden' : 'allowed'}-${i}`;
-
-  beforeAll(() => {
-    // Each line gets a file: several about one file stand in copies of the house, all linted at once.
-    folder = mkdtempSync(join(tmpdir(), 'larder-walls-'));
-    for (const list of [forbidden, allowed]) {
-      list.forEach(([file, code], i) => {
-        const path = join(folder, houseOf(list, i), file);
-        mkdirSync(dirname(path), { recursive: true });
-        writeFileSync(path, `${code}\n`);
-      });
-    }
+/** A house of these lines: those about one file stand in it one below the other. Returns where each stands. */
+function build(folder: string, lines: readonly [file: string, code: string][]): string[] {
+  copyFileSync(join(ROOT, '.oxlintrc.json'), join(folder, '.oxlintrc.json'));
+  const files = new Map<string, string[]>();
+  const places = lines.map(([file, code]) => {
+    const content = files.get(file) ?? [];
+    files.set(file, [...content, code]);
+    return `${file}:${content.length + 1}`;
   });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  for (const [file, content] of files) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), content.join('\n'));
+  }
+  return places;
+}
+
+describe('the linter', () => {
+  const houses = { forbidden: '', allowed: '' };
+  let found: string[];
+  let places: string[];
+  beforeAll(() => {
+    houses.forbidden = mkdtempSync(join(tmpdir(), 'larder-walls-'));
+    houses.allowed = mkdtempSync(join(tmpdir(), 'larder-walls-'));
+    places = build(houses.forbidden, forbidden);
+    found = breaches(houses.forbidden);
+  });
+  afterAll(() => Object.values(houses).forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+  test.each(forbidden.map(([file, code], i) => [file, code, i] as const))('refuses in %s: %s', (_file, _code, i) => {
+    expect(found).toContain(places[i]);
+  });
+
+  test('allows what is meant to be', () => {
+    build(houses.allowed, allowed);
+    expect(breaches(houses.allowed)).toEqual([]);
+  });
+
+  test('finds every wall of this house unbroken', () => {
+    expect(breaches(ROOT)).toEqual([]);
+  });
+});
+
+test('nothing reads the time but the clock', () => {
+  const readers = ['apps', 'libs']
+    .flatMap((folder) =>
+      readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((f) => join(folder, f)),
+    )
+    .filter((file) => file.endsWith('.ts') && !/\.spec\.ts$|contract\.ts$/.test(file))
+    .filter((file) => readFileSync(join(ROOT, file), 'utf8').includes('new Date()'));
+  expect(readers).toEqual(['libs/runtime/src/system.ts']);
 });

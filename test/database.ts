@@ -5,9 +5,9 @@ import { migrate } from '../scripts/migrate.js';
 
 export type Service = 'order' | 'inventory' | 'payment';
 
-/** Creates a database on the test run's Postgres, empty or with a service's tables, and returns its URL. It goes with the server. */
-export async function freshDatabase(service?: Service): Promise<string> {
-  const url = new URL(inject('postgresUrl'));
+/** Creates a database on the test run's Postgres, or on another, empty or with a service's tables, and returns its URL. It goes with the server. */
+export async function freshDatabase(service?: Service, server = inject('postgresUrl')): Promise<string> {
+  const url = new URL(server);
   const client = new pg.Client({ connectionString: url.href });
   await client.connect();
   url.pathname = `/t_${randomUUID().replaceAll('-', '')}`;

@@ -1,5 +1,4 @@
 /** Every ending of a checkout, over HTTP, on the three real processes and a real Postgres. */
-import { randomUUID } from 'node:crypto';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openShop, type Shop } from './shop.js';
@@ -166,22 +165,4 @@ describe('when payment dies while the provider is at work', () => {
       );
     },
   );
-});
-
-test('an order is placed once, whatever is sent twice', async () => {
-  const customerId = randomUUID();
-  const send = (body: object, key: string) =>
-    request(shop.order[0]!)
-      .post('/orders')
-      .set('Idempotency-Key', key)
-      .send({ customerId, ...body });
-  const body = { lines: [{ sku: 'honey', quantity: 1 }], payment: { token: 'tok_approved' } };
-  const [first, second] = await Promise.all([send(body, 'one'), send(body, 'one')]);
-  expect([first.status, second.status]).toEqual([202, 202]);
-  expect(second.body).toEqual(first.body);
-  await shop.settled(first.body.orderId);
-  const later = await send(body, 'one');
-  expect([later.status, later.body]).toEqual([202, first.body]);
-  const other = await send({ ...body, lines: [{ sku: 'honey', quantity: 2 }] }, 'one');
-  expect([other.status, other.body.code]).toEqual([422, 'idempotency-key-reused']);
 });

@@ -1,5 +1,7 @@
 /** Two instances of each service share the work, and sell exactly what there is. */
-import { afterAll, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { expectInvariants } from './invariants.js';
 import { openShop, type Shop } from './shop.js';
 
@@ -9,16 +11,17 @@ const received = { coffee: 60, honey: 60, 'olive-oil': 60, sourdough: 60, tomato
 const skus = Object.keys(received);
 
 let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop({ instances: { order: 2, inventory: 2, payment: 2 } });
+  await shop.setPrices({ ...Object.fromEntries(skus.map((sku) => [sku, 500])), tea: 300 });
+  await shop.stockUp({ ...received, tea: 10 });
+});
 afterAll(() => shop?.close());
 
 test(
   '500 orders over 5 SKUs with 300 units, from 32 clients, at two instances of each service',
   { timeout: 180_000 },
   async () => {
-    shop = await openShop({ instances: { order: 2, inventory: 2, payment: 2 } });
-    await shop.setPrices(Object.fromEntries(skus.map((sku) => [sku, 500])));
-    await shop.stockUp(received);
-
     const orderIds: string[] = [];
     await Promise.all(
       Array.from({ length: CLIENTS }, async (_, client) => {
@@ -33,3 +36,21 @@ test(
     expect(completed).toBe(300);
   },
 );
+
+test('an order that is sent to both instances at once is placed once', async () => {
+  const customerId = randomUUID();
+  const send = (body: object, instance = 0) =>
+    request(shop.order[instance]!)
+      .post('/orders')
+      .set('Idempotency-Key', 'one')
+      .send({ customerId, ...body });
+  const body = { lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } };
+  const [first, second] = await Promise.all([send(body, 0), send(body, 1)]);
+  expect([first.status, second.status]).toEqual([202, 202]);
+  expect(second.body).toEqual(first.body);
+  await shop.settled(first.body.orderId);
+  const later = await send(body);
+  expect([later.status, later.body]).toEqual([202, first.body]);
+  const other = await send({ ...body, lines: [{ sku: 'tea', quantity: 2 }] });
+  expect([other.status, other.body.code]).toEqual([422, 'idempotency-key-reused']);
+});

@@ -163,8 +163,9 @@ class Checkout {
     const { calledOffBy, provider } = this.plan;
     const actions: Action[] = [[`${orderId}: place again`, () => this.place()]];
     if (calledOffBy.includes('customer')) actions.push([`${orderId}: cancel`, () => this.cancel()]);
-    if (calledOffBy.includes('deadline'))
+    if (calledOffBy.includes('deadline')) {
       actions.push([`${orderId}: expire`, () => this.order({ type: 'Expire', now: '13:00' })]);
+    }
     for (const [name, inbox] of Object.entries(this.inboxes)) {
       if (inbox.canRepeat) actions.push([`${orderId}: repeat ${name}`, (choice) => inbox.repeat(choice)]);
     }
@@ -289,8 +290,9 @@ function run({ inOrder, received, plans, schedule }: Run) {
     const [name, act] = actions[choice % actions.length]!;
     story.push(name);
     act(Math.floor(choice / actions.length));
-    for (const checkout of checkouts)
-      if (isSettled(checkout.state) && checkout.holds) settledTooEarly.add(checkout.orderId);
+    for (const { state, holds, orderId } of checkouts) {
+      if (isSettled(state) && holds) settledTooEarly.add(orderId);
+    }
   }
   const progress = () => checkouts.flatMap((checkout) => checkout.progress());
   const interference = () => checkouts.flatMap((checkout) => checkout.interference());

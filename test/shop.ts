@@ -52,19 +52,20 @@ export interface OrderView {
 
 /**
  * Opens a shop with empty shelves. `env` are variables of single services, `instances` says how many processes each
- * has: 1 unless told.
+ * has: 1 unless told, `postgresUrl` is a server of the spec's own.
  * @throws Advice when the build is not up to date, or a service does not get ready
  */
 export async function openShop({
   env = {},
   instances = {},
-}: { env?: Environments; instances?: Partial<Record<Service, number>> } = {}): Promise<Shop> {
+  postgresUrl,
+}: { env?: Environments; instances?: Partial<Record<Service, number>>; postgresUrl?: string } = {}): Promise<Shop> {
   refuseOldBuild();
   const [order, inventory, payment, bus] = await Promise.all([
-    freshDatabase('order'),
-    freshDatabase('inventory'),
-    freshDatabase('payment'),
-    freshDatabase(),
+    freshDatabase('order', postgresUrl),
+    freshDatabase('inventory', postgresUrl),
+    freshDatabase('payment', postgresUrl),
+    freshDatabase(undefined, postgresUrl),
   ]);
   const shop = new Shop({ order, inventory, payment, bus }, env);
   try {

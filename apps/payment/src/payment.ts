@@ -92,8 +92,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
       case 'RecordVoided': {
         if (state.status !== 'returning') return [];
-        if (state.captured)
+        if (state.captured) {
           throw new DomainError('already-captured', 'The money was taken: it is refunded, not voided.');
+        }
         const authorizationId = command.authorizationId ?? state.authorizationId ?? null;
         return [{ type: 'PaymentVoided', data: { authorizationId } }];
       }

@@ -8,7 +8,7 @@ const LOCK = `hashtextextended('event_store.append', 0)`;
 
 /**
  * `append` writes a batch of appends, each with a verdict of its own; `append_one` is the same for a single event, which
- * in a quiet service is nearly all there is, and spares it a fifth of the time.
+ * in a quiet service is most of what there is, and without the arrays takes a sixth less time.
  *
  * Appends of the whole database pass the lock one by one, and keep it until their transaction has committed. So positions
  * are given in the order of commits, and who sees one sees all below it. A sequence would not do: with it, a transaction

@@ -88,16 +88,6 @@ describe('the event store in Postgres', () => {
     await Promise.all([reader!.close(), writer!.close()]);
   });
 
-  test('gives positions without a gap, also after a refusal', async () => {
-    const fresh = await freshDatabase();
-    const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
-    const write = (stream: string) => store.append([{ stream, expected: 'none', events: [note('x')] }]);
-    expect(await write('note-1')).toBe(1n);
-    await expect(write('note-1')).rejects.toThrow('not at the expected revision');
-    expect(await write('note-2')).toBe(2n);
-    await store.close();
-  });
-
   test('those who append at once share commits', async () => {
     const fresh = await freshDatabase();
     const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });

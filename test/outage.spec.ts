@@ -1,0 +1,74 @@
+/** Postgres goes away under an open shop, and comes back. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import request from 'supertest';
+import { afterAll, expect, test } from 'vitest';
+import { freePort, type PostgresServer, startPostgres } from '../scripts/embedded-postgres.js';
+import { expectInvariants } from './invariants.js';
+import { openShop, type Shop } from './shop.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'larder-outage-'));
+let postgres: PostgresServer | undefined;
+let shop: Shop | undefined;
+afterAll(async () => {
+  await shop?.close();
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test(
+  '503 within two seconds while Postgres is gone; everything goes on by itself when it is back',
+  { timeout: 120_000 },
+  async () => {
+    const server = { folder: join(folder, 'postgres'), port: await freePort(), log: join(folder, 'postgres.log') };
+    postgres = await startPostgres(server);
+    const open = (shop = await openShop({ postgresUrl: postgres.url('postgres') }));
+    await open.setPrices({ honey: 895 });
+    await open.stockUp({ honey: 100 });
+    const line = { sku: 'honey', quantity: 1 };
+    // On their way when it happens: one that was just placed, and one that waits for the provider.
+    const orderIds = [await open.place({ lines: [line], token: 'tok_slow' }), await open.place({ lines: [line] })];
+
+    await postgres.stop();
+    const asked = [
+      () => request(open.order[0]!).get(`/orders/${orderIds[0]}`),
+      () => request(open.inventory[0]!).get('/stock'),
+      () =>
+        request(open.order[0]!)
+          .post('/orders')
+          .set('Idempotency-Key', 'in-the-outage')
+          .send({
+            customerId: '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e',
+            lines: [line],
+            payment: { token: 'tok_approved' },
+          }),
+    ];
+    for (const ask of asked) {
+      const startedMs = Date.now();
+      const response = await ask();
+      expect([response.status, response.body.code]).toEqual([503, 'unavailable']);
+      expect(response.headers['retry-after']).toBe('1');
+      expect(Date.now() - startedMs).toBeLessThan(2_500);
+    }
+    for (const service of ['order', 'inventory', 'payment'] as const) {
+      await open.until(`${service} is red`, async () => {
+        const { status, body } = await request(open[service][0]!).get('/health/ready');
+        return { done: status === 503, found: body };
+      });
+      await request(open[service][0]!).get('/health/live').expect(200);
+    }
+
+    postgres = await startPostgres(server);
+    for (const service of ['order', 'inventory', 'payment'] as const) {
+      await open.until(`${service} is green`, async () => {
+        const { status, body } = await request(open[service][0]!).get('/health/ready');
+        return { done: status === 200, found: body };
+      });
+    }
+    orderIds.push(await open.place({ lines: [line] }), (await asked[2]!().expect(202)).body.orderId);
+    for (const orderId of orderIds) await open.settled(orderId);
+    const { completed } = await expectInvariants(open, orderIds, { honey: 100 });
+    expect(completed).toBe(4);
+  },
+);

@@ -1,0 +1,149 @@
+/** Bad input over HTTP, forged webhooks, and a database that goes and comes back. */
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sign } from '../apps/payment/src/webhook.js';
+import { openShop, type Shop } from './shop.js';
+
+const SECRET = 'a secret of the test';
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop({ env: { payment: { WEBHOOK_SECRET: SECRET } } });
+  await shop.setPrices({ honey: 895 });
+  await shop.stockUp({ honey: 10 });
+});
+afterAll(() => shop?.close());
+
+const order = () => ({
+  customerId: randomUUID(),
+  lines: [{ sku: 'honey', quantity: 1 }],
+  payment: { token: 'tok_approved' },
+});
+const post = () => request(shop.order[0]!).post('/orders').set('Idempotency-Key', randomUUID());
+
+describe('a bad request is told what is wrong with it', () => {
+  const base = order();
+  test.for<[string, object, string, string]>([
+    ['no quantity', { ...base, lines: [{ sku: 'honey' }] }, 'invalid-request', '/lines/0/quantity'],
+    ['quantity 0', { ...base, lines: [{ sku: 'honey', quantity: 0 }] }, 'invalid-request', '/lines/0/quantity'],
+    ['half a unit', { ...base, lines: [{ sku: 'honey', quantity: 0.5 }] }, 'invalid-request', '/lines/0/quantity'],
+    ['too many', { ...base, lines: [{ sku: 'honey', quantity: 1_000_001 }] }, 'invalid-request', '/lines/0/quantity'],
+    ['a SKU in capitals', { ...base, lines: [{ sku: 'HONEY', quantity: 1 }] }, 'invalid-request', '/lines/0/sku'],
+    ['no lines', { ...base, lines: [] }, 'invalid-request', '/lines'],
+    ['no customer', { ...base, customerId: 'me' }, 'invalid-request', '/customerId'],
+    ['an unknown field', { ...base, coupon: 'free' }, 'invalid-request', ''],
+  ])('%s: 422 with a pointer', async ([, body, code, pointer]) => {
+    const response = await post().send(body).expect(422);
+    expect(response.type).toBe('application/problem+json');
+    expect(response.body).toMatchObject({ code, status: 422 });
+    expect(response.body.errors.map((error: { pointer: string }) => error.pointer)).toContain(pointer);
+  });
+
+  test('an unknown SKU, and a SKU twice: 422', async () => {
+    const unknown = await post().send({ ...order(), lines: [{ sku: 'gold', quantity: 1 }] });
+    expect([unknown.status, unknown.body.code]).toEqual([422, 'unknown-sku']);
+    const line = { sku: 'honey', quantity: 1 };
+    const twice = await post().send({ ...order(), lines: [line, line] });
+    expect([twice.status, twice.body.code]).toEqual([422, 'duplicate-sku']);
+  });
+
+  test('amount and currency out of range: 422', async () => {
+    for (const price of [
+      { amountMinor: -1, currency: 'EUR' },
+      { amountMinor: 1.5, currency: 'EUR' },
+      { amountMinor: 1, currency: 'euro' },
+      { amountMinor: 1e12, currency: 'EUR' },
+    ]) {
+      const { status, body } = await request(shop.order[0]!).put('/prices/honey').send(price);
+      expect([status, body.code]).toEqual([422, 'invalid-request']);
+    }
+  });
+
+  test('no Idempotency-Key, no JSON, another type, too much, nobody there', async () => {
+    const codes = async (sent: request.Test) => {
+      const { status, body } = await sent;
+      expect(JSON.stringify(body)).not.toMatch(/node_modules|\.ts|\.js|SELECT|at \w+ \(/);
+      return [status, body.code];
+    };
+    const orders = () => request(shop.order[0]!).post('/orders');
+    expect(await codes(orders().send(order()))).toEqual([400, 'idempotency-key-missing']);
+    expect(await codes(post().set('Content-Type', 'application/json').send('{"customerId":'))).toEqual([
+      400,
+      'malformed-json',
+    ]);
+    expect(await codes(post().set('Content-Type', 'text/plain').send('hello'))).toEqual([
+      415,
+      'unsupported-media-type',
+    ]);
+    expect(await codes(post().send({ ...order(), payment: { token: 'x'.repeat(102_500) } }))).toEqual([
+      413,
+      'body-too-large',
+    ]);
+    expect(await codes(request(shop.order[0]!).get(`/orders/${randomUUID()}`))).toEqual([404, 'order-not-found']);
+    expect(await codes(request(shop.order[0]!).get(`/orders/${randomUUID()}/history`))).toEqual([
+      404,
+      'order-not-found',
+    ]);
+    expect(await codes(request(shop.order[0]!).post(`/orders/${randomUUID()}/cancel`))).toEqual([
+      404,
+      'order-not-found',
+    ]);
+    expect(await codes(request(shop.order[0]!).get('/orders/42'))).toEqual([422, 'invalid-request']);
+    expect(await codes(request(shop.order[0]!).get('/orders?cursor=no'))).toEqual([422, 'invalid-request']);
+    expect(await codes(request(shop.inventory[0]!).get('/stock/gold'))).toEqual([404, 'stock-not-found']);
+    expect(await codes(request(shop.inventory[0]!).get(`/reservations/${randomUUID()}`))).toEqual([
+      404,
+      'reservation-not-found',
+    ]);
+    expect(await codes(request(shop.payment[0]!).get(`/payments/${randomUUID()}`))).toEqual([404, 'payment-not-found']);
+    expect(await codes(request(shop.order[0]!).get('/nothing/here'))).toEqual([404, 'not-found']);
+    expect(await codes(request(shop.order[0]!).get('/orders').set('Larder-Position', 'soon'))).toEqual([
+      400,
+      'invalid-position',
+    ]);
+  });
+
+  test('a recount below what is reserved: 409; a receipt twice: booked once', async () => {
+    const receive = (key: string, quantity: number) =>
+      request(shop.inventory[0]!).post('/stock/tea/receipts').set('Idempotency-Key', key).send({ quantity });
+    const [first, again, other] = [await receive('a', 5), await receive('a', 5), await receive('a', 6)];
+    expect([first.status, first.body]).toEqual([201, { sku: 'tea', available: 5, reserved: 0, shipped: 0 }]);
+    expect([again.status, again.body]).toEqual([201, first.body]);
+    expect([other.status, other.body.code]).toEqual([422, 'idempotency-key-reused']);
+    const position = first.headers['larder-position']!;
+    const { body } = await request(shop.inventory[0]!).get('/stock/tea').set('Larder-Position', position).expect(200);
+    expect(body).toEqual(first.body);
+  });
+});
+
+describe('a webhook', () => {
+  const deliver = (webhook: object, signature?: string, at = new Date()) => {
+    const body = JSON.stringify(webhook);
+    return request(shop.payment[0]!)
+      .post('/webhooks/payments')
+      .set('Content-Type', 'application/json')
+      .set('Larder-Signature', signature ?? sign(body, SECRET, at))
+      .send(body);
+  };
+
+  test('forged: 401; stale: 401; told again: 200 and no effect', async () => {
+    const orderId = await shop.place({ lines: [{ sku: 'honey', quantity: 1 }] });
+    await shop.settled(orderId);
+    const webhook = {
+      id: 'evt_1',
+      type: 'payment.declined',
+      createdAt: new Date().toISOString(),
+      data: { orderId, status: 'declined', reason: 'declined' },
+    };
+    const before = await request(shop.payment[0]!).get(`/payments/${orderId}`);
+    const forged = await deliver(webhook, sign('something else', SECRET, new Date()));
+    expect([forged.status, forged.body.code]).toEqual([401, 'signature-forged']);
+    const stale = await deliver(webhook, undefined, new Date(Date.now() - 6 * 60_000));
+    expect([stale.status, stale.body.code]).toEqual([401, 'signature-stale']);
+    await deliver(webhook).expect(200);
+    await deliver(webhook).expect(200);
+    const after = await request(shop.payment[0]!).get(`/payments/${orderId}`);
+    expect(after.body).toEqual(before.body);
+  });
+});
