@@ -124,12 +124,12 @@ export async function startPostgres(options: {
 }
 
 /**
- * The process id of a server that runs on the cluster in `folder`, if there is one.
+ * The process id and the port of the server that runs on the cluster in `folder`, if there is one.
  *
  * After a crash of the machine, `postmaster.pid` may name a process that is somebody else's by now, and Postgres would
  * believe that it still runs: such a file is removed.
  */
-export async function serverIn(folder: string): Promise<number | undefined> {
+export async function serverIn(folder: string): Promise<{ pid: number; port: number } | undefined> {
   const file = join(folder, 'postmaster.pid');
   if (!existsSync(file)) return undefined;
   const lines = readFileSync(file, 'utf8').split('\n');
@@ -137,7 +137,7 @@ export async function serverIn(folder: string): Promise<number | undefined> {
   for (let attempt = 1; attempt <= 100; attempt++) {
     if (!isAlive(pid)) return undefined; // Postgres sees that itself, and looks whether its children are gone too.
     const served = await folderServedAt(port);
-    if (served === realpathSync(folder)) return pid;
+    if (served === realpathSync(folder)) return { pid, port };
     // A server that has begun this very moment does not listen yet: nobody is believed only when asked some times.
     if (served !== 'busy' && (served !== 'nobody' || attempt > 5)) {
       rmSync(file, { force: true });
@@ -145,7 +145,7 @@ export async function serverIn(folder: string): Promise<number | undefined> {
     }
     await sleep(100);
   }
-  return pid;
+  return { pid, port };
 }
 
 /** The folder of the cluster that is served at this port; 'busy' when its server is starting, or shutting down. */

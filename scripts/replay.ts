@@ -2,10 +2,21 @@
  * `npm run replay -- order-summary` builds a read model anew from its service's events while the service stays open, and
  * says how many rows it had wrong. `npm run replay -- --list` says what there is and how far it is behind.
  */
-import type { EventStore } from '#event-store';
+import { join } from 'node:path';
+import { projections as inventory } from '../apps/inventory/src/service.js';
+import { shapes as inventoryShapes } from '../apps/inventory/src/shapes.js';
+import { projections as order } from '../apps/order/src/service.js';
+import { shapes as orderShapes } from '../apps/order/src/shapes.js';
+import { projections as payment } from '../apps/payment/src/service.js';
+import { shapes as paymentShapes } from '../apps/payment/src/shapes.js';
+import { type EventStore, upcasting } from '#event-store';
 import { type Projection, PostgresTables, rebuild, type RebuildProgress } from '#projections';
 import { type Clock, postgresPool, silentLog, SystemClock } from '#runtime';
+import { openEventStore } from '#service';
 import pg from 'pg';
+import { Advice } from './advice.js';
+import { databaseUrl, serverIn } from './embedded-postgres.js';
+import { dataFolder, services } from './shop.js';
 
 export interface ReplayTarget {
   readonly service: string;
@@ -18,6 +29,33 @@ export interface ReplayTarget {
 export interface Output {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await replay(argv, await targetsOfTheShop(), process);
+}
+
+/** All read models: of the servers that the environment names (`ORDER_DATABASE_URL`, …), else of the shop that is open here. */
+async function targetsOfTheShop(): Promise<ReplayTarget[]> {
+  const read = {
+    order: { projections: order, shapes: orderShapes },
+    inventory: { projections: inventory, shapes: inventoryShapes },
+    payment: { projections: payment, shapes: paymentShapes },
+  };
+  const server = await serverIn(join(dataFolder(), 'postgres'));
+  return services.flatMap((service) => {
+    const [database, store] = [`${service.toUpperCase()}_DATABASE_URL`, `${service.toUpperCase()}_EVENT_STORE_URL`];
+    const url = process.env[database] ?? (server && databaseUrl(server.port, service));
+    const storeUrl = process.env[store] ?? url;
+    if (!url || !storeUrl) {
+      throw new Advice(
+        `The shop is closed: \`npm start\` opens it. For servers of your own, set ${database} and ${store}.`,
+      );
+    }
+    const { projections, shapes } = read[service];
+    const openStore = async () => upcasting(await openEventStore(storeUrl, new SystemClock()), shapes);
+    return projections.map((projection) => ({ service, projection, databaseUrl: url, openStore }));
+  });
 }
 
 /** Returns the exit code: 0, or 2 for a command line that cannot be followed. Failures are thrown. */

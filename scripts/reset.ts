@@ -7,10 +7,10 @@ import { dataFolder, shown } from './shop.js';
 
 export async function main(): Promise<void> {
   const data = dataFolder();
-  const pid = await serverIn(join(data, 'postgres'));
-  if (pid)
+  const server = await serverIn(join(data, 'postgres'));
+  if (server)
     throw new Advice(
-      `The shop is open (process ${pid} serves ${shown(data)}). Close it first: Ctrl-C in its terminal.`,
+      `The shop is open (process ${server.pid} serves ${shown(data)}). Close it first: Ctrl-C in its terminal.`,
     );
   // Only what is ours: LARDER_DATA may name a folder that holds other things too.
   for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'logs'])

@@ -143,9 +143,9 @@ async function refuseWhileOpen(cluster: string): Promise<void> {
 }
 
 async function findObstacle(cluster: string): Promise<string | undefined> {
-  const pid = await serverIn(cluster);
-  if (pid)
-    return `This shop is open already: process ${pid} serves ${shown(cluster)}. Ctrl-C in its terminal closes it.`;
+  const server = await serverIn(cluster);
+  if (server)
+    return `This shop is open already: process ${server.pid} serves ${shown(cluster)}. Ctrl-C in its terminal closes it.`;
   for (const service of services) {
     const port = portOf(service);
     if (await isTaken(port))

@@ -3,8 +3,9 @@ import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
 import { entry, type EntryEvent } from './entry.js';
 import { reservation, type ReservationEvent } from './reservation.js';
 import { stock, type StockEvent } from './stock.js';
+import { shapes } from './shapes.js';
 
-const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(new URL('golden/', import.meta.url));
+const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(new URL('golden/', import.meta.url), shapes);
 
 const files = {
   StockReceived: ['StockReceived.v1'],

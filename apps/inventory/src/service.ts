@@ -3,7 +3,7 @@
  * ports, so that Nest, a test and a simulation put together the same service.
  */
 import { causeOf, envelope, inventoryEvents, orderEvents, received } from '#contracts';
-import { type Cause, DecisionQueue, idOf, type Recorded, Transactor } from '#event-store';
+import { type Cause, DecisionQueue, idOf, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import type { ServicePorts } from '#service';
@@ -12,6 +12,7 @@ import { tell } from './messages.js';
 import { reservationSummary } from './read-models/reservation-summary.js';
 import { stockLevel } from './read-models/stock-level.js';
 import type { ReservationEvent } from './reservation.js';
+import { shapes } from './shapes.js';
 import { book, checkout } from './warehouse.js';
 
 export const projections = [stockLevel, reservationSummary] as const;
@@ -22,9 +23,10 @@ export type InventoryService = ReturnType<typeof inventoryService>;
 export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
-  const { store, bus, tables, checkpoints, parked, leases } = ports;
+  const { bus, tables, checkpoints, parked, leases } = ports;
+  const store = upcasting(ports.store, shapes);
   // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
-  const queue = new DecisionQueue(new Transactor(ports), { maxBatch: 256 });
+  const queue = new DecisionQueue(new Transactor({ ...ports, store }, { shapes }), { maxBatch: 256 });
 
   /** Books a receipt, or a recount, of one SKU; the same `entryId` again changes nothing. */
   function enter(

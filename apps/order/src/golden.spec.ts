@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
 import { isSettled, order, type OrderCommand, type OrderEvent } from './order.js';
 import { price, type PriceEvent } from './price.js';
+import { shapes } from './shapes.js';
 
-const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url));
+const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url), shapes);
 
 const files = {
   OrderPlaced: ['OrderPlaced.v1'],

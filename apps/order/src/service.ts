@@ -4,7 +4,7 @@
  */
 import { causeOf, envelope, inventoryEvents, orderEvents, paymentEvents, received } from '#contracts';
 import { DomainError } from '#decider';
-import { type Cause, idOf, type Recorded, Transactor } from '#event-store';
+import { type Cause, idOf, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
@@ -17,6 +17,7 @@ import { price } from './price.js';
 import { orderDeadline } from './read-models/order-deadline.js';
 import { orderSummary } from './read-models/order-summary.js';
 import { priceList } from './read-models/price-list.js';
+import { shapes } from './shapes.js';
 import { Settlements } from './settlements.js';
 import { watchdog } from './watchdog.js';
 
@@ -35,8 +36,9 @@ export const ORDER_SERVICE = Symbol('OrderService');
 
 /** `deadlineMs`: an order that is not confirmed that long after it was placed is called off. */
 export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
-  const { store, bus, tables, checkpoints, parked, leases, clock } = ports;
-  const transactor = new Transactor(ports);
+  const { bus, tables, checkpoints, parked, leases, clock } = ports;
+  const store = upcasting(ports.store, shapes);
+  const transactor = new Transactor({ ...ports, store }, { shapes });
   const prices = new PriceCache(store, transactor);
   const settlements = new Settlements(store, clock);
 

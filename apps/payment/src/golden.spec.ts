@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
 import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { shapes } from './shapes.js';
 
-const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url));
+const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url), shapes);
 
 const files = {
   PaymentRequested: ['PaymentRequested.v1'],

@@ -3,7 +3,7 @@
  * ports, so that Nest, a test and a simulation put together the same service.
  */
 import { causeOf, envelope, orderEvents, paymentEvents, received } from '#contracts';
-import { type Cause, idOf, type Recorded, Transactor } from '#event-store';
+import { type Cause, idOf, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
@@ -15,6 +15,7 @@ import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
 import { bounded, type PaymentProvider } from './provider.js';
 import { paymentSummary } from './read-models/payment-summary.js';
 import { paymentTodo } from './read-models/payment-todo.js';
+import { shapes } from './shapes.js';
 
 export const projections = [paymentSummary, paymentTodo] as const;
 
@@ -29,8 +30,9 @@ export const PAYMENT_SERVICE = Symbol('PaymentService');
 
 /** `providerTimeoutMs`: how long an answer of the provider is waited for. */
 export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { providerTimeoutMs: number }) {
-  const { store, bus, tables, checkpoints, parked, leases, clock } = ports;
-  const transactor = new Transactor(ports);
+  const { bus, tables, checkpoints, parked, leases, clock } = ports;
+  const store = upcasting(ports.store, shapes);
+  const transactor = new Transactor({ ...ports, store }, { shapes });
   const provider = bounded(ports.provider, clock, providerTimeoutMs);
 
   /** Writes down what the provider said of a payment: its answer to a call, or a webhook. */
@@ -55,7 +57,7 @@ export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { pro
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
     await Promise.all([
-      supervise('cashier', ports, signal, (s) => cashier({ ...ports, provider, load, record, signal: s })),
+      supervise('cashier', ports, signal, (s) => cashier({ ...ports, store, provider, load, record, signal: s })),
       relay({
         name: 'payment',
         store,
