@@ -32,10 +32,10 @@ export async function main(): Promise<void> {
   try {
     await Promise.race([openShop(), stopped]);
     await stopped;
-    screen.say('Closing …');
   } finally {
     stop.abort();
     screen.end();
+    if (running.size > 0) console.log('Closing …');
     await closeShop();
   }
   console.log('Closed. `npm start` finds everything as it was; `npm run reset` empties the shop.');

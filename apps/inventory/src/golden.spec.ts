@@ -5,7 +5,10 @@ import { reservation, type ReservationEvent } from './reservation.js';
 import { stock, type StockEvent } from './stock.js';
 import { shapes } from './shapes.js';
 
-const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(new URL('golden/', import.meta.url), shapes);
+const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(
+  new URL('golden/', import.meta.url),
+  shapes,
+);
 
 const files = {
   StockReceived: ['StockReceived.v1'],

@@ -314,7 +314,7 @@ export class DecisionQueue {
 
   private async work(): Promise<void> {
     this.working = true;
-    await undefined; // Those who call in the same turn of the event loop go together.
+    await Promise.resolve(); // Those who call in the same turn of the event loop go together.
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, this.options.maxBatch);
       try {

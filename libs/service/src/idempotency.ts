@@ -17,7 +17,7 @@ const MAX_LENGTH = 255;
 const QUOTED = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
 /** Visible ASCII without the characters that separate; a comma here means two headers. */
-const BARE = /^[^\x00-\x20"\\,;\x7f-\uffff]+$/; // oxlint-disable-line no-control-regex
+const BARE = /^[^\x00-\x20"\\,;\x7f-\uffff]+$/;
 
 /** @throws Problem 400 `idempotency-key-missing` or `idempotency-key-invalid` */
 export function parseIdempotencyKey(header: string | string[] | undefined): string {

@@ -12,7 +12,7 @@ export async function createLog(
   config: Pick<BaseConfig, 'LOG_LEVEL' | 'LOG_PRETTY'>,
   destination?: DestinationStream,
 ): Promise<Logger> {
-  const pretty = config.LOG_PRETTY ?? (process.stdout.isTTY === true && destination === undefined);
+  const pretty = config.LOG_PRETTY ?? (process.stdout.isTTY && destination === undefined);
   return pino(
     { name, level: config.LOG_LEVEL, base: { pid: process.pid }, serializers: { err: serializeError } },
     destination ?? (pretty ? await prettyStream() : undefined) ?? pino.destination({ fd: 1, sync: true }),

@@ -19,7 +19,13 @@ afterAll(() => pool.end());
 
 /** The ledgers of two instances of the payment service. */
 const ledgers: [string, () => [Ledger, Ledger]][] = [
-  ['memory', () => Array<Ledger>(2).fill(new MemoryLedger()) as [Ledger, Ledger]],
+  [
+    'memory',
+    () => {
+      const shared = new MemoryLedger();
+      return [shared, shared];
+    },
+  ],
   ['Postgres', () => [new PostgresLedger(pool), new PostgresLedger(pool)]],
 ];
 
