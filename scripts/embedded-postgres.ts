@@ -52,7 +52,7 @@ const GUARDED = `
   { read -r _; kill -INT $program; } <&3 & guard=$!
   exec 3<&-
   wait $program; status=$?
-  kill $guard; wait $guard
+  kill $guard; wait $guard 2>/dev/null
   exit $status`;
 
 /** Who may connect is decided by the address, 127.0.0.1: a password that stands in this repository would protect nothing. */
@@ -270,8 +270,8 @@ async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): P
 function lastComplaint(log: string, from: number): string {
   const lines = readFileSync(log).subarray(from).toString().split('\n');
   const complaint =
-    lines.findLast((line) => /\b(FATAL|PANIC|error):/.test(line)) ?? lines.findLast((line) => line !== '');
-  return `${(complaint ?? '').replace(/^.*?(FATAL|PANIC|error): */, '')} (${log})`;
+    lines.findLast((line) => /\b(FATAL|PANIC|error):|^postgres: /.test(line)) ?? lines.findLast((line) => line !== '');
+  return `${(complaint ?? '').replace(/^.*?(FATAL|PANIC|error|postgres): */, '')} (see ${log}).`;
 }
 
 function isAlive(pid: number): boolean {

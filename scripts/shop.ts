@@ -1,9 +1,8 @@
 /** Where the shop of this checkout is: its folder and its addresses, by variable. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { Advice } from './advice.js';
-import { databaseUrl, mayEnter, serverUser } from './embedded-postgres.js';
+import { mayEnter, serverUser } from './embedded-postgres.js';
 
 export const services = ['order', 'inventory', 'payment'] as const;
 export type Service = (typeof services)[number];
@@ -31,23 +30,6 @@ export function dataFolder(): string {
   const user = serverUser();
   if (!user || mayEnter(user, process.cwd())) return resolve('.data');
   return `/var/lib/larder/${createHash('sha256').update(process.cwd()).digest('hex').slice(0, 8)}`;
-}
-
-/**
- * Where a service keeps its facts and its tables: at ORDER_EVENT_STORE_URL and ORDER_DATABASE_URL (and so on), or else in
- * the shop that is open here.
- * @throws Advice when there is neither
- */
-export function storesOf(service: Service): { eventStoreUrl: string; databaseUrl: string } {
-  const name = service.toUpperCase();
-  const tables = process.env[`${name}_DATABASE_URL`] ?? openDatabaseUrl(service);
-  return { databaseUrl: tables, eventStoreUrl: process.env[`${name}_EVENT_STORE_URL`] ?? tables };
-}
-
-function openDatabaseUrl(service: Service): string {
-  const pidFile = join(dataFolder(), 'postgres', 'postmaster.pid');
-  if (!existsSync(pidFile)) throw new Advice('The shop is not open here. `npm start` opens it.');
-  return databaseUrl(Number(readFileSync(pidFile, 'utf8').split('\n')[3]), service);
 }
 
 /** A path as a person types it here. */

@@ -5,11 +5,11 @@ import { urlOf } from './shop.js';
 /** `logs` is a folder, `database` a connection URL. Every command can be pasted into a POSIX shell as it is. */
 export function welcome({ logs, database }: { logs: string; database: string }): string {
   const [order, inventory, payment] = [urlOf('order'), urlOf('inventory'), urlOf('payment')];
-  const key = `"Idempotency-Key: $(node -p 'crypto.randomUUID()')"`;
-  const place = (options: string, token: string) => [
-    `curl -s ${options}${order}/orders -H 'Content-Type: application/json' -H ${key} \\`,
-    `  -d '{ "customerId": "4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e", "lines": [{ "sku": "olive-oil", "quantity": 2 }],`,
-    `        "payment": { "token": "${token}" } }' `,
+  const place = (token: string, wait = '') => [
+    `curl -s ${order}/orders ${wait}-H 'Content-Type: application/json' \\`,
+    `  -H "Idempotency-Key: $(node -p 'crypto.randomUUID()')" \\`,
+    `  -d '{ "customerId": "4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e", "payment": { "token": "${token}" },`,
+    `        "lines": [{ "sku": "olive-oil", "quantity": 2 }] }'`,
   ];
   const commands = (...lines: string[]) => lines.map((line) => cyan(`    ${line}`)).join('\n');
 
@@ -26,12 +26,13 @@ ${bold('What to type next, in another terminal')}
 
   Place an order and wait until it is final:
 
-${commands(...place("-H 'Prefer: wait=5' ", 'tok_approved'))}
+${commands(...place('tok_approved', "-H 'Prefer: wait=5' "))}
 
   Place one with a slow card, see what has happened to it, and call it off:
 
 ${commands(
-  `ORDER=$(${place('', 'tok_slow').join('\n    ')}| node -p 'JSON.parse(fs.readFileSync(0)).orderId')`,
+  `ORDER=$(${place('tok_slow').join('\n    ')} |`,
+  `  node -p 'JSON.parse(fs.readFileSync(0)).orderId')`,
   `curl -s ${order}/orders/$ORDER/history`,
   `curl -s -X POST ${order}/orders/$ORDER/cancel`,
 )}

@@ -20,6 +20,7 @@ import {
   type StreamWrite,
 } from './port.js';
 import { SCHEMA, SCHEMA_VERSION } from './postgres-schema.js';
+import { Tail } from './tail.js';
 
 /** Events that one read fetches, and a little more where an append would be split. */
 const PAGE = 1_000;
@@ -66,11 +67,11 @@ type Row = [
 const READ = `SELECT ${COLUMNS} FROM event_store.events WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
 
 /**
- * All events up to the end of the append that comes a page further on, or else all there are. The last one comes along
- * whatever its category: it tells how far the page reaches.
+ * All events, of some categories or of all (null), up to the end of the append that comes a page further on, or else to
+ * the end of the log. The last one comes along whatever its category: it tells how far the page reaches.
  */
 const READ_ALL = `
-  SELECT ${COLUMNS}, category = ANY ($2)
+  SELECT ${COLUMNS}, $2::text[] IS NULL OR category = ANY ($2)
   FROM (
     SELECT *, lead(position) OVER (ORDER BY position) AS next
     FROM event_store.events
@@ -78,7 +79,7 @@ const READ_ALL = `
       (SELECT append_end FROM event_store.events WHERE position >= $1::bigint + ${PAGE} ORDER BY position LIMIT 1),
       ${2n ** 63n - 1n})
   ) AS page
-  WHERE category = ANY ($2) OR next IS NULL
+  WHERE $2::text[] IS NULL OR category = ANY ($2) OR next IS NULL
   ORDER BY position`;
 
 export class PostgresEventStore extends EventStore {
@@ -90,6 +91,8 @@ export class PostgresEventStore extends EventStore {
   private untold: bigint | undefined;
   private telling = false;
   private readonly bells = new Set<Bell>();
+  private readonly tail = new Tail();
+  private readingOn: Promise<void> | undefined;
   private readonly closing = new AbortController();
 
   private constructor(
@@ -232,19 +235,21 @@ export class PostgresEventStore extends EventStore {
   /** Writes an append of one event. Returns its position, undefined when it was refused. */
   private async writeOne({ events, resolve, reject }: Waiting): Promise<bigint | undefined> {
     const { stream, revision, id, type, data, metadata } = events[0]!;
+    const recordedAt = this.clock.now().toISOString();
     const { rows } = await this.pool.query<[string | null]>({
       name: 'append_one',
       text: 'SELECT event_store.append_one($1, $2, $3, $4, $5, $6, $7)',
-      values: [this.clock.now().toISOString(), stream, revision, id, type, data, metadata],
+      values: [recordedAt, stream, revision, id, type, data, metadata],
       rowMode: 'array',
     });
-    const position = rows[0]?.[0];
-    if (!position) {
+    if (!rows[0]?.[0]) {
       reject(new RevisionConflict([stream]));
       return undefined;
     }
-    resolve(BigInt(position));
-    return BigInt(position);
+    const position = BigInt(rows[0][0]);
+    this.tail.add(position - 1n, [written(events[0]!, position, recordedAt)], position);
+    resolve(position);
+    return position;
   }
 
   /** Writes a batch and gives each append its verdict. Returns the highest position, undefined when all were refused. */
@@ -256,11 +261,12 @@ export class PostgresEventStore extends EventStore {
       last += append.events.length;
       return append.events.map(() => last);
     });
+    const recordedAt = this.clock.now().toISOString();
     const { rows } = await this.pool.query<{ head: string; moved: number[] | null }>({
       name: 'append',
       text: 'SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9)',
       values: [
-        this.clock.now().toISOString(),
+        recordedAt,
         openings,
         ends,
         events.map(({ stream }) => stream),
@@ -271,7 +277,9 @@ export class PostgresEventStore extends EventStore {
         events.map(({ metadata }) => metadata),
       ],
     });
-    const { head, moved } = rows[0]!;
+    const { moved } = rows[0]!;
+    const head = BigInt(rows[0]!.head);
+    const accepted: Recorded[] = [];
     let highest: bigint | undefined;
     let end = 0;
     for (const append of batch) {
@@ -281,15 +289,39 @@ export class PostgresEventStore extends EventStore {
       if (elsewhere.length > 0) {
         append.reject(new RevisionConflict(elsewhere.map((n) => events[n - 1]!.stream)));
       } else {
-        highest = BigInt(head) + BigInt(end);
+        highest = head + BigInt(end);
+        accepted.push(...append.events.map((event, i) => written(event, head + BigInt(begin + i + 1), recordedAt)));
         append.resolve(highest);
       }
     }
+    if (highest !== undefined) this.tail.add(head, accepted, highest);
     return highest;
   }
 
-  /** The next events after a position; undefined when there are none yet. */
+  /** The next events after a position; undefined when there are none yet. Who is at the end of the log reads it with the others. */
   private async next(after: bigint, categories: readonly string[]): Promise<Batch | undefined> {
+    if (!this.tail.covers(after)) {
+      const page = await this.page(after, categories);
+      if (!page) this.tail.begin(after);
+      return page;
+    }
+    do {
+      const batch = this.tail.after(after, categories);
+      if (batch) return batch;
+      await (this.readingOn ??= this.readOn().finally(() => (this.readingOn = undefined)));
+      // The read that was under way may have begun before what was announced was written.
+    } while (this.tail.end < this.announced && !this.closing.signal.aborted);
+    return this.tail.covers(after) ? this.tail.after(after, categories) : undefined;
+  }
+
+  /** Fetches what the tail lacks. */
+  private async readOn(): Promise<void> {
+    const { end } = this.tail;
+    const page = await this.page(end, null);
+    if (page) this.tail.add(end, page.events, page.position);
+  }
+
+  private async page(after: bigint, categories: readonly string[] | null): Promise<Batch | undefined> {
     const { rows } = await this.pool.query<[...Row, wanted: boolean]>({
       name: 'read_all',
       text: READ_ALL,
@@ -355,6 +387,12 @@ function encoded(writes: readonly StreamWrite[]): EncodedEvent[] {
 
 function recorded([position, id, stream, revision, type, data, metadata, recordedAt]: readonly [...Row, ...unknown[]]) {
   return { id, stream, revision, position: BigInt(position), type, data, metadata, recordedAt };
+}
+
+/** An event as a reader gets it, without reading it. */
+function written(event: EncodedEvent, position: bigint, recordedAt: string): Recorded {
+  const { id, stream, revision, type, data, metadata } = event;
+  return { id, stream, revision, position, type, data: JSON.parse(data), metadata: JSON.parse(metadata), recordedAt };
 }
 
 function size(batch: readonly Waiting[]): number {
