@@ -32,8 +32,8 @@ export interface CashierOptions extends Runtime {
   readonly tables: Tables;
   readonly leases: Leases;
   readonly provider: PaymentProvider;
-  /** The latest state of a payment. */
-  readonly load: (orderId: string) => Promise<Payment>;
+  /** The state of a payment, not older than position `since`. */
+  readonly load: (orderId: string, since: bigint) => Promise<Payment>;
   /** Writes down what the provider answered. */
   readonly record: (orderId: string, command: PaymentCommand, cause: Cause) => Promise<unknown>;
   readonly signal: AbortSignal;
@@ -89,7 +89,7 @@ class CashDesk {
     for (let attempt = 0; !this.lease.aborted;) {
       const position = this.atWork.get(orderId)!;
       try {
-        if (await this.slots(() => this.step(orderId, attempt > 0 || position <= this.begunBefore))) {
+        if (await this.slots(() => this.step(orderId, position, attempt > 0 || position <= this.begunBefore))) {
           attempt = 0;
           if (this.atWork.get(orderId) === position) break;
           continue;
@@ -105,8 +105,8 @@ class CashDesk {
   }
 
   /** Makes the call that a payment waits for and records the answer; false when there is none yet. */
-  private async step(orderId: string, doubtful: boolean): Promise<boolean> {
-    const state = await this.options.load(orderId);
+  private async step(orderId: string, position: bigint, doubtful: boolean): Promise<boolean> {
+    const state = await this.options.load(orderId, position);
     const answer = await call(this.options.provider, orderId, state, doubtful, this.lease);
     if (answer === 'pending') return false;
     if (answer !== 'nothing-to-do') {

@@ -134,6 +134,8 @@ export function bounded(provider: PaymentProvider, clock: Clock, timeoutMs: numb
   };
 }
 
+const LATE: unique symbol = Symbol('late');
+
 /**
  * Waits at most `timeoutMs` milliseconds of `clock` for `call`, also when it takes no notice of its signal.
  * @throws ProviderTimeout when the time is over or `signal` aborts
@@ -146,14 +148,14 @@ export async function withTimeout<T>(
 ): Promise<T> {
   // Not AbortSignal.any: its signals stay registered with a long-lived `signal` until they are collected.
   const over = new AbortController();
-  const stop = () => over.abort();
+  const stop = () => over.abort('over'); // Without a reason, an error with a stack would be made.
   signal.addEventListener('abort', stop);
   if (signal.aborted) stop();
-  const late = clock.sleep(timeoutMs, over.signal).then(() => {
-    throw new ProviderTimeout();
-  });
+  const late = clock.sleep(timeoutMs, over.signal).then((): typeof LATE => LATE);
   try {
-    return await Promise.race([call(over.signal), late]);
+    const answer = await Promise.race([call(over.signal), late]);
+    if (answer === LATE) throw new ProviderTimeout();
+    return answer;
   } finally {
     signal.removeEventListener('abort', stop);
     stop();

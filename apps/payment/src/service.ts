@@ -40,9 +40,9 @@ export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { pro
     return transactor.transact(payment, `payment-${orderId}`, command, cause);
   }
 
-  /** The latest state of a payment. */
-  async function load(orderId: string) {
-    return (await transactor.load(payment, `payment-${orderId}`)).state;
+  /** The state of a payment, not older than position `since`. */
+  async function load(orderId: string, since: bigint) {
+    return (await transactor.load(payment, `payment-${orderId}`, since)).state;
   }
 
   /** What payment does when an order speaks. */

@@ -161,11 +161,14 @@ export class Transactor {
     }
   }
 
-  /** The latest state of a stream. */
+  /** The latest state of a stream; one from the cache will do when it is not older than position `since`. */
   async load<C, E extends Fact, S>(
     decider: Decider<C, E, S>,
     stream: string,
+    since?: bigint,
   ): Promise<{ state: S; revision: number | 'none'; position: bigint }> {
+    const cached = this.cache.get(stream);
+    if (cached && since !== undefined && cached.position >= since) return cached;
     const known = new Map<string, Known>();
     await this.readOn(known, new Map([[stream, { decider }]]));
     const { state, revision, position } = known.get(stream)!;

@@ -131,7 +131,7 @@ export async function* readAhead(
 /** Whether a promise settles within `ms` milliseconds. */
 async function settles(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
   const settled = new AbortController();
-  const stop = () => settled.abort();
+  const stop = () => settled.abort('settled'); // Without a reason, an error with a stack would be made.
   promise.then(stop, stop);
   await clock.sleep(ms, settled.signal);
   return settled.signal.aborted;

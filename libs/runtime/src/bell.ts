@@ -20,7 +20,7 @@ export class Bell {
   async heard(signal: AbortSignal, poll?: { clock: Clock; pollMs: number }): Promise<void> {
     if (!this.rung && !signal.aborted) {
       const heard = new AbortController();
-      const stop = () => heard.abort();
+      const stop = () => heard.abort('heard'); // Without a reason, an error with a stack would be made.
       this.wake = stop;
       signal.addEventListener('abort', stop);
       if (poll) await poll.clock.sleep(poll.pollMs, heard.signal);

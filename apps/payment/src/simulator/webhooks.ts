@@ -33,6 +33,7 @@ export class WebhookOutbox {
   private readonly queue: { readonly webhook: Webhook; attempt: number }[] = [];
   /** Queued, under way or in a pause between two attempts. */
   private waiting = 0;
+  private dropped = 0;
   private readonly workers = new Set<Promise<void>>();
 
   constructor(
@@ -44,7 +45,9 @@ export class WebhookOutbox {
   send(webhook: Webhook): void {
     if (this.stopped.signal.aborted) return;
     if (this.waiting >= MAX_WAITING) {
-      this.runtime.log.warn({ webhook: webhook.id }, 'A webhook was dropped: too many wait for their receiver.');
+      if (this.dropped++ % MAX_WAITING === 0) {
+        this.runtime.log.warn({ dropped: this.dropped }, 'Webhooks are dropped: too many wait for their receiver.');
+      }
       return;
     }
     this.waiting++;
