@@ -120,7 +120,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     await Promise.all([
       supervise('prices', ports, signal, (s) => prices.follow(s)),
       supervise('settlements', ports, signal, (s) => settlements.follow(s)),
-      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, everyMs: 500, signal: s })),
+      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, everyMs: 1_000, signal: s })),
       relay({
         name: 'order',
         store,

@@ -93,6 +93,7 @@ export class PostgresEventStore extends EventStore {
   private readonly bells = new Set<Bell>();
   private readonly tail = new Tail();
   private readingOn: Promise<void> | undefined;
+  private polling = false;
   private readonly closing = new AbortController();
 
   private constructor(
@@ -150,6 +151,7 @@ export class PostgresEventStore extends EventStore {
     const stop = AbortSignal.any([options.signal, this.closing.signal]);
     const bell = new Bell();
     this.bells.add(bell);
+    if (!this.polling) void this.poll();
     try {
       let position = options.after;
       while (!stop.aborted) {
@@ -160,7 +162,7 @@ export class PostgresEventStore extends EventStore {
           position = batch.position;
           yield batch;
         } else {
-          await bell.heard(stop, { clock: this.clock, pollMs: POLL_MS });
+          await bell.heard(stop);
         }
       }
     } finally {
@@ -333,6 +335,16 @@ export class PostgresEventStore extends EventStore {
     const [position] = last;
     const wanted = last[8] ? rows : rows.slice(0, -1);
     return { events: wanted.map(recorded), position: BigInt(position) };
+  }
+
+  /** Wakes the subscribers all at once, so that they share one look at the log. */
+  private async poll(): Promise<void> {
+    this.polling = true;
+    while (this.bells.size > 0 && !this.closing.signal.aborted) {
+      await this.clock.sleep(POLL_MS, this.closing.signal);
+      this.ring();
+    }
+    this.polling = false;
   }
 
   private async tellOthers(): Promise<void> {

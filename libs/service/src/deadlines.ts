@@ -4,7 +4,7 @@
  * a timer for each.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Clock } from '#runtime';
+import { Bell, type Clock } from '#runtime';
 import { tryAgain } from './problem.js';
 
 declare module 'fastify' {
@@ -23,16 +23,19 @@ export function deadlines(
   timeoutMs: number,
 ): (signal: AbortSignal) => Promise<void> {
   const underWay = new Map<FastifyRequest, FastifyReply>();
+  const somebodyAsks = new Bell();
   http.decorateRequest('dueMs', 0);
   http.addHook('onRequest', (request, reply, done) => {
     request.dueMs = clock.now().getTime() + timeoutMs;
     underWay.set(request, reply);
+    if (underWay.size === 1) somebodyAsks.ring();
     // The connection may end without a response, and then no hook of Fastify tells.
     reply.raw.once('close', () => underWay.delete(request));
     done();
   });
   return async (signal) => {
     while (!signal.aborted) {
+      if (underWay.size === 0) await somebodyAsks.heard(signal);
       await clock.sleep(LOOK_EVERY_MS, signal);
       const nowMs = clock.now().getTime();
       for (const [request, reply] of underWay) {

@@ -18,7 +18,8 @@ export class Metrics {
 
   constructor(service: string) {
     this.registry.setDefaultLabels({ service });
-    collectDefaultMetrics({ register: this.registry });
+    // Measured every 10 ms, as it is by default, the lag of the event loop costs an idle process a percent of a core.
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: 200 });
   }
 
   /** `route` is the pattern (`/orders/:id`), so that the number of series does not grow with the orders. */
