@@ -33,12 +33,13 @@ const deadLetterView = z.object({
   deadAt: z.iso.datetime(),
 });
 
+/** A bigint of Postgres, as text: JSON has no number for it. */
+const deadLetterId = z.string().regex(/^\d{1,18}$/, 'This is not the id of a dead letter.');
+
 const page = z.object({
-  after: z.coerce.bigint().min(0n).default(0n).describe('`next` of the page before'),
+  after: deadLetterId.default('0').describe('`next` of the page before'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
-
-const deadLetterId = z.coerce.bigint('is not the id of a dead letter').min(1n);
 
 const decisionBody = z.strictObject({
   actor: z.string().trim().min(1).max(200).describe('Who decides'),
@@ -72,7 +73,7 @@ export class AdminController {
     }),
   )
   async deadLetters(@Query({ schema: page }) { after, limit }: z.infer<typeof page>) {
-    const found = await this.ports.parked.deadLetters(after + 1n, limit + 1);
+    const found = await this.ports.parked.deadLetters(BigInt(after) + 1n, limit + 1);
     const items = found.slice(0, limit).map(viewOf);
     const last = found.length > limit ? items.at(-1) : undefined;
     return { items, ...(last && { next: last.id }) };
@@ -83,7 +84,7 @@ export class AdminController {
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Has a dead letter tried again, with fresh attempts' }))
   @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: deadLetterView }))
   retry(
-    @Param('id', { schema: deadLetterId }) id: bigint,
+    @Param('id', { schema: deadLetterId }) id: string,
     @Body({ schema: decisionBody }) decision: z.infer<typeof decisionBody>,
   ) {
     return this.decide(id, 'retry', decision);
@@ -94,18 +95,18 @@ export class AdminController {
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Gives up a dead letter; those behind it go on' }))
   @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: deadLetterView }))
   skip(
-    @Param('id', { schema: deadLetterId }) id: bigint,
+    @Param('id', { schema: deadLetterId }) id: string,
     @Body({ schema: decisionBody }) decision: z.infer<typeof decisionBody>,
   ) {
     return this.decide(id, 'skip', decision);
   }
 
-  private async decide(id: bigint, action: 'retry' | 'skip', decision: z.infer<typeof decisionBody>) {
+  private async decide(id: string, action: 'retry' | 'skip', decision: z.infer<typeof decisionBody>) {
     const { ids, clock, log, parked } = this.ports;
-    const decided = await parked.decide(id, { id: ids.next(), action, ...decision, at: clock.now() });
+    const decided = await parked.decide(BigInt(id), { id: ids.next(), action, ...decision, at: clock.now() });
     if (!decided)
       throw new Problem(404, 'dead-letter-not-found', 'There is no such dead letter, or it was decided before.');
-    log.warn({ deadLetter: String(id), action, ...decision }, 'A person decided about a dead letter.');
+    log.warn({ deadLetter: id, action, ...decision }, 'A person decided about a dead letter.');
     return viewOf(decided);
   }
 }
