@@ -84,6 +84,7 @@ test('a message that breaks its contract is a dead letter: its key waits, others
   });
   expect(letter).toMatchObject({ consumer: 'inventory', message: { type: 'OrderPlaced' } });
   expect(letter.error).toContain('lines');
+  expect((await inventory().get('/metrics')).text).toMatch(/^larder_dead_letters\{service="inventory"\} 1$/m);
   await shop.until('the other key went on', async () => ({
     done: (await statusOf(sound)) === 'blocked',
     found: sound,

@@ -104,7 +104,20 @@ describe('a bad request is told what is wrong with it', () => {
     ]);
   });
 
-  test('a recount below what is reserved: 409; a receipt twice: booked once', async () => {
+  test('ids in capitals are the same ids', async () => {
+    const customerId = randomUUID();
+    const sent = { ...order(), customerId: customerId.toUpperCase() };
+    const { body } = await post().send(sent).expect(202);
+    expect(body.customerId).toBe(customerId);
+    await shop.settled(body.orderId);
+    for (const path of ['', '/history']) {
+      await request(shop.order[0]!).get(`/orders/${body.orderId.toUpperCase()}${path}`).expect(200);
+    }
+    const { body: list } = await request(shop.order[0]!).get(`/orders?customerId=${customerId.toUpperCase()}`);
+    expect(list.items).toHaveLength(1);
+  });
+
+  test('a receipt twice is booked once, and a recount corrects the books once', async () => {
     const receive = (key: string, quantity: number) =>
       request(shop.inventory[0]!).post('/stock/tea/receipts').set('Idempotency-Key', key).send({ quantity });
     const [first, again, other] = [await receive('a', 5), await receive('a', 5), await receive('a', 6)];
@@ -114,6 +127,12 @@ describe('a bad request is told what is wrong with it', () => {
     const position = first.headers['larder-position']!;
     const { body } = await request(shop.inventory[0]!).get('/stock/tea').set('Larder-Position', position).expect(200);
     expect(body).toEqual(first.body);
+
+    const recount = (key: string, counted: number) =>
+      request(shop.inventory[0]!).post('/stock/tea/recounts').set('Idempotency-Key', key).send({ counted });
+    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 3 });
+    await receive('d', 1).expect(201);
+    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 4 });
   });
 });
 

@@ -72,7 +72,7 @@ export class OrderController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<z.infer<typeof orderView>> {
     const { customerId, lines, payment } = body;
-    const orderId = nameBasedId(ORDERS, customerId.toLowerCase(), key);
+    const orderId = nameBasedId(ORDERS, customerId, key);
     const request = { orderId, customerId, lines, paymentToken: payment.token };
     const placed = await this.commands.execute(new PlaceOrder(request, cause));
     reply.header('location', `/orders/${orderId}`);

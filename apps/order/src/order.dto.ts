@@ -6,7 +6,7 @@ import type { Recorded } from '#event-store';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from './order.js';
 
 export const placeOrderBody = z.strictObject({
-  customerId: z.uuid().describe('Who orders'),
+  customerId: z.uuid().toLowerCase().describe('Who orders'),
   lines: z.array(line).min(1).max(100).describe('What is ordered; each SKU once'),
   payment: z.strictObject({
     token: z.string().min(1).max(255).describe('Stands for the means of payment: tok_approved, tok_declined, …'),
@@ -21,7 +21,7 @@ export const priceBody = z.strictObject({
 const status = z.enum(['placed', 'stock-reserved', 'confirmed', 'completed', 'rejected', 'cancelled']);
 
 export const listOrdersQuery = z.object({
-  customerId: z.uuid().optional(),
+  customerId: z.uuid().toLowerCase().optional(),
   status: status.optional(),
   cursor: z.string().max(200).optional().describe('`next` of the page before'),
   limit: z.coerce.number().int().min(1).max(200).default(50),

@@ -26,4 +26,4 @@ export const money = z
 
 export const line = z.object({ sku, quantity });
 
-export const orderId = z.uuid().describe("The order's id; also the key of the message");
+export const orderId = z.uuid().toLowerCase().describe("The order's id; also the key of the message");

@@ -63,6 +63,12 @@ export async function startService(options: ServiceOptions, env = process.env): 
     health.add('bus', () => ports.bus.ping());
     health.add('database', async () => void (await pool.query('SELECT')));
     watchProjections(options.projections, ports, health, metrics);
+    metrics.gauge(
+      'larder_dead_letters',
+      'Messages that wait for a person; at most 1,000 are counted.',
+      [],
+      async () => [{ labels: {}, value: (await ports.parked.deadLetters(1n, 1_000)).length }],
+    );
 
     const provided: [InjectionToken, object][] = [
       [CONFIG, config],
