@@ -22,6 +22,7 @@ interface LedgerEntry {
 /** Checks the orders, the stock and the provider's books against each other. `received` is what came in, by SKU. */
 export async function expectInvariants(shop: Shop, orderIds: readonly string[], received: Record<string, number>) {
   const [order, inventory, payment] = [shop.order[0]!, shop.inventory[0]!, shop.payment[0]!];
+  await shop.caughtUp();
   const orders: OrderBody[] = [];
   for (const orderId of orderIds) {
     const { body } = await request(order).get(`/orders/${orderId}`).expect(200);

@@ -172,6 +172,16 @@ export class Shop implements AsyncDisposable {
     });
   }
 
+  /** Waits until every read model shows all that has happened so far. */
+  async caughtUp(): Promise<void> {
+    for (const service of SERVICES) {
+      await this.until(`the read models of ${service} have caught up`, async () => {
+        const found = await call<{ items: { lag: number }[] }>('GET', `${this[service][0]}/admin/projections`);
+        return { done: found.items.every(({ lag }) => lag === 0), found };
+      });
+    }
+  }
+
   /**
    * Looks again and again until it is `done`, and returns what was found. A look that throws is repeated too.
    * @throws when that takes too long, with what was seen last, or when a service has ended by itself

@@ -149,6 +149,7 @@ describe('a webhook', () => {
   test('forged: 401; stale: 401; told again: 200 and no effect', async () => {
     const orderId = await shop.place({ lines: [{ sku: 'honey', quantity: 1 }] });
     await shop.settled(orderId);
+    await shop.caughtUp();
     const webhook = {
       id: 'evt_1',
       type: 'payment.declined',
@@ -162,6 +163,7 @@ describe('a webhook', () => {
     expect([stale.status, stale.body.code]).toEqual([401, 'signature-stale']);
     await deliver(webhook).expect(200);
     await deliver(webhook).expect(200);
+    await shop.caughtUp();
     const after = await request(shop.payment[0]!).get(`/payments/${orderId}`);
     expect(after.body).toEqual(before.body);
   });
