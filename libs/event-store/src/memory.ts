@@ -3,7 +3,7 @@
  * in a `MemoryEvents`, which outlives the stores that are opened over it as a database outlives its connections: a
  * service that crashes and starts again opens another store over the same facts, and two instances share one.
  */
-import { Bell, type Clock } from '#runtime';
+import { Bell, type Clock, frozenCopy } from '#runtime';
 import {
   assertWritable,
   type Batch,
@@ -105,11 +105,11 @@ export class MemoryEventStore extends EventStore {
     return writes.flatMap(({ stream, expected, events }) => {
       const first = expected === 'none' ? 0 : expected + 1;
       return events.map(({ id, type, data, metadata }, i) =>
-        deepFreeze({
+        Object.freeze({
           id,
           type,
-          data: asJson(data),
-          metadata: asJson(metadata),
+          data: frozenCopy(data),
+          metadata: frozenCopy(metadata),
           stream,
           revision: first + i,
           position: ++position,
@@ -118,18 +118,4 @@ export class MemoryEventStore extends EventStore {
       );
     });
   }
-}
-
-/** A copy as every other store would give it back, so that what passes a test in memory passes with them too. */
-function asJson<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
-}
-
-/** Readers share the events, so none may change them. */
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
-    Object.freeze(value);
-    Object.values(value).forEach(deepFreeze);
-  }
-  return value;
 }

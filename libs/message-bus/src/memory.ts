@@ -3,7 +3,7 @@
  * and the offsets live in a `MemoryLog`, which outlives the buses that are opened over it as a broker outlives its
  * clients. Closing a bus in the middle of a batch is what a crash of its process is to the others.
  */
-import { Bell, type Clock } from '#runtime';
+import { Bell, type Clock, frozenCopy } from '#runtime';
 import { type ConsumeOptions, type Delivered, type Message, MessageBus } from './port.js';
 import { partitionOf, rebalance } from './partitions.js';
 
@@ -89,7 +89,7 @@ export class MemoryMessageBus extends MessageBus {
     for (const message of messages) {
       const partition = partitionOf(message.key, partitions.length);
       const log = partitions[partition]!;
-      log.push(deepFreeze({ ...asJson(message), topic, partition, offset: BigInt(log.length) }));
+      log.push(Object.freeze({ ...frozenCopy(message), topic, partition, offset: BigInt(log.length) }));
     }
     this.log.groups(topic).forEach(ringAll);
   }
@@ -205,18 +205,4 @@ function nextBatch(subscriptions: readonly Subscription[], member: Member): { ba
     return { part, store: () => (done[partition] = from + part.length) };
   });
   return { batch: parts.flatMap(({ part }) => part), done: () => parts.forEach(({ store }) => store()) };
-}
-
-/** A copy as every other bus would deliver it, so that what passes a test in memory passes with them too. */
-function asJson<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
-}
-
-/** The groups share the messages, so none may change them. */
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
-    Object.freeze(value);
-    Object.values(value).forEach(deepFreeze);
-  }
-  return value;
 }

@@ -1,3 +1,4 @@
+import { frozenCopy } from '#runtime';
 import type { Projection, Row } from './projection.js';
 import { CheckpointMoved, type TableChange, Tables } from './port.js';
 import { keyText } from './fold.js';
@@ -22,7 +23,7 @@ export class MemoryTables extends Tables {
   override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
     if ((this.checkpoints.get(projection.name) ?? 0n) !== from) throw new CheckpointMoved(projection.name);
     const table = this.table(projection);
-    for (const row of upserts) table.set(keyText(projection, row), deepFreeze(structuredClone(row)));
+    for (const row of upserts) table.set(keyText(projection, row), frozenCopy(row));
     for (const key of deletes) table.delete(keyText(projection, key));
     this.checkpoints.set(projection.name, to);
   }
@@ -45,12 +46,4 @@ export class MemoryTables extends Tables {
     if (table === undefined) this.tables.set(projection.table, (table = new Map()));
     return table;
   }
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
-    Object.values(value).forEach(deepFreeze);
-    Object.freeze(value);
-  }
-  return value;
 }

@@ -74,3 +74,19 @@ export class MemoryLeases extends Leases {
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * A copy as a server would give it back: of what JSON can say, and apart from what its writer does with the original. It
+ * is frozen, because those who read from memory share it.
+ */
+export function frozenCopy<T>(value: T): T {
+  return deepFreeze(JSON.parse(JSON.stringify(value)) as T);
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}
