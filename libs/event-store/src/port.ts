@@ -8,7 +8,7 @@ export interface Fact {
 
 /** What led to an event: it is recorded with it. */
 export interface Cause {
-  /** The same for all that belongs to one checkout, across services: its order's id. */
+  /** The same for all that follows from one request, across services: as the request brought it, or was given it. */
   readonly correlationId: string;
   /** The id of the request or message that this event answers. */
   readonly causationId: string;
