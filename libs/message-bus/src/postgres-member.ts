@@ -11,6 +11,7 @@
  * clock is trusted. Offsets are stored on that same connection, so an instance that lost its partitions cannot store
  * one any more.
  */
+import { SERVER_KEEPALIVE } from '#runtime';
 import pg from 'pg';
 import type { Delivered } from './port.js';
 import { rebalance } from './partitions.js';
@@ -49,10 +50,8 @@ export class Member {
       connectionTimeoutMillis: 1_500,
       query_timeout: 10_000,
       keepAlive: true,
-      // The server notices within about 10 s that a machine is gone which could not say so. An offset need not survive
-      // a crash of the server: some messages would come again.
-      options:
-        '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c synchronous_commit=off',
+      // An offset need not survive a crash of the server: some messages would come again.
+      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off`,
     });
     const gone = () => this.gone.abort(new Error(`The group ${group} lost its connection to the message bus.`));
     this.client.on('error', gone);

@@ -16,6 +16,9 @@ export function postgresPool(url: string, { max = 8, name = 'larder' } = {}): pg
   return pool;
 }
 
+/** The server notices within about 10 s that a machine is gone which could not say so, and frees what its session held. */
+export const SERVER_KEEPALIVE = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3';
+
 /**
  * One connection kept open for what belongs to a session: LISTEN and advisory locks. It is made anew when it breaks,
  * and tells its users that whatever they held is gone.
@@ -100,6 +103,8 @@ export class PostgresSession {
       application_name: this.name,
       connectionTimeoutMillis: 1_500,
       keepAlive: true,
+      // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
+      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off`,
     });
     client.on('error', () => this.dropped(client));
     client.on('end', () => this.dropped(client));
@@ -111,9 +116,8 @@ export class PostgresSession {
 
   private async prepare(client: pg.Client): Promise<pg.Client> {
     await client.connect();
-    // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
     const listens = [...this.channels.keys()].map((channel) => `LISTEN "${channel}"`);
-    await client.query(['SET synchronous_commit = off', ...listens].join(';'));
+    if (listens.length > 0) await client.query(listens.join(';'));
     // A notification may have been missed while there was no connection.
     for (const channel of this.channels.keys()) this.heard(channel, '');
     return client;
