@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { migrate } from '../scripts/migrate.js';
-
-export type Service = 'order' | 'inventory' | 'payment';
+import type { Service } from '../scripts/shop.js';
 
 /** Creates a database on the test run's Postgres, or on another, empty or with a service's tables, and returns its URL. It goes with the server. */
 export async function freshDatabase(service?: Service, server = inject('postgresUrl')): Promise<string> {

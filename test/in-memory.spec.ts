@@ -11,7 +11,7 @@ import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
 import { MemoryEventStore } from '#event-store';
 import { MemoryMessageBus, MemoryParkedMessages } from '#message-bus';
-import { MemoryTables } from '#projections';
+import { foldStream, MemoryTables } from '#projections';
 import { MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog, SystemClock, SystemIds } from '#runtime';
 
 const cause = { correlationId: 'test', causationId: 'test' };
@@ -101,7 +101,5 @@ test('the read model is what a fold of the stream gives', async () => {
   const { position } = await shop.checkout(orderId, 'tok_approved');
   while ((await shop.orderPorts.tables.checkpoint(orderSummary)) < position) await clock.sleep(5);
   const [row] = await shop.orderPorts.tables.load(orderSummary, [{ order_id: orderId }]);
-  let folded: unknown;
-  for (const event of await shop.order.history(orderId)) folded = orderSummary.apply(folded as never, event);
-  expect(row).toEqual(folded);
+  expect(row).toEqual(foldStream(orderSummary, await shop.order.history(orderId)));
 });

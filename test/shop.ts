@@ -23,9 +23,8 @@ import { inspect } from 'node:util';
 import { call } from '../scripts/api.js';
 import { freePort } from '../scripts/embedded-postgres.js';
 import { ServiceProcess } from '../scripts/service-process.js';
-import { freshDatabase, type Service } from './database.js';
-
-const SERVICES = ['order', 'inventory', 'payment'] as const;
+import { type Service, services } from '../scripts/shop.js';
+import { freshDatabase } from './database.js';
 
 /** Generous: a machine that does other things too must not fail a test. */
 const PATIENCE_MS = 60_000;
@@ -70,7 +69,7 @@ export async function openShop({
   const shop = new Shop({ order, inventory, payment, bus }, env);
   try {
     await Promise.all(
-      SERVICES.flatMap((service) => Array.from({ length: instances[service] ?? 1 }, () => shop.add(service))),
+      services.flatMap((service) => Array.from({ length: instances[service] ?? 1 }, () => shop.add(service))),
     );
   } catch (error) {
     await shop.close();
@@ -98,7 +97,7 @@ export class Shop implements AsyncDisposable {
   /** Where `npm run replay` finds this shop. */
   get replayEnv(): Record<string, string> {
     return Object.fromEntries(
-      SERVICES.flatMap((service) => [
+      services.flatMap((service) => [
         [`${service.toUpperCase()}_DATABASE_URL`, this.databases[service]],
         [`${service.toUpperCase()}_EVENT_STORE_URL`, this.databases[service]],
       ]),
@@ -174,7 +173,7 @@ export class Shop implements AsyncDisposable {
 
   /** Waits until every read model shows all that has happened so far. */
   async caughtUp(): Promise<void> {
-    for (const service of SERVICES) {
+    for (const service of services) {
       await this.until(`the read models of ${service} have caught up`, async () => {
         const found = await call<{ items: { lag: number }[] }>('GET', `${this[service][0]}/admin/projections`);
         return { done: found.items.every(({ lag }) => lag === 0), found };
@@ -198,7 +197,7 @@ export class Shop implements AsyncDisposable {
         last = error;
       }
     }
-    const words = SERVICES.map((service) => `${service} said last: ${this.process(service, 0).lastWords()}`);
+    const words = services.map((service) => `${service} said last: ${this.process(service, 0).lastWords()}`);
     throw new Error(`Waited too long until ${description}. Seen last: ${inspect(last)}\n${words.join('\n')}`);
   }
 

@@ -2,8 +2,8 @@
  * The inventory service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, envelope, inventoryEvents, orderEvents, received } from '#contracts';
-import { type Cause, DecisionQueue, idOf, type Recorded, Transactor, upcasting } from '#event-store';
+import { causeOf, inventoryEvents, orderEvents, received, telling } from '#contracts';
+import { type Cause, DecisionQueue, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import type { ServicePorts } from '#service';
@@ -11,7 +11,6 @@ import { react } from './checkout.js';
 import { tell } from './messages.js';
 import { reservationSummary } from './read-models/reservation-summary.js';
 import { stockLevel } from './read-models/stock-level.js';
-import type { ReservationEvent } from './reservation.js';
 import { shapes } from './shapes.js';
 import { book, checkout } from './warehouse.js';
 
@@ -23,7 +22,6 @@ export type InventoryService = ReturnType<typeof inventoryService>;
 export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
-  const { bus, tables, checkpoints, parked, leases } = ports;
   const store = upcasting(ports.store, shapes);
   // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
   const queue = new DecisionQueue(new Transactor({ ...ports, store }, { shapes }), { maxBatch: 256 });
@@ -45,34 +43,17 @@ export function inventoryService(ports: ServicePorts) {
 
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
+    const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
       relay({
+        ...moving,
         name: 'inventory',
-        store,
-        bus,
         topic: inventoryEvents.name,
         categories: ['reservation'],
-        toMessage(event) {
-          const orderId = idOf(event.stream);
-          const said = tell(orderId, event as Recorded<ReservationEvent>);
-          return envelope(inventoryEvents.source, orderId, event, said);
-        },
-        checkpoints,
-        leases,
-        runtime: ports,
-        signal,
+        toMessage: telling(inventoryEvents, tell),
       }),
-      consumer({
-        name: 'inventory',
-        bus,
-        topics: [orderEvents.name],
-        parked,
-        leases,
-        handle: hear,
-        runtime: ports,
-        signal,
-      }),
-      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+      consumer({ ...moving, name: 'inventory', topics: [orderEvents.name], handle: hear }),
+      ...projections.map((projection) => projector({ ...moving, projection })),
     ]);
   }
 

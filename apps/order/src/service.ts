@@ -2,9 +2,9 @@
  * The order service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, envelope, inventoryEvents, orderEvents, paymentEvents, received } from '#contracts';
+import { causeOf, inventoryEvents, orderEvents, paymentEvents, received, telling } from '#contracts';
 import { DomainError } from '#decider';
-import { type Cause, idOf, type Recorded, Transactor, upcasting } from '#event-store';
+import { type Cause, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
@@ -36,7 +36,7 @@ export const ORDER_SERVICE = Symbol('OrderService');
 
 /** `deadlineMs`: an order that is not confirmed that long after it was placed is called off. */
 export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
-  const { bus, tables, checkpoints, parked, leases, clock } = ports;
+  const { clock } = ports;
   const store = upcasting(ports.store, shapes);
   const transactor = new Transactor({ ...ports, store }, { shapes });
   const prices = new PriceCache(store, transactor);
@@ -117,37 +117,20 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
 
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
+    const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
       supervise('prices', ports, signal, (s) => prices.follow(s)),
       supervise('settlements', ports, signal, (s) => settlements.follow(s)),
       supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, everyMs: 1_000, signal: s })),
       relay({
+        ...moving,
         name: 'order',
-        store,
-        bus,
         topic: orderEvents.name,
         categories: ['order'],
-        toMessage(event) {
-          const orderId = idOf(event.stream);
-          const said = tell(orderId, event as Recorded<OrderEvent>);
-          return said && envelope(orderEvents.source, orderId, event, said);
-        },
-        checkpoints,
-        leases,
-        runtime: ports,
-        signal,
+        toMessage: telling(orderEvents, tell),
       }),
-      consumer({
-        name: 'order',
-        bus,
-        topics: [inventoryEvents.name, paymentEvents.name],
-        parked,
-        leases,
-        handle: hear,
-        runtime: ports,
-        signal,
-      }),
-      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+      consumer({ ...moving, name: 'order', topics: [inventoryEvents.name, paymentEvents.name], handle: hear }),
+      ...projections.map((projection) => projector({ ...moving, projection })),
     ]);
   }
 

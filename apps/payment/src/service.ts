@@ -2,8 +2,8 @@
  * The payment service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, envelope, orderEvents, paymentEvents, received } from '#contracts';
-import { type Cause, idOf, type Recorded, Transactor, upcasting } from '#event-store';
+import { causeOf, orderEvents, paymentEvents, received, telling } from '#contracts';
+import { type Cause, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
@@ -11,7 +11,7 @@ import type { ServicePorts } from '#service';
 import { cashier } from './cashier.js';
 import { react } from './checkout.js';
 import { tell } from './messages.js';
-import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { payment, type PaymentCommand } from './payment.js';
 import { bounded, type PaymentProvider } from './provider.js';
 import { paymentSummary } from './read-models/payment-summary.js';
 import { paymentTodo } from './read-models/payment-todo.js';
@@ -30,7 +30,7 @@ export const PAYMENT_SERVICE = Symbol('PaymentService');
 
 /** `providerTimeoutMs`: how long an answer of the provider is waited for. */
 export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { providerTimeoutMs: number }) {
-  const { bus, tables, checkpoints, parked, leases, clock } = ports;
+  const { clock } = ports;
   const store = upcasting(ports.store, shapes);
   const transactor = new Transactor({ ...ports, store }, { shapes });
   const provider = bounded(ports.provider, clock, providerTimeoutMs);
@@ -56,35 +56,18 @@ export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { pro
 
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
+    const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
       supervise('cashier', ports, signal, (s) => cashier({ ...ports, store, provider, load, record, signal: s })),
       relay({
+        ...moving,
         name: 'payment',
-        store,
-        bus,
         topic: paymentEvents.name,
         categories: ['payment'],
-        toMessage(event) {
-          const orderId = idOf(event.stream);
-          const said = tell(orderId, event as Recorded<PaymentEvent>);
-          return said && envelope(paymentEvents.source, orderId, event, said);
-        },
-        checkpoints,
-        leases,
-        runtime: ports,
-        signal,
+        toMessage: telling(paymentEvents, tell),
       }),
-      consumer({
-        name: 'payment',
-        bus,
-        topics: [orderEvents.name],
-        parked,
-        leases,
-        handle: hear,
-        runtime: ports,
-        signal,
-      }),
-      ...projections.map((projection) => projector({ projection, store, tables, leases, runtime: ports, signal })),
+      consumer({ ...moving, name: 'payment', topics: [orderEvents.name], handle: hear }),
+      ...projections.map((projection) => projector({ ...moving, projection })),
     ]);
   }
 

@@ -3,7 +3,7 @@
  * types, of the check at the border, and of the documents generated from them.
  */
 import { z } from 'zod';
-import type { Cause, Fact, Recorded } from '#event-store';
+import { type Cause, type Fact, idOf, type Recorded } from '#event-store';
 import { type Message, PoisonMessage } from '#message-bus';
 
 export interface Topic<Schemas extends Record<string, z.ZodObject>> {
@@ -46,6 +46,21 @@ export function envelope(source: string, orderId: string, event: Recorded, said:
     data: said.data,
     correlationId,
     ...(traceparent === undefined ? {} : { traceparent }),
+  };
+}
+
+/**
+ * What a relay makes of a service's events: `tell` says what others may hear of one, under the id that its stream
+ * carries (`order-<orderId>`); undefined keeps it private.
+ */
+export function telling<T extends Topic<Record<string, z.ZodObject>>>(
+  topicOfOurs: T,
+  tell: (orderId: string, event: any) => MessageOf<T> | undefined,
+): (event: Recorded) => Message | undefined {
+  return (event) => {
+    const orderId = idOf(event.stream);
+    const said = tell(orderId, event);
+    return said && envelope(topicOfOurs.source, orderId, event, said);
   };
 }
 
