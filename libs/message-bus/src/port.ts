@@ -26,6 +26,20 @@ export interface Delivered extends Message {
   readonly offset: bigint;
 }
 
+/**
+ * The type under which an adapter delivers what stands on the log and is no message: nobody can handle it, and skipping
+ * it in silence would lose it. Its data are a `MalformedData`.
+ */
+export const MALFORMED = 'larder.malformed';
+
+export interface MalformedData {
+  /** What is wrong with it. */
+  readonly reason: string;
+  /** What it was, as text. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly value: string;
+}
+
 export interface ConsumeOptions {
   /** The consumer group: its instances share the partitions of the topics between them. */
   readonly group: string;

@@ -1,4 +1,5 @@
 export * from './ports.js';
+export * from './servers.js';
 export * from './postgres.js';
 export * from './backoff.js';
 export * from './memory.js';

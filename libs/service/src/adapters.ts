@@ -1,5 +1,6 @@
 /** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which one it has. */
 import type pg from 'pg';
+import { topics } from '#contracts';
 import { type EventStore, PostgresEventStore } from '#event-store';
 import { type MessageBus, PostgresMessageBus, PostgresParkedMessages } from '#message-bus';
 import { PostgresTables } from '#projections';
@@ -16,8 +17,15 @@ export async function openEventStore(url: string, clock: Clock): Promise<EventSt
     case 'postgres':
     case 'postgresql':
       return PostgresEventStore.open({ url, clock });
+    case 'kurrentdb':
+    case 'esdb':
+    case 'kurrentdb+discover':
+    case 'esdb+discover': {
+      const { KurrentDbEventStore } = await import('#event-store/kurrentdb');
+      return KurrentDbEventStore.open({ url, clock });
+    }
     default:
-      throw unknownScheme('EVENT_STORE_URL', url, 'postgresql://');
+      throw unknownScheme('EVENT_STORE_URL', url, 'postgresql:// or kurrentdb://');
   }
 }
 
@@ -27,8 +35,13 @@ export async function openMessageBus(url: string, clock: Clock): Promise<Message
     case 'postgres':
     case 'postgresql':
       return PostgresMessageBus.open({ url, clock });
+    case 'kafka':
+    case 'kafkas': {
+      const { KafkaMessageBus } = await import('#message-bus/kafka');
+      return KafkaMessageBus.open({ url, clock, topics: topics.map(({ name }) => name) });
+    }
     default:
-      throw unknownScheme('MESSAGE_BUS_URL', url, 'postgresql://');
+      throw unknownScheme('MESSAGE_BUS_URL', url, 'postgresql://, kafka:// or kafkas://');
   }
 }
 
