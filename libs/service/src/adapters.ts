@@ -30,7 +30,7 @@ export async function openEventStore(url: string, clock: Clock): Promise<EventSt
 }
 
 /** @throws StartError for a scheme that has no adapter; the driver's error when the server cannot be reached */
-export async function openMessageBus(url: string, clock: Clock): Promise<MessageBus> {
+export async function openMessageBus(url: string, { clock, log }: Pick<Runtime, 'clock' | 'log'>): Promise<MessageBus> {
   switch (schemeOf(url)) {
     case 'postgres':
     case 'postgresql':
@@ -38,7 +38,7 @@ export async function openMessageBus(url: string, clock: Clock): Promise<Message
     case 'kafka':
     case 'kafkas': {
       const { KafkaMessageBus } = await import('#message-bus/kafka');
-      return KafkaMessageBus.open({ url, clock, topics: topics.map(({ name }) => name) });
+      return KafkaMessageBus.open({ url, clock, log, topics: topics.map(({ name }) => name) });
     }
     default:
       throw unknownScheme('MESSAGE_BUS_URL', url, 'postgresql://, kafka:// or kafkas://');
@@ -68,7 +68,7 @@ export async function openPorts(
 
   const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
   background.onClose(() => store.close());
-  const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, clock));
+  const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
   background.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL);
   background.onClose(() => pool.end());

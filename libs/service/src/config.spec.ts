@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { SystemClock } from '#runtime';
+import { silentLog, SystemClock } from '#runtime';
 import { openEventStore, openMessageBus } from './adapters.js';
 import { baseConfig, duration, loadConfig, port, StartError } from './config.js';
 import { withoutPasswords } from './logger.js';
@@ -83,7 +83,9 @@ test('a scheme without an adapter is wrong configuration', async () => {
     exitCode: 78,
     message: expect.stringMatching(/^EVENT_STORE_URL has the scheme mysql:\/\/, which has no adapter\. Use /),
   });
-  await expect(openMessageBus('mysql://u:s3cret@h/d', clock)).rejects.toThrow(/^MESSAGE_BUS_URL .*mysql:/);
+  await expect(openMessageBus('mysql://u:s3cret@h/d', { clock, log: silentLog })).rejects.toThrow(
+    /^MESSAGE_BUS_URL .*mysql:/,
+  );
 });
 
 test('passwords in URLs do not get out', () => {

@@ -1,0 +1,48 @@
+/** What kafkajs's errors mean to those who know no Kafka. */
+import { ServerRefusal, ServerUnavailable } from '#runtime';
+
+/** Causes that waiting will not mend, by the `type` of Kafka's protocol or the `code` of Node's TLS. */
+const REFUSALS: readonly [RegExp, string][] = [
+  [/^SASL_AUTHENTICATION_FAILED$|KafkaJSSASLAuthenticationError/, 'Correct the user, the password or the mechanism.'],
+  [/_AUTHORIZATION_FAILED$/, 'Give the user the right to it (an ACL).'],
+  [
+    /CERT|UNABLE_TO_(VERIFY|GET)|^ERR_TLS/,
+    'Name the authority that signed the certificate of the brokers with ?ca=, or correct the certificate.',
+  ],
+  [/^(EPROTO$|ERR_SSL)/, 'Is this a TLS listener? kafkas:// is for TLS, kafka:// is without.'],
+];
+
+/** The same trouble as a ServerRefusal or a ServerUnavailable; anything that is not Kafka's stays as it is. */
+export function translated(error: unknown): unknown {
+  if (error instanceof ServerRefusal || error instanceof ServerUnavailable) return error;
+  if (!(error instanceof Error) || !error.name.startsWith('KafkaJS')) return error;
+  const signs = signsOf(error);
+  for (const [pattern, remedy] of REFUSALS) {
+    if (signs.some((sign) => pattern.test(sign))) {
+      return new ServerRefusal(`Kafka refuses us (${reasonOf(error)}). ${remedy}`, { cause: error });
+    }
+  }
+  return new ServerUnavailable(`Kafka does not answer as it should (${reasonOf(error)}).`, { cause: error });
+}
+
+/** What the protocol calls an error: `UNKNOWN_MEMBER_ID`. */
+export function typeOf(error: unknown): string | undefined {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if ('type' in each && typeof each.type === 'string') return each.type;
+  }
+  return undefined;
+}
+
+function signsOf(error: unknown): string[] {
+  const signs: string[] = [];
+  for (let each = error; each instanceof Error; each = each.cause) {
+    const { name, type, code } = each as Error & { type?: unknown; code?: unknown };
+    signs.push(name, ...[type, code].filter((sign) => typeof sign === 'string'));
+  }
+  return signs;
+}
+
+/** In one line, and without a full stop at its end. */
+function reasonOf({ message }: Error): string {
+  return message.replace(/\s+/g, ' ').replace(/\.$/, '');
+}
