@@ -32,6 +32,7 @@ function openShop(options = { deadlineMs: 60_000 }) {
     checkpoints: new MemoryCheckpoints(),
     parked: new MemoryParkedMessages(),
     leases: new MemoryLeases(),
+    counters: { skipped() {}, dead() {} },
   });
   const ledger = new MemoryLedger();
   const provider = new SimulatedProvider(ledger, async () => {}, runtime, { slowMs: 200, downMs: 1_000 });

@@ -1,8 +1,11 @@
-/** Bad input over HTTP, forged webhooks, and a database that goes and comes back. */
+/** Bad input over HTTP and over the bus, and forged webhooks. */
 import { randomUUID } from 'node:crypto';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sign } from '../apps/payment/src/webhook.js';
+import { orderEvents } from '#contracts';
+import { MALFORMED, PostgresMessageBus } from '#message-bus';
+import { SystemClock } from '#runtime';
 import { openShop, type Shop } from './shop.js';
 
 const SECRET = 'a secret of the test';
@@ -166,5 +169,74 @@ describe('a webhook', () => {
     await shop.caughtUp();
     const after = await request(shop.payment[0]!).get(`/payments/${orderId}`);
     expect(after.body).toEqual(before.body);
+  });
+});
+
+describe('what a foreign producer writes', () => {
+  const publish = async (...messages: { key: string; type: string; data: object }[]) => {
+    const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
+    const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: 'elsewhere' };
+    await bus.publish(
+      orderEvents.name,
+      messages.map((message) => ({ ...envelope, id: randomUUID(), ...message })),
+    );
+    await bus.close();
+  };
+  const inventory = () => request(shop.inventory[0]!);
+  const count = async (metric: string) => {
+    const { text } = await inventory().get('/metrics').expect(200);
+    return Number(
+      new RegExp(`^${metric}\\{topic="${orderEvents.name}",service="inventory"\\} (\\d+)$`, 'm').exec(text)?.[1],
+    );
+  };
+  const counted = (metric: string, expected: number) =>
+    shop.until(`${metric} is ${expected}`, async () => {
+      const found = await count(metric);
+      return { done: found === expected, found };
+    });
+  /** An order that is called off before inventory heard of it leaves a tombstone: what was said of it got here. */
+  const calledOff = (orderId: string) => ({
+    key: orderId,
+    type: 'OrderCancelled',
+    data: { orderId, reason: 'customer' },
+  });
+  const heardOf = (orderId: string) =>
+    shop.until(`inventory has heard of ${orderId}`, async () => {
+      const { status } = await inventory().get(`/reservations/${orderId}`);
+      return { done: status === 200, found: status };
+    });
+
+  test('of a type that nobody knows is skipped and counted; its key goes on', async () => {
+    const key = randomUUID();
+    expect(await count('larder_messages_skipped_total')).toBe(0);
+    const unknown = { key, type: 'OrderGiftWrapped', data: { ribbon: 'red' } };
+    await publish(unknown, unknown, calledOff(key));
+    await heardOf(key);
+    expect(await count('larder_messages_skipped_total')).toBe(2);
+    expect(shop.logs('inventory').match(/"type":"OrderGiftWrapped"/g)).toHaveLength(1);
+    expect((await inventory().get('/admin/dead-letters')).body).toEqual({ items: [] });
+  });
+
+  test('that is no message is a dead letter with the reason, however often it is retried; skipped, its key goes on', async () => {
+    const [broken, sound] = [randomUUID(), randomUUID()];
+    const data = { reason: 'It has no header ce_type.', headers: { 'content-type': 'text/plain' }, value: 'hello' };
+    await publish({ key: broken, type: MALFORMED, data }, calledOff(broken), calledOff(sound));
+    await heardOf(sound);
+    for (const times of [1, 2]) {
+      await counted('larder_dead_letters_total', times);
+      const letter = await shop.until('it is a dead letter', async () => {
+        const { body } = await inventory().get('/admin/dead-letters').expect(200);
+        return { done: body.items.length === 1, found: body.items[0] };
+      });
+      expect(letter).toMatchObject({ key: broken, attempts: 1, message: { type: MALFORMED, data } });
+      expect(letter.error).toContain(data.reason);
+      expect((await inventory().get(`/reservations/${broken}`)).status).toBe(404);
+      await inventory()
+        .post(`/admin/dead-letters/${letter.id}/${times === 1 ? 'retry' : 'skip'}`)
+        .send({ actor: 'ada', reason: 'a test' })
+        .expect(200);
+    }
+    await heardOf(broken);
+    expect((await inventory().get('/admin/dead-letters')).body).toEqual({ items: [] });
   });
 });

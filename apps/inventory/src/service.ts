@@ -37,7 +37,7 @@ export function inventoryService(ports: ServicePorts) {
   /** What inventory does when an order speaks. */
   async function hear(message: Delivered): Promise<void> {
     const said = received(orderEvents, message);
-    const command = said && react(said);
+    const command = react(said);
     if (command) await queue.decide(checkout(said.data.orderId, command, causeOf(message)));
   }
 

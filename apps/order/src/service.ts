@@ -106,7 +106,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   async function hear(message: Delivered): Promise<void> {
     const contract = message.topic === inventoryEvents.name ? inventoryEvents : paymentEvents;
     const said = received(contract, message);
-    if (said) await transactor.transact(order, `order-${said.data.orderId}`, react(said), causeOf(message));
+    await transactor.transact(order, `order-${said.data.orderId}`, react(said), causeOf(message));
   }
 
   /** Calls off an order whose deadline has passed. */

@@ -48,7 +48,7 @@ export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { pro
   /** What payment does when an order speaks. */
   async function hear(message: Delivered): Promise<void> {
     const said = received(orderEvents, message);
-    const command = said && react(said);
+    const command = react(said);
     if (!command) return;
     const expectNew = command.type === 'Request';
     await transactor.transact(payment, `payment-${said.data.orderId}`, command, causeOf(message), { expectNew });

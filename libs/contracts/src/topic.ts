@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { type Cause, type Fact, idOf, type Recorded } from '#event-store';
-import { type Message, PoisonMessage } from '#message-bus';
+import { type Message, PoisonMessage, SkippedMessage } from '#message-bus';
 
 export interface Topic<Schemas extends Record<string, z.ZodObject>> {
   /** The topic's name on the bus, with the version of its contract. */
@@ -72,17 +72,24 @@ export class ContractViolation extends PoisonMessage {
   }
 }
 
+/** A message of a type that the contract does not know: a topic may grow, and who does not know a type yet lets it pass. */
+export class UnknownType extends SkippedMessage {
+  constructor(type: string, topicName: string) {
+    super(`${topicName} has no type "${type}" that is known here.`);
+    this.name = 'UnknownType';
+  }
+}
+
 /**
- * Checks a message at the border. Fields that the schema does not know are left out; undefined for a type that it does
- * not know, since a topic may grow.
- * @throws ContractViolation when the data does not fit
+ * Checks a message at the border. Fields that the schema does not know are left out.
+ * @throws UnknownType for a type that the contract does not know, ContractViolation when the data does not fit
  */
 export function received<T extends Topic<Record<string, z.ZodObject>>>(
   from: T,
   message: Pick<Message, 'type' | 'data'>,
-): MessageOf<T> | undefined {
+): MessageOf<T> {
   const schema = Object.hasOwn(from.schemas, message.type) ? from.schemas[message.type] : undefined;
-  if (!schema) return undefined;
+  if (!schema) throw new UnknownType(message.type, from.name);
   const parsed = schema.safeParse(message.data);
   if (!parsed.success) throw new ContractViolation(message.type, from.name, z.prettifyError(parsed.error));
   return { type: message.type, data: parsed.data } as MessageOf<T>;

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Log, ManualClock, MemoryLeases, SeededRandom, SequentialIds, silentLog } from '#runtime';
-import { consumer, type ConsumerOptions, PoisonMessage } from './consumer.js';
+import { consumer, type ConsumerOptions, PoisonMessage, SkippedMessage } from './consumer.js';
 import { message, numberOf, until } from './contract.js';
 import { MemoryLog, MemoryMessageBus } from './memory.js';
 import { MemoryParkedMessages } from './parked-memory.js';
-import type { Delivered, Message } from './port.js';
+import { partitionOf } from './partitions.js';
+import { type ConsumeOptions, type Delivered, MALFORMED, type Message } from './port.js';
 
 let stop: AbortController;
 let running: Promise<void>[];
@@ -15,6 +16,9 @@ let parked: MemoryParkedMessages;
 /** What was handled, and what is to fail. */
 let handled: string[];
 let failing: Set<string>;
+/** What was counted, by topic. */
+let skipped: Record<string, number>;
+let dead: Record<string, number>;
 
 beforeEach(() => {
   stop = new AbortController();
@@ -25,6 +29,7 @@ beforeEach(() => {
   parked = new MemoryParkedMessages();
   handled = [];
   failing = new Set();
+  [skipped, dead] = [{}, {}];
 });
 afterEach(async () => {
   stop.abort();
@@ -38,11 +43,27 @@ async function handle({ id }: Message): Promise<void> {
   handled.push(id);
 }
 
+const counters = {
+  skipped: ({ topic }: { topic: string }, by = 1) => void (skipped[topic] = (skipped[topic] ?? 0) + by),
+  dead: ({ topic }: { topic: string }, by = 1) => void (dead[topic] = (dead[topic] ?? 0) + by),
+};
+
 function start(options: Partial<ConsumerOptions> = {}, logged: Log = silentLog): void {
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: logged };
   const signal = stop.signal;
   running.push(
-    consumer({ name: 'consumer', bus, topics: ['test'], parked, leases, handle, runtime, signal, ...options }),
+    consumer({
+      name: 'consumer',
+      bus,
+      topics: ['test'],
+      parked,
+      leases,
+      handle,
+      counters,
+      runtime,
+      signal,
+      ...options,
+    }),
   );
 }
 
@@ -146,6 +167,48 @@ test('a poison message is a dead letter after its first attempt', async () => {
   await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
   await clock.advance(3_600_000);
   expect(attempts).toBe(1);
+  expect(dead).toEqual({ test: 1 });
+});
+
+test('what is no message is a dead letter at once and after each retry, and never handled; skipped, its key goes on', async () => {
+  start();
+  const data = { reason: 'It has no ce_type header.', headers: {}, value: '{' };
+  await bus.publish('test', [{ ...message('a', 0), type: MALFORMED, data }, message('a', 1), message('b', 0)]);
+  const letter = async () => (await parked.deadLetters(0n, 10))[0];
+  await inTime(async () => expect(await letter()).toMatchObject({ attempts: 1, message: { type: MALFORMED, data } }));
+  expect((await letter())!.error).toContain('It has no ce_type header.');
+  await decide('retry');
+  await inTime(() => expect(dead).toEqual({ test: 2 }));
+  await inTime(async () => expect(await letter()).toMatchObject({ attempts: 1, message: { type: MALFORMED, data } }));
+  expect(handled).toEqual(['b/0']);
+  await decide('skip');
+  await inTime(() => expect(handled).toEqual(['b/0', 'a/1']));
+});
+
+test('an unknown message is skipped and counted, its key goes on, and the log names each type once', async () => {
+  const lines: object[] = [];
+  start(
+    {
+      handle: async (message) => {
+        if (message.type !== 'Tested') throw new SkippedMessage(`What is ${message.type}?`);
+        await handle(message);
+      },
+    },
+    { ...silentLog, info: (fields) => lines.push(fields) },
+  );
+  expect([skipped, dead]).toEqual([{ test: 0 }, { test: 0 }]);
+  const types = ['Tested', 'Wrapped', 'Wrapped', 'Sealed', 'Tested'];
+  await bus.publish(
+    'test',
+    types.map((type, n) => ({ ...message('a', n), type })),
+  );
+  await until(() => expect(handled).toEqual(['a/0', 'a/4']));
+  expect([skipped, dead]).toEqual([{ test: 3 }, { test: 0 }]);
+  expect(lines).toEqual([
+    expect.objectContaining({ topic: 'test', type: 'Wrapped', messageId: 'a/1' }),
+    expect.objectContaining({ topic: 'test', type: 'Sealed', messageId: 'a/3' }),
+  ]);
+  expect(await parked.parkedKeys('consumer', ['a'])).toEqual(new Set());
 });
 
 test('keys are handled at the same time, messages of one key one after the other', async () => {
@@ -172,6 +235,64 @@ test('keys are handled at the same time, messages of one key one after the other
   await until(() => expect(handled).toHaveLength(6));
   expect(most).toBe(3);
   expect(overlaps).toEqual([]);
+});
+
+/** A bus with a batch under way for each of its partitions at the same time. */
+class ConcurrentPartitions extends MemoryMessageBus {
+  override async consume({ topics, handle, signal }: ConsumeOptions): Promise<void> {
+    const deliver = async (messages: readonly Delivered[]) => {
+      for (let done = 0; !signal.aborted;) {
+        const batch = messages.slice(done, done + 300);
+        if (batch.length > 0) await handle(batch, new AbortController().signal);
+        else await clock.sleep(10, signal);
+        done += batch.length;
+      }
+    };
+    await Promise.all(topics.flatMap((topic) => log.topic(topic)).map(deliver));
+  }
+}
+
+test('of two partitions at work at the same time, one that hangs or fails holds up nothing of the other', async () => {
+  const [a, b] = [keyIn(0, 2), keyIn(1, 2)];
+  const [opened, open] = gate();
+  failing = new Set([`${a}/1`, `${b}/1`]);
+  bus = new ConcurrentPartitions({ clock, log: (log = new MemoryLog(2)) });
+  start({
+    handle: async (delivered) => {
+      if (delivered.id === `${a}/0`) await opened;
+      await handle(delivered);
+    },
+  });
+  await publish(`${a}/0`, `${a}/1`, `${a}/2`, `${b}/0`, `${b}/1`, `${b}/2`);
+  await inTime(async () => expect(await parked.parkedKeys('consumer', [a, b])).toEqual(new Set([b])));
+  await publish(`${b}/3`);
+  await clock.advance(60_000);
+  expect(handled).toEqual([`${b}/0`]);
+  open();
+  await inTime(async () => expect(await parked.parkedKeys('consumer', [a, b])).toEqual(new Set([a, b])));
+  failing.clear();
+  await inTime(() => expect(handled).toHaveLength(7));
+  expect(handled.filter((id) => id.startsWith(a))).toEqual([`${a}/0`, `${a}/1`, `${a}/2`]);
+  expect(handled.filter((id) => id.startsWith(b))).toEqual([`${b}/0`, `${b}/1`, `${b}/2`, `${b}/3`]);
+});
+
+test('at most 256 keys are at work, however many partitions are', async () => {
+  const [opened, open] = gate();
+  let [atWork, most] = [0, 0];
+  bus = new ConcurrentPartitions({ clock, log: (log = new MemoryLog(4)) });
+  start({
+    handle: async ({ id }) => {
+      most = Math.max(most, ++atWork);
+      await opened;
+      atWork--;
+      handled.push(id);
+    },
+  });
+  await publish(...Array.from({ length: 1_000 }, (_, key) => `key${key}/0`));
+  await inTime(() => expect(atWork).toBe(256));
+  open();
+  await inTime(() => expect(handled).toHaveLength(1_000));
+  expect(most).toBe(256);
 });
 
 test('when a failed message cannot be parked, its batch comes again and nothing is dropped', async () => {
@@ -219,28 +340,42 @@ test('a message parked behind a line whose last is handled meanwhile is not left
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
 });
 
-test.each([1, 2, 3, 4, 5])(
-  'with random failures and two instances, every key keeps its order (seed %i)',
-  async (seed) => {
-    const random = new SeededRandom(seed);
-    const done = new Map<string, number[]>();
-    const flaky = async (delivered: Delivered) => {
-      await clock.sleep(Math.floor(random.next() * 20));
-      if (random.next() < 0.3) throw new Error('by chance');
-      const numbers = done.get(delivered.key) ?? [];
-      done.set(delivered.key, [...numbers, numberOf(delivered)]);
-    };
-    start({ handle: flaky, maxAttempts: 50 });
+test.each(
+  [1, 2, 3, 4, 5].flatMap((seed) =>
+    (['two instances', 'concurrent partitions'] as const).map((has) => [has, seed] as const),
+  ),
+)('with random failures and %s, every key keeps its order (seed %i)', async (instances, seed) => {
+  if (instances === 'concurrent partitions') bus = new ConcurrentPartitions({ clock, log: (log = new MemoryLog(4)) });
+  const random = new SeededRandom(seed);
+  const done = new Map<string, number[]>();
+  const flaky = async (delivered: Delivered) => {
+    await clock.sleep(Math.floor(random.next() * 20));
+    if (random.next() < 0.3) throw new Error('by chance');
+    const numbers = done.get(delivered.key) ?? [];
+    done.set(delivered.key, [...numbers, numberOf(delivered)]);
+  };
+  start({ handle: flaky, maxAttempts: 50 });
+  if (instances === 'two instances')
     start({ handle: flaky, maxAttempts: 50, bus: new MemoryMessageBus({ clock, log }) });
-    const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
-    for (let n = 0; n < 10; n += 2) {
-      await publish(...keys.map((key) => `${key}/${n}`), ...keys.map((key) => `${key}/${n + 1}`));
-      await clock.advance(Math.floor(random.next() * 1_000));
-    }
-    await inTime(() => expect([...done.values()].flat()).toHaveLength(200), 10_000);
-    for (const key of keys) expect(done.get(key), key).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  },
-);
+  const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
+  for (let n = 0; n < 10; n += 2) {
+    await publish(...keys.map((key) => `${key}/${n}`), ...keys.map((key) => `${key}/${n + 1}`));
+    await clock.advance(Math.floor(random.next() * 1_000));
+  }
+  await inTime(() => expect([...done.values()].flat()).toHaveLength(200), 10_000);
+  for (const key of keys) expect(done.get(key), key).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
+/** What opens when `open` is called. */
+function gate(): [opened: Promise<void>, open: () => void] {
+  let open = () => {};
+  return [new Promise((resolve) => (open = resolve)), () => open()];
+}
+
+/** A key of a partition, of `partitions`. */
+function keyIn(partition: number, partitions: number): string {
+  return ['a', 'b', 'c', 'd', 'e', 'f'].find((key) => partitionOf(key, partitions) === partition)!;
+}
 
 async function decide(action: 'retry' | 'skip'): Promise<void> {
   const [letter] = await parked.deadLetters(0n, 1);

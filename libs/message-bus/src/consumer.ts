@@ -9,6 +9,8 @@
  *                        │ first of a line, when due                         after the last attempt
  *                        └─────▶ handle ──ok──▶ removed, next of the line;   ──▶ dead: a person decides
  *
+ * A message that no retry can mend is dead at once; one of an unknown type is counted, and done with.
+ *
  * Why no message can overtake another of its key, or stay parked for ever:
  *  - A key's messages are put into its line by the one instance that owns their partition, in their order.
  *  - A message leaves its line only after it was handled. So a key without a line has nothing unhandled, and its next
@@ -18,9 +20,10 @@
  *    when lines are read, and stored nowhere.
  * When instances come and go, two may be at one key for a moment, and handlers see duplicates: they are idempotent.
  */
+import pLimit from 'p-limit';
 import { backoffMs, Bell, type Leases, type Runtime, supervise } from '#runtime';
-import type { Failure, ParkedMessages } from './parked.js';
-import type { Delivered, MessageBus } from './port.js';
+import type { Failure, ParkedMessage, ParkedMessages } from './parked.js';
+import { type Delivered, MALFORMED, type MalformedData, type MessageBus } from './port.js';
 
 export interface ConsumerOptions {
   /** The consumer group, and the owner of the parked lines. */
@@ -29,8 +32,12 @@ export interface ConsumerOptions {
   readonly topics: readonly string[];
   readonly parked: ParkedMessages;
   readonly leases: Leases;
-  /** Idempotent. Throws when the message has to be tried again, and PoisonMessage when that cannot help. */
+  /**
+   * Idempotent. Throws when the message has to be tried again, PoisonMessage when that cannot help, and SkippedMessage
+   * when there is nothing to do because it is not known here.
+   */
   readonly handle: (message: Delivered) => Promise<void>;
+  readonly counters?: MessageCounters;
   readonly runtime: Runtime;
   readonly signal: AbortSignal;
   /** With the pauses between them, 12 attempts span about a quarter of an hour: shorter failures need no person. */
@@ -45,24 +52,44 @@ export class PoisonMessage extends Error {
   }
 }
 
+/** A message that its handler does not know, such as one of a type that came later: it is counted, and done with. */
+export class SkippedMessage extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'SkippedMessage';
+  }
+}
+
+/** For operators: what became of messages that were not handled. A rising count is a reason to look. */
+export interface MessageCounters {
+  readonly skipped: (labels: { readonly topic: string }, by?: number) => void;
+  /** Counts again when a retry that a person asked for ends the same. */
+  readonly dead: (labels: { readonly topic: string }, by?: number) => void;
+}
+
 /** Keys at work at the same time. Handlers that gather their writes into one append profit from many. */
 const CONCURRENT_KEYS = 256;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10 * 60_000;
 /** How often parked lines are looked at that another instance, or a person, may have changed. */
 const POLL_MS = 1_000;
+/** Of how many unknown types the log says that they are skipped: a limit to what others can make us remember. */
+const SKIPPED_TYPES = 100;
 
 /** Runs until `signal` aborts, through failures of the bus and of the database. */
 export async function consumer(options: ConsumerOptions): Promise<void> {
-  const { name, bus, topics, parked, leases, handle, runtime, signal, maxAttempts = 12 } = options;
+  const { name, bus, topics, parked, leases, handle, counters, runtime, signal, maxAttempts = 12 } = options;
   const { clock, random, log } = runtime;
   const someParked = new Bell();
+  // For all batches together: a bus may have several under way, of different partitions.
+  const slots = pLimit(CONCURRENT_KEYS);
+  const skippedTypes = new Set<string>();
 
   async function handleBatch(batch: readonly Delivered[], lost: AbortSignal): Promise<void> {
     const lines = byKey(batch);
     const waiting = await parked.parkedKeys(name, [...lines.keys()]);
     const toPark: (Failure & { message: Delivered })[] = [];
-    await concurrently(lines, async ([key, messages]) => {
+    const handleLine = async (key: string, messages: readonly Delivered[]) => {
       let behind = waiting.has(key);
       for (const message of messages) {
         if (lost.aborted) return;
@@ -70,7 +97,8 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
         if (failure) toPark.push({ ...failure, message });
         behind = failure !== undefined;
       }
-    });
+    };
+    await Promise.all(Array.from(lines, ([key, messages]) => slots(handleLine, key, messages)));
     lost.throwIfAborted();
     if (toPark.length > 0) {
       await parked.park(name, toPark, clock.now());
@@ -87,22 +115,24 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
       }
       const handled: bigint[] = [];
       const failed: (Failure & { id: bigint })[] = [];
-      await concurrently(firsts, async ({ id, message, attempts }) => {
-        if (lease.aborted) return;
+      const retry = async ({ id, message, attempts }: ParkedMessage) => {
         const failure = await attempt(message, attempts + 1);
         if (failure) failed.push({ ...failure, id });
         else handled.push(id);
-      });
+      };
+      await Promise.all(firsts.map(retry));
       await parked.settle(handled, failed);
     }
   }
 
-  /** Undefined when the message was handled. */
+  /** Undefined when the message is done with. */
   async function attempt(message: Delivered, attempts: number): Promise<Failure | undefined> {
     try {
+      if (message.type === MALFORMED) throw new PoisonMessage((message.data as MalformedData).reason);
       await handle(message);
       return undefined;
     } catch (cause) {
+      if (cause instanceof SkippedMessage) return skipped(message);
       const now = clock.now();
       const error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
       const fields = {
@@ -114,6 +144,7 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
         err: cause,
       };
       if (cause instanceof PoisonMessage || attempts >= maxAttempts) {
+        counters?.dead({ topic: message.topic });
         log.error(
           fields,
           'A message is a dead letter: it and the later ones of its key wait until a person retries or skips it (/admin/dead-letters).',
@@ -126,10 +157,23 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
     }
   }
 
+  function skipped({ topic, type, id }: Delivered): undefined {
+    counters?.skipped({ topic });
+    const known = `${type} on ${topic}`;
+    if (skippedTypes.has(known) || skippedTypes.size === SKIPPED_TYPES) return;
+    skippedTypes.add(known);
+    log.info({ consumer: name, topic, type, messageId: id }, 'A type that is not known here is skipped, and counted.');
+  }
+
   function waitingBehind(): Failure {
     return { attempts: 0, error: 'It waits behind an earlier message of its key.', nextAttemptAt: clock.now() };
   }
 
+  for (const topic of topics) {
+    // An alert sees the first one only as a rise from 0.
+    counters?.skipped({ topic }, 0);
+    counters?.dead({ topic }, 0);
+  }
   await Promise.all([
     supervise(name, runtime, signal, () =>
       bus.consume({
@@ -155,13 +199,4 @@ function byKey(batch: readonly Delivered[]): Map<string, Delivered[]> {
     else lines.set(message.key, [message]);
   }
   return lines;
-}
-
-/** Works on all items, at most CONCURRENT_KEYS at a time. */
-async function concurrently<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items[Symbol.iterator]();
-  const worker = async () => {
-    for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: CONCURRENT_KEYS }, worker));
 }

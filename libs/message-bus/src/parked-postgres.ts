@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { type Decision, type Failure, type ParkedMessage, ParkedMessages } from './parked.js';
 import type { Delivered } from './port.js';
@@ -12,9 +13,10 @@ export class PostgresParkedMessages extends ParkedMessages {
     const { rows } = await this.pool.query<{ key: string }>({
       name: 'parked.keys',
       text: 'SELECT DISTINCT key FROM parked_messages WHERE consumer = $1 AND key = ANY ($2::text[])',
-      values: [consumer, keys],
+      values: [consumer, keys.map(indexable)],
     });
-    return new Set(rows.map(({ key }) => key));
+    const lines = new Set(rows.map(({ key }) => key));
+    return new Set(keys.filter((key) => lines.has(indexable(key))));
   }
 
   override async park(
@@ -34,8 +36,8 @@ export class PostgresParkedMessages extends ParkedMessages {
       [
         consumer,
         now,
-        messages.map(({ message }) => message.key),
-        messages.map(({ message }) => message.id),
+        messages.map(({ message }) => indexable(message.key)),
+        messages.map(({ message }) => indexable(message.id)),
         messages.map(({ message }) => JSON.stringify({ ...message, offset: String(message.offset) })),
         ...failureColumns(messages),
       ],
@@ -134,6 +136,15 @@ function parkedMessage(row: Row): ParkedMessage {
     nextAttemptAt: row.next_attempt_at,
     ...(row.dead_at === null ? {} : { deadAt: row.dead_at }),
   };
+}
+
+/**
+ * A key or an id as an index of Postgres can hold it, whatever others may send: an entry has at most 2,704 bytes
+ * (nbtree.h), and text has no U+0000. The message itself is kept as it was.
+ */
+function indexable(text: string): string {
+  if (text.length <= 500 && !text.includes('\0')) return text;
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 function failureColumns(failures: readonly Failure[]): unknown[][] {

@@ -71,6 +71,18 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       });
     });
 
+    test.each([
+      // Of random text, since what repeats would be compressed.
+      ['longer than an index can hold', Array.from({ length: 200 }, () => randomUUID()).join('')],
+      ['with U+0000', 'a\u0000b'],
+    ])('a key and an id %s are like any other', async (_, key) => {
+      await park(delivered(key, 0), delivered(key, 1), delivered(key, 0), delivered(`${key}!`, 0));
+      expect(await parked.parkedKeys(consumer, [key, 'b'])).toEqual(new Set([key]));
+      expect(await due()).toEqual([`${key}!/0`, `${key}/0`]);
+      await parked.settle([(await parked.due(consumer, now, 100)).find((it) => it.message.key === key)!.id], []);
+      expect(await due()).toEqual([`${key}!/0`, `${key}/1`]);
+    });
+
     test('keys with a line are told apart from those without, for each consumer', async () => {
       await park(delivered('a', 0));
       expect(await parked.parkedKeys(consumer, ['a', 'b'])).toEqual(new Set(['a']));

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MemoryEvents, MemoryEventStore, type Recorded } from '#event-store';
 import {
@@ -6,6 +7,7 @@ import {
   MemoryCheckpoints,
   MemoryLeases,
   SeededRandom,
+  ServerUnavailable,
   SequentialIds,
   silentLog,
   SystemClock,
@@ -104,6 +106,48 @@ test('the checkpoint never runs ahead: what was not acknowledged is published ag
   await until(() => expect(published().map(numberOf)).toEqual([0]));
 });
 
+test('while the broker is away it is tried again, later and later, and then everything goes out in order', async () => {
+  const bus = new Away({ clock, log });
+  const manual = new ManualClock();
+  const failedMs: number[] = [];
+  const warn = () => failedMs.push(manual.now().getTime());
+  for (const revision of [0, 1, 2]) await append('order-1', revision);
+  start({ bus, runtime: { ...runtime, clock: manual, log: { ...silentLog, warn } } });
+  while (failedMs.length < 12) await manual.advance(1_000);
+  const pausesMs = failedMs.slice(1).map((ms, i) => ms - failedMs[i]!);
+  expect(Math.max(...pausesMs.slice(0, 2))).toBeLessThan(300);
+  expect(Math.min(...pausesMs.slice(-3))).toBeGreaterThanOrEqual(1_000);
+  expect(published()).toEqual([]);
+  bus.isAway = false;
+  await append('order-1', 3);
+  await manual.advance(3_000);
+  await until(() => expect(published().map(numberOf)).toEqual([0, 1, 2, 3]));
+});
+
+test('a stop waits until the bus has given up what is under way, and tries nothing more', async () => {
+  const giveUp = new AbortController();
+  let tries = 0;
+  const bus = new (class extends MemoryMessageBus {
+    override async publish(): Promise<void> {
+      tries++;
+      await once(giveUp.signal, 'abort');
+      throw new ServerUnavailable('No broker answered.');
+    }
+  })({ clock, log });
+  const order: string[] = [];
+  await append('order-1', 0);
+  start({ bus });
+  await until(() => expect(tries).toBe(1));
+  const ended = running[0]!.then(() => order.push('ended'));
+  stop.abort();
+  await clock.sleep(20);
+  order.push('given up');
+  giveUp.abort();
+  await ended;
+  expect(order).toEqual(['given up', 'ended']);
+  expect(tries).toBe(1);
+});
+
 test('when a checkpoint cannot be saved, the relay starts again and nothing is left out', async () => {
   let failures = 0;
   const checkpoints = new (class extends MemoryCheckpoints {
@@ -131,6 +175,16 @@ test('of several instances one relays, and another takes over when it ends', asy
   await append('order-1', 1);
   await until(() => expect(published().map(numberOf)).toEqual([0, 1]));
 });
+
+/** A bus whose broker is away at first. */
+class Away extends MemoryMessageBus {
+  isAway = true;
+
+  override async publish(topic: string, messages: readonly Message[]): Promise<void> {
+    if (this.isAway) throw new ServerUnavailable('No broker answered.');
+    return super.publish(topic, messages);
+  }
+}
 
 /** A bus whose first publication is not acknowledged. */
 class FailingOnce extends MemoryMessageBus {

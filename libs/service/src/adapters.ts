@@ -7,9 +7,9 @@ import { PostgresTables } from '#projections';
 import { type Clock, postgresPool, PostgresCheckpoints, PostgresLeases, PostgresSession, type Runtime } from '#runtime';
 import type { Background } from './background.js';
 import { type BaseConfig, StartError } from './config.js';
-import { withoutPasswords } from './logger.js';
+import { assertMigrated, migrationsOf } from './migrations.js';
 import type { ServicePorts } from './ports.js';
-import { isUnavailable } from './problem.js';
+import { reach } from './reach.js';
 
 /** @throws StartError for a scheme that has no adapter; the driver's error when the server cannot be reached */
 export async function openEventStore(url: string, clock: Clock): Promise<EventStore> {
@@ -54,17 +54,20 @@ function unknownScheme(variable: string, url: string, known: string): StartError
 }
 
 /**
- * Opens all that a service needs, waiting for servers that are not there yet, and has `background` close it.
- * @throws StartError that names the variable, when a server stays away for START_TIMEOUT or refuses us
+ * Opens all that `service` needs, waiting for what is not there yet, and has `background` close it.
+ * @throws StartError that names the variable, when a server stays away for START_TIMEOUT or refuses us, and when the
+ * database then still lacks a migration
  */
 export async function openPorts(
+  service: string,
   config: BaseConfig,
-  runtime: Runtime,
+  runtime: Runtime & Pick<ServicePorts, 'counters'>,
   background: Background,
 ): Promise<{ ports: ServicePorts; pool: pg.Pool }> {
   const { clock } = runtime;
-  const open = <T>(variable: Reached, attempt: () => Promise<T>) =>
+  const open = <T>(variable: string, attempt: () => Promise<T>) =>
     reach(variable, attempt, runtime, config.START_TIMEOUT);
+  const migrations = migrationsOf(service);
 
   const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
   background.onClose(() => store.close());
@@ -72,7 +75,7 @@ export async function openPorts(
   background.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL);
   background.onClose(() => pool.end());
-  await open('DATABASE_URL', () => pool.query('SELECT'));
+  await open('DATABASE_URL', () => assertMigrated(pool, migrations));
   const session = new PostgresSession(config.DATABASE_URL, clock);
   background.onClose(() => session.close());
   return {
@@ -87,49 +90,4 @@ export async function openPorts(
       leases: new PostgresLeases(session, clock),
     },
   };
-}
-
-type Reached = 'EVENT_STORE_URL' | 'MESSAGE_BUS_URL' | 'DATABASE_URL';
-
-/** Postgres: wrong password or role, no such database, no right to it. */
-const REFUSALS = /^(28...|3D000|42501)$/;
-
-const RETRY_MS = 500;
-const SAY_EVERY_MS = 3_000;
-
-/** Repeats `attempt` for as long as the server is away. */
-async function reach<T>(
-  variable: Reached,
-  attempt: () => Promise<T>,
-  { clock, log }: Pick<Runtime, 'clock' | 'log'>,
-  timeoutMs: number,
-): Promise<T> {
-  const startedMs = clock.now().getTime();
-  let saidMs = startedMs - SAY_EVERY_MS;
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      const nowMs = clock.now().getTime();
-      const { message, code = '' } = error as { message?: string; code?: string };
-      const why = withoutPasswords(message || code);
-      if (REFUSALS.test(code)) {
-        throw new StartError(`${variable}: the server refuses us (${why}). Correct the URL, or the server.`, 78, {
-          cause: error,
-        });
-      }
-      if (!isUnavailable(error)) throw error;
-      if (nowMs - startedMs >= timeoutMs) {
-        const remedy = 'Start the server or correct the URL.';
-        throw new StartError(`${variable}: no server answered within ${timeoutMs} ms (${why}). ${remedy}`, 69, {
-          cause: error,
-        });
-      }
-      if (nowMs - saidMs >= SAY_EVERY_MS) {
-        saidMs = nowMs;
-        log.warn({ variable }, `${variable}: no server answers (${why}). Start it or correct the URL; still trying.`);
-      }
-      await clock.sleep(RETRY_MS);
-    }
-  }
 }

@@ -2,10 +2,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import pg from 'pg';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../../scripts/embedded-postgres.js';
+import { migrate } from '../../../scripts/migrate.js';
 import { freshDatabase } from '../../../test/database.js';
 
 /** A service with one slow route and one that breaks; it says when its loop ends. */
@@ -173,9 +176,61 @@ test('a server that stays away is waited for, and then named in one line with ex
   const away = `postgresql://larder:s3cret@127.0.0.1:${await freePort()}/bus`;
   boot({ MESSAGE_BUS_URL: away, START_TIMEOUT: '700ms' });
   expect(await exitCode()).toBe(69);
-  expect(output).toMatch(/"level":40.*MESSAGE_BUS_URL: no server answers \(.*still trying/);
+  expect(output).toMatch(/"level":40.*MESSAGE_BUS_URL: no server answers \(.*Still trying/);
   expect(output).toMatch(
     /\norder cannot start: MESSAGE_BUS_URL: no server answered within 700 ms [^\n]+ Start the server or correct the URL\.\n$/,
   );
   expect(output).not.toContain('s3cret');
 });
+
+test('a database that lacks a migration is waited for, and then named in one line with exit code 78', async () => {
+  const unfinished = await freshDatabase('order');
+  await query(unfinished, 'UPDATE _prisma_migrations SET finished_at = NULL');
+  for (const DATABASE_URL of [await freshDatabase(), unfinished]) {
+    boot({ DATABASE_URL, START_TIMEOUT: '700ms' });
+    expect(await exitCode()).toBe(78);
+    const lacks = 'DATABASE_URL: the database lacks the migration 20261121000000_init. Run `npm run migrate`.';
+    expect(output).toContain(`"msg":"${lacks} Still trying."`);
+    expect(output.endsWith(`\norder cannot start: ${lacks}\n`)).toBe(true);
+  }
+});
+
+test('a database that a newer version has migrated is fine', async () => {
+  const DATABASE_URL = await freshDatabase('order');
+  await query(
+    DATABASE_URL,
+    `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at) VALUES ('x', '', '29991231_more', now())`,
+  );
+  boot({ DATABASE_URL });
+  await listening();
+});
+
+test('while it waits it is alive and not ready, and says to try again; then it takes over at the same address', async () => {
+  const [DATABASE_URL, port] = [await freshDatabase(), await freePort()];
+  boot({ DATABASE_URL, PORT: `${port}` });
+  await expect.poll(() => output, { timeout: 10_000 }).toContain('lacks the migration');
+  const ask = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+    return [answer.status, answer.headers.get('content-type'), await answer.json()];
+  };
+  expect(await ask('/health/live')).toEqual([200, 'application/json', { status: 'live' }]);
+  expect(await ask('/health/ready?full')).toEqual([503, 'application/json', { status: 'not-ready', checks: {} }]);
+  expect(await ask('/slow')).toEqual([
+    503,
+    'application/problem+json',
+    expect.objectContaining({ status: 503, code: 'starting', instance: '/slow' }),
+  ]);
+  const silent = connect(port, '127.0.0.1').on('error', () => {});
+  await once(silent, 'connect'); // Who says nothing is not waited for.
+
+  await migrate(DATABASE_URL, 'prisma/order/migrations');
+  expect(await listening()).toBe(`http://127.0.0.1:${port}`);
+  expect((await ask('/health/ready'))[0]).toBe(200);
+});
+
+async function query(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}

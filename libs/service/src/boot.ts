@@ -2,7 +2,8 @@
  * The life of a service's process.
  *
  *   configuration ─▶ servers reached ─▶ modules ─▶ loops run ─▶ HTTP listens ─▶ … ─▶ a signal ─▶ stop (background.ts)
- *        │ 78             │ 69                                                                      │ 0
+ *        │ 78             │ 69, 78                                                                  │ 0
+ *                         └─ meanwhile waiting-room.ts answers: alive, not ready
  *
  * What fails on the way is one line on stderr and an exit code. Once it runs, an error that nobody caught is logged and
  * ends the process with 1: what it left half-done is taken up by its next start.
@@ -24,6 +25,7 @@ import { Metrics } from './metrics.js';
 import { CONFIG, DATABASE, PORTS } from './ports.js';
 import { ReadYourWrites } from './position.js';
 import { watchProjections } from './progress.js';
+import { openWaitingRoom } from './waiting-room.js';
 
 export interface ServiceOptions extends HttpOptions {
   /** `baseConfig.extend({ PORT: port(3001), … })` */
@@ -56,9 +58,19 @@ export async function startService(options: ServiceOptions, env = process.env): 
   const background = new Background(log);
   try {
     const runtime = { clock, ids: new SystemIds(), random: new SystemRandom(), log };
-    const { ports, pool } = await openPorts(config, runtime, background);
-    const health = new Health(clock);
     const metrics = new Metrics(options.name);
+    const counters = {
+      skipped: metrics.counter('larder_messages_skipped_total', 'Messages of a type that is not known here.', [
+        'topic',
+      ]),
+      dead: metrics.counter('larder_dead_letters_total', 'Messages that became dead letters.', ['topic']),
+    };
+    const leaveWaitingRoom = await openWaitingRoom(config).catch((error: unknown) => {
+      throw refusedAddress(error, config);
+    });
+    background.onClose(leaveWaitingRoom);
+    const { ports, pool } = await openPorts(options.name, config, { ...runtime, counters }, background);
+    const health = new Health(clock);
     health.add('store', async () => void (await ports.store.head()));
     health.add('bus', () => ports.bus.ping());
     health.add('database', async () => void (await pool.query('SELECT')));
@@ -99,7 +111,7 @@ export async function startService(options: ServiceOptions, env = process.env): 
         readTimeoutMs: config.READ_TIMEOUT,
       },
     );
-    await listen(app, config);
+    await listen(app, config, leaveWaitingRoom);
     const url = await app.getUrl();
     log.info({ url, docs: `${url}/docs` }, `${options.name} listens.`);
     return { app, log, config, url, stop: () => app.close() };
@@ -109,18 +121,25 @@ export async function startService(options: ServiceOptions, env = process.env): 
   }
 }
 
-async function listen(app: NestFastifyApplication, { PORT, HOST }: BaseConfig): Promise<void> {
+async function listen(app: NestFastifyApplication, config: BaseConfig, leaveWaitingRoom: () => Promise<void>) {
   try {
-    await app.listen(PORT, HOST);
+    // What takes a while comes first: from one to the other nobody answers.
+    await app.init();
+    await app.getHttpAdapter().getInstance().ready();
+    await leaveWaitingRoom();
+    await app.listen(config.PORT, config.HOST);
   } catch (error) {
     await app.close();
-    const { code } = error as { code?: string };
-    if (code === 'EADDRINUSE' || code === 'EACCES' || code === 'EADDRNOTAVAIL') {
-      const why = { EADDRINUSE: 'is in use', EACCES: 'is not allowed', EADDRNOTAVAIL: 'is not on this machine' }[code];
-      throw new StartError(`HOST and PORT: ${HOST}:${PORT} ${why}. Set others.`, 78, { cause: error });
-    }
-    throw error;
+    throw refusedAddress(error, config);
   }
+}
+
+/** A StartError when `error` says that the address to listen at cannot be had; otherwise `error` itself. */
+function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
+  const { code } = error as { code?: string };
+  if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
+  const why = { EADDRINUSE: 'is in use', EACCES: 'is not allowed', EADDRNOTAVAIL: 'is not on this machine' }[code];
+  return new StartError(`HOST and PORT: ${HOST}:${PORT} ${why}. Set others.`, 78, { cause: error });
 }
 
 /**

@@ -48,10 +48,10 @@ const url = z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
 export const baseConfig = z.object({
   HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
   EVENT_STORE_URL: url.describe(
-    "Where this service's facts are kept, for example postgresql://user:password@localhost:5432/order",
+    "Where this service's facts are kept: postgresql://user:password@localhost:5432/order or, in KurrentDB, kurrentdb://user:password@localhost:2113",
   ),
   MESSAGE_BUS_URL: url.describe(
-    'Where services tell each other what happened, for example postgresql://user:password@localhost:5432/bus',
+    'Where services tell each other what happened: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
   ),
   DATABASE_URL: z
     .string()

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { DomainError } from '#decider';
 import { type Cause, RevisionConflict } from '#event-store';
-import { SequentialIds, SystemClock } from '#runtime';
+import { SequentialIds, ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from './background.js';
 import { RequestCause } from './correlation.js';
 import { Health } from './health.js';
@@ -37,6 +37,8 @@ const ERRORS: Record<string, () => unknown> = {
   prisma: () => Object.assign(new Error("Can't reach database server at db:5432"), { code: 'P1001' }),
   wrapped: () =>
     new Error('read failed', { cause: new AggregateError([Object.assign(new Error(), { code: 'ECONNRESET' })]) }),
+  broker: () => new ServerUnavailable('The broker does not answer.'),
+  behindBroker: () => new Error('append failed', { cause: new ServerUnavailable('The server does not answer.') }),
   bug: () => new Error("SELECT secret FROM orders WHERE id = 'x' failed at /srv/larder/order.ts"),
   notAnError: () => 'a string, thrown',
 };
@@ -152,15 +154,21 @@ test.each([
   expect(answer.body).toEqual(problem(status, code, title, detail, { instance: `/errors/${name}`, ...extras }));
 });
 
-test.each(['refusedConnection', 'terminated', 'shuttingDown', 'poolTimeout', 'prisma', 'wrapped'])(
-  'a server that is away (%s) is 503 with Retry-After',
-  async (name) => {
-    const answer = await http().get(`/errors/${name}`).set('X-Correlation-Id', 'test').expect(503);
-    expect(answer.headers['retry-after']).toBe('1');
-    const detail = 'A server that this service needs does not answer. Try again.';
-    expect(answer.body).toEqual(problem(503, 'unavailable', 'Unavailable', detail, { instance: `/errors/${name}` }));
-  },
-);
+test.each([
+  'refusedConnection',
+  'terminated',
+  'shuttingDown',
+  'poolTimeout',
+  'prisma',
+  'wrapped',
+  'broker',
+  'behindBroker',
+])('a server that is away (%s) is 503 with Retry-After', async (name) => {
+  const answer = await http().get(`/errors/${name}`).set('X-Correlation-Id', 'test').expect(503);
+  expect(answer.headers['retry-after']).toBe('1');
+  const detail = 'A server that this service needs does not answer. Try again.';
+  expect(answer.body).toEqual(problem(503, 'unavailable', 'Unavailable', detail, { instance: `/errors/${name}` }));
+});
 
 test('a conflict that outlasted all retries is 503 busy', async () => {
   const answer = await http().get('/errors/conflict').expect(503);

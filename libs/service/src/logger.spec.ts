@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { ServerUnavailable } from '#runtime';
 import { createLog, NestLog } from './logger.js';
 
 async function logOf(LOG_LEVEL: 'info' | 'debug') {
@@ -15,6 +16,18 @@ test('a logged error keeps its stack and its code, and no password', async () =>
   expect(lines[0].err.message).toContain('query failed');
   expect(lines[0].err.stack).toContain('logger.spec.ts');
   expect(JSON.stringify(lines)).not.toContain('s3cret');
+});
+
+test('an error of a server that is away is one line: it will be told again and again', async () => {
+  const { log, lines } = await logOf('info');
+  const refused = Object.assign(new Error('connect ECONNREFUSED kafka://a:s3cret@h'), { code: 'ECONNREFUSED' });
+  log.warn({ err: new ServerUnavailable('The broker does not answer.', { cause: refused }) }, 'Once more.');
+  const everywhere = Object.assign(new AggregateError([refused, refused], ''), { code: 'ECONNREFUSED' });
+  log.warn({ err: everywhere }, 'And again.');
+  expect(lines.map(({ err }) => err)).toEqual([
+    { type: 'ServerUnavailable', message: 'The broker does not answer.: connect ECONNREFUSED kafka://a:***@h' },
+    { type: 'AggregateError', code: 'ECONNREFUSED', message: '' },
+  ]);
 });
 
 test("Nest's chatter is for those who debug, its errors are for all", async () => {

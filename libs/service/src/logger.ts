@@ -1,7 +1,9 @@
 /** Logs: pino, as JSON for machines or, on a terminal, as lines for people. */
 import type { LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
+import { ServerRefusal } from '#runtime';
 import type { BaseConfig } from './config.js';
+import { isUnavailable } from './problem.js';
 
 /**
  * The process's logger; it is a `Log` (#runtime). Lines for people need pino-pretty, a development dependency: where it
@@ -24,9 +26,15 @@ async function prettyStream(): Promise<DestinationStream | undefined> {
   return found?.default({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' });
 }
 
-/** Drivers put connection strings into some errors; no password goes into a log. */
+/**
+ * Drivers put connection strings into some errors; no password goes into a log. A server that is away is told of at every
+ * attempt, and where in our code it was missed is of no interest: its errors are one line without a stack.
+ */
 function serializeError(error: Error): object {
   const { message, stack, ...rest } = stdSerializers.err(error);
+  if (isUnavailable(error) || error instanceof ServerRefusal) {
+    return { type: rest.type, code: rest['code'], message: withoutPasswords(message) };
+  }
   return { ...rest, message: withoutPasswords(message), stack: withoutPasswords(stack) };
 }
 

@@ -1,5 +1,5 @@
 import type { EventStore } from '#event-store';
-import type { MessageBus, ParkedMessages } from '#message-bus';
+import type { MessageBus, MessageCounters, ParkedMessages } from '#message-bus';
 import type { Tables } from '#projections';
 import type { Checkpoints, Leases, Runtime } from '#runtime';
 
@@ -14,6 +14,7 @@ export interface ServicePorts extends Runtime {
   readonly checkpoints: Checkpoints;
   readonly parked: ParkedMessages;
   readonly leases: Leases;
+  readonly counters: MessageCounters;
 }
 
 /** Injection tokens of what has no class: the ports, the service's configuration, and the pool of DATABASE_URL. */

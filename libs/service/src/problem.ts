@@ -24,7 +24,7 @@ import type { FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { DomainError } from '#decider';
 import { RevisionConflict } from '#event-store';
-import type { Log } from '#runtime';
+import { type Log, ServerUnavailable } from '#runtime';
 
 /** An error with an HTTP status, a stable code and a sentence for the caller. */
 export class Problem extends Error {
@@ -111,6 +111,7 @@ export function isUnavailable(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false;
   const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;
   return (
+    error instanceof ServerUnavailable ||
     (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
     (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
     (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
