@@ -4,7 +4,7 @@
  */
 import { topics } from '#contracts';
 import { createTopics as createIn } from '#message-bus/kafka';
-import { ServerRefusal, ServerUnavailable, silentLog } from '#runtime';
+import { ServerRefusal, ServerUnavailable, silentLog, SystemClock } from '#runtime';
 import { Advice } from './advice.js';
 
 export async function main(): Promise<void> {
@@ -22,7 +22,8 @@ export async function main(): Promise<void> {
 export async function createTopics(url: string, replicationFactor?: number): Promise<string[]> {
   const names = topics.map(({ name }) => name);
   try {
-    return await createIn(url, names, { log: silentLog, ...(replicationFactor ? { replicationFactor } : {}) });
+    const replicas = replicationFactor === undefined ? {} : { replicationFactor };
+    return await createIn(url, names, { ...replicas, clock: new SystemClock(), log: silentLog });
   } catch (error) {
     if (error instanceof ServerRefusal || error instanceof ServerUnavailable) {
       throw new Advice(`MESSAGE_BUS_URL: ${error.message}`);

@@ -1,6 +1,6 @@
 /** kafkajs as Larder uses it. */
 import { type Admin, Kafka, type logCreator, logLevel } from 'kafkajs';
-import { type Log, ServerRefusal } from '#runtime';
+import { type Clock, type Log, ServerRefusal } from '#runtime';
 import { translated, typeOf } from './kafka-errors.js';
 import { connectionOf } from './kafka-url.js';
 
@@ -76,7 +76,7 @@ async function partitionsOf(admin: Admin, names: readonly string[]): Promise<Rea
 export async function createTopics(
   url: string,
   names: readonly string[],
-  { replicationFactor, log }: { replicationFactor?: number; log: Log },
+  { replicationFactor, clock, log }: { replicationFactor?: number; clock: Clock; log: Log },
 ): Promise<string[]> {
   const admin = kafkaAt(url, log).admin();
   try {
@@ -86,7 +86,12 @@ export async function createTopics(
     if (missing.length > 0) {
       const replicas = replicationFactor === undefined ? {} : { replicationFactor };
       const topics = missing.map((topic) => ({ topic, numPartitions: PARTITIONS, ...replicas }));
-      await admin.createTopics({ topics, waitForLeaders: true });
+      await admin.createTopics({ topics, waitForLeaders: false });
+    }
+    // The brokers tell each other of a new topic, and one that has not heard of it yet says that it does not exist.
+    for (let patience = missing.length > 0 ? 100 : 0; patience > 0; patience--) {
+      if ((await partitionsOf(admin, names)).size === names.length) break;
+      await clock.sleep(100);
     }
     await assertTopics(admin, names);
     return missing;

@@ -11,16 +11,16 @@
  * another generation of the group has begun, `lost` aborts, and nothing is committed any more.
  *
  * A consumer of kafkajs may crash for good, and one that fell silent would let its group stand still. Both end
- * `consume()` with an error, and its caller makes a new one.
+ * `consume()` with an error, and its caller begins anew.
  */
 import type { EachBatchPayload, Kafka } from 'kafkajs';
-import { type Clock, ServerUnavailable } from '#runtime';
+import { type Clock, type Log, ServerUnavailable } from '#runtime';
 import { translated, typeOf } from './kafka-errors.js';
 import { deliveredFrom } from './kafka-record.js';
 import type { ConsumeOptions } from './port.js';
 
 /** After this long without a heartbeat, the group gives our partitions to others. */
-const SESSION_MS = 10_000;
+const SESSION_MS = 6_000;
 const HEARTBEAT_MS = 500;
 /** How long the group waits for a member that is at work on a batch, before it goes on without it. */
 const REBALANCE_MS = 30_000;
@@ -53,6 +53,7 @@ export class KafkaMember {
     private readonly kafka: Kafka,
     private readonly options: ConsumeOptions,
     private readonly clock: Clock,
+    private readonly log: Log,
   ) {
     this.aliveMs = this.nowMs();
   }
@@ -67,10 +68,9 @@ export class KafkaMember {
       rebalanceTimeout: REBALANCE_MS,
       maxWaitTimeInMs: FETCH_WAIT_MS,
       allowAutoTopicCreation: false,
-      retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4, restartOnFailure: async () => false },
     });
     const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT } = consumer.events;
-    consumer.on(CRASH, ({ payload }) => this.giveUp(payload.error));
+    consumer.on(CRASH, ({ payload }) => this.crashed(payload));
     consumer.on(GROUP_JOIN, () => this.loseAll());
     consumer.on(FETCH, () => this.alive());
     consumer.on(HEARTBEAT, () => this.alive());
@@ -109,6 +109,14 @@ export class KafkaMember {
         this.giveUp(new ServerUnavailable(`The Kafka consumer of ${this.options.group} has fallen silent.`));
       }
     }
+  }
+
+  /** kafkajs starts a consumer again after some of its crashes, and leaves it dead after others. */
+  private crashed({ error, restart }: { error: Error; restart: boolean }): void {
+    if (!restart) return this.giveUp(error);
+    const fields = { group: this.options.group, err: translated(error) };
+    this.log.warn(fields, 'The Kafka consumer failed and starts again.');
+    this.loseAll();
   }
 
   private loseAll(): void {

@@ -18,7 +18,7 @@ const PARAMETERS = ['mechanism', 'ca', 'cert', 'key'] as const;
 /** @throws ServerRefusal that names what is wrong with the URL, and never its password */
 export function connectionOf(url: string): Pick<KafkaConfig, 'brokers' | 'ssl' | 'sasl'> {
   const parts = /^(kafkas?):\/\/(?:([^@/?]*)@)?([^/?#]+)\/?(?:\?([^#]*))?$/.exec(url);
-  if (!parts) throw new ServerRefusal('This is not a URL such as kafka://host:9092,host:9092. Correct it.');
+  if (!parts) throw new ServerRefusal('This is no URL such as kafka://host:9092,host:9092. Correct it.');
   const [, scheme, credentials, hosts, query] = parts;
   const options = new URLSearchParams(query);
   for (const name of options.keys()) {

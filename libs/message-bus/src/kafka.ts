@@ -8,7 +8,7 @@
  *   kafka-errors.ts   what kafkajs's errors mean
  */
 import type { Admin, Kafka, Producer, TopicPartitionOffset } from 'kafkajs';
-import type { Clock, Log } from '#runtime';
+import { type Clock, type Log, ServerUnavailable } from '#runtime';
 import { assertTopics, kafkaAt } from './kafka-client.js';
 export { createTopics } from './kafka-client.js';
 import { translated } from './kafka-errors.js';
@@ -25,6 +25,9 @@ export interface KafkaMessageBusOptions {
   /** Topics that must be there. */
   readonly topics: readonly string[];
 }
+
+/** How long the brokers may take to acknowledge messages: less than a service may take to stop. */
+const SEND_MS = 8_000;
 
 /** What the headers and the key of a record take, at most. */
 const RECORD_OVERHEAD_BYTES = 1_000;
@@ -63,13 +66,19 @@ export class KafkaMessageBus extends MessageBus {
   private async send(topic: string, messages: KafkaRecord[]): Promise<void> {
     this.assertOpen();
     const producer = (this.producer ??= this.openProducer());
+    const sent = new AbortController();
+    const tooLate = this.options.clock.sleep(SEND_MS, sent.signal).then(() => {
+      if (!sent.signal.aborted) throw new ServerUnavailable(`Kafka has acknowledged nothing for ${SEND_MS} ms.`);
+    });
     try {
-      await (await producer).send({ topic, messages, acks: -1 });
+      await Promise.race([producer.then((it) => it.send({ topic, messages, acks: -1 })), tooLate]);
     } catch (error) {
       // What it has sent and not seen acknowledged leaves its sequence numbers in doubt: the next send begins anew.
       if (this.producer === producer) this.producer = undefined;
       void producer.then((it) => it.disconnect()).catch(() => {});
       throw translated(error);
+    } finally {
+      sent.abort();
     }
   }
 
@@ -89,7 +98,7 @@ export class KafkaMessageBus extends MessageBus {
 
   override async consume(options: ConsumeOptions): Promise<void> {
     this.assertOpen();
-    const member = new KafkaMember(this.kafka, options, this.options.clock);
+    const member = new KafkaMember(this.kafka, options, this.options.clock, this.options.log);
     const consuming = member.consume();
     this.members.set(member, consuming);
     try {
