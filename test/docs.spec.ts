@@ -1,0 +1,182 @@
+/** The documents agree with the code that they speak of. `npm run docs` writes what is generated of them. */
+import { Parser } from '@asyncapi/parser';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { parse } from 'yaml';
+import { inventoryConfig } from '../apps/inventory/src/inventory.module.js';
+import { projections as inventory } from '../apps/inventory/src/service.js';
+import { orderConfig } from '../apps/order/src/order.module.js';
+import { projections as order } from '../apps/order/src/service.js';
+import { paymentConfig } from '../apps/payment/src/payment.module.js';
+import { projections as payment } from '../apps/payment/src/service.js';
+import { PARTITIONS } from '../libs/message-bus/src/kafka-client.js';
+import { recordOf } from '../libs/message-bus/src/kafka-record.js';
+import { received, type Topic, topics } from '#contracts';
+import { loadConfig } from '#service';
+import { commandVariables, documents, serviceVariables } from '../scripts/docs.js';
+import { portOf, portVariable, services } from '../scripts/shop.js';
+
+const configs = { order: orderConfig, inventory: inventoryConfig, payment: paymentConfig };
+const textOf = (path: string) => readFileSync(path, 'utf8');
+const generated = await documents();
+
+test.each([...generated.keys()])('%s is what `npm run docs` makes of the code', (path) => {
+  expect(textOf(path), 'It is out of date: run `npm run docs`.').toBe(generated.get(path));
+});
+
+describe('.env.example', () => {
+  /** The variables that Node reads from a file, and no others. */
+  function variablesIn(text: string): NodeJS.ProcessEnv {
+    const folder = mkdtempSync(join(tmpdir(), 'larder-env-'));
+    writeFileSync(join(folder, 'env'), text);
+    const program = [`--env-file=${join(folder, 'env')}`, '-p', 'JSON.stringify(process.env)'];
+    const { stdout, stderr } = spawnSync(process.execPath, program, { env: {}, encoding: 'utf8' });
+    rmSync(folder, { recursive: true });
+    if (!stdout) throw new Error(stderr);
+    return JSON.parse(stdout);
+  }
+
+  test.each(services)('is enough for %s as it stands, and what is commented out are the defaults', (service) => {
+    const text = textOf('.env.example');
+    const asItStands = loadConfig(configs[service], variablesIn(text));
+    expect(asItStands).toMatchObject({ DATABASE_URL: expect.stringMatching(/^postgresql:/) });
+
+    // PORT has a default in each service: the part about the others is left out.
+    const parts = text.split(/^(?=# --- )/m).filter((part) => !part.startsWith('# --- The') || part.includes(service));
+    const uncommented = parts.join('').replace(/^# ([A-Z][A-Z_]+=)/gm, '$1');
+    expect(loadConfig(configs[service], variablesIn(uncommented))).toEqual(asItStands);
+  });
+
+  test('has every variable that a script reads', () => {
+    const sources = readdirSync('scripts').filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'));
+    const code = sources.map((name) => textOf(join('scripts', name))).join('\n');
+    const named = [
+      ...[...code.matchAll(/\benv(?:\.|\[')([A-Z][A-Z_]+)/g)].map(([, name]) => name!),
+      ...[...code.matchAll(/\{([^{}]*)\} = (?:process\.)?env\b/g)].flatMap(([, names]) =>
+        names!.match(/\b[A-Z][A-Z_]+\b/g)!,
+      ),
+    ];
+    const perService = [...code.matchAll(/`\$\{service\.toUpperCase\(\)\}_([A-Z_]+)`/g)].flatMap(([, end]) =>
+      services.map((service) => `${service.toUpperCase()}_${end}`),
+    );
+    const known = [...serviceVariables(), ...commandVariables].map(({ name }) => name);
+    expect(named).toContain('LARDER_DATA');
+    expect(perService).toContain('PAYMENT_DATABASE_URL');
+    expect([...named, ...perService].filter((name) => !known.includes(name))).toEqual([]);
+  });
+});
+
+test('the ports of `npm start` are as its script has them', () => {
+  const told = services.map((service) => commandVariables.find(({ name }) => name === portVariable(service)));
+  services.forEach((service) => vi.stubEnv(portVariable(service), undefined));
+  expect(told.map((variable) => Number(variable?.fallback))).toEqual(services.map(portOf));
+  vi.unstubAllEnvs();
+});
+
+describe('docs/asyncapi.yaml', () => {
+  const text = textOf('docs/asyncapi.yaml');
+
+  test("passes AsyncAPI's own parser", async () => {
+    const { document, diagnostics } = await new Parser().parse(text);
+    // Of 3.1, which is newer, nothing is needed here, and fewer tools read it.
+    expect(diagnostics.filter(({ code }) => code !== 'asyncapi-latest-version')).toEqual([]);
+    const operations = document!.operations().all();
+    expect(operations.filter((each) => each.isSend()).map((each) => each.channels().all()[0]!.address())).toEqual(
+      topics.map(({ name }) => name),
+    );
+  });
+
+  test('every message of every topic is there, sent by the service that is its source and received by another', () => {
+    const { channels, operations } = parse(text);
+    for (const topic of topics as readonly Topic<any>[]) {
+      const [id, channel] = Object.entries<any>(channels).find(([, { address }]) => address === topic.name)!;
+      const all = Object.keys(topic.schemas);
+      expect(Object.keys(channel.messages)).toEqual(all);
+      const uses = Object.values<any>(operations).filter((each) => each.channel.$ref === `#/channels/${id}`);
+      const senders = uses.filter(({ action }) => action === 'send');
+      expect(senders.map(({ tags }) => `/${tags[0].name}`)).toEqual([topic.source]);
+      const receivers = uses.filter(({ action }) => action === 'receive').map(({ tags }) => `/${tags[0].name}`);
+      expect(receivers.length).toBeGreaterThan(0);
+      expect(receivers).not.toContain(topic.source);
+    }
+  });
+
+  test('records and topics are as the Kafka adapter makes them', () => {
+    const { channels, components } = parse(text);
+    const { required, properties } = components.messageTraits.cloudEvent.headers;
+    const message = { id: 'i', type: 't', source: 's', time: 'z', key: 'k', data: {}, correlationId: 'c' };
+    expect(Object.keys(recordOf(message).headers!)).toEqual(required);
+    expect(Object.keys(recordOf({ ...message, traceparent: 'p' }).headers!)).toEqual(Object.keys(properties));
+    for (const { bindings } of Object.values<any>(channels)) expect(bindings.kafka.partitions).toBe(PARTITIONS);
+  });
+
+  test('every example keeps the contract', () => {
+    for (const topic of topics as readonly Topic<any>[]) {
+      const channel = Object.values<any>(parse(text).channels).find(({ address }) => address === topic.name);
+      for (const [type, { examples }] of Object.entries<any>(channel.messages)) {
+        expect(received(topic, { type, data: examples[0].payload })).toEqual({ type, data: examples[0].payload });
+      }
+    }
+  });
+});
+
+describe('docs/operations.md', () => {
+  const text = textOf('docs/operations.md');
+
+  test('names every metric of ours, and none that does not exist', () => {
+    const sources = ['libs', 'apps'].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+    );
+    const code = sources.filter((name) => /(?<!\.spec)\.ts$/.test(name)).map(textOf);
+    const names = (from: string) => new Set(from.match(/\blarder_[a-z_]+\b/g));
+    const existing = new Set(code.flatMap((each) => each.match(/(?<=')larder_[a-z_]+(?=')/g) ?? []));
+    expect([...names(text)].sort()).toEqual([...existing].sort());
+  });
+
+  test.each(Object.entries({ order, inventory, payment }))('empties every read model of %s', (service, projections) => {
+    expect(text).toMatch(
+      new RegExp(`^-- ${service}: +TRUNCATE ${projections.map(({ table }) => table).join(', ')};$`, 'm'),
+    );
+  });
+});
+
+test('every link between our documents leads somewhere', () => {
+  const documents = [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => join('docs', name)),
+  ];
+  const links = documents.flatMap((document) => linksIn(prose(document)).map((link) => ({ document, link })));
+  expect(links.length).toBeGreaterThan(20);
+  expect(links.filter(({ document, link }) => !leadsSomewhere(document, link))).toEqual([]);
+});
+
+/** A document without its code, which may look like anything. */
+const prose = (document: string) => textOf(document).replace(/^```[^]*?^ *```/gm, '');
+
+/** Relative links; those to other sites are not asked for. */
+function linksIn(text: string): string[] {
+  return [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!).filter((link) => !/^[a-z]+:/.test(link));
+}
+
+function leadsSomewhere(document: string, link: string): boolean {
+  const [path, anchor] = link.split('#', 2);
+  const target = path ? join(dirname(document), path) : document;
+  if (!existsSync(target)) return false;
+  return anchor === undefined || (statSync(target).isFile() && anchorsOf(target).includes(anchor));
+}
+
+/** The anchors that GitHub gives to headings: lower case, hyphens for spaces, no punctuation. */
+function anchorsOf(document: string): string[] {
+  return [...prose(document).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
