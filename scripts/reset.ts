@@ -1,8 +1,8 @@
 /** `npm run reset`: empties the shop. Everything that it ever kept is gone. */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Advice } from './advice.js';
-import { serverIn } from './embedded-postgres.js';
+import { isTaken, serverIn } from './embedded-postgres.js';
 import { dataFolder, shown } from './shop.js';
 
 export async function main(): Promise<void> {
@@ -12,9 +12,20 @@ export async function main(): Promise<void> {
     throw new Advice(
       `The shop is open (process ${server.pid} serves ${shown(data)}). Close it first: Ctrl-C in its terminal.`,
     );
+  const kafka = await openKafkaIn(join(data, 'kafka'));
+  if (kafka)
+    throw new Advice(`Kafka is open (port ${kafka}, \`npm run kafka\`). Close it first: Ctrl-C in its terminal.`);
   // Only what is ours: LARDER_DATA may name a folder that holds other things too.
-  for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'logs'])
+  for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'kafka', 'logs'])
     rmSync(join(data, part), { recursive: true, force: true });
   if (existsSync(data) && readdirSync(data).length === 0) rmdirSync(data);
   console.log('The shop is empty. `npm start` opens a new one.');
+}
+
+/** The port at which the broker of this folder is at work; undefined when none is. */
+async function openKafkaIn(folder: string): Promise<number | undefined> {
+  const properties = join(folder, 'server.properties');
+  if (!existsSync(properties)) return undefined;
+  const port = Number(/^listeners=\w+:\/\/[^:]+:(\d+)/m.exec(readFileSync(properties, 'utf8'))?.[1]);
+  return port > 0 && (await isTaken(port)) ? port : undefined;
 }
