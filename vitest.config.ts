@@ -7,5 +7,7 @@ export default defineConfig({
     include: ['{apps,libs,test,scripts}/**/*.spec.ts'],
     globalSetup: ['test/postgres.ts'],
     testTimeout: 20_000,
+    // Most open a shop, or close one.
+    hookTimeout: 60_000,
   },
 });

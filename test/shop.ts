@@ -51,20 +51,26 @@ export interface OrderView {
 
 /**
  * Opens a shop with empty shelves. `env` are variables of single services, `instances` says how many processes each
- * has: 1 unless told, `postgresUrl` is a server of the spec's own.
+ * has: 1 unless told, `postgresUrl` is a server of the spec's own, and so is `busUrl`, instead of a database.
  * @throws Advice when the build is not up to date, or a service does not get ready
  */
 export async function openShop({
   env = {},
   instances = {},
   postgresUrl,
-}: { env?: Environments; instances?: Partial<Record<Service, number>>; postgresUrl?: string } = {}): Promise<Shop> {
+  busUrl,
+}: {
+  env?: Environments;
+  instances?: Partial<Record<Service, number>>;
+  postgresUrl?: string;
+  busUrl?: string;
+} = {}): Promise<Shop> {
   refuseOldBuild();
   const [order, inventory, payment, bus] = await Promise.all([
     freshDatabase('order', postgresUrl),
     freshDatabase('inventory', postgresUrl),
     freshDatabase('payment', postgresUrl),
-    freshDatabase(undefined, postgresUrl),
+    busUrl ?? freshDatabase(undefined, postgresUrl),
   ]);
   const shop = new Shop({ order, inventory, payment, bus }, env);
   try {
@@ -85,11 +91,13 @@ export class Shop implements AsyncDisposable {
   readonly payment: string[] = [];
 
   private readonly processes: Record<Service, ServiceProcess[]> = { order: [], inventory: [], payment: [] };
+  private readonly instanceEnv: Record<Service, Record<string, string>[]> = { order: [], inventory: [], payment: [] };
+  /** Those that we ended ourselves. */
   private readonly killed = new Set<ServiceProcess>();
   private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
 
   constructor(
-    /** The URL of the database of each service, and of the bus. */
+    /** The URL of each service's database, and of the bus. */
     readonly databases: Readonly<Record<Service | 'bus', string>>,
     private readonly env: Environments,
   ) {}
@@ -104,10 +112,11 @@ export class Shop implements AsyncDisposable {
     );
   }
 
-  /** Starts one more instance of a service. */
-  async add(service: Service): Promise<void> {
+  /** Starts one more instance of a service; `env` are variables of this one alone. */
+  async add(service: Service, env: Record<string, string> = {}): Promise<void> {
     const port = await freePort();
     const instance = this[service].push(`http://127.0.0.1:${port}`) - 1;
+    this.instanceEnv[service][instance] = env;
     await this.launch(service, instance, port);
   }
 
@@ -116,6 +125,13 @@ export class Shop implements AsyncDisposable {
     const victim = this.process(service, instance);
     this.killed.add(victim);
     victim.kill('SIGKILL');
+  }
+
+  /** SIGTERM: it finishes what it has begun, and takes its leave. */
+  async stop(service: Service, instance = 0): Promise<void> {
+    const leaving = this.process(service, instance);
+    this.killed.add(leaving);
+    await leaving.stop();
   }
 
   /** Starts an instance again, at its old port; kills it first where it still runs. */
@@ -212,7 +228,13 @@ export class Shop implements AsyncDisposable {
 
   private async launch(service: Service, instance: number, port: number): Promise<void> {
     const { [service]: database, bus } = this.databases;
-    const env = { EVENT_STORE_URL: database, DATABASE_URL: database, MESSAGE_BUS_URL: bus, ...this.env[service] };
+    const env = {
+      EVENT_STORE_URL: database,
+      DATABASE_URL: database,
+      MESSAGE_BUS_URL: bus,
+      ...this.env[service],
+      ...this.instanceEnv[service][instance],
+    };
     const launched = new ServiceProcess(service, port, env, this.logOf(service, instance));
     this.processes[service][instance] = launched;
     await launched.ready();

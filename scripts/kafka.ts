@@ -1,0 +1,80 @@
+/**
+ * `npm run kafka`: a Kafka broker with the shop's topics, on this machine, with Java and without Docker.
+ *
+ *   broker ─▶ topics ─▶ open ─▶ … ─▶ Ctrl-C: closed, and its data stay
+ */
+import { join } from 'node:path';
+import { Advice } from './advice.js';
+import { isTaken } from './embedded-postgres.js';
+import { type KafkaBroker, missingForKafka, startKafka } from './kafka-broker.js';
+import { bold, cyan, Screen } from './screen.js';
+import { dataFolder, shown } from './shop.js';
+import { createTopics } from './topics.js';
+
+const screen = new Screen();
+
+export async function main(): Promise<void> {
+  const missing = missingForKafka();
+  if (missing) {
+    const remedy = 'Debian: `apt install default-jre-headless maven`; macOS: `brew install maven`, which brings Java.';
+    throw new Advice(`Kafka cannot run here: ${missing}. ${remedy}`);
+  }
+  const port = kafkaPort();
+  if (await isTaken(port))
+    throw new Advice(`Port ${port} is taken (\`lsof -i :${port}\` says by whom). KAFKA_PORT moves Kafka to another.`);
+
+  const stopped = untilStopped();
+  const kafka = await Promise.race([open(port), stopped]);
+  if (kafka) {
+    await Promise.race([kafka.ended.then(() => Promise.reject(new Advice(`Kafka ended. See ${kafka.log}.`))), stopped]);
+    console.log('Closing …');
+    await kafka.stop();
+  }
+  screen.end();
+  console.log('Closed. `npm run kafka` finds everything as it was.');
+  process.exit(0); // A broker that is still starting is stopped by its guard.
+}
+
+async function open(port: number): Promise<KafkaBroker> {
+  const folder = join(dataFolder(), 'kafka');
+  const kafka = await screen.step('starting Kafka', async (done) => {
+    const kafka = await startKafka({ folder, port });
+    done('Kafka', `port ${port}, data in ${shown(folder)}`);
+    return kafka;
+  });
+  await screen.step('making the topics', async (done) => {
+    const made = await createTopics(kafka.url);
+    done('topics', made.length > 0 ? `${made.length} made` : 'there');
+  });
+  screen.say(`
+${bold('Kafka is open.')}
+
+  broker      ${new URL(kafka.url).host}
+  log         ${shown(kafka.log)}
+
+${bold('What to type next, in another terminal')}
+
+  The shop, with its messages on Kafka:
+
+${cyan(`    MESSAGE_BUS_URL=${kafka.url} npm start`)}
+
+Ctrl-C closes Kafka and keeps its data.
+`);
+  return kafka;
+}
+
+function kafkaPort(): number {
+  const given = process.env['KAFKA_PORT'] ?? '9092';
+  const port = Number(given);
+  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
+  throw new Advice(`KAFKA_PORT=${given} is not a port: a number from 1 to 65535.`);
+}
+
+/** Resolves at the first signal to stop, or when npm is gone. */
+function untilStopped(): Promise<undefined> {
+  return new Promise((stopped) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stopped(undefined));
+    const npm = process.env['npm_lifecycle_event'] ? process.ppid : undefined;
+    if (npm) setInterval(() => process.ppid !== npm && stopped(undefined), 500);
+  });
+}

@@ -1,0 +1,124 @@
+/** The broker is killed three times amid 200 checkouts: nobody outside notices, and nothing is lost or out of order. */
+import request from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { inventoryEvents, orderEvents, paymentEvents, telling } from '#contracts';
+import { PostgresEventStore } from '#event-store';
+import { SystemClock } from '#runtime';
+import { tell as tellInventory } from '../apps/inventory/src/messages.js';
+import { tell as tellOrder } from '../apps/order/src/messages.js';
+import { tell as tellPayment } from '../apps/payment/src/messages.js';
+import type { KafkaBroker } from '../scripts/kafka-broker.js';
+import { services } from '../scripts/shop.js';
+import { createTopics } from '../scripts/topics.js';
+import { expectInvariants } from './invariants.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './kafka.js';
+import { openShop, type Shop } from './shop.js';
+
+/** What each service tells, of which streams. */
+const told = [
+  { service: 'order', topic: orderEvents.name, category: 'order', toMessage: telling(orderEvents, tellOrder) },
+  {
+    service: 'inventory',
+    topic: inventoryEvents.name,
+    category: 'reservation',
+    toMessage: telling(inventoryEvents, tellInventory),
+  },
+  {
+    service: 'payment',
+    topic: paymentEvents.name,
+    category: 'payment',
+    toMessage: telling(paymentEvents, tellPayment),
+  },
+] as const;
+
+const tokens = ['tok_approved', 'tok_approved', 'tok_slow', 'tok_declined', 'tok_capture_fails_twice'];
+const received = { 'olive-oil': 120, honey: 1_000 };
+
+describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 checkouts', () => {
+  let kafka: KafkaBroker;
+  let shop: Shop;
+  const orderIds: string[] = [];
+  beforeAll(async () => {
+    kafka = await kafkaForTests();
+    await createTopics(kafka.url);
+    shop = await openShop({ busUrl: kafka.url });
+    await shop.setPrices({ 'olive-oil': 1299, honey: 895 });
+    await shop.stockUp(received);
+  }, KAFKA_STARTS_MS);
+  afterAll(async () => {
+    await shop?.close();
+    await kafka?.stop();
+  });
+
+  /** Places orders, eight at a time. A request that fails is not repeated: it fails the test. */
+  async function place(count: number): Promise<void> {
+    const lines = [
+      { sku: 'olive-oil', quantity: 1 },
+      { sku: 'honey', quantity: 2 },
+    ];
+    let left = count;
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        while (left-- > 0) orderIds.push(await shop.place({ token: tokens[left % tokens.length]!, lines }));
+      }),
+    );
+  }
+
+  async function everyServiceIs(color: 'red' | 'green'): Promise<void> {
+    const bus = { red: 'down', green: 'up' }[color];
+    for (const service of services) {
+      await shop.until(`${service} is ${color}`, async () => {
+        const { status, body } = await request(shop[service][0]!).get('/health/ready');
+        return { done: status === { red: 503, green: 200 }[color] && body.checks.bus.status === bus, found: body };
+      });
+    }
+  }
+
+  test('orders are accepted all the while, and every one becomes final', { timeout: 180_000 }, async () => {
+    for (let outage = 1; outage <= 3; outage++) {
+      const already = orderIds.length;
+      const placing = place(30);
+      await shop.until('some orders are on their way', async () => ({
+        done: orderIds.length >= already + 10,
+        found: orderIds.length,
+      }));
+      await kafka.kill();
+      await placing;
+      await everyServiceIs('red');
+      await place(30);
+      for (const service of services) await request(shop[service][0]!).get('/health/live').expect(200);
+      await kafka.start();
+      await everyServiceIs('green');
+    }
+    await place(20);
+    expect(new Set(orderIds).size).toBe(200);
+    for (const orderId of orderIds) await shop.settled(orderId);
+    await expectInvariants(shop, orderIds, received);
+  });
+
+  test('each service told all of its streams: once at least, and for the first time in their order', async () => {
+    const records = await recordsOf(
+      kafka.url,
+      told.map(({ topic }) => topic),
+    );
+    for (const { service, topic, category, toMessage } of told) {
+      const partitions = new Map<string, Set<number>>();
+      const firstTold = new Map<string, Set<string>>();
+      for (const { partition, key, id } of records.filter((record) => record.topic === topic)) {
+        partitions.set(key, (partitions.get(key) ?? new Set()).add(partition));
+        firstTold.set(key, (firstTold.get(key) ?? new Set()).add(id)); // A set keeps the order of first occurrence.
+      }
+      expect([...partitions.values()].every(({ size }) => size === 1)).toBe(true);
+
+      const store = await PostgresEventStore.open({ url: shop.databases[service], clock: new SystemClock() });
+      for (const orderId of orderIds) {
+        const toTell: string[] = [];
+        for await (const event of store.read(`${category}-${orderId}`)) {
+          if (toMessage(event)) toTell.push(event.id);
+        }
+        expect([...(firstTold.get(orderId) ?? [])], `${service} about ${orderId}`).toEqual(toTell);
+      }
+      await store.close();
+    }
+  });
+});
