@@ -38,7 +38,10 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   const unsaved = new AbortController();
   const signal = AbortSignal.any([lease, unsaved.signal]);
   let saved = Promise.resolve();
-  for await (const { events, position } of store.subscribe({ categories, after, signal })) {
+  for await (const { events, position } of oneAhead(
+    (stop) => store.subscribe({ categories, after, signal: stop }),
+    signal,
+  )) {
     if (signal.aborted) break; // Without the lease, another instance may have begun.
     const messages = events.flatMap((event) => toMessage(event) ?? []);
     if (messages.length > 0) await bus.publish(topic, messages);
@@ -48,4 +51,21 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   }
   await saved;
   unsaved.signal.throwIfAborted();
+}
+
+/** The batches of a subscription until `signal` aborts, each fetched while the one before is worked on. */
+async function* oneAhead<T>(subscribe: (stop: AbortSignal) => AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  const left = new AbortController();
+  const batches = subscribe(AbortSignal.any([signal, left.signal]))[Symbol.asyncIterator]();
+  let next = batches.next();
+  try {
+    for (let { done, value } = await next; !done; { done, value } = await next) {
+      next = batches.next();
+      next.catch(() => {}); // Heard of at the next turn, or of no interest any more.
+      yield value;
+    }
+  } finally {
+    left.abort(); // Whoever works on a batch may fail while the next one is waited for.
+    await batches.return?.();
+  }
 }
