@@ -1,7 +1,7 @@
 /**
  * Where `npm start` and its like begin: `node scripts/run.mjs start` brings the build up to date and runs
  * dist/scripts/start.js. This file is plain JavaScript without dependencies, because it runs before there is anything
- * else, and says what is missing.
+ * else, and says what is missing. In a container image, which has a build and no compiler, the build is what there is.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -12,16 +12,9 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const [command, ...args] = process.argv.slice(2);
 checkNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
-if (!existsSync('node_modules/typescript')) giveUp('The dependencies are not installed: run `npm ci` first.');
-for (const service of ['order', 'inventory', 'payment']) {
-  const [schema, client] = [`prisma/${service}/schema.prisma`, `prisma/${service}/client/client.ts`];
-  if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
-    runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see above.');
-    break;
-  }
-}
-const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see above.');
+if (existsSync('node_modules/typescript')) build();
+else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
+  giveUp('The dependencies are not installed: run `npm ci` first.');
 
 const { main } = await import(`../dist/scripts/${command}.js`);
 await main(args).catch((error) => giveUp(inOneLine(error)));
@@ -34,6 +27,18 @@ function checkNode(required) {
   const difference = need.map((part, i) => have[i] - part).find((d) => d !== 0) ?? 0;
   if (difference < 0)
     giveUp(`Larder needs Node ${required}; this is ${process.versions.node}. See https://nodejs.org.`);
+}
+
+function build() {
+  for (const service of ['order', 'inventory', 'payment']) {
+    const [schema, client] = [`prisma/${service}/schema.prisma`, `prisma/${service}/client/client.ts`];
+    if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
+      runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see above.');
+      break;
+    }
+  }
+  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see above.');
 }
 
 function runNode(command, failure) {

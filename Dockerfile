@@ -1,0 +1,41 @@
+# One image for the three services and for the one-shots (`node scripts/run.mjs migrate`, `… topics`): the command says
+# which it is. docker-compose.yml has all of them.
+#
+#   dependencies ─┬▶ build ──────▶ dist ──────────┬▶ the image
+#                 └▶ production ─▶ node_modules ──┘
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /larder
+# Nothing but what npm reads: this layer is made anew only when a dependency changes.
+COPY package.json package-lock.json .npmrc ./
+# Without the packages' own scripts, which fetch what an image does not need: a Postgres, Prisma's engines.
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no-fund
+
+FROM dependencies AS build
+COPY . .
+RUN node scripts/prisma.mjs generate && npm run build
+
+FROM dependencies AS production
+# npm takes Prisma's command line for an optional part of its client, and leaves it out only together with all that is
+# optional. Of that, the one thing a service needs is KurrentDB's native bridge. Then go Prisma's query compilers for
+# other databases, source maps and type declarations, which nothing reads here.
+RUN cp -r node_modules/@kurrent /tmp \
+ && npm prune --omit=dev --omit=optional --ignore-scripts \
+ && rm -rf node_modules/@kurrent /tmp/@kurrent/bridge-*-musl && mv /tmp/@kurrent node_modules \
+ && rm node_modules/@prisma/client/runtime/query_compiler_*.cockroachdb.* \
+       node_modules/@prisma/client/runtime/query_compiler_*.mysql.* \
+       node_modules/@prisma/client/runtime/query_compiler_*.sqlite.* \
+       node_modules/@prisma/client/runtime/query_compiler_*.sqlserver.* \
+ && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
+
+FROM node:24-bookworm-slim
+WORKDIR /larder
+# kafkajs sets timers whose time has passed, of which Node 24 warns in every process's log; they do no harm.
+ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
+COPY --from=production /larder/package.json ./
+COPY --from=production /larder/node_modules ./node_modules
+COPY scripts/run.mjs ./scripts/
+COPY prisma ./prisma
+COPY --from=build /larder/dist ./dist
+# The files belong to root: a service can read its own code and change none of it.
+USER node
+CMD ["node", "dist/apps/order/src/main.js"]

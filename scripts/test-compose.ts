@@ -1,0 +1,474 @@
+/**
+ * `npm run test:compose`: docker-compose.yml on a real Docker engine.
+ *
+ *   engine ─▶ images ─▶ build ─▶ up ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ stop and start ─▶ down
+ *
+ * It uses the engine that `docker` reaches. Where there is none, root on Debian gets one of the test's own. An image that
+ * cannot be pulled is stood in for (test/compose/stand-ins), except KurrentDB's, which is left out then. The project
+ * is called larder-test and has free ports, so that a shop that is open notices nothing.
+ *
+ * Exit code 0 when all checks passed, 1 when one failed, 2 when this machine cannot run it. The counts are left in
+ * .cache/test-compose.json.
+ */
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Advice } from './advice.js';
+import { call } from './api.js';
+import { freePort } from './embedded-postgres.js';
+import { fillShelves } from './groceries.js';
+import { green, red, Screen } from './screen.js';
+import { portVariable, services, urlOf } from './shop.js';
+
+const PROJECT = 'larder-test';
+const IMAGE = 'larder:test';
+const MAX_IMAGE_BYTES = 350e6;
+/** What the Dockerfile begins with. */
+const BASE = /^FROM (\S+)/m.exec(readFileSync('Dockerfile', 'utf8'))![1]!;
+const KURRENTDB = /\/kurrentdb:/;
+
+/** Generous: a machine that does other things too must not fail a check. */
+const PATIENCE_MS = 120_000;
+
+/** What is slow to make: the engine's images and build cache, the compose plugin, stand-ins. */
+const CACHE = resolve('.cache/compose');
+const ENGINE = { DOCKER_HOST: 'unix:///run/larder-engine/docker.sock', DOCKER_CONFIG: `${CACHE}/engine/config` };
+
+const interrupted = new AbortController();
+const screen = new Screen();
+
+export async function main(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => interrupted.abort(new Advice(`Interrupted by ${signal}.`)));
+  }
+  for (const service of services) process.env[portVariable(service)] = `${await freePort()}`;
+  Object.assign(process.env, { LARDER_IMAGE: IMAGE, COMPOSE_PROFILES: '', COMPOSE_ANSI: 'never' });
+
+  const impossible = await openEngine();
+  if (impossible) {
+    console.error(`test:compose cannot run: ${impossible}`);
+    process.exit(2);
+  }
+  const test = new ComposeTest();
+  let failure: unknown;
+  try {
+    await test.run();
+  } catch (error) {
+    failure = interrupted.signal.aborted ? interrupted.signal.reason : error;
+    screen.say(red(`  failed: ${failure instanceof Error ? failure.message : failure}`));
+    if (!interrupted.signal.aborted) screen.say(await test.lastWords());
+  }
+  await test.cleanUp();
+  await closeEngine();
+  screen.end();
+  mkdirSync('.cache', { recursive: true });
+  writeFileSync('.cache/test-compose.json', JSON.stringify({ passed: test.passed, failed: failure ? 1 : 0 }));
+  console.log(failure ? red('test:compose failed: see above.') : green(`${test.passed} checks passed`));
+  process.exit(failure ? 1 : 0);
+}
+
+/** Finds an engine or starts one. Returns why there is none, as a sentence, or undefined. */
+async function openEngine(): Promise<string | undefined> {
+  if (await succeeds('docker', 'info')) {
+    if (await succeeds('docker', 'compose', 'version')) return undefined;
+    return 'Docker answers, but it has no compose plugin (`docker compose`).';
+  }
+  if (!mayInstall()) return 'no Docker engine answers, and only root on Debian can be given one.';
+  try {
+    Object.assign(process.env, ENGINE);
+    await screen.step('starting a Docker engine', async (done) => {
+      await run('bash', 'test/compose/engine.sh', 'start', `${CACHE}/engine`);
+      done('engine', await run('docker', 'version', '--format', 'Docker {{.Server.Version}}, of its own'));
+    });
+    return undefined;
+  } catch (error) {
+    await closeEngine();
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+const ownEngine = () => process.env['DOCKER_HOST'] === ENGINE.DOCKER_HOST;
+const mayInstall = () => process.getuid?.() === 0 && existsSync('/etc/debian_version');
+
+async function closeEngine(): Promise<void> {
+  if (ownEngine()) await runAnyway('bash', 'test/compose/engine.sh', 'stop', `${CACHE}/engine`);
+}
+
+interface OrderView {
+  readonly orderId: string;
+  readonly status: string;
+  readonly settled: boolean;
+}
+
+/** What `docker inspect` says of a container, as far as it matters here. */
+interface Container {
+  readonly Id: string;
+  readonly Name: string;
+  readonly RestartCount: number;
+  readonly Config: { readonly Labels: Readonly<Record<string, string>> };
+  readonly State: {
+    readonly Status: string;
+    readonly ExitCode: number;
+    readonly Pid: number;
+    readonly Health?: { readonly Status: string };
+  };
+  readonly HostConfig: {
+    readonly ReadonlyRootfs: boolean;
+    readonly CapDrop: readonly string[] | null;
+    readonly SecurityOpt: readonly string[] | null;
+    readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[]>>;
+  };
+}
+
+class ComposeTest {
+  passed = 0;
+  private readonly files = ['--file', 'docker-compose.yml'];
+  private readonly standIns: string[] = [];
+
+  async run(): Promise<void> {
+    await this.getImages();
+    await this.compose('down', '--volumes', '--remove-orphans'); // What a run that was killed has left.
+
+    await this.check('build', () => this.build());
+    await this.check('up', () => this.up());
+    await this.check('locked', () => this.locked());
+    await this.check('ports', () => this.boundToThisMachine());
+    await this.check('checkout', async () => {
+      await fillShelves();
+      return `${(await this.checkOut()).status}, through the published ports`;
+    });
+    await this.check('scale', () => this.twoInstances());
+    await this.check('crash', () => this.crash());
+    await this.check('signals', () => this.stopOnSignal());
+    await this.check('volumes', () => this.surviveDown());
+    await this.check('down', () => this.leaveNothing());
+  }
+
+  private async check(what: string, work: () => Promise<string>): Promise<void> {
+    await screen.step(what, async (done) => {
+      done(what, await work());
+      this.passed++;
+    });
+  }
+
+  /** Pulls what can be pulled, and makes stand-ins for the rest. */
+  private async getImages(): Promise<void> {
+    const images = (await this.compose('config', '--images')).split('\n');
+    for (const image of [BASE, ...images.filter((each) => each !== IMAGE)]) {
+      await screen.step(`getting ${image}`, async (done) =>
+        done('image', `${image.split('/').at(-1)}, ${await this.getImage(image)}`),
+      );
+    }
+  }
+
+  private async getImage(image: string): Promise<string> {
+    const label = ['--format', '{{index .Config.Labels "larder.stand-in"}}'];
+    const standIn = await run('docker', 'image', 'inspect', ...label, image).catch(() => 'not here');
+    if (standIn === '') return 'here already';
+    // Asks the registry itself, so that one which cannot be reached is noticed in seconds.
+    if (await succeeds('docker', 'manifest', 'inspect', image)) {
+      await run('docker', 'pull', '--quiet', ...(KURRENTDB.test(image) ? ['--platform=linux/amd64'] : []), image);
+      return 'pulled';
+    }
+    if (KURRENTDB.test(image)) {
+      this.files.push('--file', 'test/compose/without-kurrentdb.yml');
+      return 'left out: events in Postgres';
+    }
+    if (!mayInstall())
+      throw new Advice(`${image} cannot be pulled, and only root on Debian can make a stand-in for it.`);
+    await run('bash', 'test/compose/stand-ins/make.sh', image, `${CACHE}/stand-ins`);
+    this.standIns.push(image);
+    return 'a stand-in';
+  }
+
+  private async build(): Promise<string> {
+    await this.compose('build', '--quiet');
+    const bytes = await sizeOf(IMAGE);
+    expect(bytes < MAX_IMAGE_BYTES, `the image has ${mb(bytes)}, more than ${mb(MAX_IMAGE_BYTES)}`);
+    return `${mb(bytes)}, ${mb(bytes - (await sizeOf(BASE)))} more than ${BASE}`;
+  }
+
+  private async up(...options: string[]): Promise<string> {
+    await this.compose('up', '--detach', '--wait', '--wait-timeout', `${PATIENCE_MS / 1_000}`, ...options);
+    const containers = await this.containers();
+    for (const container of containers) {
+      const { Status, ExitCode, Health } = container.State;
+      const oneShot = ['migrate', 'topics'].includes(serviceOf(container));
+      const fine = oneShot
+        ? Status === 'exited' && ExitCode === 0
+        : Status === 'running' && (Health?.Status ?? 'healthy') === 'healthy';
+      expect(fine, `${container.Name} is ${Status} (${ExitCode}), ${Health?.Status ?? 'without a health check'}`);
+    }
+    for (const service of services) await call('GET', `${urlOf(service)}/health/ready`);
+    return `${containers.length} containers, every service healthy`;
+  }
+
+  /** Our own containers can neither become root nor write anything. */
+  private async locked(): Promise<string> {
+    const attempt = `
+      const fs = await import('node:fs');
+      const refused = (path) => { try { fs.writeFileSync(path, ''); return 'written'; } catch ({ code }) { return code; } };
+      console.log(JSON.stringify({
+        user: process.getuid(),
+        writes: ['/larder/dist/x', '/x', '/tmp/x'].map(refused),
+        capabilities: /CapEff:\\s*(\\w+)/.exec(fs.readFileSync('/proc/1/status', 'utf8'))[1],
+        program: fs.readFileSync('/proc/1/cmdline', 'utf8').split('\\0')[0],
+      }));`;
+    for (const container of await this.containers(...services)) {
+      const found = JSON.parse(await runIn(container, attempt));
+      const wanted = {
+        user: 1000,
+        writes: ['EROFS', 'EROFS', 'EROFS'],
+        capabilities: '0000000000000000',
+        program: 'node',
+      };
+      expect(
+        JSON.stringify(found) === JSON.stringify(wanted),
+        `${container.Name} is ${JSON.stringify(found)} instead of ${JSON.stringify(wanted)}`,
+      );
+    }
+    for (const { Name, HostConfig } of await this.containers(...services, 'migrate', 'topics')) {
+      const { ReadonlyRootfs, CapDrop, SecurityOpt } = HostConfig;
+      const fine = ReadonlyRootfs && CapDrop?.includes('ALL') && SecurityOpt?.includes('no-new-privileges:true');
+      expect(fine, `${Name} may do too much: ${JSON.stringify(HostConfig)}`);
+    }
+    return 'not root, no capability, nothing can be written';
+  }
+
+  private async boundToThisMachine(): Promise<string> {
+    const bound = (await this.containers()).flatMap(({ HostConfig }) => Object.values(HostConfig.PortBindings).flat());
+    const ports = bound.map(({ HostPort }) => HostPort).sort();
+    const wanted = services.map((service) => process.env[portVariable(service)]!).sort();
+    expect(`${ports}` === `${wanted}`, `the published ports are ${ports} instead of ${wanted}`);
+    const open = bound.filter(({ HostIp }) => HostIp !== '127.0.0.1');
+    expect(open.length === 0, `other machines can reach ${JSON.stringify(open)}`);
+    return `${ports.join(', ')}, on 127.0.0.1 only`;
+  }
+
+  /** Two instances of inventory share the partitions, and so the work, and the gateway asks both. */
+  private async twoInstances(): Promise<string> {
+    await this.up('--scale', 'inventory=2');
+    const instances = await this.containers('inventory');
+    const shares = `
+      import kafkajs from 'kafkajs';
+      const admin = new kafkajs.Kafka({ brokers: ['kafka:9092'], logLevel: kafkajs.logLevel.NOTHING }).admin();
+      await admin.connect();
+      const { groups } = await admin.describeGroups(['inventory']);
+      const assigned = groups[0].members.map((it) => kafkajs.AssignerProtocol.MemberAssignment.decode(it.memberAssignment));
+      console.log(JSON.stringify(assigned.map(({ assignment }) => Object.values(assignment).flat().length)));
+      await admin.disconnect();`;
+    await until('two instances share 12 partitions', async () => (await runIn(instances[0]!, shares)) === '[6,6]');
+
+    const answered = `
+      const metrics = await (await fetch('http://127.0.0.1:3002/metrics')).text();
+      console.log(/^http_request_duration_seconds_count.*route="\\/reservations.* (\\d+)$/m.exec(metrics)?.[1] ?? 0);`;
+    await until('the gateway asks both instances', async () => {
+      await call('GET', `${urlOf('inventory')}/reservations/${randomUUID()}`).catch(() => {});
+      const counts = await Promise.all(instances.map((instance) => runIn(instance, answered)));
+      return counts.every((count) => Number(count) > 0);
+    });
+
+    const orders = 50;
+    const before = await stock();
+    await atOnce(10, orders, () => this.checkOut());
+    const after = await stock();
+    expect(after.shipped - before.shipped === 2 * orders, `${after.shipped - before.shipped} units left the shelves`);
+    expect(before.available - after.available === 2 * orders, `${before.available - after.available} units are gone`);
+    return `${orders} orders completed by two instances`;
+  }
+
+  /** A process that dies is started again by its restart policy, and does what was asked for meanwhile. */
+  private async crash(): Promise<string> {
+    const [before] = await this.containers('payment');
+    await this.kill(before!);
+    const orders = await Promise.all(Array.from({ length: 5 }, () => this.place()));
+    await until('payment is healthy again', async () => {
+      const [now] = await this.containers('payment');
+      return now!.Id === before!.Id && now!.RestartCount === 1 && now!.State.Health?.Status === 'healthy';
+    });
+    for (const { orderId } of orders) await this.completed(orderId);
+    await this.checkOut();
+    return 'killed, back by itself, 6 orders completed';
+  }
+
+  /**
+   * SIGKILL from outside: from within nothing can kill a container's first process, and after `docker kill` no restart
+   * policy brings it back.
+   */
+  private async kill({ State }: Container): Promise<void> {
+    const program = `process.kill(${State.Pid}, 'SIGKILL')`;
+    await run('docker', 'run', '--rm', '--pid=host', '--user=0', '--network=none', IMAGE, 'node', '--eval', program);
+  }
+
+  private async stopOnSignal(): Promise<string> {
+    await this.compose('stop', ...services);
+    const stopped = await this.containers(...services);
+    for (const { Name, State } of stopped) expect(State.ExitCode === 0, `${Name} ended with ${State.ExitCode}`);
+    return `${stopped.length} services stopped on SIGTERM, exit code 0`;
+  }
+
+  private async surviveDown(): Promise<string> {
+    const read = () => call<{ items: OrderView[] }>('GET', `${urlOf('order')}/orders?status=completed`);
+    await this.up();
+    const before = JSON.stringify((await read()).items);
+    await this.compose('down');
+    await this.up();
+    const after = JSON.stringify((await read()).items);
+    expect(after === before && before !== '[]', 'the orders are not there any more');
+    await this.checkOut();
+    return 'down and up again: every order is there';
+  }
+
+  private async leaveNothing(): Promise<string> {
+    await this.compose('down', '--volumes');
+    const label = ['--filter', `label=com.docker.compose.project=${PROJECT}`];
+    const left = await Promise.all([
+      run('docker', 'ps', '--all', '--quiet', ...label),
+      run('docker', 'volume', 'ls', '--quiet', ...label),
+      run('docker', 'network', 'ls', '--quiet', ...label),
+    ]);
+    expect(left.join('') === '', `this is left: ${left.join(' ')}`);
+    return 'no container, volume or network is left';
+  }
+
+  /** Places an order for two units, and comes back when it is completed. */
+  private async checkOut(): Promise<OrderView> {
+    const order = await this.place({ prefer: 'wait=10' });
+    return order.settled ? order : this.completed(order.orderId);
+  }
+
+  private async completed(orderId: string): Promise<OrderView> {
+    let order: OrderView | undefined;
+    await until(`order ${orderId} is settled`, async () => {
+      order = await call<OrderView>('GET', `${urlOf('order')}/orders/${orderId}`);
+      return order.settled;
+    });
+    expect(order!.status === 'completed', `order ${orderId} is ${order!.status}`);
+    return order!;
+  }
+
+  private place(headers: Record<string, string> = {}): Promise<OrderView> {
+    const body = {
+      customerId: randomUUID(),
+      lines: [{ sku: 'olive-oil', quantity: 2 }],
+      payment: { token: 'tok_approved' },
+    };
+    return call('POST', `${urlOf('order')}/orders`, body, { 'idempotency-key': randomUUID(), ...headers });
+  }
+
+  /** The project's containers, stopped ones too: those of some services, or all. */
+  private async containers(...of: string[]): Promise<Container[]> {
+    const ids = (await this.compose('ps', '--all', '--quiet', ...of)).split('\n').filter(Boolean);
+    return ids.length > 0 ? JSON.parse(await run('docker', 'inspect', ...ids)) : [];
+  }
+
+  private compose(...args: string[]): Promise<string> {
+    return run(...this.command(...args));
+  }
+
+  /** The logs of what is not well, or of our services when everything is. */
+  async lastWords(): Promise<string> {
+    try {
+      const ill = (await this.containers()).filter(
+        ({ State }) => State.ExitCode !== 0 || (State.Health?.Status ?? 'healthy') !== 'healthy',
+      );
+      const names = ill.length > 0 ? ill.map(serviceOf) : services;
+      return await this.compose('logs', '--tail', '40', ...new Set(names));
+    } catch (error) {
+      return String(error);
+    }
+  }
+
+  /** Stand-ins do not stay in an engine that is not ours: they have the names of the real images. */
+  async cleanUp(): Promise<void> {
+    await runAnyway(...this.command('down', '--volumes', '--remove-orphans'));
+    await runAnyway('docker', 'image', 'rm', '--force', IMAGE, ...(ownEngine() ? [] : this.standIns));
+  }
+
+  private command(...args: string[]): string[] {
+    return ['docker', 'compose', '--progress', 'quiet', '--project-name', PROJECT, ...this.files, ...args];
+  }
+}
+
+/** What inventory has of olive oil, once nothing of it is reserved any more. */
+async function stock(): Promise<{ available: number; shipped: number }> {
+  let found: { available: number; reserved: number; shipped: number } | undefined;
+  await until('no stock is reserved', async () => {
+    found = await call('GET', `${urlOf('inventory')}/stock/olive-oil`);
+    return found?.reserved === 0;
+  });
+  return found!;
+}
+
+/** Looks again and again until it is so. A look that throws is repeated too. @throws Advice when that takes too long */
+async function until(what: string, look: () => Promise<boolean>): Promise<void> {
+  let last: unknown;
+  for (const giveUpAt = Date.now() + PATIENCE_MS; Date.now() < giveUpAt; await sleep(200)) {
+    interrupted.signal.throwIfAborted();
+    try {
+      if (await look()) return;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw new Advice(`Waited too long until ${what}.${last ? ` Seen last: ${last}` : ''}`);
+}
+
+/** Does something `times` times, and so many at once. */
+async function atOnce(many: number, times: number, work: () => Promise<unknown>): Promise<void> {
+  let left = times;
+  const worker = async () => {
+    while (left-- > 0) await work();
+  };
+  await Promise.all(Array.from({ length: many }, worker));
+}
+
+function expect(condition: unknown, complaint: string): void {
+  if (!condition) throw new Advice(complaint);
+}
+
+/** Runs a JavaScript module in a container of ours, and returns what it printed. */
+const runIn = ({ Id }: Container, program: string) =>
+  run('docker', 'exec', Id, 'node', '--input-type=module', '--eval', program);
+
+/** Bytes. */
+const sizeOf = async (image: string) => Number(await run('docker', 'image', 'inspect', '--format', '{{.Size}}', image));
+
+const mb = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+const serviceOf = ({ Config }: Container) => Config.Labels['com.docker.compose.service']!;
+
+/** Whether a program that only looks at something ends with 0, within some seconds. */
+const succeeds = (...command: string[]) =>
+  execute(command, AbortSignal.any([interrupted.signal, AbortSignal.timeout(15_000)])).then(
+    () => true,
+    () => false,
+  );
+
+/** Runs a program, unless we are interrupted, and returns what it printed. @throws Advice with the end of its output */
+const run = (...command: string[]) => execute(command, interrupted.signal);
+
+/** Runs a program that cleans up: nothing stops it, and when it fails the next one has its turn. */
+const runAnyway = (...command: string[]) => execute(command).catch((error: Error) => screen.say(error.message));
+
+function execute([program, ...args]: string[], signal?: AbortSignal): Promise<string> {
+  signal?.throwIfAborted();
+  return new Promise((done, failed) => {
+    // A process group of its own: Ctrl-C in a terminal reaches it only through us.
+    const child = spawn(program!, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    let printed = '';
+    let said = '';
+    child.stdout.on('data', (chunk) => (printed += chunk));
+    for (const output of [child.stdout, child.stderr]) output.on('data', (chunk) => (said += chunk));
+    const stop = () => void (child.pid && process.kill(-child.pid, 'SIGTERM'));
+    signal?.addEventListener('abort', stop);
+    child.on('error', failed);
+    child.on('close', (code) => {
+      signal?.removeEventListener('abort', stop);
+      if (code === 0) return done(printed.trimEnd());
+      const end = said.trimEnd().split('\n').slice(-30).join('\n');
+      failed(new Advice(`\`${program} ${args.join(' ')}\` failed (${code}):\n${end}`));
+    });
+  });
+}
