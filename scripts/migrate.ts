@@ -15,7 +15,12 @@ export async function main(): Promise<void> {
     const url = process.env[variable];
     if (!url)
       throw new Advice(`${variable} is not set: it is the URL of the ${service} service's own Postgres database.`);
-    const applied = await migrate(url, `prisma/${service}/migrations`);
+    const applied = await migrate(url, `prisma/${service}/migrations`).catch((error: Error & { code?: string }) => {
+      // Postgres and the network give their errors a code; others are ours, or nobody's.
+      throw error.code
+        ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or the server.`)
+        : error;
+    });
     console.log(`${service}: ${applied.length > 0 ? `applied ${applied.join(', ')}` : 'up to date'}`);
   }
 }
