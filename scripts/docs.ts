@@ -62,6 +62,7 @@ export const commandVariables: readonly Variable[] = [
     readBy: ['start', 'kafka', 'replay', 'reset'],
     fallback: '.data',
   },
+  { name: 'DOCKER_HOST', about: 'The Docker engine to use, as Docker itself reads it', readBy: ['test:compose'] },
   { name: 'NO_COLOR', about: 'Set to anything, it keeps colours out of the output', readBy: ['start', 'demo'] },
 ];
 
