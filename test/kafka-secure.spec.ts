@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { rootCertificates } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { KafkaBroker } from '../scripts/kafka-broker.js';
 import { createTopics } from '../scripts/topics.js';
 import { freshDatabase } from './database.js';
@@ -58,7 +58,8 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
         topic,
         numPartitions: topic.startsWith('payment') ? 3 : 12,
       }));
-      await admin.createTopics({ topics: narrow });
+      await admin.createTopics({ topics: narrow, waitForLeaders: false });
+      await vi.waitFor(() => admin.fetchTopicMetadata({ topics: narrow.map(({ topic }) => topic) }), 10_000);
       await admin.disconnect();
       const { stderr, code } = await refusal(kafka.url);
       expect({ stderr, code }).toEqual({ stderr: oneLine('payment\\.events\\.v1.*\\b3\\b.*npm run topics'), code: 78 });
