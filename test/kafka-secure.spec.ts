@@ -100,4 +100,15 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
       expect(stderr).not.toContain(encodeURIComponent(PASSWORD));
     });
   });
+
+  test('behind TLS that asks for a certificate of the client', { timeout: KAFKA_STARTS_MS }, async () => {
+    const strict = await kafkaForTests({ secure: { user: USER, password: PASSWORD, mutualTls: true } });
+    try {
+      expect(await createTopics(strict.secureUrl())).toHaveLength(3);
+      const { stderr, code } = await refusal(strict.secureUrl({ cert: undefined, key: undefined }));
+      expect({ stderr, code }).toEqual({ stderr: oneLine('certificate'), code: 78 });
+    } finally {
+      await strict.stop();
+    }
+  });
 });
