@@ -10,12 +10,13 @@
 import type { Admin, Kafka, Producer, TopicPartitionOffset } from 'kafkajs';
 import { type Clock, type Log, ServerUnavailable } from '#runtime';
 import { assertTopics, kafkaAt } from './kafka-client.js';
-export { createTopics } from './kafka-client.js';
 import { translated } from './kafka-errors.js';
 import { KafkaMember } from './kafka-member.js';
 import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './kafka-record.js';
 import { partitionOf } from './partitions.js';
 import { type ConsumeOptions, type Message, MessageBus } from './port.js';
+
+export { createTopics } from './kafka-client.js';
 
 export interface KafkaMessageBusOptions {
   /** `kafka://host:port,host:port`, or `kafkas://` for TLS: see `kafka-url.ts`. */
@@ -29,8 +30,8 @@ export interface KafkaMessageBusOptions {
 /** How long the brokers may take to acknowledge messages: less than a service may take to stop. */
 const SEND_MS = 8_000;
 
-/** What the headers and the key of a record take, at most. */
-const RECORD_OVERHEAD_BYTES = 1_000;
+/** What the headers and the key of a record take, more or less: MAX_VALUE_BYTES is below the brokers' limit. */
+const RECORD_OVERHEAD_BYTES = 500;
 
 export class KafkaMessageBus extends MessageBus {
   private readonly kafka: Kafka;
