@@ -16,7 +16,7 @@ import { orderConfig } from '../apps/order/src/order.module.js';
 import { paymentConfig } from '../apps/payment/src/payment.module.js';
 import { Advice } from './advice.js';
 import { asyncApi } from './asyncapi.js';
-import { services } from './shop.js';
+import { defaultPorts, portVariable, services } from './shop.js';
 
 export interface Variable {
   readonly name: string;
@@ -49,13 +49,18 @@ export const commandVariables: readonly Variable[] = [
     about: "The replicas of each Kafka topic at MESSAGE_BUS_URL; the broker's own default unless told",
     readBy: ['topics'],
   },
-  ...Object.entries({ order: 3001, inventory: 3002, payment: 3003, postgres: 54329 }).map(([name, port]) => ({
-    name: `${name.toUpperCase()}_PORT`,
+  ...[...services, 'postgres' as const].map((name) => ({
+    name: portVariable(name),
     about: `The port of ${name === 'postgres' ? 'the embedded Postgres; a free one when it is taken' : name}`,
     readBy: name === 'postgres' ? ['start'] : ['start', 'demo'],
-    fallback: `${port}`,
+    fallback: `${defaultPorts[name]}`,
   })),
-  { name: 'KAFKA_PORT', about: 'The port of the broker that it starts', readBy: ['kafka'], fallback: '9092' },
+  {
+    name: portVariable('kafka'),
+    about: 'The port of the broker that it starts',
+    readBy: ['kafka'],
+    fallback: `${defaultPorts.kafka}`,
+  },
   {
     name: 'LARDER_DATA',
     about: 'The folder that holds what the embedded shop keeps',

@@ -8,7 +8,7 @@ import { Advice } from './advice.js';
 import { isTaken } from './embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from './kafka-broker.js';
 import { bold, cyan, Screen } from './screen.js';
-import { dataFolder, shown } from './shop.js';
+import { dataFolder, portOf, shown } from './shop.js';
 import { createTopics } from './topics.js';
 
 const screen = new Screen();
@@ -19,7 +19,7 @@ export async function main(): Promise<void> {
     const remedy = 'Debian: `apt install default-jre-headless maven`; macOS: `brew install maven`, which brings Java.';
     throw new Advice(`Kafka cannot run here: ${missing}. ${remedy}`);
   }
-  const port = kafkaPort();
+  const port = portOf('kafka');
   if (await isTaken(port))
     throw new Advice(`Port ${port} is taken (\`lsof -i :${port}\` says by whom). KAFKA_PORT moves Kafka to another.`);
 
@@ -61,13 +61,6 @@ ${cyan(`    MESSAGE_BUS_URL=${kafka.url} npm start`)}
 Ctrl-C closes Kafka and keeps its data.
 `);
   return kafka;
-}
-
-function kafkaPort(): number {
-  const given = process.env['KAFKA_PORT'] ?? '9092';
-  const port = Number(given);
-  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
-  throw new Advice(`KAFKA_PORT=${given} is not a port: a number from 1 to 65535.`);
 }
 
 /** Resolves at the first signal to stop, or when npm is gone. */

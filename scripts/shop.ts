@@ -7,12 +7,13 @@ import { mayEnter, serverUser } from './embedded-postgres.js';
 export const services = ['order', 'inventory', 'payment'] as const;
 export type Service = (typeof services)[number];
 
-export const portVariable = (service: Service | 'postgres') => `${service.toUpperCase()}_PORT`;
+/** The ports of what the commands open, unless a variable says otherwise. */
+export const defaultPorts = { order: 3001, inventory: 3002, payment: 3003, postgres: 54329, kafka: 9092 };
 
-const defaultPorts = { order: 3001, inventory: 3002, payment: 3003, postgres: 54329 };
+export const portVariable = (service: keyof typeof defaultPorts) => `${service.toUpperCase()}_PORT`;
 
-/** The port of a service: `ORDER_PORT`, `INVENTORY_PORT` and so on change it. */
-export function portOf(service: Service | 'postgres'): number {
+/** The port of a service or a server: `ORDER_PORT`, `KAFKA_PORT` and so on change it. */
+export function portOf(service: keyof typeof defaultPorts): number {
   const variable = portVariable(service);
   const port = Number(process.env[variable] ?? defaultPorts[service]);
   if (Number.isInteger(port) && port > 0 && port < 65536) return port;

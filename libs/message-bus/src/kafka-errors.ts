@@ -27,19 +27,22 @@ export function translated(error: unknown): unknown {
 
 /** What the protocol calls an error: `UNKNOWN_MEMBER_ID`. */
 export function typeOf(error: unknown): string | undefined {
-  for (let each = error; each instanceof Error; each = each.cause) {
+  for (const each of causesOf(error)) {
     if ('type' in each && typeof each.type === 'string') return each.type;
   }
   return undefined;
 }
 
+/** An error, what caused it, what caused that, and so on. */
+function* causesOf(error: unknown): Iterable<Error> {
+  for (let each = error; each instanceof Error; each = each.cause) yield each;
+}
+
 function signsOf(error: unknown): string[] {
-  const signs: string[] = [];
-  for (let each = error; each instanceof Error; each = each.cause) {
+  return [...causesOf(error)].flatMap((each) => {
     const { name, type, code } = each as Error & { type?: unknown; code?: unknown };
-    signs.push(name, ...[type, code].filter((sign) => typeof sign === 'string'));
-  }
-  return signs;
+    return [name, ...[type, code].filter((sign) => typeof sign === 'string')];
+  });
 }
 
 /** In one line, and without a full stop at its end. */
