@@ -3,10 +3,10 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { PrismaClient } from '../../../prisma/inventory/client/client.js';
-import { Background, baseConfig, DATABASE, port, PORTS, type ServicePorts } from '#service';
+import { Background, baseConfig, DATABASE, port, PORTS, type ServiceOptions, type ServicePorts } from '#service';
 import { InventoryController } from './inventory.controller.js';
 import { handlers } from './inventory.handlers.js';
-import { INVENTORY_SERVICE, inventoryService } from './service.js';
+import { INVENTORY_SERVICE, inventoryService, projections } from './service.js';
 
 export const inventoryConfig = baseConfig.extend({ PORT: port(3002) });
 
@@ -32,3 +32,12 @@ export const inventoryConfig = baseConfig.extend({ PORT: port(3002) });
   ],
 })
 export class InventoryModule {}
+
+/** What main.ts boots. */
+export const inventoryOptions: ServiceOptions = {
+  name: 'inventory',
+  module: InventoryModule,
+  config: inventoryConfig,
+  projections,
+  statuses: { 'reserved-stock-missing': 409 },
+};

@@ -1,11 +1,4 @@
 import { bootService } from '#service';
-import { inventoryConfig, InventoryModule } from './inventory.module.js';
-import { projections } from './service.js';
+import { inventoryOptions } from './inventory.module.js';
 
-await bootService({
-  name: 'inventory',
-  module: InventoryModule,
-  config: inventoryConfig,
-  projections,
-  statuses: { 'reserved-stock-missing': 409 },
-});
+await bootService(inventoryOptions);

@@ -4,10 +4,20 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { z } from 'zod';
 import { PrismaClient } from '../../../prisma/order/client/client.js';
-import { Background, baseConfig, CONFIG, DATABASE, duration, port, PORTS, type ServicePorts } from '#service';
+import {
+  Background,
+  baseConfig,
+  CONFIG,
+  DATABASE,
+  duration,
+  port,
+  PORTS,
+  type ServiceOptions,
+  type ServicePorts,
+} from '#service';
 import { OrderController } from './order.controller.js';
 import { handlers } from './order.handlers.js';
-import { ORDER_SERVICE, orderService } from './service.js';
+import { ORDER_SERVICE, orderService, projections } from './service.js';
 
 export const orderConfig = baseConfig.extend({
   PORT: port(3001),
@@ -38,3 +48,12 @@ export const orderConfig = baseConfig.extend({
   ],
 })
 export class OrderModule {}
+
+/** What main.ts boots. */
+export const orderOptions: ServiceOptions = {
+  name: 'order',
+  module: OrderModule,
+  config: orderConfig,
+  projections,
+  statuses: { 'order-not-found': 404, 'order-confirmed': 409 },
+};

@@ -4,11 +4,21 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { z } from 'zod';
 import { PrismaClient } from '../../../prisma/payment/client/client.js';
-import { Background, baseConfig, CONFIG, DATABASE, duration, port, PORTS, type ServicePorts } from '#service';
+import {
+  Background,
+  baseConfig,
+  CONFIG,
+  DATABASE,
+  duration,
+  port,
+  PORTS,
+  type ServiceOptions,
+  type ServicePorts,
+} from '#service';
 import { PaymentController } from './payment.controller.js';
 import { handlers } from './payment.handlers.js';
 import { PaymentProvider } from './provider.js';
-import { PAYMENT_SERVICE, paymentService } from './service.js';
+import { PAYMENT_SERVICE, paymentService, projections } from './service.js';
 import { Ledger } from './simulator/ledger.js';
 import { PostgresLedger } from './simulator/postgres-ledger.js';
 import { SimulatedProvider } from './simulator/simulated-provider.js';
@@ -63,3 +73,13 @@ type Config = z.infer<typeof paymentConfig>;
   ],
 })
 export class PaymentModule {}
+
+/** What main.ts boots. */
+export const paymentOptions: ServiceOptions = {
+  name: 'payment',
+  module: PaymentModule,
+  config: paymentConfig,
+  projections,
+  statuses: { 'payment-not-found': 404 },
+  rawBody: true,
+};

@@ -22,7 +22,7 @@ import { Health } from './health.js';
 import { createApp, type HttpOptions } from './http.js';
 import { createLog, withoutPasswords } from './logger.js';
 import { Metrics } from './metrics.js';
-import { CONFIG, DATABASE, PORTS } from './ports.js';
+import { CONFIG, DATABASE, PORTS, type ServicePorts } from './ports.js';
 import { ReadYourWrites } from './position.js';
 import { watchProjections } from './progress.js';
 import { openWaitingRoom } from './waiting-room.js';
@@ -32,6 +32,8 @@ export interface ServiceOptions extends HttpOptions {
   readonly config: z.ZodObject;
   /** Each is watched in `/health/ready` and `/metrics`. */
   readonly projections: readonly Projection<any, any>[];
+  /** Puts something between the service and its ports; a crash test does (steps.ts). */
+  readonly through?: (ports: ServicePorts) => ServicePorts;
 }
 
 export interface RunningService {
@@ -69,7 +71,8 @@ export async function startService(options: ServiceOptions, env = process.env): 
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { ports, pool } = await openPorts(options.name, config, { ...runtime, counters }, background);
+    const { ports: opened, pool } = await openPorts(options.name, config, { ...runtime, counters }, background);
+    const ports = options.through?.(opened) ?? opened;
     const health = new Health(clock);
     health.add('store', async () => void (await ports.store.head()));
     health.add('bus', () => ports.bus.ping());

@@ -12,3 +12,4 @@ export { AfterPosition, formatPosition, POSITION_HEADER, ReadYourWrites } from '
 export { PreferWait } from './prefer.js';
 export { documented } from './openapi.js';
 export { createLog } from './logger.js';
+export { type OnStep, type Step, stepped, steppedPort } from './steps.js';
