@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import { inventoryService } from '../apps/inventory/src/service.js';
 import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
 import { orderService } from '../apps/order/src/service.js';
+import { bounded } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
@@ -39,7 +40,7 @@ function openShop(options = { deadlineMs: 60_000 }) {
   const orderPorts = ports();
   const order = orderService(orderPorts, options);
   const inventory = inventoryService(ports());
-  const payment = paymentService({ ...ports(), provider }, { providerTimeoutMs: 300 });
+  const payment = paymentService({ ...ports(), provider: bounded(provider, clock, 300) });
   const stop = new AbortController();
   const running = [order, inventory, payment].map((service) => service.run(stop.signal));
   stops.push(async () => {

@@ -13,7 +13,7 @@ import { stock } from '../apps/inventory/src/stock.js';
 import { checkout } from '../apps/inventory/src/warehouse.js';
 import { react as orderReacts } from '../apps/order/src/checkout.js';
 import { tell as orderTells } from '../apps/order/src/messages.js';
-import { isSettled, order, type OrderCommand, type OrderEvent } from '../apps/order/src/order.js';
+import { isSettled, order, type OrderCommand, type OrderEvent, wantOf } from '../apps/order/src/order.js';
 import { react as paymentReacts } from '../apps/payment/src/checkout.js';
 import { tell as paymentTells } from '../apps/payment/src/messages.js';
 import { payment, type PaymentCommand, type PaymentEvent } from '../apps/payment/src/payment.js';
@@ -89,7 +89,7 @@ class Inbox<M> {
 interface Plan {
   readonly lines: [sku: 'oil' | 'salt', quantity: number][];
   readonly provider: 'approves' | 'declines' | 'declines, then charges';
-  readonly calledOffBy: ('customer' | 'deadline')[];
+  readonly calledOffBy: ('customer' | 'deadline' | 'operator')[];
 }
 
 type Action = [name: string, act: (choice: number) => void];
@@ -122,13 +122,16 @@ class Checkout {
     this.inventory = new Inbox(inOrder, (message) => {
       const command = inventoryReacts(message);
       if (!command) return;
+      if (message.type === 'OrderReminder') this.fromInventory.repeatAll();
       for (const fact of checkout(orderId, command, cause)(warehouse)) {
         this.fromInventory.put(inventoryTells(orderId, fact));
       }
     });
     this.payment = new Inbox(inOrder, (message) => {
       const command = paymentReacts(message);
-      if (command) this.pay(command);
+      if (!command) return;
+      if (message.type === 'OrderReminder') this.fromPayment.repeatAll();
+      this.pay(command);
     });
     this.fromInventory = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
     this.fromPayment = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
@@ -166,6 +169,8 @@ class Checkout {
     if (calledOffBy.includes('deadline')) {
       actions.push([`${orderId}: expire`, () => this.order({ type: 'Expire', now: '13:00' })]);
     }
+    if (calledOffBy.includes('operator')) actions.push([`${orderId}: call off`, () => this.callOff()]);
+    if (wantOf(this.state)) actions.push([`${orderId}: remind`, () => this.order({ type: 'Remind' })]);
     for (const [name, inbox] of Object.entries(this.inboxes)) {
       if (inbox.canRepeat) actions.push([`${orderId}: repeat ${name}`, (choice) => inbox.repeat(choice)]);
     }
@@ -201,6 +206,14 @@ class Checkout {
       this.order({ type: 'Cancel' });
     } catch (error) {
       if (!(error instanceof DomainError && error.code === 'order-confirmed')) throw error;
+    }
+  }
+
+  private callOff(): void {
+    try {
+      this.order({ type: 'CallOff' });
+    } catch (error) {
+      if (!(error instanceof DomainError && /order-(completed|off)/.test(error.code))) throw error;
     }
   }
 
@@ -315,7 +328,7 @@ const anyPlan = fc.record<Plan>({
     minLength: 1,
   }),
   provider: fc.constantFrom('approves', 'approves', 'declines', 'declines, then charges'),
-  calledOffBy: fc.subarray(['customer', 'deadline']),
+  calledOffBy: fc.subarray(['customer', 'deadline', 'operator']),
 });
 
 const anyRun = fc
@@ -376,7 +389,7 @@ describe('whatever is late, repeated, lost, called off or charged too late', () 
           expect(status).toBe('shipped');
           plan.lines.forEach(([sku, quantity]) => (sold[sku] += quantity));
         } else {
-          expect(['rejected', 'released', 'blocked']).toContain(status);
+          expect(['rejected', 'released', 'returned', 'blocked']).toContain(status);
         }
       }
       for (const sku of ['oil', 'salt'] as const) {

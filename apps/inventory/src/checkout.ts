@@ -14,9 +14,27 @@ export function react(message: OrderMessage): CheckoutCommand | undefined {
     case 'OrderRejected':
     case 'OrderCancelled':
       return { type: 'Release' };
+    case 'OrderReminder':
+      return wanted(message.data);
     case 'OrderStockReserved':
     case 'OrderCompleted':
     case 'OrderSettled':
+      return undefined;
+  }
+}
+
+function wanted({
+  wants,
+  lines,
+}: Extract<OrderMessage, { type: 'OrderReminder' }>['data']): CheckoutCommand | undefined {
+  switch (wants) {
+    case 'stock':
+      return { type: 'Reserve', lines };
+    case 'fulfilment':
+      return { type: 'Ship' };
+    case 'return':
+      return { type: 'Release' };
+    case 'payment':
       return undefined;
   }
 }

@@ -15,7 +15,7 @@ export const stockView = z.object({ sku, available: units, reserved: units, ship
 
 export const reservationView = z.object({
   orderId,
-  status: z.enum(['made', 'rejected', 'released', 'shipped', 'blocked']),
+  status: z.enum(['made', 'rejected', 'released', 'shipped', 'returned', 'blocked']),
   lines: z.array(line),
   updatedAt: z.iso.datetime(),
 });

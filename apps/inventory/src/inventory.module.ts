@@ -3,7 +3,17 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { PrismaClient } from '../../../prisma/inventory/client/client.js';
-import { Background, baseConfig, DATABASE, port, PORTS, type ServiceOptions, type ServicePorts } from '#service';
+import {
+  AttentionController,
+  attentionOf,
+  Background,
+  baseConfig,
+  DATABASE,
+  port,
+  PORTS,
+  type ServiceOptions,
+  type ServicePorts,
+} from '#service';
 import { InventoryController } from './inventory.controller.js';
 import { handlers } from './inventory.handlers.js';
 import { INVENTORY_SERVICE, inventoryService, projections } from './service.js';
@@ -12,9 +22,10 @@ export const inventoryConfig = baseConfig.extend({ PORT: port(3002) });
 
 @Module({
   imports: [CqrsModule.forRoot()],
-  controllers: [InventoryController],
+  controllers: [InventoryController, AttentionController],
   providers: [
     ...handlers,
+    attentionOf(INVENTORY_SERVICE),
     {
       provide: INVENTORY_SERVICE,
       inject: [PORTS, Background],
@@ -39,5 +50,5 @@ export const inventoryOptions: ServiceOptions = {
   module: InventoryModule,
   config: inventoryConfig,
   projections,
-  statuses: { 'reserved-stock-missing': 409 },
+  statuses: { 'reserved-stock-missing': 409, 'reservation-not-found': 404, 'nothing-held': 409, 'hold-too-young': 409 },
 };

@@ -10,6 +10,8 @@ export function tell(orderId: string, event: ReservationEvent): InventoryMessage
       return { type: 'StockRejected', data: { orderId, short: [...event.data.short] } };
     case 'ReservationReleased':
       return { type: 'StockReleased', data: { orderId, outcome: 'released' } };
+    case 'ReservationReturned':
+      return { type: 'StockReleased', data: { orderId, outcome: 'returned' } };
     case 'ReservationBlocked':
       return { type: 'StockReleased', data: { orderId, outcome: 'nothing-held' } };
     case 'ReservationShipped':

@@ -10,6 +10,7 @@ const made: ReservationEvent = { type: 'ReservationMade', data: { lines } };
 const rejected: ReservationEvent = { type: 'ReservationRejected', data: { short: ['sea-salt'] } };
 const released: ReservationEvent = { type: 'ReservationReleased', data: { lines } };
 const shipped: ReservationEvent = { type: 'ReservationShipped', data: { lines } };
+const returned: ReservationEvent = { type: 'ReservationReturned', data: { lines } };
 const blocked: ReservationEvent = { type: 'ReservationBlocked', data: {} };
 
 const commands = {
@@ -30,8 +31,9 @@ const machine: Record<
   },
   made: { history: [made], answers: { Release: released, Ship: shipped } },
   rejected: { history: [rejected], answers: { Ship: 'nothing-reserved' } },
-  released: { history: [made, released], answers: { Ship: 'nothing-reserved' } },
-  shipped: { history: [made, shipped], answers: { Release: 'already-shipped' } },
+  released: { history: [made, released], answers: {} },
+  shipped: { history: [made, shipped], answers: { Release: returned } },
+  'returned, after a person called the order off': { history: [made, shipped, returned], answers: {} },
   'blocked by a cancellation that came first': { history: [blocked], answers: { Ship: 'nothing-reserved' } },
 };
 

@@ -1,9 +1,9 @@
 /**
  * What one order holds of the stock: every line of it, or nothing.
  *
- *                  Reserve                Ship
- *   (none) ───────────────────▶ (made) ─────────▶ (shipped)
- *     │ │        enough           │
+ *                  Reserve                Ship                Release
+ *   (none) ───────────────────▶ (made) ─────────▶ (shipped) ─────────▶ (returned)   A person called the order off
+ *     │ │        enough           │                                                 after it was shipped.
  *     │ │ Reserve                 │ Release
  *     │ └────────▶ (rejected)     └─────────────▶ (released)
  *     │ too little
@@ -32,11 +32,12 @@ export type ReservationEvent =
   | { type: 'ReservationRejected'; data: { short: readonly string[] } }
   | { type: 'ReservationReleased'; data: Held }
   | { type: 'ReservationShipped'; data: Held }
+  | { type: 'ReservationReturned'; data: Held }
   | { type: 'ReservationBlocked'; data: Record<string, never> };
 
 export type Reservation =
-  | { readonly status: 'none' | 'rejected' | 'released' | 'shipped' | 'blocked' }
-  | { readonly status: 'made'; readonly lines: readonly ReservationLine[] };
+  | { readonly status: 'none' | 'rejected' | 'released' | 'returned' | 'blocked' }
+  | { readonly status: 'made' | 'shipped'; readonly lines: readonly ReservationLine[] };
 
 export const reservation: Decider<ReservationCommand, ReservationEvent, Reservation> = {
   initialState: { status: 'none' },
@@ -66,7 +67,9 @@ export const reservation: Decider<ReservationCommand, ReservationEvent, Reservat
       case 'ReservationReleased':
         return { status: 'released' };
       case 'ReservationShipped':
-        return { status: 'shipped' };
+        return { status: 'shipped', lines: event.data.lines };
+      case 'ReservationReturned':
+        return { status: 'returned' };
       case 'ReservationBlocked':
         return { status: 'blocked' };
     }
@@ -79,12 +82,13 @@ function release(state: Reservation): readonly ReservationEvent[] {
       return [{ type: 'ReservationBlocked', data: {} }];
     case 'made':
       return [{ type: 'ReservationReleased', data: { lines: state.lines } }];
+    case 'shipped':
+      return [{ type: 'ReservationReturned', data: { lines: state.lines } }];
     case 'rejected':
     case 'released':
+    case 'returned':
     case 'blocked':
       return [];
-    case 'shipped':
-      throw new DomainError('already-shipped', 'The stock has been shipped and cannot be released.');
   }
 }
 
@@ -94,9 +98,12 @@ function ship(state: Reservation): readonly ReservationEvent[] {
       return [{ type: 'ReservationShipped', data: { lines: state.lines } }];
     case 'shipped':
       return [];
+    // Said again, after the order was called off.
+    case 'released':
+    case 'returned':
+      return [];
     case 'none':
     case 'rejected':
-    case 'released':
     case 'blocked':
       throw new DomainError('nothing-reserved', `There is nothing to ship: the reservation is ${state.status}.`);
   }

@@ -4,17 +4,20 @@
  */
 import { causeOf, inventoryEvents, orderEvents, received, telling } from '#contracts';
 import { type Cause, DecisionQueue, Transactor, upcasting } from '#event-store';
-import { consumer, type Delivered, relay } from '#message-bus';
+import { consumer, type Delivered, relay, tellAgain } from '#message-bus';
 import { projector } from '#projections';
 import type { ServicePorts } from '#service';
+import { holdsWithoutVerdict } from '#service/holds';
 import { react } from './checkout.js';
 import { tell } from './messages.js';
 import { reservationSummary } from './read-models/reservation-summary.js';
+import { stockHold } from './read-models/stock-hold.js';
 import { stockLevel } from './read-models/stock-level.js';
+import { reservation } from './reservation.js';
 import { shapes } from './shapes.js';
 import { book, checkout } from './warehouse.js';
 
-export const projections = [stockLevel, reservationSummary] as const;
+export const projections = [stockLevel, reservationSummary, stockHold] as const;
 
 export type InventoryService = ReturnType<typeof inventoryService>;
 
@@ -24,7 +27,15 @@ export const INVENTORY_SERVICE = Symbol('InventoryService');
 export function inventoryService(ports: ServicePorts) {
   const store = upcasting(ports.store, shapes);
   // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
-  const queue = new DecisionQueue(new Transactor({ ...ports, store }, { shapes }), { maxBatch: 256 });
+  const transactor = new Transactor({ ...ports, store }, { shapes });
+  const queue = new DecisionQueue(transactor, { maxBatch: 256 });
+  const speech = {
+    store,
+    bus: ports.bus,
+    topic: inventoryEvents.name,
+    categories: ['reservation'],
+    toMessage: telling(inventoryEvents, tell),
+  };
 
   /** Books a receipt, or a recount, of one SKU; the same `entryId` again changes nothing. */
   function enter(
@@ -38,24 +49,37 @@ export function inventoryService(ports: ServicePorts) {
   async function hear(message: Delivered): Promise<void> {
     const said = received(orderEvents, message);
     const command = react(said);
-    if (command) await queue.decide(checkout(said.data.orderId, command, causeOf(message)));
+    if (!command) return;
+    await queue.decide(checkout(said.data.orderId, command, causeOf(message)));
+    // Who reminds us may not have heard what we said.
+    if (said.type === 'OrderReminder') await tellAgain(speech, `reservation-${said.data.orderId}`);
   }
+
+  const attention = holdsWithoutVerdict(ports, {
+    projection: stockHold,
+    name: 'reservation',
+    async look(orderId) {
+      const { state } = await transactor.load(reservation, `reservation-${orderId}`);
+      if (state.status !== 'made') return { status: state.status };
+      return { status: state.status, held: { lines: state.lines.map((line) => ({ ...line, state: 'reserved' })) } };
+    },
+    tellAgain: (orderId) => tellAgain(speech, `reservation-${orderId}`),
+    giveBack: (orderId, cause) => queue.decide(checkout(orderId, { type: 'Release' }, cause)),
+    effects: {
+      retry: 'The order is told again that its stock is reserved.',
+      callOff: 'The stock is available again. Should the order be confirmed after all, nothing is shipped for it.',
+    },
+  });
 
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
     const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
-      relay({
-        ...moving,
-        name: 'inventory',
-        topic: inventoryEvents.name,
-        categories: ['reservation'],
-        toMessage: telling(inventoryEvents, tell),
-      }),
+      relay({ ...moving, ...speech, name: 'inventory' }),
       consumer({ ...moving, name: 'inventory', topics: [orderEvents.name], handle: hear }),
       ...projections.map((projection) => projector({ ...moving, projection })),
     ]);
   }
 
-  return { enter, hear, run };
+  return { enter, ...attention, hear, run };
 }

@@ -37,6 +37,16 @@ test('shipping takes reserved units out of the house', () =>
     .when({ type: 'Ship', orderId: 'o1', quantity: 4 })
     .thenState({ available: 6, reserved: 0, shipped: 4 }));
 
+test('what comes back after it was shipped is available again', () =>
+  given(stock, received(10), reserved('o1', 4), { type: 'StockShipped', data: { orderId: 'o1', quantity: 4 } })
+    .when({ type: 'Return', orderId: 'o1', quantity: 4 })
+    .thenState({ available: 10, reserved: 0, shipped: 0 }));
+
+test('no more comes back than was shipped', () =>
+  given(stock, received(10), reserved('o1', 4))
+    .when({ type: 'Return', orderId: 'o1', quantity: 1 })
+    .thenRefused('not-shipped'));
+
 test.each(['Release', 'Ship'] as const)('%s: no more than is reserved', (type) =>
   given(stock, received(10), reserved('o1', 4)).when({ type, orderId: 'o1', quantity: 5 }).thenRefused('not-reserved'),
 );

@@ -3,9 +3,9 @@
  *
  *            Receive                Reserve                Ship
  *   (world) ────────▶ available ──────────────▶ reserved ────────▶ (customer)
- *                      ▲     ▲                     │
- *              Recount │     └────── Release ──────┘
- *   (world) ◀──────────┘
+ *                      ▲   ▲ ▲                     │                   │
+ *              Recount │   │ └────── Release ──────┘                   │
+ *   (world) ◀──────────┘   └──────────────── Return ──────────────────┘
  *
  * Which order holds what is the reservation's business (reservation.ts). Here a hot SKU stays three numbers after a
  * million orders, so it loads and caches at the same cost as a new one.
@@ -17,6 +17,7 @@ export type StockCommand =
   | { type: 'Reserve'; orderId: string; quantity: number }
   | { type: 'Release'; orderId: string; quantity: number }
   | { type: 'Ship'; orderId: string; quantity: number }
+  | { type: 'Return'; orderId: string; quantity: number }
   /** `counted` units were found on the shelf: available and reserved ones together. */
   | { type: 'Recount'; counted: number };
 
@@ -25,6 +26,7 @@ export type StockEvent =
   | { type: 'StockReserved'; data: { orderId: string; quantity: number } }
   | { type: 'StockReleased'; data: { orderId: string; quantity: number } }
   | { type: 'StockShipped'; data: { orderId: string; quantity: number } }
+  | { type: 'StockReturned'; data: { orderId: string; quantity: number } }
   /** `difference` is what the count found more, or less when it is negative, than was on the books. */
   | { type: 'StockRecounted'; data: { counted: number; difference: number } };
 
@@ -55,6 +57,16 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
         return [{ type: 'StockReleased', data: { orderId: command.orderId, quantity: held(command, state) } }];
       case 'Ship':
         return [{ type: 'StockShipped', data: { orderId: command.orderId, quantity: held(command, state) } }];
+      case 'Return': {
+        const quantity = aboveZero(command.quantity);
+        if (quantity > state.shipped) {
+          throw new DomainError(
+            'not-shipped',
+            `${quantity} units cannot come back: only ${state.shipped} were shipped.`,
+          );
+        }
+        return [{ type: 'StockReturned', data: { orderId: command.orderId, quantity } }];
+      }
       case 'Recount': {
         const { counted } = command;
         if (!Number.isSafeInteger(counted) || counted < 0) {
@@ -94,6 +106,12 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
           ...state,
           reserved: state.reserved - event.data.quantity,
           shipped: state.shipped + event.data.quantity,
+        };
+      case 'StockReturned':
+        return {
+          ...state,
+          available: state.available + event.data.quantity,
+          shipped: state.shipped - event.data.quantity,
         };
       case 'StockRecounted':
         return { ...state, available: state.available + event.data.difference };

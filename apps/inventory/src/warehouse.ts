@@ -2,13 +2,21 @@
  * Decisions that touch several streams at once: a reservation and the stock of each of its SKUs, written together or
  * not at all. Each is pure; whoever waits for the same SKUs is decided together with the others and shares one append.
  */
-import type { Cause, Decision } from '#event-store';
+import type { Cause, Decision, Desk } from '#event-store';
 import type { CheckoutCommand } from './checkout.js';
 import { entry } from './entry.js';
-import { reservation, type ReservationEvent } from './reservation.js';
+import { reservation, type ReservationEvent, type ReservationLine } from './reservation.js';
 import { type Stock, stock } from './stock.js';
 
-/** Reserves every line of an order or none, releases them, or ships them. */
+/** What a reservation's event means for the stock of each of its lines. */
+const MOVES = {
+  ReservationMade: 'Reserve',
+  ReservationReleased: 'Release',
+  ReservationShipped: 'Ship',
+  ReservationReturned: 'Return',
+} as const;
+
+/** Reserves every line of an order or none, ships them, or takes them back. */
 export function checkout(
   orderId: string,
   command: CheckoutCommand,
@@ -16,26 +24,23 @@ export function checkout(
 ): Decision<readonly ReservationEvent[]> {
   const stream = `reservation-${orderId}`;
   return (desk) => {
-    if (command.type !== 'Reserve') {
-      const events = desk.decide(reservation, stream, command, cause);
-      for (const event of events) {
-        if (event.type !== 'ReservationReleased' && event.type !== 'ReservationShipped') continue;
-        for (const { sku, quantity } of event.data.lines) {
-          desk.decide(stock, `stock-${sku}`, { type: command.type, orderId, quantity }, cause);
-        }
-      }
-      return events;
-    }
-    desk.expectNew(stream);
-    const short = command.lines.filter(({ sku, quantity }) => desk.state(stock, `stock-${sku}`).available < quantity);
-    const events = desk.decide(reservation, stream, { ...command, short: short.map(({ sku }) => sku) }, cause);
-    if (events.some(({ type }) => type === 'ReservationMade')) {
-      for (const { sku, quantity } of command.lines) {
-        desk.decide(stock, `stock-${sku}`, { type: 'Reserve', orderId, quantity }, cause);
+    const asked = command.type === 'Reserve' ? { ...command, short: shortOf(command.lines, desk) } : command;
+    if (command.type === 'Reserve') desk.expectNew(stream);
+    const events = desk.decide(reservation, stream, asked, cause);
+    for (const event of events) {
+      if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked') continue;
+      for (const { sku, quantity } of event.data.lines) {
+        desk.decide(stock, `stock-${sku}`, { type: MOVES[event.type], orderId, quantity }, cause);
       }
     }
     return events;
   };
+}
+
+/** The SKUs of which there is too little. */
+function shortOf(lines: readonly ReservationLine[], desk: Desk): string[] {
+  const short = lines.filter(({ sku, quantity }) => desk.state(stock, `stock-${sku}`).available < quantity);
+  return short.map(({ sku }) => sku);
 }
 
 /** Books a receipt or a recount, once for each entry id. Returns the stock after it. */

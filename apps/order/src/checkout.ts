@@ -20,5 +20,7 @@ export function react(message: InventoryMessage | PaymentMessage): OrderCommand 
       return { type: 'RecordPaymentCaptured' };
     case 'PaymentReturned':
       return { type: 'RecordPaymentReturned', outcome: message.data.outcome };
+    case 'PaymentRefused':
+      return { type: 'RecordPaymentRefused', step: message.data.step, reason: message.data.reason };
   }
 }

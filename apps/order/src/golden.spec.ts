@@ -17,6 +17,8 @@ const files = {
   OrderCancelled: ['OrderCancelled.v1'],
   OrderStockReleased: ['OrderStockReleased.v1'],
   OrderPaymentReturned: ['OrderPaymentReturned.v1'],
+  OrderPaymentRefused: ['OrderPaymentRefused.v1'],
+  OrderReminded: ['OrderReminded.v1'],
   OrderSettled: ['OrderSettled.v1'],
   PriceSet: ['PriceSet.v1'],
 } satisfies Record<(OrderEvent | PriceEvent)['type'], readonly string[]>;
@@ -42,6 +44,14 @@ test('what the deciders say today has the shapes of the golden files, and no oth
       { type: 'RecordPaymentAuthorized' },
       { type: 'RecordStockShipped' },
       { type: 'RecordPaymentCaptured' },
+    ),
+    ...factsOf(
+      order,
+      place,
+      reserved,
+      { type: 'RecordPaymentAuthorized' },
+      { type: 'Remind' },
+      { type: 'RecordPaymentRefused', step: 'capture', reason: 'refused-by-issuer' },
     ),
     ...factsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),
     ...factsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'declined' }),

@@ -22,10 +22,16 @@ export function tell(orderId: string, event: OrderEvent): OrderMessage | undefin
       return { type: 'OrderCancelled', data: { orderId, reason: event.data.reason } };
     case 'OrderSettled':
       return { type: 'OrderSettled', data: { orderId } };
+    case 'OrderReminded': {
+      const { wants, total, paymentToken } = event.data;
+      const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
+      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken } };
+    }
     case 'OrderStockShipped':
     case 'OrderPaymentCaptured':
     case 'OrderStockReleased':
     case 'OrderPaymentReturned':
+    case 'OrderPaymentRefused':
       return undefined; // The order's own notes of what the others said.
   }
 }

@@ -78,7 +78,8 @@ export class OrderController {
     reply.header('location', `/orders/${orderId}`);
     reply.header(POSITION_HEADER, formatPosition('order', placed.position));
     // The first answer, whatever has become of the order since.
-    const first = viewOf(orderId, { status: 'placed', terms: placed.order.terms });
+    const { reason: _, ...view } = viewOf(orderId, placed.order);
+    const first = { ...view, status: 'placed' as const, settled: false };
     return waitMs === 0 ? first : this.wait(orderId, waitMs, reply, first);
   }
 

@@ -62,7 +62,14 @@ export const orderPage = z.object({ items: z.array(orderView), next: z.string().
 export const historyView = z.object({
   order: orderView,
   events: z.array(
-    z.object({ revision: z.int(), type: z.string(), at: z.iso.datetime(), data: z.record(z.string(), z.unknown()) }),
+    z.object({
+      revision: z.int(),
+      type: z.string(),
+      at: z.iso.datetime(),
+      data: z.record(z.string(), z.unknown()),
+      actor: z.string().optional().describe('Who decided it, where that was an operator'),
+      reason: z.string().optional().describe("The operator's reason"),
+    }),
   ),
 });
 
@@ -117,9 +124,9 @@ export function historyOf(
   if (state.status === 'none') return undefined;
   return {
     order: viewOf(orderId, state),
-    events: past.map(({ revision, type, recordedAt, data }) => {
+    events: past.map(({ revision, type, recordedAt, data, metadata: { actor, reason } }) => {
       const { paymentToken: _, ...shown } = data as Record<string, unknown>;
-      return { revision, type, at: recordedAt, data: shown };
+      return { revision, type, at: recordedAt, data: shown, ...(actor && { actor, reason }) };
     }),
   };
 }

@@ -5,6 +5,8 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { PrismaClient } from '../../../prisma/order/client/client.js';
 import {
+  AttentionController,
+  attentionOf,
   Background,
   baseConfig,
   CONFIG,
@@ -28,9 +30,10 @@ export const orderConfig = baseConfig.extend({
 
 @Module({
   imports: [CqrsModule.forRoot()],
-  controllers: [OrderController],
+  controllers: [OrderController, AttentionController],
   providers: [
     ...handlers,
+    attentionOf(ORDER_SERVICE),
     {
       provide: ORDER_SERVICE,
       inject: [PORTS, CONFIG, Background],
@@ -55,5 +58,11 @@ export const orderOptions: ServiceOptions = {
   module: OrderModule,
   config: orderConfig,
   projections,
-  statuses: { 'order-not-found': 404, 'order-confirmed': 409 },
+  statuses: {
+    'order-not-found': 404,
+    'order-confirmed': 409,
+    'order-completed': 409,
+    'order-off': 409,
+    'nothing-to-retry': 409,
+  },
 };

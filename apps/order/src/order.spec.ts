@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
 import { given } from '../../../libs/decider/src/scenario.js';
-import { isSettled, order, type OrderCommand, type OrderEvent } from './order.js';
+import { isSettled, order, type OrderCommand, type OrderEvent, type Want } from './order.js';
 
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
 const oil = { sku: 'olive-oil', quantity: 2, unitPrice: eur(1299) };
@@ -32,6 +32,14 @@ const outOfStock: OrderEvent = { type: 'OrderRejected', data: { reason: 'out-of-
 const declined: OrderEvent = { type: 'OrderRejected', data: { reason: 'payment-declined', detail: 'declined' } };
 const cancelled: OrderEvent = { type: 'OrderCancelled', data: { reason: 'customer' } };
 const expired: OrderEvent = { type: 'OrderCancelled', data: { reason: 'deadline' } };
+const calledOff: OrderEvent = { type: 'OrderCancelled', data: { reason: 'operator' } };
+const { total, paymentToken } = terms;
+const reminded = (wants: Want, attempt = 1): OrderEvent => ({
+  type: 'OrderReminded',
+  data: { attempt, wants, lines: terms.lines, total, paymentToken },
+});
+const captureRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'capture', reason: 'expired' } };
+const refundRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'refund', reason: 'closed' } };
 const released: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'released' } };
 const noStockHeld: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'nothing-held' } };
 const voided: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'voided' } };
@@ -51,15 +59,21 @@ const commands = {
   PaymentCaptured: { type: 'RecordPaymentCaptured' },
   PaymentVoided: { type: 'RecordPaymentReturned', outcome: 'voided' },
   NoMoneyHeld: { type: 'RecordPaymentReturned', outcome: 'nothing-held' },
+  CallOff: { type: 'CallOff' },
+  Remind: { type: 'Remind', attempt: 1 },
+  CaptureRefused: { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired' },
+  RefundRefused: { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed' },
 } as const satisfies Record<string, OrderCommand>;
 
-type Answers = Partial<Record<keyof typeof commands, readonly OrderEvent[] | 'refused'>>;
+type Answers = Partial<Record<keyof typeof commands, readonly OrderEvent[] | string>>;
 
 /** Every state of the machine: how an order gets there, and each command that says something new to it. */
 const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   placed: {
     history: [placed],
     answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('stock')],
       Cancel: [cancelled],
       Expire: [expired],
       StockReserved: [stockReserved],
@@ -69,6 +83,8 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   'stock-reserved': {
     history: [placed, stockReserved],
     answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('payment')],
       Cancel: [cancelled],
       Expire: [expired],
       PaymentAuthorized: [confirmed],
@@ -77,39 +93,84 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   },
   confirmed: {
     history: [placed, stockReserved, confirmed],
-    answers: { Cancel: 'refused', StockShipped: [shipped], PaymentCaptured: [captured] },
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      CaptureRefused: [captureRefused],
+      Cancel: 'order-confirmed',
+      StockShipped: [shipped],
+      PaymentCaptured: [captured],
+    },
   },
   'confirmed, shipped': {
     history: [placed, stockReserved, confirmed, shipped],
-    answers: { Cancel: 'refused', PaymentCaptured: [captured, completed] },
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      CaptureRefused: [captureRefused],
+      Cancel: 'order-confirmed',
+      PaymentCaptured: [captured, completed],
+    },
   },
   'confirmed, captured': {
     history: [placed, stockReserved, confirmed, captured],
-    answers: { Cancel: 'refused', StockShipped: [shipped, completed] },
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      Cancel: 'order-confirmed',
+      StockShipped: [shipped, completed],
+    },
   },
   completed: {
     history: [placed, stockReserved, confirmed, shipped, captured, completed],
-    answers: { Cancel: 'refused' },
+    answers: { CallOff: 'order-completed', Cancel: 'order-confirmed' },
+  },
+  'called off by an operator after the pivot': {
+    history: [placed, stockReserved, confirmed, shipped, calledOff],
+    answers: {
+      StockReleased: [released],
+      StockRejected: [noStockHeld],
+      PaymentDeclined: [noMoneyHeld],
+      PaymentVoided: [voided],
+      NoMoneyHeld: [noMoneyHeld],
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
+    },
   },
   'rejected, out of stock': {
     history: [placed, outOfStock, settled],
-    answers: { PaymentVoided: [voided] },
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
   },
   'rejected, declined': {
     history: [placed, stockReserved, declined],
-    answers: { StockReleased: [released, settled], StockRejected: [noStockHeld, settled], PaymentVoided: [voided] },
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+      PaymentVoided: [voided],
+    },
   },
   'rejected, declined, settled': {
     history: [placed, stockReserved, declined, released, settled],
-    answers: { PaymentVoided: [voided] },
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
   },
   'cancelled before stock was reserved': {
     history: [placed, cancelled],
-    answers: { StockReleased: [released, settled], StockRejected: [noStockHeld, settled], PaymentVoided: [voided] },
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+      PaymentVoided: [voided],
+    },
   },
   'cancelled while payment was asked for': {
     history: [placed, stockReserved, cancelled],
     answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
       StockReleased: [released],
       StockRejected: [noStockHeld],
       PaymentDeclined: [noMoneyHeld],
@@ -120,6 +181,9 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   'cancelled, its stock released': {
     history: [placed, stockReserved, cancelled, released],
     answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
       PaymentDeclined: [noMoneyHeld, settled],
       PaymentVoided: [voided, settled],
       NoMoneyHeld: [noMoneyHeld, settled],
@@ -127,15 +191,20 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   },
   'cancelled, its money returned': {
     history: [placed, stockReserved, cancelled, voided],
-    answers: { StockReleased: [released, settled], StockRejected: [noStockHeld, settled] },
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+    },
   },
   'cancelled, settled': {
     history: [placed, stockReserved, cancelled, released, voided, settled],
-    answers: {},
+    answers: { CallOff: 'order-off' },
   },
   'cancelled, settled, when no money was held': {
     history: [placed, stockReserved, cancelled, released, noMoneyHeld, settled],
-    answers: { PaymentVoided: [voided] },
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
   },
 };
 
@@ -143,7 +212,7 @@ describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {
   test.each(Object.keys(commands) as (keyof typeof commands)[])('%s', (name) => {
     const { then, thenRefused } = given(order, ...history).when(commands[name]);
     const answer = answers[name] ?? [];
-    return answer === 'refused' ? thenRefused('order-confirmed') : then(...answer);
+    return typeof answer === 'string' ? thenRefused(answer) : then(...answer);
   });
 });
 
@@ -192,6 +261,39 @@ test('money that arrives after all is in the history of the order once, though i
   given(order, ...history, voided)
     .when(commands.PaymentVoided)
     .thenNothing();
+});
+
+test('a reminder is sent once, and the next one has the next number', () => {
+  given(order, placed, reminded('stock')).when({ type: 'Remind', attempt: 1 }).thenNothing();
+  given(order, placed, reminded('stock')).when({ type: 'Remind', attempt: 2 }).then(reminded('stock', 2));
+  given(order, placed, reminded('stock'), stockReserved)
+    .when({ type: 'Remind', attempt: 1 })
+    .then(reminded('payment', 1));
+});
+
+test('a person may have it tried again at any time, as long as the order waits for something', () => {
+  given(order, placed, stockReserved, confirmed, reminded('fulfilment'))
+    .when({ type: 'Remind' })
+    .then(reminded('fulfilment', 2));
+  given(order, ...machine['completed']!.history)
+    .when({ type: 'Remind' })
+    .thenRefused('nothing-to-retry');
+  given(order, ...machine['cancelled, settled']!.history)
+    .when({ type: 'Remind' })
+    .thenRefused('nothing-to-retry');
+});
+
+test('the provider refuses once until somebody asks for it again', () => {
+  const refused = [placed, stockReserved, confirmed, captureRefused];
+  given(order, ...refused)
+    .when(commands.CaptureRefused)
+    .thenNothing();
+  given(order, ...refused, reminded('fulfilment'))
+    .when(commands.CaptureRefused)
+    .then(captureRefused);
+  given(order, ...refused)
+    .when(commands.PaymentCaptured)
+    .then(captured);
 });
 
 const anyCommands = fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 15 });

@@ -7,11 +7,14 @@
  *      │ StockRejected                    │ PaymentDeclined
  *      ├──────────────▶ (rejected) ◀──────┤              Before the pivot an order that fails, or that
  *      │                                  │              nobody wants any more, gives back what it holds;
- *      │ Cancel, Expire                   │              it is settled when the others have said so.
- *      └──────────────▶ (cancelled) ◀─────┘              After it there is only forward.
+ *      │ Cancel, Expire, CallOff          │              it is settled when the others have said so.
+ *      └──────────────▶ (cancelled) ◀─────┘              After it there is only forward, unless a person calls
+ *                            ▲                           the order off: then stock and money come back.
+ *                            └── (confirmed): CallOff
  *
  * The order alone decides that a checkout is off. The other services tell it what they did; saying it twice changes
- * nothing, and saying it late changes nothing that is decided.
+ * nothing, and saying it late changes nothing that is decided. As long as an order waits for them it reminds them, now
+ * and then, of what it wants: a reminder says all that is needed to do it, should the first request have been lost.
  */
 import { type Decider, DomainError } from '#decider';
 
@@ -40,6 +43,10 @@ export type OrderCommand =
     }
   | { type: 'Cancel' }
   | { type: 'Expire'; now: string }
+  /** An operator's: also past the pivot. */
+  | { type: 'CallOff' }
+  /** The watchdog's, reminder number `attempt` of what the order waits for, from 1; an operator's has no number. */
+  | { type: 'Remind'; attempt?: number }
   | { type: 'RecordStockReserved' }
   | { type: 'RecordStockRejected'; short: readonly string[] }
   | { type: 'RecordStockReleased'; outcome: StockOutcome }
@@ -47,10 +54,17 @@ export type OrderCommand =
   | { type: 'RecordPaymentAuthorized' }
   | { type: 'RecordPaymentDeclined'; reason: string }
   | { type: 'RecordPaymentCaptured' }
-  | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome };
+  | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome }
+  | ({ type: 'RecordPaymentRefused' } & Refusal);
 
-type StockOutcome = 'released' | 'nothing-held';
+/** What an order wants of the others. */
+export type Want = 'stock' | 'payment' | 'fulfilment' | 'return';
+/** 'returned': it had been shipped, and came back. */
+type StockOutcome = 'released' | 'returned' | 'nothing-held';
 type PaymentOutcome = 'voided' | 'refunded' | 'nothing-held';
+/** The provider does not do it, and waiting does not help: a person decides. */
+type Refusal = { step: 'capture' | 'refund'; reason: string };
+type CallOffReason = 'customer' | 'deadline' | 'operator';
 type Nothing = Record<string, never>;
 
 export type OrderEvent =
@@ -72,30 +86,42 @@ export type OrderEvent =
   | { type: 'OrderCompleted'; data: Nothing }
   | { type: 'OrderRejected'; data: { reason: 'out-of-stock'; short: readonly string[] } }
   | { type: 'OrderRejected'; data: { reason: 'payment-declined'; detail: string } }
-  | { type: 'OrderCancelled'; data: { reason: 'customer' | 'deadline' } }
+  | { type: 'OrderCancelled'; data: { reason: CallOffReason } }
   | { type: 'OrderStockReleased'; data: { outcome: StockOutcome } }
   | { type: 'OrderPaymentReturned'; data: { outcome: PaymentOutcome } }
+  | { type: 'OrderPaymentRefused'; data: Refusal }
+  | {
+      type: 'OrderReminded';
+      data: { attempt: number; wants: Want; lines: readonly OrderLine[]; total: Money; paymentToken: string };
+    }
   | { type: 'OrderSettled'; data: Nothing };
 
 /** What the customer and the shop agreed on. */
 export type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
 
+/** An order that is not done with: it may wait for others. */
+interface Open {
+  readonly terms: Terms;
+  /** How often it has reminded the others since it began to want what it wants. */
+  readonly reminders: number;
+  /** What the provider refused since then. */
+  readonly refusal: Refusal | undefined;
+}
+
 export type Order =
   | { readonly status: 'none' }
-  | { readonly status: 'placed'; readonly terms: Terms }
-  | { readonly status: 'stock-reserved'; readonly terms: Terms }
-  | { readonly status: 'confirmed'; readonly terms: Terms; readonly shipped: boolean; readonly captured: boolean }
+  | ({ readonly status: 'placed' | 'stock-reserved' } & Open)
+  | ({ readonly status: 'confirmed'; readonly shipped: boolean; readonly captured: boolean } & Open)
   | { readonly status: 'completed'; readonly terms: Terms }
-  | {
+  | ({
       readonly status: 'rejected' | 'cancelled';
-      readonly terms: Terms;
-      readonly reason: 'out-of-stock' | 'payment-declined' | 'customer' | 'deadline';
+      readonly reason: 'out-of-stock' | 'payment-declined' | CallOffReason;
       /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
       readonly stockHeld: boolean;
       readonly moneyHeld: boolean;
       /** Whether money did go back, which is told once. */
       readonly moneyReturned: boolean;
-    };
+    } & Open);
 
 type CalledOff = Extract<Order, { status: 'rejected' | 'cancelled' }>;
 
@@ -114,11 +140,17 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
             'The order is confirmed: it will be shipped and can no longer be cancelled.',
           );
         }
-        return callOff(state, { type: 'OrderCancelled', data: { reason: 'customer' } });
+        return cancelBeforePivot(state, 'customer');
 
       case 'Expire':
         if (command.now < state.terms.deadlineAt) return [];
-        return callOff(state, { type: 'OrderCancelled', data: { reason: 'deadline' } });
+        return cancelBeforePivot(state, 'deadline');
+
+      case 'CallOff':
+        return callOff(state);
+
+      case 'Remind':
+        return remind(state, command.attempt);
 
       case 'RecordStockReserved': {
         if (state.status !== 'placed') return [];
@@ -146,6 +178,14 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
       case 'RecordPaymentReturned':
         return moneyGone(state, command.outcome);
 
+      case 'RecordPaymentRefused': {
+        const { step, reason } = command;
+        const wanted =
+          step === 'capture' ? state.status === 'confirmed' && !state.captured : isOff(state) && state.moneyHeld;
+        if (!wanted || !('refusal' in state) || state.refusal) return [];
+        return [{ type: 'OrderPaymentRefused', data: { step, reason } }];
+      }
+
       case 'RecordStockShipped': {
         if (state.status !== 'confirmed' || state.shipped) return [];
         const shipped: OrderEvent = { type: 'OrderStockShipped', data: {} };
@@ -161,49 +201,73 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
   },
 
   evolve(state, event) {
-    if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data };
+    if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data, ...UNREMINDED };
     if (state.status === 'none') return state;
     const { terms } = state;
 
     switch (event.type) {
       case 'OrderStockReserved':
-        return { status: 'stock-reserved', terms };
+        return { status: 'stock-reserved', terms, ...UNREMINDED };
       case 'OrderConfirmed':
-        return { status: 'confirmed', terms, shipped: false, captured: false };
+        return { status: 'confirmed', terms, shipped: false, captured: false, ...UNREMINDED };
       case 'OrderStockShipped':
         return state.status === 'confirmed' ? { ...state, shipped: true } : state;
       case 'OrderPaymentCaptured':
-        return state.status === 'confirmed' ? { ...state, captured: true } : state;
+        return state.status === 'confirmed' ? { ...state, captured: true, refusal: undefined } : state;
       case 'OrderCompleted':
         return { status: 'completed', terms };
       case 'OrderRejected': {
         // Out of stock: nothing was held. Declined: the stock is.
         const { reason } = event.data;
         const stockHeld = reason === 'payment-declined';
-        return { status: 'rejected', terms, reason, stockHeld, moneyHeld: false, moneyReturned: false };
+        return { status: 'rejected', terms, reason, stockHeld, moneyHeld: false, moneyReturned: false, ...UNREMINDED };
       }
       case 'OrderCancelled': {
         // Stock was asked for as soon as the order was placed; money not before the stock was reserved.
         const { reason } = event.data;
-        const moneyHeld = state.status === 'stock-reserved';
-        return { status: 'cancelled', terms, reason, stockHeld: true, moneyHeld, moneyReturned: false };
+        const moneyHeld = state.status !== 'placed';
+        return { status: 'cancelled', terms, reason, stockHeld: true, moneyHeld, moneyReturned: false, ...UNREMINDED };
       }
       case 'OrderStockReleased':
         return isOff(state) ? { ...state, stockHeld: false } : state;
       case 'OrderPaymentReturned': {
         if (!isOff(state)) return state;
         const moneyReturned = state.moneyReturned || event.data.outcome !== 'nothing-held';
-        return { ...state, moneyHeld: false, moneyReturned };
+        return { ...state, moneyHeld: false, moneyReturned, refusal: undefined };
       }
+      case 'OrderPaymentRefused':
+        return 'refusal' in state ? { ...state, refusal: event.data } : state;
+      case 'OrderReminded':
+        return 'reminders' in state ? { ...state, reminders: event.data.attempt, refusal: undefined } : state;
       case 'OrderSettled':
         return state;
     }
   },
 };
 
+const UNREMINDED = { reminders: 0, refusal: undefined };
+
 /** Whether nothing more will happen to the order's stock and money. */
 export function isSettled(state: Order): boolean {
   return state.status === 'completed' || (isOff(state) && !state.stockHeld && !state.moneyHeld);
+}
+
+/** What an order waits for; undefined when it waits for nobody. */
+export function wantOf(state: Order): Want | undefined {
+  switch (state.status) {
+    case 'none':
+    case 'completed':
+      return undefined;
+    case 'placed':
+      return 'stock';
+    case 'stock-reserved':
+      return 'payment';
+    case 'confirmed':
+      return 'fulfilment';
+    case 'rejected':
+    case 'cancelled':
+      return isSettled(state) ? undefined : 'return';
+  }
 }
 
 function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
@@ -242,9 +306,34 @@ function asked(lines: readonly OrderLine[], paymentToken: string): string {
   return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => [sku, quantity])]);
 }
 
-/** Before the pivot an order can be called off; an order that is off already, or confirmed, stays what it is. */
-function callOff(state: Order, cancelled: OrderEvent): readonly OrderEvent[] {
-  return state.status === 'placed' || state.status === 'stock-reserved' ? [cancelled] : [];
+/** An order that is off already, or confirmed, stays what it is. */
+function cancelBeforePivot(state: Order, reason: CallOffReason): readonly OrderEvent[] {
+  const before = state.status === 'placed' || state.status === 'stock-reserved';
+  return before ? [{ type: 'OrderCancelled', data: { reason } }] : [];
+}
+
+function callOff(state: Order): readonly OrderEvent[] {
+  if (state.status === 'completed') {
+    throw new DomainError('order-completed', 'The order is shipped and paid: there is nothing to call off any more.');
+  }
+  if (isOff(state)) {
+    if (state.reason === 'operator') return [];
+    throw new DomainError('order-off', `The order is off already: it was ${state.status} (${state.reason}).`);
+  }
+  return [{ type: 'OrderCancelled', data: { reason: 'operator' } }];
+}
+
+/** A reminder that was sent already, or of something that nobody waits for any more, is none. */
+function remind(state: Order, attempt: number | undefined): readonly OrderEvent[] {
+  const wants = wantOf(state);
+  if (wants === undefined || !('reminders' in state)) {
+    if (attempt !== undefined) return [];
+    throw new DomainError('nothing-to-retry', `The order is ${state.status} and waits for nothing any more.`);
+  }
+  const next = state.reminders + 1;
+  if (attempt !== undefined && attempt !== next) return [];
+  const { lines, total, paymentToken } = state.terms;
+  return [{ type: 'OrderReminded', data: { attempt: next, wants, lines, total, paymentToken } }];
 }
 
 function stockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {

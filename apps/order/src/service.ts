@@ -8,20 +8,21 @@ import { type Cause, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
-import type { ServicePorts } from '#service';
+import type { Attention, ServicePorts } from '#service';
+import { attentionItem } from './attention.js';
 import { react } from './checkout.js';
 import { tell } from './messages.js';
 import { isSettled, type Order, order, type OrderEvent } from './order.js';
 import { PriceCache } from './price-cache.js';
 import { price } from './price.js';
-import { orderDeadline } from './read-models/order-deadline.js';
 import { orderSummary } from './read-models/order-summary.js';
+import { orderTodo } from './read-models/order-todo.js';
 import { priceList } from './read-models/price-list.js';
 import { shapes } from './shapes.js';
 import { Settlements } from './settlements.js';
 import { watchdog } from './watchdog.js';
 
-export const projections = [orderSummary, priceList, orderDeadline] as const;
+export const projections = [orderSummary, priceList, orderTodo] as const;
 
 /** An order that exists, and the position up to which a read model must have got to show it so. */
 export interface Placed {
@@ -115,13 +116,35 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return transactor.transact(order, `order-${orderId}`, { type: 'Expire', now: clock.now().toISOString() }, cause);
   }
 
+  /** Reminds the others of what an order wants of them. */
+  function remind(orderId: string, attempt: number) {
+    const cause = { correlationId: orderId, causationId: 'reminder' };
+    return transactor.transact(order, `order-${orderId}`, { type: 'Remind', attempt }, cause);
+  }
+
+  const attention: Attention = {
+    async attention(limit) {
+      const rows = await ports.tables.due(orderTodo, 'attention_at', clock.now(), limit);
+      const items = rows.map(async (row) => {
+        const orderId = row['order_id'] as string;
+        return attentionItem(orderId, await history(orderId), row['attention_at'] as string);
+      });
+      return (await Promise.all(items)).filter((item) => item !== undefined);
+    },
+
+    decide(orderId, { decision, actor, reason }, cause) {
+      const command = { type: decision === 'retry' ? 'Remind' : 'CallOff' } as const;
+      return transactor.transact(order, `order-${orderId}`, command, { ...cause, actor, reason });
+    },
+  };
+
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
     const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
       supervise('prices', ports, signal, (s) => prices.follow(s)),
       supervise('settlements', ports, signal, (s) => settlements.follow(s)),
-      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, everyMs: 1_000, signal: s })),
+      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s })),
       relay({
         ...moving,
         name: 'order',
@@ -134,7 +157,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     ]);
   }
 
-  return { place, cancel, settled, history, setPrice, hear, expire, run };
+  return { place, cancel, settled, history, setPrice, ...attention, hear, expire, run };
 }
 
 function existing({ state, position }: { state: Order; position: bigint }): Placed {

@@ -2,8 +2,8 @@
  * Calls the provider for what the payments' streams ask for, and writes down its answers.
  *
  *   (requested) ──▶ authorize ────────────────────────▶ RecordAuthorized | RecordDeclined
- *   (capturing) ──▶ capture ──────────────────────────▶ RecordCaptured
- *   (returning) ──▶ void, refund if it is too late ───▶ RecordVoided | RecordRefunded
+ *   (capturing) ──▶ capture ──────────────────────────▶ RecordCaptured | RecordCaptureRefused
+ *   (returning) ──▶ void, refund if it is too late ───▶ RecordVoided | RecordRefunded | RecordRefundRefused
  *
  * Which payments wait for a call is a projection: the cashier starts from its table and then follows the stream, so it
  * hears of a request as soon as it is written, and finds it again after any crash. One instance is at work at a time,
@@ -146,8 +146,8 @@ async function call(
       if (known?.status === 'captured') return { type: 'RecordCaptured' };
       const { amount } = state;
       const capture = await provider.capture({ orderId, amount, idempotencyKey: `${orderId}:capture` }, signal);
-      if (capture.status === 'refused') throw new Error(`The provider refuses to capture: ${capture.reason}.`);
-      return { type: 'RecordCaptured' };
+      if (capture.status === 'captured' || capture.reason === 'already-captured') return { type: 'RecordCaptured' };
+      return { type: 'RecordCaptureRefused', reason: capture.reason };
     }
     case 'returning': {
       // A void ends the payment whatever became of it, also where an authorization is still on its way.
@@ -157,15 +157,17 @@ async function call(
       if (known?.status === 'refunded') return { type: 'RecordRefunded' };
       const { amount } = ended;
       const refund = await provider.refund({ orderId, amount, idempotencyKey: `${orderId}:refund` }, signal);
-      if (refund.status === 'refused') throw new Error(`The provider refuses to refund: ${refund.reason}.`);
-      return { type: 'RecordRefunded' };
+      if (refund.status === 'refunded') return { type: 'RecordRefunded' };
+      return { type: 'RecordRefundRefused', reason: refund.reason };
     }
     case 'none':
     case 'blocked':
     case 'declined':
     case 'authorized':
+    case 'capture-refused':
     case 'captured':
     case 'voided':
+    case 'refund-refused':
     case 'refunded':
       return 'nothing-to-do';
   }

@@ -10,10 +10,25 @@ export function react(message: OrderMessage): PaymentCommand | undefined {
       return { type: 'Capture' };
     case 'OrderCancelled':
       return { type: 'Return' };
+    case 'OrderReminder':
+      return wanted(message.data);
     case 'OrderRejected': // Out of stock, it was never asked to pay; declined, nothing was taken.
     case 'OrderPlaced':
     case 'OrderCompleted':
     case 'OrderSettled':
+      return undefined;
+  }
+}
+
+function wanted(data: Extract<OrderMessage, { type: 'OrderReminder' }>['data']): PaymentCommand | undefined {
+  switch (data.wants) {
+    case 'payment':
+      return { type: 'Request', amount: data.total, token: data.paymentToken };
+    case 'fulfilment':
+      return { type: 'Capture' };
+    case 'return':
+      return { type: 'Return' };
+    case 'stock':
       return undefined;
   }
 }

@@ -14,6 +14,8 @@ const files = {
   PaymentReturnRequested: ['PaymentReturnRequested.v1'],
   PaymentVoided: ['PaymentVoided.v1', 'PaymentVoided.nothing-held.v1'],
   PaymentRefunded: ['PaymentRefunded.v1'],
+  PaymentCaptureRefused: ['PaymentCaptureRefused.v1'],
+  PaymentRefundRefused: ['PaymentRefundRefused.v1'],
   PaymentBlocked: ['PaymentBlocked.v1'],
 } satisfies Record<PaymentEvent['type'], readonly string[]>;
 
@@ -31,6 +33,8 @@ test('what the decider says today has the shapes of the golden files, and no oth
     }),
     ...factsOf(payment, request, authorized, giveBack, { type: 'RecordVoided', authorizationId: 'auth_1' }),
     ...factsOf(payment, request, giveBack, { type: 'RecordVoided', authorizationId: undefined }),
+    ...factsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptureRefused', reason: 'r' }),
+    ...factsOf(payment, request, giveBack, { type: 'RecordRefundRefused', reason: 'r' }),
     ...factsOf(payment, request, { type: 'RecordDeclined', reason: 'declined' }),
     ...factsOf(payment, giveBack),
   ];
@@ -41,6 +45,8 @@ test.each([
   ['declined', 'PaymentRequested PaymentDeclined'],
   ['blocked', 'PaymentBlocked'],
   ['captured', 'PaymentRequested PaymentAuthorized PaymentCaptureRequested PaymentCaptured'],
+  ['capture-refused', 'PaymentRequested PaymentAuthorized PaymentCaptureRequested PaymentCaptureRefused'],
+  ['refund-refused', 'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefundRefused'],
   ['voided', 'PaymentRequested PaymentAuthorized PaymentReturnRequested PaymentVoided'],
   ['voided', 'PaymentRequested PaymentReturnRequested PaymentVoided.nothing-held'],
   ['refunded', 'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefunded'],

@@ -18,6 +18,10 @@ export function tell(orderId: string, event: PaymentEvent): PaymentMessage | und
       return { type: 'PaymentReturned', data: { orderId, outcome: 'refunded' } };
     case 'PaymentBlocked':
       return { type: 'PaymentReturned', data: { orderId, outcome: 'nothing-held' } };
+    case 'PaymentCaptureRefused':
+      return { type: 'PaymentRefused', data: { orderId, step: 'capture', reason: event.data.reason } };
+    case 'PaymentRefundRefused':
+      return { type: 'PaymentRefused', data: { orderId, step: 'refund', reason: event.data.reason } };
     case 'PaymentRequested':
     case 'PaymentCaptureRequested':
     case 'PaymentReturnRequested':

@@ -5,6 +5,8 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { PrismaClient } from '../../../prisma/payment/client/client.js';
 import {
+  AttentionController,
+  attentionOf,
   Background,
   baseConfig,
   CONFIG,
@@ -17,7 +19,7 @@ import {
 } from '#service';
 import { PaymentController } from './payment.controller.js';
 import { handlers } from './payment.handlers.js';
-import { PaymentProvider } from './provider.js';
+import { bounded, PaymentProvider } from './provider.js';
 import { PAYMENT_SERVICE, paymentService, projections } from './service.js';
 import { Ledger } from './simulator/ledger.js';
 import { PostgresLedger } from './simulator/postgres-ledger.js';
@@ -42,9 +44,10 @@ type Config = z.infer<typeof paymentConfig>;
 
 @Module({
   imports: [CqrsModule.forRoot()],
-  controllers: [PaymentController],
+  controllers: [PaymentController, AttentionController],
   providers: [
     ...handlers,
+    attentionOf(PAYMENT_SERVICE),
     { provide: Ledger, inject: [DATABASE], useFactory: (pool: pg.Pool) => new PostgresLedger(pool) },
     {
       provide: PaymentProvider,
@@ -60,7 +63,7 @@ type Config = z.infer<typeof paymentConfig>;
       provide: PAYMENT_SERVICE,
       inject: [PORTS, PaymentProvider, CONFIG, Background],
       useFactory: (ports: ServicePorts, provider: PaymentProvider, config: Config, background: Background) => {
-        const service = paymentService({ ...ports, provider }, { providerTimeoutMs: config.PROVIDER_TIMEOUT });
+        const service = paymentService({ ...ports, provider: bounded(provider, ports.clock, config.PROVIDER_TIMEOUT) });
         background.run((signal) => service.run(signal));
         return service;
       },
@@ -80,6 +83,6 @@ export const paymentOptions: ServiceOptions = {
   module: PaymentModule,
   config: paymentConfig,
   projections,
-  statuses: { 'payment-not-found': 404 },
+  statuses: { 'payment-not-found': 404, 'nothing-held': 409, 'hold-too-young': 409 },
   rawBody: true,
 };

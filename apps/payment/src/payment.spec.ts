@@ -16,6 +16,8 @@ const returnRequested: PaymentEvent = { type: 'PaymentReturnRequested', data: {}
 const voided: PaymentEvent = { type: 'PaymentVoided', data: { authorizationId } };
 const nothingToVoid: PaymentEvent = { type: 'PaymentVoided', data: { authorizationId: null } };
 const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
+const captureRefused: PaymentEvent = { type: 'PaymentCaptureRefused', data: { reason: 'refused-by-issuer' } };
+const refundRefused: PaymentEvent = { type: 'PaymentRefundRefused', data: { reason: 'refused-by-issuer' } };
 const blocked: PaymentEvent = { type: 'PaymentBlocked', data: {} };
 
 const commands = {
@@ -28,6 +30,8 @@ const commands = {
   RecordVoided: { type: 'RecordVoided', authorizationId },
   'RecordVoided, nothing held': { type: 'RecordVoided', authorizationId: undefined },
   RecordRefunded: { type: 'RecordRefunded' },
+  RecordCaptureRefused: { type: 'RecordCaptureRefused', reason: 'refused-by-issuer' },
+  RecordRefundRefused: { type: 'RecordRefundRefused', reason: 'refused-by-issuer' },
 } as const satisfies Record<string, PaymentCommand>;
 
 type Answers = Partial<Record<keyof typeof commands, readonly PaymentEvent[] | string>>;
@@ -58,7 +62,29 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   },
   capturing: {
     history: [requested, authorized, captureRequested],
-    answers: { Return: [returnRequested], RecordCaptured: [captured] },
+    answers: { Return: [returnRequested], RecordCaptured: [captured], RecordCaptureRefused: [captureRefused] },
+  },
+  'capture-refused': {
+    history: [requested, authorized, captureRequested, captureRefused],
+    answers: { Capture: [captureRequested], Return: [returnRequested], RecordCaptured: [captured] },
+  },
+  'refund-refused': {
+    history: [requested, authorized, captureRequested, captured, returnRequested, refundRefused],
+    answers: {
+      Return: [returnRequested],
+      RecordVoided: 'already-captured',
+      'RecordVoided, nothing held': 'already-captured',
+      RecordRefunded: [refunded],
+    },
+  },
+  'refund-refused of a capture that was not heard of': {
+    history: [requested, authorized, returnRequested, refundRefused],
+    answers: {
+      Return: [returnRequested],
+      RecordVoided: [voided],
+      'RecordVoided, nothing held': [voided],
+      RecordRefunded: [captured, refunded],
+    },
   },
   captured: {
     history: [requested, authorized, captureRequested, captured],
@@ -75,7 +101,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   'returning what was asked for': {
     history: [requested, returnRequested],
     answers: {
-      Capture: 'not-authorized',
+      RecordRefundRefused: [refundRefused],
       RecordAuthorized: [authorized, returnRequested],
       RecordDeclined: [declined],
       RecordVoided: [voided],
@@ -86,7 +112,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   'returning what was authorized': {
     history: [requested, authorized, returnRequested],
     answers: {
-      Capture: 'not-authorized',
+      RecordRefundRefused: [refundRefused],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [voided],
       RecordRefunded: [captured, refunded],
@@ -95,7 +121,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   'returning what was captured': {
     history: [requested, authorized, captureRequested, captured, returnRequested],
     answers: {
-      Capture: 'not-authorized',
+      RecordRefundRefused: [refundRefused],
       RecordVoided: 'already-captured',
       'RecordVoided, nothing held': 'already-captured',
       RecordRefunded: [refunded],
@@ -103,15 +129,15 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   },
   voided: {
     history: [requested, authorized, returnRequested, voided],
-    answers: { Capture: 'not-authorized' },
+    answers: {},
   },
   'voided before anything was held': {
     history: [requested, returnRequested, nothingToVoid],
-    answers: { Capture: 'not-authorized', RecordAuthorized: [authorized, returnRequested] },
+    answers: { RecordAuthorized: [authorized, returnRequested] },
   },
   refunded: {
     history: [requested, authorized, captureRequested, captured, returnRequested, refunded],
-    answers: { Capture: 'not-authorized' },
+    answers: {},
   },
 };
 

@@ -12,6 +12,9 @@
  *                                                   │ (voided)              (refunded)
  *                                                   └── money that arrives after all: it is given back too
  *
+ * Where the provider refuses to capture or to refund, the payment is (capture-refused) or (refund-refused) until somebody
+ * asks for the same again, or for the money back.
+ *
  * The provider is called only for what stands in the stream first: (requested), (capturing) and (returning) say what is
  * to be done, cashier.ts does it, and its answer is the next fact. After a crash the stream still says so.
  */
@@ -32,7 +35,9 @@ export type PaymentCommand =
   | { type: 'RecordCaptured' }
   /** `authorizationId` is undefined when the provider held nothing. */
   | { type: 'RecordVoided'; authorizationId: string | undefined }
-  | { type: 'RecordRefunded' };
+  | { type: 'RecordRefunded' }
+  | { type: 'RecordCaptureRefused'; reason: string }
+  | { type: 'RecordRefundRefused'; reason: string };
 
 type Nothing = Record<string, never>;
 
@@ -46,6 +51,8 @@ export type PaymentEvent =
   /** `authorizationId` is null when there was nothing to void. */
   | { type: 'PaymentVoided'; data: { authorizationId: string | null } }
   | { type: 'PaymentRefunded'; data: { amount: Money } }
+  | { type: 'PaymentCaptureRefused'; data: { reason: string } }
+  | { type: 'PaymentRefundRefused'; data: { reason: string } }
   | { type: 'PaymentBlocked'; data: Nothing };
 
 /** What the provider holds, or has taken, for an order. */
@@ -57,9 +64,9 @@ interface Authorization {
 export type Payment =
   | { readonly status: 'none' | 'blocked' | 'declined' | 'refunded' }
   | { readonly status: 'requested'; readonly amount: Money; readonly token: string }
-  | ({ readonly status: 'authorized' | 'capturing' | 'captured' } & Authorization)
+  | ({ readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured' } & Authorization)
   | {
-      readonly status: 'returning';
+      readonly status: 'returning' | 'refund-refused';
       readonly amount: Money;
       readonly authorizationId: string | undefined;
       /** Whether we know that it was taken. The provider may have taken it and not been heard. */
@@ -88,18 +95,27 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return open ? [{ type: 'PaymentDeclined', data: { reason: command.reason } }] : [];
       }
       case 'RecordCaptured':
-        if (state.status !== 'capturing' && state.status !== 'authorized') return [];
+        if (state.status !== 'capturing' && state.status !== 'authorized' && state.status !== 'capture-refused')
+          return [];
         return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
+      case 'RecordCaptureRefused': {
+        const { reason } = command;
+        return state.status === 'capturing' ? [{ type: 'PaymentCaptureRefused', data: { reason } }] : [];
+      }
       case 'RecordVoided': {
-        if (state.status !== 'returning') return [];
+        if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
         if (state.captured) {
           throw new DomainError('already-captured', 'The money was taken: it is refunded, not voided.');
         }
         const authorizationId = command.authorizationId ?? state.authorizationId ?? null;
         return [{ type: 'PaymentVoided', data: { authorizationId } }];
       }
+      case 'RecordRefundRefused': {
+        const { reason } = command;
+        return state.status === 'returning' ? [{ type: 'PaymentRefundRefused', data: { reason } }] : [];
+      }
       case 'RecordRefunded': {
-        if (state.status !== 'returning') return [];
+        if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
         const { amount } = state;
         const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
         // What goes back was taken first, even if its capture was never heard of: the books have to balance.
@@ -119,15 +135,21 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'PaymentDeclined':
         return { status: 'declined' };
       case 'PaymentCaptureRequested':
-        return state.status === 'authorized' ? { ...state, status: 'capturing' } : state;
+        return state.status === 'authorized' || state.status === 'capture-refused'
+          ? { ...state, status: 'capturing' }
+          : state;
+      case 'PaymentCaptureRefused':
+        return state.status === 'capturing' ? { ...state, status: 'capture-refused' } : state;
       case 'PaymentCaptured':
-        if (state.status === 'returning') return { ...state, captured: true };
-        return state.status === 'authorized' || state.status === 'capturing' ? { ...state, status: 'captured' } : state;
+        if ('captured' in state) return { ...state, captured: true };
+        return 'authorizationId' in state && 'amount' in state ? { ...state, status: 'captured' } : state;
       case 'PaymentReturnRequested': {
         if (!('amount' in state)) return state;
-        const captured = state.status === 'captured';
+        const captured = state.status === 'captured' || ('captured' in state && state.captured);
         return { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state), captured };
       }
+      case 'PaymentRefundRefused':
+        return state.status === 'returning' ? { ...state, status: 'refund-refused' } : state;
       case 'PaymentVoided':
         return { status: 'voided', authorizationId: event.data.authorizationId ?? undefined };
       case 'PaymentRefunded':
@@ -139,17 +161,21 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
 function capture(state: Payment): readonly PaymentEvent[] {
   switch (state.status) {
     case 'authorized':
+    case 'capture-refused':
       return [{ type: 'PaymentCaptureRequested', data: {} }];
     case 'capturing':
     case 'captured':
+      return [];
+    // Said again, after the order was called off.
+    case 'returning':
+    case 'refund-refused':
+    case 'voided':
+    case 'refunded':
       return [];
     case 'none':
     case 'requested':
     case 'blocked':
     case 'declined':
-    case 'returning':
-    case 'voided':
-    case 'refunded':
       throw new DomainError('not-authorized', `There is no money to capture: the payment is ${state.status}.`);
   }
 }
@@ -161,7 +187,9 @@ function giveBack(state: Payment): readonly PaymentEvent[] {
     case 'requested':
     case 'authorized':
     case 'capturing':
+    case 'capture-refused':
     case 'captured':
+    case 'refund-refused':
       return [{ type: 'PaymentReturnRequested', data: {} }];
     case 'blocked':
     case 'declined':
@@ -184,7 +212,9 @@ function authorized(
       return [arrived];
     case 'authorized':
     case 'capturing':
+    case 'capture-refused':
     case 'captured':
+    case 'refund-refused':
     case 'refunded':
       return [];
     case 'returning':

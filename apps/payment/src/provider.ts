@@ -32,8 +32,9 @@ import type { Money } from './payment.js';
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
 export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';
 
-/** 'invalid-amount': not a whole number from zero up, in another currency, or more than there is. */
-export type RefusalReason = 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
+/** 'refused-by-issuer': as an expired hold is, or a closed account; 'invalid-amount': not a whole number from zero up, in another currency, or more than there is. */
+export type RefusalReason =
+  'refused-by-issuer' | 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
 export type Authorization =
   | { readonly status: 'authorized'; readonly authorizationId: string }

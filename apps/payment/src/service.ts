@@ -4,22 +4,25 @@
  */
 import { causeOf, orderEvents, paymentEvents, received, telling } from '#contracts';
 import { type Cause, Transactor, upcasting } from '#event-store';
-import { consumer, type Delivered, relay } from '#message-bus';
+import { consumer, type Delivered, relay, tellAgain } from '#message-bus';
 import { projector } from '#projections';
 import { supervise } from '#runtime';
 import type { ServicePorts } from '#service';
+import { holdsWithoutVerdict } from '#service/holds';
 import { cashier } from './cashier.js';
 import { react } from './checkout.js';
 import { tell } from './messages.js';
 import { payment, type PaymentCommand } from './payment.js';
-import { bounded, type PaymentProvider } from './provider.js';
+import type { PaymentProvider } from './provider.js';
+import { moneyHold } from './read-models/money-hold.js';
 import { paymentSummary } from './read-models/payment-summary.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 import { shapes } from './shapes.js';
 
-export const projections = [paymentSummary, paymentTodo] as const;
+export const projections = [paymentSummary, paymentTodo, moneyHold] as const;
 
 export interface PaymentPorts extends ServicePorts {
+  /** It gives up calls that take too long. */
   readonly provider: PaymentProvider;
 }
 
@@ -28,12 +31,16 @@ export type PaymentService = ReturnType<typeof paymentService>;
 /** What Nest knows it by. */
 export const PAYMENT_SERVICE = Symbol('PaymentService');
 
-/** `providerTimeoutMs`: how long an answer of the provider is waited for. */
-export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { providerTimeoutMs: number }) {
-  const { clock } = ports;
+export function paymentService(ports: PaymentPorts) {
   const store = upcasting(ports.store, shapes);
   const transactor = new Transactor({ ...ports, store }, { shapes });
-  const provider = bounded(ports.provider, clock, providerTimeoutMs);
+  const speech = {
+    store,
+    bus: ports.bus,
+    topic: paymentEvents.name,
+    categories: ['payment'],
+    toMessage: telling(paymentEvents, tell),
+  };
 
   /** Writes down what the provider said of a payment: its answer to a call, or a webhook. */
   function record(orderId: string, command: PaymentCommand, cause: Cause) {
@@ -51,25 +58,38 @@ export function paymentService(ports: PaymentPorts, { providerTimeoutMs }: { pro
     const command = react(said);
     if (!command) return;
     const expectNew = command.type === 'Request';
-    await transactor.transact(payment, `payment-${said.data.orderId}`, command, causeOf(message), { expectNew });
+    const stream = `payment-${said.data.orderId}`;
+    await transactor.transact(payment, stream, command, causeOf(message), { expectNew });
+    // Who reminds us may not have heard what we said.
+    if (said.type === 'OrderReminder') await tellAgain(speech, stream);
   }
+
+  const attention = holdsWithoutVerdict(ports, {
+    projection: moneyHold,
+    name: 'payment',
+    async look(orderId) {
+      const { state } = await transactor.load(payment, `payment-${orderId}`);
+      if (state.status !== 'authorized') return { status: state.status };
+      return { status: state.status, held: { lines: [], money: { ...state.amount, state: 'held' } } };
+    },
+    tellAgain: (orderId) => tellAgain(speech, `payment-${orderId}`),
+    giveBack: (orderId, cause) => record(orderId, { type: 'Return' }, cause),
+    effects: {
+      retry: 'The order is told again that its money is held.',
+      callOff: 'The hold on the money is released. Should the order be confirmed after all, nothing is taken for it.',
+    },
+  });
 
   /** Everything that moves by itself, until `signal` aborts. */
   async function run(signal: AbortSignal): Promise<void> {
     const moving = { ...ports, store, runtime: ports, signal };
     await Promise.all([
-      supervise('cashier', ports, signal, (s) => cashier({ ...ports, store, provider, load, record, signal: s })),
-      relay({
-        ...moving,
-        name: 'payment',
-        topic: paymentEvents.name,
-        categories: ['payment'],
-        toMessage: telling(paymentEvents, tell),
-      }),
+      supervise('cashier', ports, signal, (s) => cashier({ ...ports, store, load, record, signal: s })),
+      relay({ ...moving, ...speech, name: 'payment' }),
       consumer({ ...moving, name: 'payment', topics: [orderEvents.name], handle: hear }),
       ...projections.map((projection) => projector({ ...moving, projection })),
     ]);
   }
 
-  return { record, hear, run };
+  return { record, ...attention, hear, run };
 }

@@ -8,7 +8,7 @@ export const inventoryEvents = topic('inventory.events.v1', '/inventory', {
     .object({ orderId, short: z.array(sku) })
     .describe('Nothing is held; `short` is what there was too little of.'),
   StockReleased: z
-    .object({ orderId, outcome: z.enum(['released', 'nothing-held']) })
+    .object({ orderId, outcome: z.enum(['released', 'returned', 'nothing-held']) })
     .describe('The order holds no stock, and will not be given any.'),
   StockShipped: z.object({ orderId }).describe('What was held has left the house.'),
 });

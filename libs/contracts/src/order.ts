@@ -14,7 +14,16 @@ export const orderEvents = topic('order.events.v1', '/order', {
     .describe('The order is off: give back what it holds.'),
   OrderCancelled: z
     .object({ orderId, reason: z.enum(['customer', 'deadline', 'operator']) })
-    .describe('The order is off: give back what it holds.'),
+    .describe('The order is off: give back what it holds. `operator`: even what was shipped or captured.'),
+  OrderReminder: z
+    .object({
+      orderId,
+      wants: z.enum(['stock', 'payment', 'fulfilment', 'return']),
+      lines: z.array(line).min(1),
+      total: money,
+      paymentToken: z.string(),
+    })
+    .describe('The order still waits: whoever is meant does it, unless it is done, and says again what it said.'),
   OrderSettled: z.object({ orderId }).describe('A rejected or cancelled order holds nothing any more.'),
 });
 

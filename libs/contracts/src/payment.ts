@@ -9,6 +9,9 @@ export const paymentEvents = topic('payment.events.v1', '/payment', {
   PaymentReturned: z
     .object({ orderId, outcome: z.enum(['voided', 'refunded', 'nothing-held']) })
     .describe('The order holds no money, and none will be taken.'),
+  PaymentRefused: z
+    .object({ orderId, step: z.enum(['capture', 'refund']), reason: z.string() })
+    .describe('The provider does not do it. It is not tried again until somebody asks for it.'),
 });
 
 export type PaymentMessage = MessageOf<typeof paymentEvents>;

@@ -14,8 +14,9 @@ export interface Cause {
   readonly causationId: string;
   /** W3C Trace Context. */
   readonly traceparent?: string;
-  /** Who asked for it, where that was a person. */
+  /** Who decided it and why, where that was a person. */
   readonly actor?: string;
+  readonly reason?: string;
 }
 
 export interface EventMetadata extends Cause {

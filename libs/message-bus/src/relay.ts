@@ -53,6 +53,22 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   unsaved.signal.throwIfAborted();
 }
 
+/**
+ * Publishes again what was said of one stream, for those who lost it and ask again. Repetitions change nothing for who
+ * has heard it; the relay may still be behind, and then these come twice, too.
+ */
+export async function tellAgain(
+  { store, bus, topic, toMessage }: Pick<RelayOptions, 'store' | 'bus' | 'topic' | 'toMessage'>,
+  stream: string,
+): Promise<void> {
+  const said: Message[] = [];
+  for await (const event of store.read(stream)) {
+    const message = toMessage(event);
+    if (message) said.push(message);
+  }
+  if (said.length > 0) await bus.publish(topic, said);
+}
+
 /** The batches of a subscription until `signal` aborts, each fetched while the one before is worked on. */
 async function* oneAhead<T>(subscribe: (stop: AbortSignal) => AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
   const left = new AbortController();

@@ -10,6 +10,7 @@ export { RequestCause } from './correlation.js';
 export { IdempotencyKey, nameBasedId } from './idempotency.js';
 export { AfterPosition, formatPosition, POSITION_HEADER, ReadYourWrites } from './position.js';
 export { PreferWait } from './prefer.js';
+export { type Attention, AttentionController, type AttentionItem, attentionOf } from './attention.js';
 export { documented } from './openapi.js';
 export { createLog } from './logger.js';
 export { type OnStep, type Step, stepped, steppedPort } from './steps.js';

@@ -5,7 +5,7 @@ import type { ReservationEvent, ReservationLine } from '../reservation.js';
 
 export interface ReservationSummaryRow {
   order_id: string;
-  status: 'made' | 'rejected' | 'released' | 'shipped' | 'blocked';
+  status: 'made' | 'rejected' | 'released' | 'shipped' | 'returned' | 'blocked';
   /** What is, or was, held. */
   lines: readonly ReservationLine[];
   updated_at: string;
@@ -29,6 +29,8 @@ export const reservationSummary = projection<ReservationSummaryRow, ReservationE
         return { ...row, status: 'released', lines: event.data.lines };
       case 'ReservationShipped':
         return { ...row, status: 'shipped', lines: event.data.lines };
+      case 'ReservationReturned':
+        return { ...row, status: 'returned', lines: event.data.lines };
       case 'ReservationBlocked':
         return { ...row, status: 'blocked', lines: [] };
     }

@@ -7,7 +7,7 @@ export interface OrderSummaryRow {
   order_id: string;
   customer_id: string;
   status: 'placed' | 'stock-reserved' | 'confirmed' | 'completed' | 'rejected' | 'cancelled';
-  reason: 'out-of-stock' | 'payment-declined' | 'customer' | 'deadline' | null;
+  reason: 'out-of-stock' | 'payment-declined' | 'customer' | 'deadline' | 'operator' | null;
   settled: boolean;
   lines: readonly OrderLine[];
   total_minor: number;
@@ -58,6 +58,8 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
       case 'OrderPaymentCaptured':
       case 'OrderStockReleased':
       case 'OrderPaymentReturned':
+      case 'OrderPaymentRefused':
+      case 'OrderReminded':
         return { ...row, updated_at };
     }
   },

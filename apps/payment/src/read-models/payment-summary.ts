@@ -10,12 +10,14 @@ export interface PaymentSummaryRow {
     | 'authorized'
     | 'declined'
     | 'capturing'
+    | 'capture-refused'
     | 'captured'
     | 'returning'
     | 'voided'
+    | 'refund-refused'
     | 'refunded'
     | 'blocked';
-  /** Why it was declined. */
+  /** Why it was declined, or refused. */
   reason: string | null;
   /** Null for a payment that was called off before it was asked for. */
   amount_minor: number | null;
@@ -53,6 +55,10 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
       }
       case 'PaymentDeclined':
         return { ...row, status: 'declined', reason: event.data.reason };
+      case 'PaymentCaptureRefused':
+        return { ...row, status: 'capture-refused', reason: event.data.reason };
+      case 'PaymentRefundRefused':
+        return { ...row, status: 'refund-refused', reason: event.data.reason };
       case 'PaymentCaptureRequested':
         return { ...row, status: 'capturing' };
       case 'PaymentCaptured':

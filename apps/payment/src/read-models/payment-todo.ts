@@ -32,6 +32,8 @@ export const paymentTodo = projection<PaymentTodoRow, PaymentEvent>({
       case 'PaymentCaptured':
       case 'PaymentVoided':
       case 'PaymentRefunded':
+      case 'PaymentCaptureRefused':
+      case 'PaymentRefundRefused':
       case 'PaymentBlocked':
         return undefined;
     }

@@ -25,6 +25,9 @@ interface Behaviour {
   readonly silent?: boolean;
   /** How many captures find the provider unavailable. */
   readonly failingCaptures?: number;
+  /** How many captures, and refunds, are refused. */
+  readonly refusedCaptures?: number;
+  readonly refusedRefunds?: number;
   /** Unavailable for `downMs` from the first call. */
   readonly down?: boolean;
 }
@@ -37,6 +40,9 @@ const TOKENS = new Map<string, Behaviour>([
   ['tok_slow', { slowness: 1 }],
   ['tok_charged_after_timeout', { slowness: 2, silent: true }],
   ['tok_capture_fails_twice', { failingCaptures: 2 }],
+  ['tok_capture_refused', { refusedCaptures: 1_000_000 }],
+  ['tok_capture_refused_once', { refusedCaptures: 1 }],
+  ['tok_refund_refused_once', { refusedRefunds: 1 }],
   ['tok_down_30s', { down: true }],
 ]);
 
@@ -54,6 +60,9 @@ export interface SimulatedPayment {
   readonly downUntilMs?: number;
   /** How many captures are still to fail. */
   readonly failingCaptures: number;
+  /** How many captures, and refunds, are still to be refused. */
+  readonly refusedCaptures?: number;
+  readonly refusedRefunds?: number;
   /** The first answers, by operation and idempotency key. */
   readonly answers: Readonly<Record<string, unknown>>;
 }
@@ -131,11 +140,22 @@ export function authorize(
       const entry = { type: 'declined', currency: amount.currency, heldMinor: 0, chargedMinor: 0 } as const;
       return { remember: true, answer, changes: { known: { orderId, ...answer } }, entry };
     }
-    const { slowness = 0, silent = false, failingCaptures = 0 } = behaviour ?? {};
+    const {
+      slowness = 0,
+      silent = false,
+      failingCaptures = 0,
+      refusedCaptures = 0,
+      refusedRefunds = 0,
+    } = behaviour ?? {};
     const answer = { status: 'authorized', authorizationId: id } as const;
     const payment = { orderId, ...answer, authorized: amount };
     if (slowness === 0) {
-      return { remember: true, answer, changes: { known: payment, failingCaptures }, entry: held(amount) };
+      return {
+        remember: true,
+        answer,
+        changes: { known: payment, failingCaptures, refusedCaptures, refusedRefunds },
+        entry: held(amount),
+      };
     }
     const untilMs = nowMs + slowness * timing.slowMs;
     return {
@@ -150,28 +170,36 @@ export function capture(
   { amount, idempotencyKey, id }: MoneyRequest & Named,
   nowMs: number,
 ): Change<Capture | typeof UNAVAILABLE> {
-  return reached<Capture>(before, nowMs, `capture:${idempotencyKey}`, ({ known, failingCaptures }) => {
-    if (known?.status === 'captured' || known?.status === 'refunded') return refused('already-captured');
-    if (known?.status !== 'authorized') return refused('not-authorized');
-    if (!within(amount, known.authorized)) return refused('invalid-amount');
-    if (failingCaptures > 0) {
-      return { answer: UNAVAILABLE, changes: { failingCaptures: failingCaptures - 1 } };
-    }
-    const { orderId, authorizationId, authorized } = known;
-    const answer = { status: 'captured', captureId: id } as const;
-    const refunded = { ...amount, amountMinor: 0 };
-    return {
-      remember: true,
-      answer,
-      changes: { known: { orderId, authorizationId, ...answer, captured: amount, refunded } },
-      entry: {
-        type: 'captured',
-        currency: amount.currency,
-        heldMinor: 0 - authorized.amountMinor,
-        chargedMinor: amount.amountMinor,
-      },
-    };
-  });
+  return reached<Capture>(
+    before,
+    nowMs,
+    `capture:${idempotencyKey}`,
+    ({ known, failingCaptures, refusedCaptures = 0 }) => {
+      if (known?.status === 'captured' || known?.status === 'refunded') return refused('already-captured');
+      if (known?.status !== 'authorized') return refused('not-authorized');
+      if (!within(amount, known.authorized)) return refused('invalid-amount');
+      if (failingCaptures > 0) {
+        return { answer: UNAVAILABLE, changes: { failingCaptures: failingCaptures - 1 } };
+      }
+      if (refusedCaptures > 0) {
+        return { ...refused('refused-by-issuer'), changes: { refusedCaptures: refusedCaptures - 1 } };
+      }
+      const { orderId, authorizationId, authorized } = known;
+      const answer = { status: 'captured', captureId: id } as const;
+      const refunded = { ...amount, amountMinor: 0 };
+      return {
+        remember: true,
+        answer,
+        changes: { known: { orderId, authorizationId, ...answer, captured: amount, refunded } },
+        entry: {
+          type: 'captured',
+          currency: amount.currency,
+          heldMinor: 0 - authorized.amountMinor,
+          chargedMinor: amount.amountMinor,
+        },
+      };
+    },
+  );
 }
 
 /** The port's `void`, which no function can be called. */
@@ -212,10 +240,13 @@ export function refund(
   { amount, idempotencyKey, id }: MoneyRequest & Named,
   nowMs: number,
 ): Change<Refund | typeof UNAVAILABLE> {
-  return reached<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known }) => {
+  return reached<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known, refusedRefunds = 0 }) => {
     if (known?.status !== 'captured' && known?.status !== 'refunded') return refused('not-captured');
     const kept = keptOf(known);
     if (!within(amount, kept)) return refused('invalid-amount');
+    if (refusedRefunds > 0) {
+      return { ...refused('refused-by-issuer'), changes: { refusedRefunds: refusedRefunds - 1 } };
+    }
     const { amountMinor, currency } = amount;
     const refunded = { amountMinor: known.refunded.amountMinor + amountMinor, currency };
     const status = amountMinor === kept.amountMinor ? 'refunded' : 'captured';

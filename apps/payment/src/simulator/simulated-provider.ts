@@ -8,6 +8,9 @@
  *   tok_slow                   pending for `slowMs` (1.5 s), then authorized, and answered then
  *   tok_charged_after_timeout  pending for twice `slowMs`, then authorized; the first call never hears of it
  *   tok_capture_fails_twice    authorized; the first two captures find the provider unavailable
+ *   tok_capture_refused        authorized; every capture is refused: 'refused-by-issuer'
+ *   tok_capture_refused_once   authorized; the first capture is refused
+ *   tok_refund_refused_once    authorized; the first refund is refused
  *   tok_down_30s               unavailable for `downMs` (30 s) from the first call, then authorized
  *   any other                  declined: 'invalid-token'
  */

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { goldenEvents } from '../../../../test/golden.js';
+import { recordedAt, rowAfter } from '../../../../test/rows.js';
+import type { ReservationEvent } from '../reservation.js';
+import { stockHold } from './stock-hold.js';
+
+const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url));
+const after = (history: string) =>
+  rowAfter(stockHold, 'reservation-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
+
+test('a reservation is held from when it was made', () =>
+  expect(after('ReservationMade')).toEqual({ order_id: 'o1', held_since: recordedAt(0) }));
+
+test.each([
+  'ReservationMade ReservationShipped',
+  'ReservationMade ReservationReleased',
+  'ReservationMade ReservationShipped ReservationReturned',
+  'ReservationRejected',
+  'ReservationBlocked',
+])('nothing waits for a verdict after %s', (history) => expect(after(history)).toBeUndefined());

@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import { goldenEvents } from '../../../../test/golden.js';
+import { recordedAt, rowAfter } from '../../../../test/rows.js';
+import { idOf } from '#event-store';
+import type { OrderEvent } from '../order.js';
+import { type OrderTodoRow, orderTodo } from './order-todo.js';
+
+const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));
+const after = (history: string) =>
+  rowAfter(orderTodo, 'order-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
+
+/** `minutes` after the event with this index. */
+const later = (index: number, minutes: number) =>
+  new Date(Date.parse(recordedAt(index)) + minutes * 60_000).toISOString();
+const deadline_at = '2026-11-21T12:15:00.000Z';
+
+test.each([
+  ['OrderPlaced', { wants: 'stock', deadline_at, due_at: later(0, 1), attention_at: null }],
+  ['OrderPlaced OrderStockReserved', { wants: 'payment', deadline_at, due_at: later(1, 1), attention_at: null }],
+  [
+    'OrderPlaced OrderStockReserved OrderConfirmed',
+    { wants: 'fulfilment', deadline_at: null, due_at: later(2, 1), attention_at: later(2, 60) },
+  ],
+  [
+    'OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped',
+    { wants: 'fulfilment', deadline_at: null, due_at: later(2, 1), attention_at: later(2, 60) },
+  ],
+  [
+    'OrderPlaced OrderStockReserved OrderCancelled OrderStockReleased',
+    { wants: 'return', deadline_at: null, due_at: later(2, 1), attention_at: later(2, 60) },
+  ],
+])('after %s', (history, row) => expect(after(history)).toEqual({ order_id: 'o1', reminders: 0, ...row }));
+
+test.each([
+  'OrderPlaced OrderRejected.out-of-stock OrderSettled',
+  'OrderPlaced OrderCancelled OrderStockReleased OrderPaymentReturned OrderSettled',
+  'OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped OrderPaymentCaptured OrderCompleted',
+])('an order that waits for nothing has no row: %s', (history) => expect(after(history)).toBeUndefined());
+
+test('what the provider refuses waits for a person, from now on, and nobody is reminded', () =>
+  expect(after('OrderPlaced OrderStockReserved OrderConfirmed OrderPaymentRefused')).toMatchObject({
+    due_at: null,
+    attention_at: recordedAt(3),
+  }));
+
+/** The row of an order after its n-th reminder, by the watchdog or by a person. */
+function reminded(row: OrderTodoRow | undefined, attempt: number, actor?: string): OrderTodoRow {
+  const { type, data } = golden['OrderReminded.v1'] as Extract<OrderEvent, { type: 'OrderReminded' }>;
+  const event = {
+    ...{ type, data: { ...data, attempt }, id: 'e', stream: 'order-o1', revision: 9, position: 9n },
+    metadata: { correlationId: 'c', causationId: 'c', schema: 1, ...(actor && { actor, reason: 'a test' }) },
+    recordedAt: recordedAt(10),
+  };
+  expect(idOf(event.stream)).toBe(row?.order_id);
+  return orderTodo.apply(row, event)!;
+}
+
+test.each([
+  [1, 2],
+  [2, 4],
+  [5, 32],
+  [6, 60],
+  [40, 60],
+])('after reminder %i the next one comes %i minutes later', (attempt, minutes) => {
+  const row = reminded(after('OrderPlaced OrderStockReserved OrderConfirmed'), attempt);
+  expect(row).toMatchObject({ reminders: attempt, due_at: later(10, minutes), attention_at: later(2, 60) });
+});
+
+test('the deadline comes before a later reminder', () =>
+  expect(reminded(after('OrderPlaced'), 5)).toMatchObject({ due_at: deadline_at }));
+
+test('a retry that a person asked for is given an hour, and then the person is asked again', () =>
+  expect(reminded(after('OrderPlaced OrderStockReserved OrderConfirmed OrderPaymentRefused'), 1, 'ada')).toMatchObject({
+    due_at: later(10, 2),
+    attention_at: later(10, 60),
+  }));

@@ -1,0 +1,85 @@
+/**
+ * The watchdog's to-do list: one row per order that is not done with, gone as soon as it is. It says when the order is to
+ * be looked at, because its deadline passes or because the others have to be reminded of what it wants, and from when on
+ * a person has to look at it.
+ */
+import { idOf } from '#event-store';
+import { projection } from '#projections';
+import type { OrderEvent, Want } from '../order.js';
+
+export interface OrderTodoRow {
+  order_id: string;
+  wants: Want;
+  /** How often the others were reminded of it. */
+  reminders: number;
+  /** Null past the pivot, and for an order that is off: they have no deadline. */
+  deadline_at: string | null;
+  /** Null when only a person can help. */
+  due_at: string | null;
+  /** Null before the pivot: there the deadline helps. */
+  attention_at: string | null;
+}
+
+/** The first reminder comes after a minute, each further one after twice as long, up to an hour. */
+const FIRST_REMINDER_MS = 60_000;
+const LAST_REMINDER_MS = 60 * 60_000;
+/** How long the others are waited for past the pivot, and to give back, before a person is asked. */
+const ATTENTION_AFTER_MS = 60 * 60_000;
+
+export const orderTodo = projection<OrderTodoRow, OrderEvent>({
+  name: 'order-todo',
+  table: 'order_todo',
+  categories: ['order'],
+  keyColumns: ['order_id'],
+  key: (event) => ({ order_id: idOf(event.stream) }),
+
+  apply(row, event) {
+    const at = event.recordedAt;
+    const wants = (want: Want, deadline_at: string | null): OrderTodoRow => ({
+      order_id: idOf(event.stream),
+      wants: want,
+      reminders: 0,
+      deadline_at,
+      due_at: nextLook(at, 0, deadline_at),
+      attention_at: deadline_at === null ? later(at, ATTENTION_AFTER_MS) : null,
+    });
+    if (event.type === 'OrderPlaced') return wants('stock', event.data.deadlineAt);
+    if (!row) return undefined;
+    switch (event.type) {
+      case 'OrderStockReserved':
+        return wants('payment', row.deadline_at);
+      case 'OrderConfirmed':
+        return wants('fulfilment', null);
+      case 'OrderRejected':
+      case 'OrderCancelled':
+        return wants('return', null);
+      case 'OrderCompleted':
+      case 'OrderSettled':
+        return undefined;
+      case 'OrderReminded': {
+        const reminders = event.data.attempt;
+        const due_at = nextLook(at, reminders, row.deadline_at);
+        // Reminders go on while a person is waited for; one that a person asked for is given its time.
+        const attention_at = event.metadata.actor ? later(at, ATTENTION_AFTER_MS) : row.attention_at;
+        return { ...row, reminders, due_at, attention_at };
+      }
+      case 'OrderPaymentRefused':
+        return { ...row, due_at: null, attention_at: at };
+      case 'OrderStockShipped':
+      case 'OrderPaymentCaptured':
+      case 'OrderStockReleased':
+      case 'OrderPaymentReturned':
+        return row;
+    }
+  },
+});
+
+/** When an order that began to wait, or was reminded of, at `at` is to be looked at next. */
+function nextLook(at: string, reminders: number, deadlineAt: string | null): string {
+  const reminderAt = later(at, Math.min(LAST_REMINDER_MS, FIRST_REMINDER_MS * 2 ** reminders));
+  return deadlineAt !== null && deadlineAt < reminderAt ? deadlineAt : reminderAt;
+}
+
+function later(at: string, ms: number): string {
+  return new Date(Date.parse(at) + ms).toISOString();
+}

@@ -1,0 +1,22 @@
+/** Money that is held and waits for a verdict: one row per payment that is authorized, and nothing else yet. */
+import { idOf } from '#event-store';
+import { projection } from '#projections';
+import type { PaymentEvent } from '../payment.js';
+
+export interface MoneyHoldRow {
+  order_id: string;
+  held_since: string;
+}
+
+export const moneyHold = projection<MoneyHoldRow, PaymentEvent>({
+  name: 'money-hold',
+  table: 'money_hold',
+  categories: ['payment'],
+  keyColumns: ['order_id'],
+  key: (event) => ({ order_id: idOf(event.stream) }),
+
+  apply(_row, event) {
+    if (event.type !== 'PaymentAuthorized') return undefined;
+    return { order_id: idOf(event.stream), held_since: event.recordedAt };
+  },
+});

@@ -1,0 +1,82 @@
+/**
+ * Holds without a verdict, for services that hold something for an order until the order says what becomes of it. Such a
+ * service never ends a hold by itself: the order might just be confirmed. But an order that has said nothing for a day
+ * cannot speak, or is not known to anybody, and then a person decides.
+ *
+ * It knows nothing of Nest, so that a service's composition can use it: `#service/holds`.
+ */
+import { DomainError } from '#decider';
+import type { Cause } from '#event-store';
+import type { Projection } from '#projections';
+import type { Attention, AttentionItem } from './attention.js';
+import type { ServicePorts } from './ports.js';
+
+const ATTENTION_AFTER_MS = 24 * 60 * 60_000;
+
+/** The row of an open hold, gone with its end. */
+export interface HoldRow {
+  order_id: string;
+  /** ISO 8601. */
+  held_since: string;
+}
+
+export interface Holds {
+  readonly projection: Projection<HoldRow, any>;
+  /** `reservation`, `payment`. */
+  readonly name: string;
+  /** How it stands for an order; `held` only while it is open. */
+  readonly look: (orderId: string) => Promise<{ readonly status: string; readonly held?: AttentionItem['held'] }>;
+  /** Says again to the order what was said. */
+  readonly tellAgain: (orderId: string) => Promise<void>;
+  readonly giveBack: (orderId: string, cause: Cause) => Promise<unknown>;
+  readonly effects: { readonly retry: string; readonly callOff: string };
+}
+
+/** The inbox of a service that holds something: the holds that have had no verdict for 24 hours. */
+export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Holds): Attention {
+  const { projection, name, look, effects } = holds;
+
+  async function item({ order_id: orderId, held_since: since }: HoldRow): Promise<AttentionItem | undefined> {
+    const { held } = await look(orderId);
+    return (
+      held && {
+        orderId,
+        since: atWhich(since).toISOString(),
+        happened: `This is held since ${since}, and the order has not said what is to become of it.`,
+        held,
+        tried: [],
+        choices: [
+          { decision: 'retry', effect: effects.retry },
+          { decision: 'call-off', effect: effects.callOff },
+        ],
+      }
+    );
+  }
+
+  return {
+    async attention(limit) {
+      const until = new Date(clock.now().getTime() - ATTENTION_AFTER_MS);
+      const rows = (await tables.due(projection, 'held_since', until, limit)) as unknown as HoldRow[];
+      return (await Promise.all(rows.map(item))).filter((found) => found !== undefined);
+    },
+
+    async decide(orderId, { decision, actor, reason }, cause) {
+      const { status, held } = await look(orderId);
+      if (status === 'none') throw new DomainError(`${name}-not-found`, `There is no ${name} for this order.`);
+      if (!held) throw new DomainError('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
+      const [row] = (await tables.load(projection, [{ order_id: orderId }])) as unknown as HoldRow[];
+      const openAt = row && atWhich(row.held_since);
+      if (openAt === undefined || openAt > clock.now()) {
+        const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
+        throw new DomainError('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
+      }
+      if (decision === 'retry') await holds.tellAgain(orderId);
+      else await holds.giveBack(orderId, { ...cause, actor, reason });
+    },
+  };
+}
+
+/** When a person begins to be waited for. */
+function atWhich(heldSince: string): Date {
+  return new Date(Date.parse(heldSince) + ATTENTION_AFTER_MS);
+}
