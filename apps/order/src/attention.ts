@@ -79,7 +79,7 @@ function heldOf({ terms }: Confirmed | CalledOff, stock: string, money: string):
 }
 
 function attempt({ type, data, recordedAt, metadata }: Recorded<OrderEvent>): AttentionItem['tried'] {
-  const by = metadata.actor ? `, as ${metadata.actor} decided: ${metadata.reason}` : '';
+  const by = metadata.actor ? `, as ${metadata.actor} decided: “${metadata.reason}”` : '';
   if (type === 'OrderReminded') return [{ at: recordedAt, what: `The others were reminded (${data.wants})${by}.` }];
   if (type === 'OrderPaymentRefused')
     return [{ at: recordedAt, what: `The ${data.step} was refused: ${data.reason}.` }];

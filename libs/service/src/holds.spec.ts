@@ -1,0 +1,85 @@
+import { beforeEach, expect, test } from 'vitest';
+import type { Cause } from '#event-store';
+import { MemoryTables, projection } from '#projections';
+import { ManualClock } from '#runtime';
+import { type HoldRow, holdsWithoutVerdict } from './holds.js';
+import type { ServicePorts } from './ports.js';
+
+const holds = projection<HoldRow, never>({
+  name: 'hold',
+  table: 'hold',
+  categories: ['hold'],
+  keyColumns: ['order_id'],
+  key: () => undefined,
+  apply: () => undefined,
+});
+const held = { lines: [{ sku: 'olive-oil', quantity: 2, state: 'reserved' }] };
+const cause: Cause = { correlationId: 'request', causationId: 'request' };
+const callOff = { decision: 'call-off', actor: 'ada', reason: 'The order is lost.' } as const;
+
+let clock: ManualClock;
+let inbox: ReturnType<typeof holdsWithoutVerdict>;
+let done: unknown[];
+let status: string;
+
+beforeEach(async () => {
+  clock = new ManualClock();
+  const tables = new MemoryTables();
+  const upserts = ['o1', 'o2'].map((order_id) => ({ order_id, held_since: clock.now().toISOString() }));
+  await tables.commit({ projection: holds, from: 0n, to: 1n, upserts, deletes: [] });
+  done = [];
+  status = 'made';
+  inbox = holdsWithoutVerdict({ tables, clock } as unknown as ServicePorts, {
+    projection: holds,
+    name: 'reservation',
+    look: async (orderId) => {
+      if (orderId === 'unknown') return { status: 'none' };
+      return status === 'made' && orderId !== 'o2' ? { status, held } : { status: 'released' };
+    },
+    tellAgain: async (orderId) => void done.push(['told again', orderId]),
+    giveBack: async (orderId, given) => void done.push(['given back', orderId, given]),
+    effects: { retry: 'It is told again.', callOff: 'It is given back.' },
+  });
+});
+
+const DAY_MS = 24 * 60 * 60_000;
+
+test('a hold without a verdict comes to light after a day, and one that ended does not', async () => {
+  await clock.advance(DAY_MS - 1);
+  expect(await inbox.attention(10)).toEqual([]);
+  await clock.advance(1);
+  expect(await inbox.attention(10)).toMatchObject([
+    {
+      orderId: 'o1',
+      since: clock.now().toISOString(),
+      held,
+      choices: [{ decision: 'retry' }, { decision: 'call-off' }],
+    },
+  ]);
+});
+
+test('what a person decides is carried out, with who and why', async () => {
+  await clock.advance(DAY_MS);
+  await inbox.decide('o1', { ...callOff, decision: 'retry' }, cause);
+  await inbox.decide('o1', callOff, cause);
+  expect(done).toEqual([
+    ['told again', 'o1'],
+    ['given back', 'o1', { ...cause, actor: 'ada', reason: 'The order is lost.' }],
+  ]);
+});
+
+test('before that the order decides', async () => {
+  await clock.advance(DAY_MS - 1);
+  await expect(inbox.decide('o1', callOff, cause)).rejects.toMatchObject({
+    code: 'hold-too-young',
+    message: expect.stringContaining('Until 2026-01-02T00:00:00.000Z'),
+  });
+});
+
+test('a decision about a hold that ended, or that never was, is refused', async () => {
+  await clock.advance(DAY_MS);
+  await expect(inbox.decide('unknown', callOff, cause)).rejects.toMatchObject({ code: 'reservation-not-found' });
+  status = 'released';
+  await expect(inbox.decide('o1', callOff, cause)).rejects.toMatchObject({ code: 'nothing-held' });
+  expect(done).toEqual([]);
+});

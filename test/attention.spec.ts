@@ -1,0 +1,160 @@
+/** What the program may not decide alone: the inbox shows it, and a person's decision is carried out, as events. */
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectInvariants } from './invariants.js';
+import { openShop, type Shop } from './shop.js';
+
+let shop: Shop;
+const placed: string[] = [];
+beforeAll(async () => {
+  shop = await openShop({ env: { order: { ORDER_DEADLINE: '1h' } } });
+  await shop.setPrices({ 'olive-oil': 1299 });
+  await shop.stockUp({ 'olive-oil': 100 });
+});
+afterAll(async () => {
+  await expectInvariants(shop, placed, { 'olive-oil': 100 });
+  await shop.close();
+});
+
+async function place(token: string): Promise<string> {
+  const orderId = await shop.place({ lines: [{ sku: 'olive-oil', quantity: 2 }], token });
+  placed.push(orderId);
+  return orderId;
+}
+
+const order = () => request(shop.order[0]!);
+const decide = (orderId: string, decision: object) =>
+  order()
+    .post(`/admin/attention/${orderId}`)
+    .send({ actor: 'ada', reason: 'The customer called.', ...decision });
+
+/** The item of an order, once there is one. */
+function item(orderId: string) {
+  return shop.until(`order ${orderId} needs attention`, async () => {
+    const { body } = await order().get('/admin/attention').expect(200);
+    const found = body.items.find((each: { orderId: string }) => each.orderId === orderId);
+    return { done: found !== undefined, found };
+  });
+}
+
+const history = async (orderId: string) => (await order().get(`/orders/${orderId}/history`).expect(200)).body.events;
+const ledger = async (orderId: string): Promise<string[]> =>
+  (await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body.entries.map(
+    ({ type }: { type: string }) => type,
+  );
+
+describe('a capture that the provider refuses', () => {
+  test('is shown with what is held and what can be done; called off, stock and money go back, as events', async () => {
+    const orderId = await place('tok_capture_refused');
+    expect(await item(orderId)).toMatchObject({
+      happened: 'The order is confirmed, and the payment provider refuses to take EUR 25.98: refused-by-issuer.',
+      held: {
+        lines: [{ sku: 'olive-oil', quantity: 2 }],
+        money: { amountMinor: 2598, currency: 'EUR', state: 'held' },
+      },
+      choices: [{ decision: 'retry' }, { decision: 'call-off' }],
+    });
+    const metrics = await order().get('/metrics');
+    expect(metrics.text).toMatch(/^larder_attention\{service="order"\} 1$/m);
+
+    await decide(orderId, { decision: 'call-off' }).expect(200);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
+    expect(await history(orderId)).toContainEqual(
+      expect.objectContaining({
+        type: 'OrderCancelled',
+        data: { reason: 'operator' },
+        actor: 'ada',
+        reason: 'The customer called.',
+      }),
+    );
+    expect(await ledger(orderId)).toEqual(['authorized', 'voided']);
+    expect((await order().get('/admin/attention')).body).toEqual({ items: [] });
+
+    const before = await history(orderId);
+    await decide(orderId, { decision: 'call-off' }).expect(200);
+    expect(await history(orderId), 'deciding twice is harmless').toEqual(before);
+    const { body } = await decide(orderId, { decision: 'retry' }).expect(409);
+    expect(body).toMatchObject({ code: 'nothing-to-retry', detail: expect.stringContaining('cancelled') });
+  });
+
+  test('is tried again when a person says so', async () => {
+    const orderId = await place('tok_capture_refused_once');
+    await item(orderId);
+    await decide(orderId, { decision: 'retry' }).expect(200);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
+    expect(await ledger(orderId)).toEqual(['authorized', 'captured']);
+    const { body } = await decide(orderId, { decision: 'call-off' }).expect(409);
+    expect(body.code).toBe('order-completed');
+  });
+
+  test('that is refused again is in the inbox again, with what was tried', async () => {
+    const orderId = await place('tok_capture_refused');
+    await item(orderId);
+    await decide(orderId, { decision: 'retry' }).expect(200);
+    const again = await shop.until('it was refused a second time', async () => {
+      const found = await item(orderId);
+      return { done: found.tried.length === 3, found };
+    });
+    expect(again.tried.map(({ what }: { what: string }) => what)).toEqual([
+      'The capture was refused: refused-by-issuer.',
+      'The others were reminded (fulfilment), as ada decided: “The customer called.”.',
+      'The capture was refused: refused-by-issuer.',
+    ]);
+    await decide(orderId, { decision: 'call-off' }).expect(200);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
+  });
+});
+
+test('an order that was paid and is being shipped is called off: units and money come back, a refused refund after a retry', async () => {
+  await shop.stop('payment');
+  const orderId = await place('tok_refund_refused_once');
+  await shop.until('its stock is reserved', async () => {
+    const { body } = await order().get(`/orders/${orderId}`);
+    return { done: body.status === 'stock-reserved', found: body };
+  });
+  await shop.stop('inventory');
+  await shop.restart('payment');
+  await shop.until('its money is taken', async () => {
+    const found = await ledger(orderId);
+    return { done: found.includes('captured'), found };
+  });
+  await decide(orderId, { decision: 'call-off' }).expect(200);
+  expect(await item(orderId)).toMatchObject({
+    happened: expect.stringContaining('the payment provider refuses to refund EUR 25.98: refused-by-issuer'),
+    choices: [{ decision: 'retry' }],
+  });
+  await decide(orderId, { decision: 'retry' }).expect(200);
+  await shop.restart('inventory');
+  expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
+  expect(await ledger(orderId)).toEqual(['authorized', 'captured', 'refunded']);
+  const { body } = await request(shop.inventory[0]!).get(`/reservations/${orderId}`).expect(200);
+  expect(body.status, 'inventory ships what was confirmed, and then hears that it is called off').toBe('returned');
+});
+
+test('what does not exist is 404, what is malformed 422, and neither changes anything', async () => {
+  const unknown = await decide(randomUUID(), { decision: 'call-off' }).expect(404);
+  expect(unknown.body.code).toBe('order-not-found');
+  const orderId = await place('tok_approved');
+  await shop.settled(orderId);
+  for (const [body, field] of [
+    [{ decision: 'call-off', reason: undefined }, 'reason'],
+    [{ decision: 'call-off', actor: ' ' }, 'actor'],
+    [{ decision: 'give-up' }, 'decision'],
+  ] as const) {
+    const { body: problem } = await decide(orderId, body).expect(422);
+    expect(JSON.stringify(problem)).toContain(field);
+  }
+  await decide('not-an-id', { decision: 'retry' }).expect(422);
+  for (const [service, code] of [
+    [shop.inventory[0]!, 'reservation-not-found'],
+    [shop.payment[0]!, 'payment-not-found'],
+  ] as const) {
+    expect((await request(service).get('/admin/attention').expect(200)).body).toEqual({ items: [] });
+    const decision = { decision: 'call-off', actor: 'ada', reason: 'a test' };
+    const { body } = await request(service).post(`/admin/attention/${randomUUID()}`).send(decision).expect(404);
+    expect(body.code).toBe(code);
+    const late = await request(service).post(`/admin/attention/${orderId}`).send(decision).expect(409);
+    expect(late.body.code).toBe('nothing-held');
+  }
+});

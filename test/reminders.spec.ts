@@ -1,0 +1,136 @@
+/**
+ * What was said and got lost for good (a lost bus, a message that somebody skipped) is said again: an order that waits
+ * reminds the others, and finds its end. In memory, under a clock that the test moves on.
+ */
+import { afterEach, expect, test } from 'vitest';
+import { inventoryService } from '../apps/inventory/src/service.js';
+import { orderService } from '../apps/order/src/service.js';
+import { bounded } from '../apps/payment/src/provider.js';
+import { paymentService } from '../apps/payment/src/service.js';
+import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
+import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
+import { MemoryEventStore } from '#event-store';
+import { MemoryMessageBus, MemoryParkedMessages, type Message } from '#message-bus';
+import { MemoryTables } from '#projections';
+import { ManualClock, MemoryCheckpoints, MemoryLeases, SeededRandom, SequentialIds, silentLog } from '#runtime';
+
+const cause = { correlationId: 'test', causationId: 'test' };
+const orderId = '11111111-1111-4111-8111-111111111111';
+const MINUTE_MS = 60_000;
+const stops: (() => Promise<void>)[] = [];
+afterEach(() => Promise.all(stops.splice(0).map((stop) => stop())));
+
+/** A shop whose bus loses the first message of each type in `lost`, and all of the types in `always`. */
+async function openShop(lost: readonly string[], always: readonly string[] = []) {
+  const clock = new ManualClock();
+  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
+  const toLose = new Set(lost);
+  class LossyBus extends MemoryMessageBus {
+    override publish(topic: string, messages: readonly Message[]): Promise<void> {
+      return super.publish(
+        topic,
+        messages.filter(({ type }) => !toLose.delete(type) && !always.includes(type)),
+      );
+    }
+  }
+  const bus = new LossyBus({ clock });
+  const ports = () => ({
+    ...runtime,
+    bus,
+    store: new MemoryEventStore(clock),
+    tables: new MemoryTables(),
+    checkpoints: new MemoryCheckpoints(),
+    parked: new MemoryParkedMessages(),
+    leases: new MemoryLeases(),
+    counters: { skipped() {}, dead() {} },
+  });
+  const ledger = new MemoryLedger();
+  const simulated = new SimulatedProvider(ledger, async () => {}, runtime);
+  const order = orderService(ports(), { deadlineMs: 15 * MINUTE_MS });
+  const inventory = inventoryService(ports());
+  const payment = paymentService({ ...ports(), provider: bounded(simulated, clock, 2_000) });
+  const stop = new AbortController();
+  const running = [order, inventory, payment].map((service) => service.run(stop.signal));
+  stops.push(async () => {
+    stop.abort();
+    await Promise.all(running);
+    await simulated.close();
+  });
+  await order.setPrice('olive-oil', { amountMinor: 1299, currency: 'EUR' }, cause);
+  const count = () => inventory.enter({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
+  await count();
+  await order.place(
+    { orderId, customerId: orderId, lines: [{ sku: 'olive-oil', quantity: 2 }], paymentToken: 'tok_approved' },
+    cause,
+  );
+  await clock.advance(MINUTE_MS / 2);
+  const history = async () => (await order.history(orderId)).map(({ type }) => type);
+  return { order, inventory, clock, ledger, history, stock: async () => (await count()).result };
+}
+
+test.each([
+  'OrderPlaced',
+  'StockReserved',
+  'OrderStockReserved',
+  'PaymentAuthorized',
+  'OrderConfirmed',
+  'StockShipped',
+])('%s, lost: a reminder has it said again after a minute, and the order is completed, once', async (lost) => {
+  const shop = await openShop([lost]);
+  expect(await shop.history()).not.toContain('OrderCompleted');
+  await shop.clock.advance(MINUTE_MS);
+  const history = await shop.history();
+  expect(history.filter((type) => type === 'OrderReminded')).toHaveLength(1);
+  expect(history.at(-1)).toBe('OrderCompleted');
+  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 2598 }]);
+  expect(await shop.stock()).toEqual({ available: 8, reserved: 0, shipped: 2 });
+});
+
+test.each(['OrderCancelled', 'StockReleased', 'PaymentReturned'])(
+  '%s, lost: what a cancelled order holds goes back after a reminder',
+  async (lost) => {
+    // PaymentAuthorized is lost too, so that the order can still be cancelled.
+    const shop = await openShop(['PaymentAuthorized', lost]);
+    await shop.order.cancel(orderId, cause);
+    await shop.clock.advance(MINUTE_MS / 4);
+    expect(await shop.history()).not.toContain('OrderSettled');
+    await shop.clock.advance(MINUTE_MS);
+    expect((await shop.history()).at(-1)).toBe('OrderSettled');
+    expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, netMinor: 0 }]);
+    expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
+  },
+);
+
+/** The minutes after the order was placed at which its events of a type were recorded. */
+async function minutesOf(type: string, shop: Awaited<ReturnType<typeof openShop>>): Promise<number[]> {
+  const events = await shop.order.history(orderId);
+  const startMs = Date.parse(events[0]!.recordedAt);
+  return events
+    .filter((event) => event.type === type)
+    .map(({ recordedAt }) => Math.round((Date.parse(recordedAt) - startMs) / MINUTE_MS));
+}
+
+test('without an answer, reminders come after one minute, two more, four more, and then the deadline', async () => {
+  const shop = await openShop([], ['StockReserved']);
+  await shop.clock.advance(20 * MINUTE_MS);
+  expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7]);
+  expect(await minutesOf('OrderCancelled', shop)).toEqual([15]);
+  expect((await shop.history()).at(-1)).toBe('OrderSettled');
+  expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
+});
+
+test('past the pivot a person is asked after an hour, and reminders go on; called off, units and money come back', async () => {
+  const shop = await openShop([], ['StockShipped']);
+  await shop.clock.advance(59 * MINUTE_MS);
+  expect(await shop.order.attention(10)).toEqual([]);
+  await shop.clock.advance(6 * MINUTE_MS);
+  expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7, 15, 31, 63]);
+  expect(await shop.order.attention(10)).toMatchObject([
+    { orderId, happened: 'The order is confirmed, and nobody has said yet that it is shipped.', tried: { length: 6 } },
+  ]);
+  await shop.order.decide(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
+  await shop.clock.advance(MINUTE_MS);
+  expect((await shop.history()).at(-1)).toBe('OrderSettled');
+  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 0 }]);
+  expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
+});
