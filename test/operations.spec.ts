@@ -18,6 +18,8 @@ const admin = [
   '/admin/dead-letters',
   '/admin/dead-letters/{id}/retry',
   '/admin/dead-letters/{id}/skip',
+  '/admin/attention',
+  '/admin/attention/{orderId}',
 ];
 
 test.for([

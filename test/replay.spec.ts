@@ -10,11 +10,13 @@ afterAll(() => shop?.close());
 const readModels = [
   'order-summary',
   'price-list',
-  'order-deadline',
+  'order-todo',
   'stock-level',
   'reservation-summary',
+  'stock-hold',
   'payment-summary',
   'payment-todo',
+  'money-hold',
 ];
 
 function replay(name: string): Promise<{ code: number | null; output: string }> {
