@@ -26,8 +26,8 @@ export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
   const store = upcasting(ports.store, shapes);
-  // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
   const transactor = new Transactor({ ...ports, store }, { shapes });
+  // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
   const queue = new DecisionQueue(transactor, { maxBatch: 256 });
   const speech = {
     store,

@@ -41,7 +41,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
     return (
       held && {
         orderId,
-        since: atWhich(since).toISOString(),
+        since: attentionAt(since).toISOString(),
         happened: `This is held since ${since}, and the order has not said what is to become of it.`,
         held,
         tried: [],
@@ -65,7 +65,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
       if (status === 'none') throw new DomainError(`${name}-not-found`, `There is no ${name} for this order.`);
       if (!held) throw new DomainError('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
       const [row] = (await tables.load(projection, [{ order_id: orderId }])) as unknown as HoldRow[];
-      const openAt = row && atWhich(row.held_since);
+      const openAt = row && attentionAt(row.held_since);
       if (openAt === undefined || openAt > clock.now()) {
         const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
         throw new DomainError('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
@@ -77,6 +77,6 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
 }
 
 /** When a person begins to be waited for. */
-function atWhich(heldSince: string): Date {
+function attentionAt(heldSince: string): Date {
   return new Date(Date.parse(heldSince) + ATTENTION_AFTER_MS);
 }

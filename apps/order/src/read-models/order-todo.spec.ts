@@ -47,7 +47,12 @@ test('what the provider refuses waits for a person, from now on, and nobody is r
 function reminded(row: OrderTodoRow | undefined, attempt: number, actor?: string): OrderTodoRow {
   const { type, data } = golden['OrderReminded.v1'] as Extract<OrderEvent, { type: 'OrderReminded' }>;
   const event = {
-    ...{ type, data: { ...data, attempt }, id: 'e', stream: 'order-o1', revision: 9, position: 9n },
+    type,
+    data: { ...data, attempt },
+    id: 'e',
+    stream: 'order-o1',
+    revision: 9,
+    position: 9n,
     metadata: { correlationId: 'c', causationId: 'c', schema: 1, ...(actor && { actor, reason: 'a test' }) },
     recordedAt: recordedAt(10),
   };
