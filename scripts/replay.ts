@@ -2,21 +2,14 @@
  * `npm run replay -- order-summary` builds a read model anew from its service's events while the service stays open, and
  * says how many rows it had wrong. `npm run replay -- --list` says what there is and how far it is behind.
  */
-import { join } from 'node:path';
-import { projections as inventory } from '../apps/inventory/src/service.js';
-import { shapes as inventoryShapes } from '../apps/inventory/src/shapes.js';
-import { projections as order } from '../apps/order/src/service.js';
-import { shapes as orderShapes } from '../apps/order/src/shapes.js';
-import { projections as payment } from '../apps/payment/src/service.js';
-import { shapes as paymentShapes } from '../apps/payment/src/shapes.js';
 import { type EventStore, upcasting } from '#event-store';
-import { type Projection, PostgresTables, rebuild, type RebuildProgress } from '#projections';
-import { type Clock, postgresPool, silentLog, SystemClock } from '#runtime';
+import { type Projection, PostgresTables, rebuild } from '#projections';
+import { postgresPool, silentLog, SystemClock } from '#runtime';
 import { openEventStore } from '#service';
 import pg from 'pg';
-import { Advice } from './advice.js';
-import { databaseUrl, serverIn } from './embedded-postgres.js';
-import { dataFolder, services } from './shop.js';
+import { databasesOfTheShop, readModels } from './databases.js';
+import { count, number, type Output, progressBar } from './progress-bar.js';
+import { services } from './shop.js';
 
 export interface ReplayTarget {
   readonly service: string;
@@ -25,36 +18,17 @@ export interface ReplayTarget {
   readonly openStore: () => Promise<EventStore>;
 }
 
-/** Where the answer goes, and the progress: `process` is one. */
-export interface Output {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
-}
-
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await replay(argv, await targetsOfTheShop(), process);
 }
 
-/** All read models: of the servers that the environment names (`ORDER_DATABASE_URL`, …), else of the shop that is open here. */
 async function targetsOfTheShop(): Promise<ReplayTarget[]> {
-  const read = {
-    order: { projections: order, shapes: orderShapes },
-    inventory: { projections: inventory, shapes: inventoryShapes },
-    payment: { projections: payment, shapes: paymentShapes },
-  };
-  const server = await serverIn(join(dataFolder(), 'postgres'));
+  const databases = await databasesOfTheShop();
   return services.flatMap((service) => {
-    const [database, store] = [`${service.toUpperCase()}_DATABASE_URL`, `${service.toUpperCase()}_EVENT_STORE_URL`];
-    const url = process.env[database] ?? (server && databaseUrl(server.port, service));
-    const storeUrl = process.env[store] ?? url;
-    if (!url || !storeUrl) {
-      throw new Advice(
-        `The shop is closed: \`npm start\` opens it. For servers of your own, set ${database} and ${store}.`,
-      );
-    }
-    const { projections, shapes } = read[service];
+    const { databaseUrl, storeUrl } = databases[service];
+    const { projections, shapes } = readModels[service];
     const openStore = async () => upcasting(await openEventStore(storeUrl, new SystemClock()), shapes);
-    return projections.map((projection) => ({ service, projection, databaseUrl: url, openStore }));
+    return projections.map((projection) => ({ service, projection, databaseUrl, openStore }));
   });
 }
 
@@ -79,7 +53,7 @@ async function replayOne({ projection, databaseUrl, openStore }: ReplayTarget, o
   const startedMs = clock.now().getTime();
   const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay' });
   const store = await openStore();
-  const bar = progressBar(clock, out.stderr);
+  const bar = progressBar(clock, out.stderr, 'event');
   try {
     const { rows, events, differing } = await rebuild({
       projection,
@@ -87,7 +61,9 @@ async function replayOne({ projection, databaseUrl, openStore }: ReplayTarget, o
       pool,
       clock,
       log: { ...silentLog, info: (_, message) => bar.note(message) },
-      onProgress: (progress) => bar.show(progress),
+      // Positions may have gaps, so a share of them says how far it is, and only events read say how fast.
+      onProgress: ({ events, position, target }) =>
+        bar.show({ share: Number(position) / Number(target), done: events }),
     });
     const seconds = ((clock.now().getTime() - startedMs) / 1000).toFixed(1);
     bar.end();
@@ -135,43 +111,4 @@ function table(lines: string[][]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   const cell = (text: string, i: number) => (i < 3 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!));
   return lines.map((line) => line.map(cell).join('  ') + '\n').join('');
-}
-
-/** A bar that redraws itself on a terminal; elsewhere a line every five seconds. */
-function progressBar(clock: Clock, stderr: Output['stderr']) {
-  const startedMs = clock.now().getTime();
-  let drawnMs = stderr.isTTY ? -Infinity : startedMs;
-  let drawn = false;
-  return {
-    show({ events, position, target }: RebuildProgress): void {
-      const nowMs = clock.now().getTime();
-      if (nowMs - drawnMs < (stderr.isTTY ? 100 : 5_000)) return;
-      drawnMs = nowMs;
-      drawn = true;
-      // Positions may have gaps, so a share of them says how far it is, and only events read say how fast.
-      const share = Number(position) / Number(target);
-      const seconds = Math.max(0.001, (nowMs - startedMs) / 1000);
-      const left = Math.ceil(seconds / share - seconds);
-      const text = `${Math.floor(share * 100)} %, ${count(events, 'event')}, ${number(Math.round(events / seconds))}/s, ${left} s left`;
-      const full = Math.round(share * 30);
-      stderr.write(stderr.isTTY ? `\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}` : `${text}\n`);
-    },
-    note(text: string): void {
-      this.end();
-      stderr.write(`${text}\n`);
-    },
-    /** Takes the bar away. */
-    end(): void {
-      if (drawn && stderr.isTTY) stderr.write('\r\x1b[K');
-      drawn = false;
-    },
-  };
-}
-
-function count(n: number, noun: string): string {
-  return `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
-}
-
-function number(n: number | bigint): string {
-  return n.toLocaleString('en-US');
 }

@@ -16,17 +16,18 @@ export class ServiceProcess {
   /**
    * Starts `dist/apps/<name>/src/main.js`, whose output is appended to the file `log`. It is a process group of its own,
    * so that Ctrl-C in a terminal reaches it only through us; it stops by itself when the IPC channel to us closes.
+   * `program` is another one to start, which is given the name.
    */
   constructor(
     readonly name: string,
     readonly port: number,
     env: NodeJS.ProcessEnv,
     private readonly log: string,
+    program = `dist/apps/${name}/src/main.js`,
   ) {
-    const program = resolve(`dist/apps/${name}/src/main.js`);
-    if (!existsSync(program)) throw new Advice(`${program} does not exist: \`npm run build\` makes it.`);
+    if (!existsSync(program)) throw new Advice(`${resolve(program)} does not exist: \`npm run build\` makes it.`);
     const output = openSync(log, 'a');
-    this.child = fork(program, {
+    this.child = fork(resolve(program), [name], {
       detached: true,
       env: { ...process.env, HOST: '127.0.0.1', ...env, PORT: `${port}` },
       // kafkajs sets timers whose time has passed, of which Node 24 warns; they do no harm.
@@ -73,6 +74,11 @@ export class ServiceProcess {
     const impatient = setTimeout(() => this.kill('SIGKILL'), STOPS_WITHIN_MS);
     await this.ended;
     clearTimeout(impatient);
+  }
+
+  /** Sends a message over the IPC channel. */
+  send(message: object): void {
+    this.child.send(message);
   }
 
   kill(signal: NodeJS.Signals): void {

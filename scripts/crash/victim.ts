@@ -1,0 +1,36 @@
+/**
+ * A service that can be told where to die: `node victim.js order`. It is the ordinary service, with something between it
+ * and its ports that waits for a message over the IPC channel (`Doom`), and then kills the process at that step.
+ */
+import { ServerUnavailable } from '#runtime';
+import { bootService, type ServiceOptions, type Step, stepped } from '#service';
+import { inventoryOptions } from '../../apps/inventory/src/inventory.module.js';
+import { orderOptions } from '../../apps/order/src/order.module.js';
+import { paymentOptions } from '../../apps/payment/src/payment.module.js';
+import type { Doom } from './steps.js';
+
+const options: Readonly<Record<string, ServiceOptions>> = {
+  order: orderOptions,
+  inventory: inventoryOptions,
+  payment: paymentOptions,
+};
+
+let doom: Doom | undefined;
+/** How often the step was reached since then, and how many appends there were. */
+let [reached, appends] = [0, 0];
+process.on('message', (message: Doom) => ([doom, reached, appends] = [message, 0, 0]));
+
+async function onStep({ point, about }: Step, moment: 'before' | 'after'): Promise<void> {
+  if (doom === undefined) return;
+  if (point === doom.point && moment === doom.moment && (doom.about === undefined || about.includes(doom.about))) {
+    if (++reached === doom.nth) {
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => {}); // Should the signal take a moment, nothing goes on meanwhile.
+    }
+  }
+  if (doom.failEvery && point === 'store.append' && moment === 'before' && ++appends % doom.failEvery === 0) {
+    throw new ServerUnavailable('The crash matrix keeps this append from the store.');
+  }
+}
+
+await bootService({ ...options[process.argv[2]!]!, through: (ports) => stepped(ports, onStep) });

@@ -1,0 +1,100 @@
+/** A few rows of `npm run crash`, those that hurt most, and what it says to a command line that it cannot follow. */
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { crash, matrix, pick } from '../scripts/crash.js';
+import { ORDER_DEADLINE } from '../scripts/crash/customers.js';
+import { rowsFor, VICTIM } from '../scripts/crash/matrix.js';
+import { notSteps, steps } from '../scripts/crash/steps.js';
+import { openShop } from './shop.js';
+
+const hurting = [
+  'order append OrderConfirmed after', // Past the pivot, and nobody has heard of it.
+  'order handle a batch after', // Done, and delivered again.
+  'inventory append ReservationMade after',
+  'inventory publish after', // Said, and said again.
+  'payment append PaymentCaptured before', // The provider has taken the money, and nobody has written that down.
+  'payment commit payment-todo before',
+];
+
+/** An output that is kept. */
+function kept() {
+  const said: string[] = [];
+  const write = (text: string) => said.push(text);
+  return { said: () => said.join(''), stdout: { write }, stderr: { write } };
+}
+
+test(
+  'kill -9 where it hurts most: nothing is lost, and every order is final within 30 s',
+  { timeout: 180_000 },
+  async () => {
+    const rows = pick(rowsFor('postgres'), hurting);
+    expect(rows).toHaveLength(hurting.length);
+    await using shop = await openShop({ program: VICTIM, env: { order: { ORDER_DEADLINE } } });
+    const out = kept();
+    const seed = Math.floor(Math.random() * 1e9);
+    expect(await matrix({ shop }, rows, seed, out), out.said()).toBe(true);
+  },
+);
+
+test('every event that a service appends has its row, or a reason to have none', () => {
+  const events = ['order', 'inventory', 'payment'].flatMap((service) =>
+    readdirSync(`apps/${service}/src/golden`).map((file) => file.split('.')[0]!),
+  );
+  const covered = new Set([...steps.map(({ about }) => about), ...Object.keys(notSteps)]);
+  expect(events.length).toBeGreaterThan(30);
+  expect(events.filter((event) => !covered.has(event))).toEqual([]);
+});
+
+test.each([
+  [['--bus', 'pigeon'], 'There is no bus "pigeon". There is: --bus postgres|kafka'],
+  [['--only', 'nothing'], 'No row begins with "nothing". There are rows of order, inventory, payment, postgres;'],
+  [['--seed', 'x'], '"x" is not a whole number.'],
+  [['--fast'], "Unknown option '--fast'. There is: --bus"],
+  [['fast'], "Unexpected argument 'fast'. There is: --bus"],
+])('%j: one line that says what there is, and exit code 2', async (argv, line) => {
+  const out = kept();
+  expect(await crash(argv, out)).toBe(2);
+  expect(out.said()).toContain(line);
+  expect(out.said().trimEnd().split('\n')).toHaveLength(1);
+});
+
+test('--list names every row', async () => {
+  const out = kept();
+  expect(await crash(['--list'], out)).toBe(0);
+  expect(out.said().split('\n')).toEqual(
+    expect.arrayContaining(['order append OrderPlaced', 'payment commit payment-todo', 'postgres kill -9, 3 times']),
+  );
+});
+
+test('Ctrl-C in the middle leaves no process and no data behind', { timeout: 60_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'larder-interrupted-'));
+  chmodSync(folder, 0o755); // Postgres has a user of its own where we are root.
+  const env = { ...process.env, TMPDIR: folder };
+  const command = spawn(process.execPath, ['scripts/run.mjs', 'crash', '--only', 'order'], { env, stdio: 'pipe' });
+  const ended = new Promise((resolve) => command.on('exit', (code, signal) => resolve(signal ?? code)));
+  try {
+    await new Promise<void>((inTheMiddle, failed) => {
+      let said = '';
+      command.stdout.on('data', (text) => (said += text).includes('verdict') && inTheMiddle());
+      command.stderr.on('data', (text) => (said += text));
+      command.on('exit', () => failed(new Error(`It ended: ${said}`)));
+    });
+    expect(processesIn(folder).length).toBeGreaterThan(4); // Three services, and Postgres with its own.
+    command.kill('SIGINT');
+    expect(await ended).toBe(130);
+    expect(processesIn(folder)).toEqual([]);
+    expect(readdirSync(folder)).toEqual([]);
+  } finally {
+    command.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+/** The processes whose command line or environment names this folder. */
+function processesIn(folder: string): string[] {
+  const { stdout } = spawnSync('ps', ['axeww', '-o', 'pid=,command='], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  return stdout.split('\n').filter((line) => line.includes(folder) && !line.includes('ps axeww'));
+}
