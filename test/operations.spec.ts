@@ -18,6 +18,7 @@ const admin = [
   '/admin/dead-letters',
   '/admin/dead-letters/{id}/retry',
   '/admin/dead-letters/{id}/skip',
+  '/admin/dead-letters/decisions',
   '/admin/attention',
   '/admin/attention/{orderId}',
 ];

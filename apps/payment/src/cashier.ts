@@ -12,16 +12,13 @@
  * A call whose answer was not heard, for a timeout or for a crash before it was written down, may have taken effect. So
  * the provider is asked what it knows before the call is made again, and it is made again under the same key.
  */
-import pLimit from 'p-limit';
 import { type Cause, type EventStore, idOf, type Recorded } from '#event-store';
 import type { Tables } from '#projections';
 import { backoffMs, type Leases, type Runtime } from '#runtime';
 import type { Payment, PaymentCommand, PaymentEvent } from './payment.js';
-import type { PaymentProvider } from './provider.js';
+import { type PaymentProvider, ProviderUnavailable } from './provider.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 
-/** How many calls are under way at the same time. */
-const CALLS_AT_ONCE = 64;
 /** How many payments it keeps in mind from the table; more wait there. */
 const PAGE = 10_000;
 /** How often it looks into the table for what the stream did not tell, in milliseconds. */
@@ -68,7 +65,6 @@ export async function cashier(options: CashierOptions): Promise<void> {
 /** The payments at work, each with the position of the event that asked for it. */
 class CashDesk {
   private readonly atWork = new Map<string, bigint>();
-  private readonly slots = pLimit(CALLS_AT_ONCE);
 
   /** What was asked for up to `begunBefore` may have been begun by somebody who crashed. */
   constructor(
@@ -89,7 +85,7 @@ class CashDesk {
     for (let attempt = 0; !this.lease.aborted;) {
       const position = this.atWork.get(orderId)!;
       try {
-        if (await this.slots(() => this.step(orderId, position, attempt > 0 || position <= this.begunBefore))) {
+        if (await this.step(orderId, position, attempt > 0 || position <= this.begunBefore)) {
           attempt = 0;
           if (this.atWork.get(orderId) === position) break;
           continue;
@@ -97,7 +93,9 @@ class CashDesk {
         log.info({ orderId, attempt }, 'The provider has no verdict yet; it is asked again.');
       } catch (error) {
         if (this.lease.aborted) break;
-        log.warn({ orderId, attempt, err: error }, 'The provider gave no answer; it is asked what happened.');
+        // While the provider is away every payment ends here, again and again: that it is away is said once, elsewhere.
+        const level = error instanceof ProviderUnavailable ? 'debug' : 'warn';
+        log[level]({ orderId, attempt, err: error }, 'The provider gave no answer; it is asked what happened.');
       }
       await clock.sleep(backoffMs(++attempt, random, 100, 5_000), this.lease);
     }

@@ -12,6 +12,8 @@ import {
   CONFIG,
   DATABASE,
   duration,
+  Health,
+  Metrics,
   port,
   PORTS,
   type ServiceOptions,
@@ -19,7 +21,8 @@ import {
 } from '#service';
 import { PaymentController } from './payment.controller.js';
 import { handlers } from './payment.handlers.js';
-import { bounded, PaymentProvider } from './provider.js';
+import { guarded } from './provider-guard.js';
+import { PaymentProvider } from './provider.js';
 import { PAYMENT_SERVICE, paymentService, projections } from './service.js';
 import { Ledger } from './simulator/ledger.js';
 import { PostgresLedger } from './simulator/postgres-ledger.js';
@@ -50,7 +53,7 @@ type Config = z.infer<typeof paymentConfig>;
     attentionOf(PAYMENT_SERVICE),
     { provide: Ledger, inject: [DATABASE], useFactory: (pool: pg.Pool) => new PostgresLedger(pool) },
     {
-      provide: PaymentProvider,
+      provide: SimulatedProvider,
       inject: [Ledger, PORTS, CONFIG, Background],
       useFactory: (ledger: Ledger, ports: ServicePorts, config: Config, background: Background) => {
         const url = config.WEBHOOK_URL ?? `http://${config.HOST}:${config.PORT}/webhooks/payments`;
@@ -60,10 +63,25 @@ type Config = z.infer<typeof paymentConfig>;
       },
     },
     {
+      provide: PaymentProvider,
+      inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics],
+      useFactory: (adapter: PaymentProvider, ports: ServicePorts, config: Config, health: Health, metrics: Metrics) => {
+        const labels = ['operation', 'outcome'];
+        const count = metrics.counter('larder_provider_calls_total', 'Requests to the payment provider.', labels);
+        const provider = guarded(adapter, { ...ports, timeoutMs: config.PROVIDER_TIMEOUT, count });
+        // For operators alone: a service whose payments wait is ready for everything else.
+        health.add('provider', async () => ({ circuit: provider.circuit }));
+        metrics.gauge('larder_provider_circuit', '0 is closed, 1 half-open, 2 open: payments wait.', [], async () => [
+          { labels: {}, value: ['closed', 'half-open', 'open'].indexOf(provider.circuit) },
+        ]);
+        return provider;
+      },
+    },
+    {
       provide: PAYMENT_SERVICE,
-      inject: [PORTS, PaymentProvider, CONFIG, Background],
-      useFactory: (ports: ServicePorts, provider: PaymentProvider, config: Config, background: Background) => {
-        const service = paymentService({ ...ports, provider: bounded(provider, ports.clock, config.PROVIDER_TIMEOUT) });
+      inject: [PORTS, PaymentProvider, Background],
+      useFactory: (ports: ServicePorts, provider: PaymentProvider, background: Background) => {
+        const service = paymentService({ ...ports, provider });
         background.run((signal) => service.run(signal));
         return service;
       },

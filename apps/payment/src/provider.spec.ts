@@ -1,37 +1,47 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '#runtime';
-import { ProviderTimeout, withTimeout } from './provider.js';
+import { bounded, PaymentProvider, ProviderTimeout } from './provider.js';
 
-const never = new AbortController().signal;
+/** A provider that hangs, and says which calls it has been told to give up. */
+class Silent extends PaymentProvider {
+  readonly givenUp: string[] = [];
+  override authorize = this.hang('authorize');
+  override capture = this.hang('capture');
+  override void = this.hang('void');
+  override refund = this.hang('refund');
+  override find = this.hang('find');
 
-test('a call that does not answer within its time fails, and is told to give up', async () => {
-  const clock = new ManualClock();
-  let given: AbortSignal | undefined;
-  const call = withTimeout(clock, 2_000, never, (signal) => {
-    given = signal;
-    return new Promise(() => {});
-  });
-  const verdict = expect(call).rejects.toThrow(ProviderTimeout);
-  await clock.advance(1_999);
-  expect(given?.aborted).toBe(false);
-  await clock.advance(1);
-  await verdict;
-  expect(given?.aborted).toBe(true);
-});
+  private hang(operation: string) {
+    return (_: unknown, signal: AbortSignal) => {
+      signal.addEventListener('abort', () => this.givenUp.push(operation));
+      return new Promise<never>(() => {});
+    };
+  }
+}
 
-test('an answer, and an error, come through and leave no timer behind', async () => {
-  const clock = new ManualClock();
-  await expect(withTimeout(clock, 2_000, never, async () => 'answer')).resolves.toBe('answer');
-  await expect(withTimeout(clock, 2_000, never, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
-  expect(clock.sleeping).toBe(0);
-});
+const request = {
+  orderId: 'o1',
+  amount: { amountMinor: 1, currency: 'EUR' },
+  token: 'tok_approved',
+  idempotencyKey: 'k',
+};
 
-test('a caller that stops does not wait for the answer', async () => {
-  const stop = new AbortController();
-  const call = withTimeout(new ManualClock(), 2_000, stop.signal, () => new Promise(() => {}));
-  stop.abort();
-  await expect(call).rejects.toThrow(ProviderTimeout);
-  await expect(withTimeout(new ManualClock(), 2_000, stop.signal, () => new Promise(() => {}))).rejects.toThrow(
-    ProviderTimeout,
-  );
-});
+test.each(['authorize', 'capture', 'void', 'refund', 'find'] as const)(
+  '%s that hangs is given up in time, and at once by a caller that stops',
+  async (operation) => {
+    const [clock, silent, stop] = [new ManualClock(), new Silent(), new AbortController()];
+    const call = bounded(silent, clock, 2_000)[operation] as (_: unknown, signal: AbortSignal) => Promise<unknown>;
+
+    const hanging = expect(call(request, stop.signal)).rejects.toThrow(ProviderTimeout);
+    await clock.advance(1_999);
+    expect(silent.givenUp).toEqual([]);
+    await clock.advance(1);
+    await hanging;
+    expect(silent.givenUp).toEqual([operation]);
+
+    const stopped = expect(call(request, stop.signal)).rejects.toThrow(ProviderTimeout);
+    stop.abort();
+    await stopped;
+    expect(silent.givenUp).toEqual([operation, operation]);
+  },
+);

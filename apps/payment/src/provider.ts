@@ -26,7 +26,7 @@
  * ends the payment with `void`. It never concludes from silence, nor from a `find` that found nothing, that there will
  * be no payment: the request may still be on its way.
  */
-import type { Clock } from '#runtime';
+import { type Clock, within } from '#runtime';
 import type { Money } from './payment.js';
 
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
@@ -124,41 +124,22 @@ export class ProviderUnavailable extends Error {
   }
 }
 
-/** The same provider, with `timeoutMs` milliseconds for each call. */
+/**
+ * The same provider, with `timeoutMs` milliseconds of `clock` for each call: for simulations and tests, whose time is
+ * their own. A service in production is guarded (provider-guard.ts), by the machine's timers.
+ */
 export function bounded(provider: PaymentProvider, clock: Clock, timeoutMs: number): PaymentProvider {
+  const limited = <T>(call: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> =>
+    within(clock, timeoutMs, call, timeout, signal);
   return {
-    authorize: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.authorize(request, s)),
-    capture: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.capture(request, s)),
-    void: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.void(request, s)),
-    refund: (request, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.refund(request, s)),
-    find: (orderId, signal) => withTimeout(clock, timeoutMs, signal, (s) => provider.find(orderId, s)),
+    authorize: (request, signal) => limited((s) => provider.authorize(request, s), signal),
+    capture: (request, signal) => limited((s) => provider.capture(request, s), signal),
+    void: (request, signal) => limited((s) => provider.void(request, s), signal),
+    refund: (request, signal) => limited((s) => provider.refund(request, s), signal),
+    find: (orderId, signal) => limited((s) => provider.find(orderId, s), signal),
   };
 }
 
-const LATE: unique symbol = Symbol('late');
-
-/**
- * Waits at most `timeoutMs` milliseconds of `clock` for `call`, also when it takes no notice of its signal.
- * @throws ProviderTimeout when the time is over or `signal` aborts
- */
-export async function withTimeout<T>(
-  clock: Clock,
-  timeoutMs: number,
-  signal: AbortSignal,
-  call: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  // Not AbortSignal.any: its signals stay registered with a long-lived `signal` until they are collected.
-  const over = new AbortController();
-  const stop = () => over.abort('over'); // Without a reason, an error with a stack would be made.
-  signal.addEventListener('abort', stop);
-  if (signal.aborted) stop();
-  const late = clock.sleep(timeoutMs, over.signal).then((): typeof LATE => LATE);
-  try {
-    const answer = await Promise.race([call(over.signal), late]);
-    if (answer === LATE) throw new ProviderTimeout();
-    return answer;
-  } finally {
-    signal.removeEventListener('abort', stop);
-    stop();
-  }
+function timeout(): never {
+  throw new ProviderTimeout();
 }

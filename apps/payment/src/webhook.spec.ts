@@ -1,4 +1,9 @@
-import { expect, test } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { DomainError } from '#decider';
+import { newsOf } from './payment.dto.js';
+import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import type { ProviderPayment } from './provider.js';
 import { sign, verify, webhook } from './webhook.js';
 
 const now = new Date('2026-01-01T00:00:00Z');
@@ -63,4 +68,119 @@ test('a webhook tells what became of an order', () => {
   expect(webhook.parse(given)).toEqual(given);
   expect(webhook.safeParse({ ...given, data: { ...data, orderId: 'o1' } }).success).toBe(false);
   expect(webhook.safeParse({ ...given, type: 'payment.lost' }).success).toBe(false);
+});
+
+describe('what a webhook does to a payment', () => {
+  const orderId = '00000000-0000-4000-8000-000000000001';
+  const amount = { amountMinor: 3048, currency: 'EUR' };
+  const [none, authorizationId, captureId] = [{ ...amount, amountMinor: 0 }, 'auth_1', 'cap_1'];
+  /** All that a provider can tell of a payment, in the order in which it happens. */
+  const told = {
+    pending: { orderId, status: 'pending' },
+    authorized: { orderId, status: 'authorized', authorizationId, authorized: amount },
+    declined: { orderId, status: 'declined', reason: 'declined' },
+    captured: { orderId, status: 'captured', authorizationId, captureId, captured: amount, refunded: none },
+    voided: { orderId, status: 'voided', authorizationId },
+    refunded: { orderId, status: 'refunded', authorizationId, captureId, captured: amount, refunded: amount },
+  } satisfies Record<string, ProviderPayment>;
+  type News = keyof typeof told;
+  const news = (name: News) =>
+    newsOf({ id: `w-${name}`, type: 'payment.authorized', createdAt: now.toISOString(), data: told[name] });
+
+  const request: PaymentCommand = { type: 'Request', amount, token: 'tok_approved' };
+  const [take, giveBack]: PaymentCommand[] = [{ type: 'Capture' }, { type: 'Return' }];
+  /** What a call to the provider answers is recorded by the very same commands as a webhook. */
+  const answered = (name: News) => news(name)!;
+
+  /** The payment after commands and webhooks, and the types of the facts. A refusal changes nothing. */
+  function after(...said: readonly (PaymentCommand | undefined)[]) {
+    const facts: PaymentEvent[] = [];
+    let state = payment.initialState;
+    for (const command of said) {
+      const decided = command ? payment.decide(command, state) : [];
+      facts.push(...decided);
+      state = decided.reduce(payment.evolve, state);
+    }
+    return { status: state.status, facts: facts.map(({ type }) => type) };
+  }
+
+  const paid = [request, answered('authorized'), take!, answered('captured')];
+  const histories: Record<string, (PaymentCommand | undefined)[]> = {
+    requested: [request],
+    authorized: [request, answered('authorized')],
+    declined: [request, answered('declined')],
+    capturing: [request, answered('authorized'), take!],
+    captured: paid,
+    voided: [request, answered('authorized'), giveBack!, answered('voided')],
+    refunded: [...paid, giveBack!, answered('refunded')],
+  };
+
+  test.each<[string, News, string]>([
+    ['requested', 'authorized', 'authorized'],
+    ['requested', 'declined', 'declined'],
+    ['capturing', 'captured', 'captured'],
+    // The provider took it, and no answer was heard: then our own request to take it finds it done.
+    ['authorized', 'captured', 'captured'],
+  ])('%s: %s comes before the answer of the call itself, whose answer then says nothing new', (from, name, status) => {
+    const first = after(...histories[from]!, news(name));
+    expect(first.status).toBe(status);
+    expect(after(...histories[from]!, news(name), answered(name))).toEqual(first);
+  });
+
+  test.each(Object.keys(histories))('%s: a doubled webhook does what one does', (from) => {
+    for (const name of Object.keys(told) as News[]) {
+      const once = after(...histories[from]!, news(name));
+      expect(after(...histories[from]!, news(name), news(name), news(name)), name).toEqual(once);
+    }
+  });
+
+  test.each<[string, readonly News[]]>([
+    ['requested', ['pending', 'captured', 'voided', 'refunded']], // Too early: the call will tell.
+    ['authorized', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
+    ['capturing', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
+    ['captured', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
+    ['voided', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
+    ['refunded', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
+  ])('%s: what is late, or cannot be, changes nothing: %s', (from, names) => {
+    for (const name of names) {
+      expect(after(...histories[from]!, news(name)), name).toEqual(after(...histories[from]!));
+    }
+  });
+
+  test.each(['declined', 'voided'])('%s: another hold that turns up late is noted, and goes back', (from) => {
+    const late = newsOf({
+      id: 'w-late',
+      type: 'payment.authorized',
+      createdAt: now.toISOString(),
+      data: { ...told.authorized, authorizationId: 'auth_2' },
+    });
+    const before = after(...histories[from]!);
+    const { status, facts } = after(...histories[from]!, late, late);
+    expect(status).toBe('returning');
+    expect(facts).toEqual([...before.facts, 'PaymentAuthorized', 'PaymentReturnRequested']);
+  });
+
+  test('a payment that was never asked for is not made up by a webhook', () => {
+    expect(() => after(news('authorized'))).toThrow(DomainError);
+    for (const name of ['pending', 'declined', 'captured', 'voided', 'refunded'] as const) {
+      expect(after(news(name)).facts, name).toEqual([]);
+    }
+  });
+
+  test('webhooks of a paid order in any order, any number of times, amid the calls: it is paid once', () => {
+    const webhooks = fc.array(fc.constantFrom<News>('pending', 'authorized', 'captured'), { maxLength: 12 });
+    fc.assert(
+      fc.property(fc.tuple(webhooks, webhooks, webhooks, webhooks), ([one, two, three, four]) => {
+        const each = (names: News[]) => names.map(news);
+        const said = [request, ...each(one), answered('authorized'), ...each(two), take!, ...each(three)];
+        const { status, facts } = after(...said, answered('captured'), ...each(four));
+        expect(status).toBe('captured');
+        const count = (type: PaymentEvent['type']) => facts.filter((fact) => fact === type).length;
+        expect([count('PaymentAuthorized'), count('PaymentCaptured'), count('PaymentReturnRequested')]).toEqual([
+          1, 1, 0,
+        ]);
+      }),
+      { numRuns: 300 },
+    );
+  });
 });

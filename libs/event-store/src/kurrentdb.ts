@@ -20,7 +20,7 @@ import {
   StreamNotFoundError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
-import { Bell, type Clock, ServerRefusal, ServerUnavailable } from '#runtime';
+import { Bell, type Clock, ServerRefusal, ServerUnavailable, within } from '#runtime';
 import { translated } from './kurrentdb-errors.js';
 import { Batches, positionOf, recorded, requestsOf } from './kurrentdb-record.js';
 import { connectionString, notUnderstood } from './kurrentdb-url.js';
@@ -279,14 +279,12 @@ function connectTo(connectionString: string): Client {
 
 /** What the client says of a read is only that it failed. Its other half, which asks for capabilities, knows why. */
 async function reasonFrom(client: Client, clock: Clock, error: unknown): Promise<unknown> {
-  const asked = new AbortController();
-  const why = client.capabilities.then(
-    () => error,
-    (reason: unknown) => reason,
-  );
-  const reason = await Promise.race([why, clock.sleep(REASON_MS, asked.signal).then(() => error)]);
-  asked.abort();
-  return reason;
+  const why = () =>
+    client.capabilities.then(
+      () => error,
+      (reason: unknown) => reason,
+    );
+  return within(clock, REASON_MS, why, () => error);
 }
 
 async function headOf(client: Client): Promise<bigint> {

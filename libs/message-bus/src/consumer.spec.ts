@@ -152,7 +152,9 @@ test('a dead letter holds its key until a person decides: skipped, the others go
   await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
   await decide('skip');
   await inTime(() => expect(handled).toEqual(['a/1']));
-  expect(parked.decisions).toMatchObject([{ action: 'skip', actor: 'ada', message: { message: { id: 'a/0' } } }]);
+  expect(await parked.decisions({ limit: 10 })).toMatchObject([
+    { action: 'skip', actor: 'ada', message: { id: 'a/0' } },
+  ]);
 });
 
 test('a poison message is a dead letter after its first attempt', async () => {
@@ -309,6 +311,80 @@ test('when a failed message cannot be parked, its batch comes again and nothing 
   await inTime(() => expect(failures).toBe(4));
   failing.clear();
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
+});
+
+test('when what waits cannot be parked, its batch comes again, but not while it is still at work', async () => {
+  let gone = false;
+  class Unreachable extends MemoryParkedMessages {
+    override async park(...parameters: Parameters<MemoryParkedMessages['park']>): Promise<void> {
+      if (gone) throw new Error('The database is gone.');
+      return super.park(...parameters);
+    }
+  }
+  const [opened, open] = gate();
+  let atWork = 0;
+  failing.add('a/0');
+  start({
+    parked: new Unreachable(),
+    handle: async (message) => {
+      if (message.key === 'b') {
+        atWork++;
+        await opened;
+      }
+      await handle(message);
+    },
+  });
+  await publish('a/0');
+  await clock.advance(0);
+  gone = true;
+  await publish('a/1', 'b/0');
+  await clock.advance(10_000);
+  expect(atWork).toBe(1);
+  open();
+  [gone, failing] = [false, new Set()];
+  await inTime(() => expect(handled.filter((id) => id.startsWith('a'))).toEqual(['a/0', 'a/1']));
+  expect(handled).toContain('b/0');
+});
+
+test('a key that waits costs the others nothing: what comes for it is parked meanwhile, and nobody looks', async () => {
+  const parked = new (class extends MemoryParkedMessages {
+    looks = 0;
+    parks = 0;
+    override async park(...parameters: Parameters<MemoryParkedMessages['park']>) {
+      this.parks++;
+      return super.park(...parameters);
+    }
+    override async due(...parameters: Parameters<MemoryParkedMessages['due']>) {
+      this.looks++;
+      return super.due(...parameters);
+    }
+  })();
+  const waiting = async () => (await parked.parkedKeys('consumer', ['a'])).size;
+  const [opened, open] = gate();
+  failing.add('a/0');
+  start({
+    parked,
+    maxAttempts: 1,
+    handle: async (message) => {
+      if (message.key === 'b') await opened;
+      await handle(message);
+    },
+  });
+  await publish('a/0');
+  await inTime(async () => expect(await waiting()).toBe(1));
+  await clock.advance(0);
+  const before = parked.looks;
+  for (let n = 1; n <= 50; n++) {
+    await publish(`a/${n}`, `c/${n}`);
+    await until(() => expect(handled).toContain(`c/${n}`));
+  }
+  expect(parked.looks).toBe(before);
+  parked.parks = 0;
+  await publish('a/51', 'b/0');
+  await until(() => expect(parked.parks).toBe(1));
+  expect(handled).not.toContain('b/0');
+  open();
+  await until(() => expect(handled).toContain('b/0'));
 });
 
 test('a message that was published twice is parked once', async () => {

@@ -76,6 +76,8 @@ const POLL_MS = 1_000;
 /** Of how many unknown types the log says that they are skipped: a limit to what others can make us remember. */
 const SKIPPED_TYPES = 100;
 
+type Unhandled = Failure & { readonly message: Delivered };
+
 /** Runs until `signal` aborts, through failures of the bus and of the database. */
 export async function consumer(options: ConsumerOptions): Promise<void> {
   const { name, bus, topics, parked, leases, handle, counters, runtime, signal, maxAttempts = 12 } = options;
@@ -88,22 +90,29 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
   async function handleBatch(batch: readonly Delivered[], lost: AbortSignal): Promise<void> {
     const lines = byKey(batch);
     const waiting = await parked.parkedKeys(name, [...lines.keys()]);
-    const toPark: (Failure & { message: Delivered })[] = [];
-    const handleLine = async (key: string, messages: readonly Delivered[]) => {
-      let behind = waiting.has(key);
-      for (const message of messages) {
+    const failed: Unhandled[] = [];
+    const handleLine = async (messages: readonly Delivered[]) => {
+      for (const [n, message] of messages.entries()) {
         if (lost.aborted) return;
-        const failure = behind ? waitingBehind() : await attempt(message, 1);
-        if (failure) toPark.push({ ...failure, message });
-        behind = failure !== undefined;
+        const failure = await attempt(message, 1);
+        if (!failure) continue;
+        failed.push({ ...failure, message }, ...messages.slice(n + 1).map(behind));
+        return;
       }
     };
-    await Promise.all(Array.from(lines, ([key, messages]) => slots(handleLine, key, messages)));
+    // What waits is parked while the others are handled: it costs them nothing. And it wakes nobody.
+    const [parking] = await Promise.allSettled([
+      park(batch.filter(({ key }) => waiting.has(key)).map(behind)),
+      ...Array.from(lines, ([key, messages]) => !waiting.has(key) && slots(handleLine, messages)),
+    ]);
     lost.throwIfAborted();
-    if (toPark.length > 0) {
-      await parked.park(name, toPark, clock.now());
-      someParked.ring();
-    }
+    if (parking.status === 'rejected') throw parking.reason;
+    await park(failed);
+    if (failed.length > 0) someParked.ring();
+  }
+
+  async function park(messages: readonly Unhandled[]): Promise<void> {
+    if (messages.length > 0) await parked.park(name, messages, clock.now());
   }
 
   async function retryParked(lease: AbortSignal): Promise<void> {
@@ -137,6 +146,7 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
       const error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
       const fields = {
         consumer: name,
+        topic: message.topic,
         key: message.key,
         type: message.type,
         messageId: message.id,
@@ -165,8 +175,9 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
     log.info({ consumer: name, topic, type, messageId: id }, 'A type that is not known here is skipped, and counted.');
   }
 
-  function waitingBehind(): Failure {
-    return { attempts: 0, error: 'It waits behind an earlier message of its key.', nextAttemptAt: clock.now() };
+  function behind(message: Delivered): Unhandled {
+    const error = 'It waits behind an earlier message of its key.';
+    return { message, attempts: 0, error, nextAttemptAt: clock.now() };
   }
 
   for (const topic of topics) {

@@ -8,7 +8,7 @@
  *   kafka-errors.ts   what kafkajs's errors mean
  */
 import type { Admin, Kafka, Producer, TopicPartitionOffset } from 'kafkajs';
-import { type Clock, type Log, ServerUnavailable } from '#runtime';
+import { type Clock, type Log, ServerUnavailable, within } from '#runtime';
 import { assertTopics, kafkaAt } from './kafka-client.js';
 import { translated } from './kafka-errors.js';
 import { KafkaMember } from './kafka-member.js';
@@ -67,19 +67,17 @@ export class KafkaMessageBus extends MessageBus {
   private async send(topic: string, messages: KafkaRecord[]): Promise<void> {
     this.assertOpen();
     const producer = (this.producer ??= this.openProducer());
-    const sent = new AbortController();
-    const tooLate = this.options.clock.sleep(SEND_MS, sent.signal).then(() => {
-      if (!sent.signal.aborted) throw new ServerUnavailable(`Kafka has acknowledged nothing for ${SEND_MS} ms.`);
-    });
+    const tooLate = () => {
+      throw new ServerUnavailable(`Kafka has acknowledged nothing for ${SEND_MS} ms.`);
+    };
     try {
-      await Promise.race([producer.then((it) => it.send({ topic, messages, acks: -1 })), tooLate]);
+      const send = () => producer.then((it) => it.send({ topic, messages, acks: -1 }));
+      await within(this.options.clock, SEND_MS, send, tooLate);
     } catch (error) {
       // What it has sent and not seen acknowledged leaves its sequence numbers in doubt: the next send begins anew.
       if (this.producer === producer) this.producer = undefined;
       void producer.then((it) => it.disconnect()).catch(() => {});
       throw translated(error);
-    } finally {
-      sent.abort();
     }
   }
 

@@ -1,16 +1,22 @@
-import { type Decision, type Failure, type ParkedMessage, ParkedMessages } from './parked.js';
+import {
+  type Decision,
+  type DecisionPage,
+  type Failure,
+  type ParkedMessage,
+  ParkedMessages,
+  type RecordedDecision,
+} from './parked.js';
 import type { Delivered } from './port.js';
 
 /** Waiting lines in memory, for tests and simulations. */
 export class MemoryParkedMessages extends ParkedMessages {
-  /** What people decided, oldest first. */
-  readonly decisions: (Decision & { readonly message: ParkedMessage })[] = [];
-  /** In order of their ids. */
-  private readonly parked = new Map<bigint, ParkedMessage>();
+  /** By consumer and key, each in the order of its messages. None is empty. */
+  private readonly lines = new Map<string, Map<string, readonly ParkedMessage[]>>();
+  private readonly recorded: RecordedDecision[] = [];
   private lastId = 0n;
 
   override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
-    const lines = new Set(this.of(consumer).map(({ message }) => message.key));
+    const lines = this.of(consumer);
     return new Set(keys.filter((key) => lines.has(key)));
   }
 
@@ -19,21 +25,17 @@ export class MemoryParkedMessages extends ParkedMessages {
     messages: readonly (Failure & { readonly message: Delivered })[],
     now: Date,
   ): Promise<void> {
-    const known = new Set(this.of(consumer).map(({ message }) => message.id));
+    const lines = this.of(consumer);
     for (const parked of messages) {
-      if (known.has(parked.message.id)) continue;
-      known.add(parked.message.id);
-      const id = ++this.lastId;
-      this.parked.set(id, { ...parked, id, consumer, parkedAt: now });
+      const { id, key } = parked.message;
+      const line = lines.get(key) ?? [];
+      if (line.some(({ message }) => message.id === id)) continue;
+      lines.set(key, [...line, { ...parked, id: ++this.lastId, consumer, parkedAt: now }]);
     }
   }
 
   override async due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]> {
-    const firsts = new Map<string, ParkedMessage>();
-    for (const parked of this.of(consumer)) {
-      if (!firsts.has(parked.message.key)) firsts.set(parked.message.key, parked);
-    }
-    return [...firsts.values()]
+    return Array.from(this.of(consumer).values(), ([first]) => first!)
       .filter(({ deadAt, nextAttemptAt }) => deadAt === undefined && nextAttemptAt <= now)
       .sort((a, b) => a.nextAttemptAt.getTime() - b.nextAttemptAt.getTime())
       .slice(0, limit);
@@ -43,28 +45,57 @@ export class MemoryParkedMessages extends ParkedMessages {
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
   ): Promise<void> {
-    for (const id of handled) this.parked.delete(id);
-    for (const failure of failed) {
-      const parked = this.parked.get(failure.id);
-      if (parked) this.parked.set(failure.id, { ...parked, ...failure });
-    }
+    for (const id of handled) this.change(id, () => undefined);
+    for (const failure of failed) this.change(failure.id, (parked) => ({ ...parked, ...failure }));
   }
 
   override async deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]> {
-    return [...this.parked.values()].filter(({ id, deadAt }) => id >= from && deadAt !== undefined).slice(0, limit);
+    return this.dead()
+      .filter(({ id }) => id >= from)
+      .slice(0, limit);
   }
 
   override async decide(id: bigint, decision: Decision): Promise<ParkedMessage | undefined> {
-    const parked = this.parked.get(id);
-    if (parked?.deadAt === undefined) return undefined;
-    this.decisions.push({ ...decision, message: parked });
-    const { deadAt: _, ...alive } = { ...parked, attempts: 0, nextAttemptAt: decision.at };
-    if (decision.action === 'retry') this.parked.set(id, alive);
-    else this.parked.delete(id);
-    return parked;
+    const letter = this.dead().find((it) => it.id === id);
+    if (!letter) return undefined;
+    const { consumer, message, attempts, error } = letter;
+    this.recorded.push({ ...decision, deadLetter: id, consumer, message, attempts, error });
+    const { deadAt: _, ...alive } = { ...letter, attempts: 0, nextAttemptAt: decision.at };
+    this.change(id, () => (decision.action === 'retry' ? alive : undefined));
+    return letter;
   }
 
-  private of(consumer: string): ParkedMessage[] {
-    return [...this.parked.values()].filter((parked) => parked.consumer === consumer);
+  override async decisions({ deadLetter, after, limit }: DecisionPage): Promise<RecordedDecision[]> {
+    const latestFirst = this.recorded.toSorted((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
+    const place = latestFirst.findIndex(({ id }) => id === after);
+    // Nothing follows a decision that there is not.
+    const following = after === undefined ? latestFirst : place < 0 ? [] : latestFirst.slice(place + 1);
+    return following.filter((it) => deadLetter === undefined || it.deadLetter === deadLetter).slice(0, limit);
+  }
+
+  private of(consumer: string): Map<string, readonly ParkedMessage[]> {
+    const lines = this.lines.get(consumer) ?? new Map<string, readonly ParkedMessage[]>();
+    this.lines.set(consumer, lines);
+    return lines;
+  }
+
+  private dead(): ParkedMessage[] {
+    return [...this.lines.values()]
+      .flatMap((lines) => [...lines.values()].flat())
+      .filter(({ deadAt }) => deadAt !== undefined)
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Puts something else in the place of a message, or nothing. */
+  private change(id: bigint, step: (parked: ParkedMessage) => ParkedMessage | undefined): void {
+    for (const lines of this.lines.values()) {
+      for (const [key, line] of lines) {
+        if (!line.some((parked) => parked.id === id)) continue;
+        const changed = line.flatMap((parked) => (parked.id === id ? (step(parked) ?? []) : parked));
+        if (changed.length > 0) lines.set(key, changed);
+        else lines.delete(key);
+        return;
+      }
+    }
   }
 }

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { type Decision, type Failure, type ParkedMessage, ParkedMessages } from './parked.js';
+import {
+  type Decision,
+  type DecisionPage,
+  type Failure,
+  type ParkedMessage,
+  ParkedMessages,
+  type RecordedDecision,
+} from './parked.js';
 import type { Delivered } from './port.js';
 
 /** Waiting lines in the service's tables `parked_messages` and `dead_letter_decisions`. One statement for each call. */
@@ -91,13 +98,35 @@ export class PostgresParkedMessages extends ParkedMessages {
     ]);
     return rows.map(parkedMessage)[0];
   }
+
+  override async decisions({ deadLetter, after, limit }: DecisionPage): Promise<RecordedDecision[]> {
+    const { rows } = await this.pool.query<DecisionRow>(
+      `SELECT * FROM dead_letter_decisions
+       WHERE ($1::bigint IS NULL OR dead_letter_id = $1) AND ($2::uuid IS NULL OR
+         (decided_at, id) < (SELECT decided_at, id FROM dead_letter_decisions WHERE id = $2))
+       ORDER BY decided_at DESC, id DESC LIMIT $3`,
+      [deadLetter?.toString(), after, limit],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      deadLetter: row.dead_letter_id === null ? undefined : BigInt(row.dead_letter_id),
+      action: row.action,
+      actor: row.actor,
+      reason: row.reason,
+      at: row.decided_at,
+      consumer: row.consumer,
+      message: messageOf(row),
+      attempts: row.attempts,
+      error: row.error,
+    }));
+  }
 }
 
 const RECORD = `
   recorded AS (
     INSERT INTO dead_letter_decisions
-      (id, consumer, key, message_id, message, attempts, error, action, actor, reason, decided_at)
-    SELECT $2, consumer, key, message_id, message, attempts, error, action, $3, $4, $5 FROM dead
+      (id, dead_letter_id, consumer, key, message_id, message, attempts, error, action, actor, reason, decided_at)
+    SELECT $2, id, consumer, key, message_id, message, attempts, error, action, $3, $4, $5 FROM dead
   )
   SELECT * FROM dead`;
 
@@ -114,12 +143,20 @@ const SKIP = `
     DELETE FROM parked_messages WHERE id = $1 AND dead_at IS NOT NULL RETURNING *, 'skip' AS action
   ), ${RECORD}`;
 
-interface Row {
-  id: string;
+interface MessageRow {
   consumer: string;
   message: Omit<Delivered, 'offset'> & { offset: string };
   attempts: number;
   error: string;
+}
+
+interface DecisionRow extends MessageRow, Omit<Decision, 'at'> {
+  dead_letter_id: string | null;
+  decided_at: Date;
+}
+
+interface Row extends MessageRow {
+  id: string;
   parked_at: Date;
   next_attempt_at: Date;
   dead_at: Date | null;
@@ -129,13 +166,17 @@ function parkedMessage(row: Row): ParkedMessage {
   return {
     id: BigInt(row.id),
     consumer: row.consumer,
-    message: { ...row.message, offset: BigInt(row.message.offset) },
+    message: messageOf(row),
     attempts: row.attempts,
     error: row.error,
     parkedAt: row.parked_at,
     nextAttemptAt: row.next_attempt_at,
     ...(row.dead_at === null ? {} : { deadAt: row.dead_at }),
   };
+}
+
+function messageOf({ message }: MessageRow): Delivered {
+  return { ...message, offset: BigInt(message.offset) };
 }
 
 /**

@@ -167,35 +167,56 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       const { id } = await first();
       expect(await parked.decide(id, decision('skip'))).toBeUndefined();
       expect(await due()).toEqual(['a/0']);
+      expect(await parked.decisions({ deadLetter: id, limit: 10 })).toEqual([]);
+    });
+
+    test.each(['retry', 'skip'] as const)('it is recorded who decided to %s what, when and why', async (action) => {
+      await parkDead(delivered('a', 0));
+      const { id, message, attempts, error } = await dead();
+      const decided = decision(action);
+      await parked.decide(id, decided);
+      expect(await parked.decisions({ deadLetter: id, limit: 10 })).toEqual([
+        { ...decided, deadLetter: id, consumer, message, attempts, error },
+      ]);
+    });
+
+    test('of several who decide about one dead letter at the same time, one does, and one is recorded', async () => {
+      await parkDead(delivered('a', 0));
+      const letter = await dead();
+      const decided = await Promise.all(
+        (['retry', 'skip', 'retry', 'skip'] as const).map((action) => parked.decide(letter.id, decision(action))),
+      );
+      expect(decided.filter((it) => it !== undefined)).toEqual([letter]);
+      expect(await parked.decisions({ deadLetter: letter.id, limit: 10 })).toHaveLength(1);
+    });
+
+    test('decisions are listed latest first, page by page, of one dead letter or of all', async () => {
+      const made: string[] = [];
+      await parkDead(delivered('a', 0));
+      const letter = await dead();
+      for (let n = 0; n < 5; n++) {
+        // Two of them in the same millisecond.
+        const decided = { ...decision('retry'), at: new Date(later.getTime() + (n === 4 ? 3 : n)) };
+        await parked.decide(letter.id, decided);
+        made.push(decided.id);
+        await parked.settle([], [{ id: letter.id, attempts: 1, error: 'again', nextAttemptAt: now, deadAt: now }]);
+      }
+      const expected = [...made.slice(3).toSorted().reverse(), ...made.slice(0, 3).reverse()];
+      const page = async (after?: string, deadLetter: bigint | undefined = letter.id) =>
+        (await parked.decisions({ limit: 2, ...(after && { after }), ...(deadLetter && { deadLetter }) })).map(
+          ({ id }) => id,
+        );
+      expect(await page()).toEqual(expected.slice(0, 2));
+      expect(await page(expected[1])).toEqual(expected.slice(2, 4));
+      expect(await page(expected[3])).toEqual(expected.slice(4));
+      expect(await page(expected[4])).toEqual([]);
+      expect(await page(randomUUID()), 'after a decision that there is not').toEqual([]);
+      expect(await page(undefined, letter.id + 1_000_000n)).toEqual([]);
+      const all = await parked.decisions({ limit: 1_000 });
+      expect(all.map(({ id }) => id).filter((id) => made.includes(id))).toEqual(expected);
     });
   });
 }
-
-test.each(['retry', 'skip'] as const)('Postgres records who decided to %s what, and why', async (action) => {
-  const parked = new PostgresParkedMessages(pool);
-  const consumer = randomUUID();
-  const dead = { message: delivered('a', 0), attempts: 3, error: 'Error: no', nextAttemptAt: now, deadAt: now };
-  await parked.park(consumer, [dead], now);
-  const letter = (await parked.deadLetters(0n, 1_000)).find((l) => l.consumer === consumer)!;
-  const id = randomUUID();
-  await parked.decide(letter.id, { id, action, actor: 'ada', reason: 'counted again', at: later });
-  const { rows } = await pool.query('SELECT * FROM dead_letter_decisions WHERE consumer = $1', [consumer]);
-  expect(rows).toEqual([
-    {
-      id,
-      consumer,
-      key: 'a',
-      message_id: 'a/0',
-      message: { ...dead.message, offset: '7' },
-      attempts: 3,
-      error: 'Error: no',
-      action,
-      actor: 'ada',
-      reason: 'counted again',
-      decided_at: later,
-    },
-  ]);
-});
 
 function delivered(key: string, n: number): Delivered {
   return { ...message(key, n), topic: 'test', partition: 3, offset: 7n };

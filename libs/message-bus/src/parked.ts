@@ -39,6 +39,18 @@ export interface Decision {
   readonly at: Date;
 }
 
+/** A decision as it is kept, with the message as it was then. */
+export interface RecordedDecision extends Decision, Pick<ParkedMessage, 'consumer' | 'message' | 'attempts' | 'error'> {
+  /** The id that the message had as a dead letter; undefined for decisions from before this was kept. */
+  readonly deadLetter: bigint | undefined;
+}
+
+export interface DecisionPage {
+  readonly deadLetter?: bigint;
+  readonly after?: string;
+  readonly limit: number;
+}
+
 export abstract class ParkedMessages {
   /** Which of these keys have a line. */
   abstract parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>>;
@@ -61,4 +73,10 @@ export abstract class ParkedMessages {
 
   /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
   abstract decide(id: bigint, decision: Decision): Promise<ParkedMessage | undefined>;
+
+  /**
+   * What people decided, the latest first, at most `limit`: about one dead letter or all of them, and where `after` is
+   * the id of a decision, only what follows it in this order.
+   */
+  abstract decisions(page: DecisionPage): Promise<RecordedDecision[]>;
 }

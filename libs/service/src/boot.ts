@@ -8,6 +8,7 @@
  * What fails on the way is one line on stderr and an exit code. Once it runs, an error that nobody caught is logged and
  * ends the process with 1: what it left half-done is taken up by its next start.
  */
+import { setMaxListeners } from 'node:events';
 import { type InjectionToken, Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
@@ -150,6 +151,8 @@ function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
  * process. A second signal ends it at once.
  */
 export async function bootService(options: ServiceOptions): Promise<void> {
+  // Many wait for one signal here, every payment that the provider keeps waiting for one: no leak to warn of.
+  setMaxListeners(0);
   let service: RunningService | undefined;
   let signals = 0;
   const stop = (signal: string) => {

@@ -2,7 +2,7 @@
  * Health, in two questions. `/health/live`: does the process run? Nothing else counts, because a restart would not bring
  * a database back. `/health/ready`: can it do its work now? Every check has to pass.
  */
-import type { Clock } from '#runtime';
+import { type Clock, within } from '#runtime';
 
 /** What a check finds goes into the answer (`{ position, head, lag }`); it fails by throwing. */
 export type Check = () => Promise<object | void>;
@@ -45,12 +45,9 @@ export class Health {
   }
 
   /** Errors stay inside: their messages may say where the servers are. */
-  private async bounded(check: Check): Promise<{ status: 'up' | 'down' }> {
-    const done = new AbortController();
-    const late = this.clock.sleep(CHECK_TIMEOUT_MS, done.signal).then(() => ({ status: 'down' }) as const);
-    const found = (async () => ({ status: 'up', ...(await check()) }) as const)();
-    const result = await Promise.race([found.catch(() => ({ status: 'down' }) as const), late]);
-    done.abort();
-    return result;
+  private bounded(check: Check): Promise<{ status: 'up' | 'down' }> {
+    const found = async () => ({ status: 'up', ...(await check()) }) as const;
+    const down = () => ({ status: 'down' }) as const;
+    return within(this.clock, CHECK_TIMEOUT_MS, found, down).catch(down);
   }
 }

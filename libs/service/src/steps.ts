@@ -75,11 +75,11 @@ export function steppedPort<T extends object>(
   const methods = Object.entries(steps).map(([method, about]) => {
     const call = (port as Record<string, (...args: unknown[]) => unknown>)[method]!.bind(port);
     const step = (args: unknown[]): Step => ({ point: `${name}.${method}`, about: about(...args) });
-    const streams = method === 'read' || method === 'subscribe';
+    const items = method === 'read' ? steppedRead : method === 'subscribe' ? steppedBatches : undefined;
     return [
       method,
-      streams
-        ? (...args: unknown[]) => steppedItems(step(args), () => call(...args) as AsyncIterable<unknown>, onStep)
+      items
+        ? (...args: unknown[]) => items(step(args), () => call(...args) as AsyncIterable<unknown>, onStep)
         : async (...args: unknown[]) => {
             await onStep(step(args), 'before');
             const result = await call(...args);
@@ -91,8 +91,15 @@ export function steppedPort<T extends object>(
   return override(port, Object.fromEntries(methods));
 }
 
-/** Each item, or batch, arrives in a step of its own. */
-async function* steppedItems<T>(step: Step, items: () => AsyncIterable<T>, onStep: OnStep): AsyncIterable<T> {
+/** A stream is read in one step, however long it is. */
+async function* steppedRead<T>(step: Step, items: () => AsyncIterable<T>, onStep: OnStep): AsyncIterable<T> {
+  await onStep(step, 'before');
+  yield* items();
+  await onStep(step, 'after');
+}
+
+/** Each batch arrives in a step of its own. */
+async function* steppedBatches<T>(step: Step, items: () => AsyncIterable<T>, onStep: OnStep): AsyncIterable<T> {
   await onStep(step, 'before');
   for await (const item of items()) {
     await onStep(step, 'after');

@@ -3,8 +3,7 @@
  * order. The outbox is in memory and bounded. What it loses in a crash, or when its receiver stays away, is a hint: who
  * waits for a webhook that does not come asks the provider.
  */
-import { backoffMs, type Clock, type Runtime } from '#runtime';
-import { withTimeout } from '../provider.js';
+import { backoffMs, type Clock, type Runtime, within } from '#runtime';
 import { sign, SIGNATURE_HEADER, type Webhook } from '../webhook.js';
 
 /** Hands a webhook to its receiver; fails when that did not take it. */
@@ -15,11 +14,15 @@ export function postWebhook(url: string, secret: string, clock: Clock): Deliver 
   return async (webhook, signal) => {
     const body = JSON.stringify(webhook);
     const headers = { 'content-type': 'application/json', [SIGNATURE_HEADER]: sign(body, secret, clock.now()) };
-    const status = await withTimeout(clock, 5_000, signal, async (limit) => {
+    const post = async (limit: AbortSignal) => {
       const response = await fetch(url, { method: 'POST', headers, body, signal: limit });
       await response.arrayBuffer(); // Read to its end, the connection can be used again.
       return response.status;
-    });
+    };
+    const tooLate = () => {
+      throw new Error('The receiver of the webhook did not answer in time.');
+    };
+    const status = await within(clock, 5_000, post, tooLate, signal);
     if (status < 200 || status > 299) throw new Error(`The receiver of the webhook answered ${status}.`);
   };
 }

@@ -1,0 +1,153 @@
+/**
+ * What stands between this service and a provider that fails, hangs or is away, so that it slows nothing but payments:
+ *
+ *   call ──▶ bulkhead ────────▶ circuit ───────────▶ retry ───────────▶ timeout ──▶ provider
+ *            64 at once, the    while it is open,    once, of what the
+ *            others in line     nobody is called     provider turned away
+ *
+ *   (closed) ── of 50 calls or more in 10 s over half fail ──▶ (open)
+ *      ▲                                                      │   ▲
+ *      │ it succeeds                                after 1 s │   │ it fails
+ *      └───────────────── (half-open): one call ◀─────────────┘───┘
+ *
+ * - Only errors are failures: a decline or a refusal is the provider at its work.
+ * - A single payment that the provider turns away again and again stays far below 50 calls in 10 s, so it does not stop
+ *   the others.
+ * - What timed out is not tried again here: the cashier asks first what became of it. Its retries are the ones that
+ *   count, for they survive a crash; the one here spares them a short hitch.
+ * - Whoever is kept from calling hears ProviderUnavailable, which is what it says: nothing happened.
+ *
+ * By cockatiel, which only this file knows. It goes by the machine's timers: where time is virtual, `bounded`
+ * (provider.ts) is what the services get.
+ */
+import {
+  BrokenCircuitError,
+  bulkhead,
+  BulkheadRejectedError,
+  circuitBreaker,
+  CircuitState,
+  DelegateBackoff,
+  handleType,
+  handleWhen,
+  retry,
+  SamplingBreaker,
+  TaskCancelledError,
+  timeout,
+  TimeoutStrategy,
+} from 'cockatiel';
+import { backoffMs, type Log, type Random } from '#runtime';
+import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
+
+/** How many calls are under way at the same time. */
+const CALLS_AT_ONCE = 64;
+/** How many wait for one of those to end; further ones fail. */
+const CALLS_IN_LINE = 10_000;
+const RETRY_PAUSE_MS = 100;
+const SAMPLE = { threshold: 0.5, duration: 10_000, minimumRps: 5 };
+const OPEN_MS = 1_000;
+
+/** 'half-open' while one call finds out whether the provider is back. */
+export type Circuit = 'closed' | 'half-open' | 'open';
+
+/** How a request to the provider ended, and 'not-made' where the circuit or the bulkhead kept it back. */
+export type Outcome = 'answered' | 'timeout' | 'unavailable' | 'failed' | 'given-up' | 'not-made';
+
+export interface GuardOptions {
+  /** How long an answer is waited for, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly random: Random;
+  readonly log: Log;
+  /** Told of every request, retries included. */
+  readonly count: (labels: { readonly operation: keyof PaymentProvider; readonly outcome: Outcome }) => void;
+}
+
+export interface GuardedProvider extends PaymentProvider {
+  readonly circuit: Circuit;
+}
+
+/** Its caller stopped waiting: that says nothing about the provider. */
+class GivenUp extends ProviderTimeout {}
+
+/** The same provider, guarded. One per process: the calls that it counts are all there are. */
+export function guarded(provider: PaymentProvider, { timeoutMs, random, log, count }: GuardOptions): GuardedProvider {
+  const places = bulkhead(CALLS_AT_ONCE, CALLS_IN_LINE);
+  const circuit = circuitBreaker(
+    handleWhen((error) => !(error instanceof GivenUp)),
+    { breaker: new SamplingBreaker(SAMPLE), halfOpenAfter: OPEN_MS },
+  );
+  const again = retry(handleType(ProviderUnavailable), {
+    maxAttempts: 1,
+    backoff: new DelegateBackoff(() => backoffMs(1, random, RETRY_PAUSE_MS)),
+  });
+  const limit = timeout(timeoutMs, TimeoutStrategy.Aggressive);
+
+  let opened = false; // It opens anew after each call that fails half-open; that is not told again.
+  circuit.onBreak((reason) => {
+    if (!opened) log.error({ err: 'error' in reason ? reason.error : undefined }, OPENED);
+    opened = true;
+  });
+  circuit.onReset(() => {
+    opened = false;
+    log.info({}, 'The payment provider answers again: the circuit is closed.');
+  });
+
+  /** One request to the provider. */
+  async function request<T>(operation: keyof PaymentProvider, call: Call<T>, signal: AbortSignal): Promise<T> {
+    try {
+      if (signal.aborted) throw new GivenUp();
+      const answer = await limit.execute((context) => call(context.signal), signal);
+      count({ operation, outcome: 'answered' });
+      return answer;
+    } catch (cause) {
+      let error = cause;
+      if (signal.aborted) error = new GivenUp();
+      else if (cause instanceof TaskCancelledError) error = new ProviderTimeout();
+      count({ operation, outcome: outcomeOf(error) });
+      throw error;
+    }
+  }
+
+  async function guard<T>(operation: keyof PaymentProvider, call: Call<T>, signal: AbortSignal): Promise<T> {
+    try {
+      // The signal goes past the bulkhead and the circuit: whom the one finds aborted in its line it takes out without
+      // calling the next, and the other loses it on those who wait for a half-open call.
+      return await places.execute(() =>
+        circuit.execute(() => again.execute(() => request(operation, call, signal), signal)),
+      );
+    } catch (error) {
+      const kept = error instanceof BrokenCircuitError ? CIRCUIT : error instanceof BulkheadRejectedError && LINE;
+      if (!kept) throw error;
+      count({ operation, outcome: 'not-made' });
+      throw new ProviderUnavailable(kept);
+    }
+  }
+
+  return {
+    get circuit() {
+      return circuitOf(circuit.state);
+    },
+    authorize: (it, signal) => guard('authorize', (limited) => provider.authorize(it, limited), signal),
+    capture: (it, signal) => guard('capture', (limited) => provider.capture(it, limited), signal),
+    void: (it, signal) => guard('void', (limited) => provider.void(it, limited), signal),
+    refund: (it, signal) => guard('refund', (limited) => provider.refund(it, limited), signal),
+    find: (orderId, signal) => guard('find', (limited) => provider.find(orderId, limited), signal),
+  };
+}
+
+type Call<T> = (signal: AbortSignal) => Promise<T>;
+
+const OPENED =
+  'The payment provider fails: the circuit is open. Payments wait until it answers again; everything else goes on.';
+const CIRCUIT = 'The payment provider is not called for a moment: too many calls have failed.';
+const LINE = 'The payment provider is not called: too many calls wait for it already.';
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof GivenUp) return 'given-up';
+  if (error instanceof ProviderTimeout) return 'timeout';
+  return error instanceof ProviderUnavailable ? 'unavailable' : 'failed';
+}
+
+function circuitOf(state: CircuitState): Circuit {
+  if (state === CircuitState.Closed) return 'closed';
+  return state === CircuitState.HalfOpen ? 'half-open' : 'open';
+}

@@ -1,0 +1,181 @@
+/** A poison message in an open shop: its key waits, everything else passes, and a person decides. */
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { orderEvents } from '#contracts';
+import { PostgresMessageBus } from '#message-bus';
+import { SystemClock } from '#runtime';
+import { expectInvariants } from './invariants.js';
+import { openShop, type Shop } from './shop.js';
+
+const OTHERS = 1_000;
+const CUSTOMERS = 16;
+
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop();
+  await shop.setPrices({ honey: 895 });
+  await shop.stockUp({ honey: OTHERS, tea: 10 });
+});
+afterAll(() => shop?.close());
+
+const inventory = () => request(shop.inventory[0]!);
+const decide = (id: string, action: string, body: object) =>
+  inventory().post(`/admin/dead-letters/${id}/${action}`).send(body);
+const letters = async () => (await inventory().get('/admin/dead-letters').expect(200)).body.items;
+const reservation = async (orderId: string) => (await inventory().get(`/reservations/${orderId}`)).body.status;
+
+/** Writes to the orders' topic as order would: the messages of one key, in this order. */
+async function publish(key: string, ...messages: { type: string; data: object }[]): Promise<string[]> {
+  const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
+  const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: key, key };
+  const sent = messages.map((message) => ({ ...envelope, id: randomUUID(), ...message }));
+  await bus.publish(orderEvents.name, sent);
+  await bus.close();
+  return sent.map(({ id }) => id);
+}
+
+/** The one dead letter that there is. */
+function deadLetter(): Promise<{ id: string; key: string; error: string; message: { id: string } }> {
+  return shop.until('there is one dead letter', async () => {
+    const found = await letters();
+    return { done: found.length === 1, found: found[0] };
+  });
+}
+
+const poisonOf = (orderId: string) => ({ type: 'OrderPlaced', data: { orderId, lines: 'many' } });
+const placed = (orderId: string) => ({
+  type: 'OrderPlaced',
+  data: { orderId, lines: [{ sku: 'tea', quantity: 2 }] },
+});
+const cancelled = (orderId: string) => ({ type: 'OrderCancelled', data: { orderId, reason: 'customer' } });
+
+test(
+  'a poison message holds its key while 1,000 checkouts pass; retried it dies again, skipped its key drains in order',
+  { timeout: 180_000 },
+  async () => {
+    const poisoned = randomUUID();
+    const [poisonId] = await publish(poisoned, poisonOf(poisoned));
+    const letter = await deadLetter();
+    expect(letter).toMatchObject({ key: poisoned, message: { id: poisonId } });
+    expect(letter.error).toContain('lines');
+    // Done in this order, there is a reservation that was released. The other way round, it would be blocked.
+    await publish(poisoned, placed(poisoned), cancelled(poisoned));
+
+    const orderIds: string[] = [];
+    const lines = [{ sku: 'honey', quantity: 1 }];
+    await Promise.all(
+      Array.from({ length: CUSTOMERS }, async () => {
+        while (orderIds.length < OTHERS) {
+          const place = orderIds.push('') - 1;
+          orderIds[place] = await shop.place({ lines, patient: true });
+        }
+      }),
+    );
+    for (const orderId of orderIds) expect((await shop.settled(orderId)).status).toBe('completed');
+    expect(await reservation(poisoned), 'its key waits').toBe(404);
+    expect(await letters()).toHaveLength(1);
+
+    const retried = { actor: 'ada', reason: 'Perhaps it was the weather.' };
+    await decide(letter.id, 'retry', retried).expect(200);
+    const again = await shop.until('it is dead again', async () => {
+      const found = (await letters())[0];
+      return { done: found !== undefined, found };
+    });
+    expect(again).toMatchObject({ id: letter.id, key: poisoned });
+    expect(await reservation(poisoned)).toBe(404);
+
+    const skipped = { actor: 'bob', reason: 'No order has a text for its lines.' };
+    await decide(letter.id, 'skip', skipped).expect(200);
+    await shop.until('its key has drained', async () => {
+      const found = await reservation(poisoned);
+      return { done: found === 'released', found };
+    });
+    expect(await letters()).toEqual([]);
+
+    const { body: audit } = await inventory().get('/admin/dead-letters/decisions').expect(200);
+    const kept = { deadLetterId: letter.id, consumer: 'inventory', key: poisoned, message: { id: poisonId } };
+    expect(audit).toMatchObject({
+      items: [
+        { action: 'skip', ...skipped, ...kept, attempts: 1, error: letter.error },
+        { action: 'retry', ...retried, ...kept, attempts: 1, error: letter.error },
+      ],
+    });
+    const { body: first } = await inventory().get('/admin/dead-letters/decisions?limit=1').expect(200);
+    expect(first).toEqual({ items: [audit.items[0]], next: audit.items[0].id });
+    const { body: second } = await inventory().get(`/admin/dead-letters/decisions?limit=1&after=${first.next}`);
+    expect(second).toEqual({ items: [audit.items[1]] });
+
+    // Payment listens to the same topic, and has decisions of its own to take.
+    const [other] = (await request(shop.payment[0]!).get('/admin/dead-letters').expect(200)).body.items;
+    expect(other).toMatchObject({ consumer: 'payment', key: poisoned });
+    await request(shop.payment[0]!).post(`/admin/dead-letters/${other.id}/skip`).send(skipped).expect(200);
+    await expectInvariants(shop, orderIds, { honey: OTHERS, tea: 10 });
+  },
+);
+
+test('a person is told: the log says what waits and where to decide, the metrics count it', async () => {
+  const key = randomUUID();
+  const metric = async (name: string) => {
+    const { text } = await inventory().get('/metrics').expect(200);
+    return Number(new RegExp(`^${name}\\{.*service="inventory"\\} (\\d+)$`, 'm').exec(text)?.[1]);
+  };
+  const before = await metric('larder_dead_letters_total');
+  const [id] = await publish(key, poisonOf(key));
+  const letter = await deadLetter();
+  expect(await metric('larder_dead_letters_total')).toBe(before + 1);
+  expect(await metric('larder_dead_letters')).toBe(1);
+  const line = shop
+    .logs('inventory')
+    .split('\n')
+    .find((it) => it.includes(id!) && it.includes('dead letter'))!;
+  expect(JSON.parse(line)).toMatchObject({
+    level: 50,
+    topic: orderEvents.name,
+    key,
+    messageId: id,
+    attempts: 1,
+    err: { message: expect.stringContaining('lines') },
+    msg: expect.stringContaining('/admin/dead-letters'),
+  });
+  await decide(letter.id, 'skip', { actor: 'ada', reason: 'a test' }).expect(200);
+  expect(await metric('larder_dead_letters')).toBe(0);
+});
+
+test('a decision needs who and why, about a dead letter that there is, and counts once', async () => {
+  const key = randomUUID();
+  await publish(key, poisonOf(key));
+  const { id } = await deadLetter();
+  const person = { actor: 'ada', reason: 'a test' };
+
+  for (const action of ['retry', 'skip']) {
+    for (const field of ['actor', 'reason']) {
+      for (const value of [undefined, '', '  ']) {
+        const { status, body } = await decide(id, action, { ...person, [field]: value });
+        expect([status, body.code]).toEqual([422, 'invalid-request']);
+        expect(body.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([`/${field}`]);
+      }
+    }
+    const unknown = await decide('999999999', action, person);
+    expect([unknown.status, unknown.body.code]).toEqual([404, 'dead-letter-not-found']);
+  }
+  expect(await letters()).toHaveLength(1);
+
+  const both = await Promise.all([decide(id, 'skip', person), decide(id, 'skip', { ...person, actor: 'bob' })]);
+  const [first, second] = both.toSorted((a, b) => a.status - b.status);
+  expect([first!.status, second!.status]).toEqual([200, 409]);
+  for (const action of ['skip', 'retry']) {
+    const { status, body } = await decide(id, action, { actor: 'carol', reason: 'late' });
+    const { decision } = body;
+    expect([status, body.code, decision.action, decision.reason]).toEqual([
+      409,
+      'dead-letter-decided',
+      'skip',
+      'a test',
+    ]);
+    expect(['ada', 'bob']).toContain(decision.actor);
+    expect(body.detail).toContain(`${decision.actor} skipped it at ${decision.decidedAt}`);
+  }
+  const { body: audit } = await inventory().get('/admin/dead-letters/decisions').expect(200);
+  expect(audit.items.filter((item: { deadLetterId: string }) => item.deadLetterId === id)).toHaveLength(1);
+});

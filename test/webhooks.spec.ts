@@ -1,0 +1,155 @@
+/** Webhooks of the payment provider that come early, late, doubled, in the wrong order, or from somebody else. */
+import { randomUUID } from 'node:crypto';
+import request from 'supertest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ProviderPayment } from '../apps/payment/src/provider.js';
+import { sign } from '../apps/payment/src/webhook.js';
+import { expectInvariants } from './invariants.js';
+import { openShop, type Shop } from './shop.js';
+
+const SECRET = 'a secret of the test';
+const lines = [{ sku: 'honey', quantity: 1 }];
+const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
+
+let shop: Shop;
+const orderIds: string[] = [];
+beforeAll(async () => {
+  shop = await openShop({ env: { payment: { WEBHOOK_SECRET: SECRET, PROVIDER_TIMEOUT: '8s' } } });
+  await shop.setPrices({ honey: 895 });
+  await shop.stockUp({ honey: 10 });
+});
+afterAll(() => shop?.close());
+
+/** What the provider says of a payment, as it would post it. */
+const newsOf = (data: ProviderPayment) =>
+  JSON.stringify({ id: randomUUID(), type: 'payment.authorized', createdAt: new Date().toISOString(), data });
+
+function deliver(body: string, signature = sign(body, SECRET, new Date())) {
+  const headers = { 'Content-Type': 'application/json', 'Larder-Signature': signature };
+  return request(shop.payment[0]!).post('/webhooks/payments').set(headers).send(body);
+}
+
+const paymentOf = async (orderId: string) => (await request(shop.payment[0]!).get(`/payments/${orderId}`)).body;
+const ledgerOf = async (orderId: string) =>
+  (await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body;
+
+/** An order whose payment was asked for, and of which the provider has said nothing yet. */
+async function requested(token: string): Promise<string> {
+  const orderId = await shop.place({ lines, token });
+  orderIds.push(orderId);
+  await shop.until('it was asked to pay', async () => {
+    const found = await paymentOf(orderId);
+    return { done: found.status === 'requested', found };
+  });
+  return orderId;
+}
+
+test('before the answer of the call itself: the order is confirmed while the call still hangs', async () => {
+  const orderId = await requested('tok_charged_after_timeout'); // Its first call is never answered.
+  await shop.until('it is confirmed', async () => {
+    const { body } = await request(shop.order[0]!).get(`/orders/${orderId}`);
+    return { done: body.status === 'confirmed', found: body };
+  });
+  const { text: metrics } = await request(shop.payment[0]!).get('/metrics').expect(200);
+  expect(metrics, 'no call to authorize has ended').not.toContain('operation="authorize"');
+  // What is next for this payment waits until that call is given up.
+  expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
+  const { entries } = await ledgerOf(orderId);
+  expect(entries.map(({ type }: { type: string }) => type)).toEqual(['authorized', 'captured']);
+});
+
+test('doubled, late and in the wrong order, with all that was ever said of it: a paid order stays as it is', async () => {
+  const orderId = await shop.place({ lines });
+  orderIds.push(orderId);
+  await shop.settled(orderId);
+  await shop.caughtUp();
+  const before = [await paymentOf(orderId), await ledgerOf(orderId)];
+  const history = () => request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
+  const { body: story } = await history();
+  const authorizationId = 'auth_late';
+  const told: ProviderPayment[] = [
+    { orderId, status: 'refunded', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(895) },
+    { orderId, status: 'voided', authorizationId },
+    { orderId, status: 'captured', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(0) },
+    { orderId, status: 'declined', reason: 'canceled' },
+    { orderId, status: 'authorized', authorizationId, authorized: eur(895) },
+    { orderId, status: 'pending' },
+  ];
+  for (const body of [...told, ...told.toReversed()].map(newsOf)) {
+    for (let times = 0; times < 2; times++) expect((await deliver(body)).status).toBe(200);
+  }
+  await shop.caughtUp();
+  expect([await paymentOf(orderId), await ledgerOf(orderId)]).toEqual(before);
+  expect((await history()).body).toEqual(story);
+});
+
+describe('while a payment waits for its verdict', () => {
+  let orderId: string;
+  beforeAll(async () => {
+    orderId = await requested('tok_down_30s');
+  });
+
+  test('what can only come later does not count yet', async () => {
+    const authorizationId = 'auth_1';
+    const tooEarly: ProviderPayment[] = [
+      { orderId, status: 'captured', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(0) },
+      { orderId, status: 'refunded', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(895) },
+      { orderId, status: 'voided' },
+    ];
+    for (const body of tooEarly.map(newsOf)) expect((await deliver(body)).status).toBe(200);
+    await shop.caughtUp();
+    expect(await paymentOf(orderId)).toMatchObject({ status: 'requested', capturedMinor: 0, refundedMinor: 0 });
+  });
+
+  const verdict = () => newsOf({ orderId, status: 'declined', reason: 'declined' });
+  test.for<[string, (body: string) => { body?: string; signature: string }, string]>([
+    ['without a signature', () => ({ signature: '' }), 'signature-malformed'],
+    [
+      'signed with another secret',
+      (body) => ({ signature: sign(body, 'another secret', new Date()) }),
+      'signature-forged',
+    ],
+    [
+      'changed on its way',
+      (body) => ({
+        body: body.replace('"reason":"declined"', '"reason":"canceled"'),
+        signature: sign(body, SECRET, new Date()),
+      }),
+      'signature-forged',
+    ],
+    ['signed for another', (body) => ({ signature: sign(`${body} `, SECRET, new Date()) }), 'signature-forged'],
+    [
+      'recorded and sent again after five minutes',
+      (body) => ({ signature: sign(body, SECRET, new Date(Date.now() - 5 * 60_000 - 1_000)) }),
+      'signature-stale',
+    ],
+  ])('one that is forged is refused and changes nothing: %s', async ([, forge, code]) => {
+    const sound = verdict();
+    const { body = sound, signature } = forge(sound);
+    const response = await deliver(body, signature);
+    expect([response.status, response.body.code]).toEqual([401, code]);
+    await shop.caughtUp();
+    expect((await paymentOf(orderId)).status).toBe('requested');
+  });
+
+  test('the same one, signed, counts: and then the payment is over, whatever else is said', async () => {
+    await deliver(verdict()).expect(200);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
+    await deliver(verdict()).expect(200);
+    await shop.caughtUp();
+    expect((await paymentOf(orderId)).status).toBe('declined');
+  });
+});
+
+test('of an order that nobody knows: 404, and the provider may try again', async () => {
+  const orderId = randomUUID();
+  const { status, body } = await deliver(
+    newsOf({ orderId, status: 'authorized', authorizationId: 'auth_1', authorized: eur(895) }),
+  );
+  expect([status, body.code]).toEqual([404, 'payment-not-found']);
+  expect((await paymentOf(orderId)).status).toBe(404);
+});
+
+test('after all of it nothing is lost', async () => {
+  await expectInvariants(shop, orderIds, { honey: 10 });
+});
