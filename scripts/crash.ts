@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { SeededRandom } from '#runtime';
 import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { disagreements } from './proof/reconciled.js';
 import { type Bus, buses, onTrial } from './proof/trial.js';
 import { bold, dim, green, red } from './screen.js';
 
@@ -41,7 +42,13 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
   }
   out.stderr.write(`Opening a shop of its own, with messages on ${bus === 'kafka' ? 'Kafka' : 'Postgres'} …\n`);
   const options = { bus, program: VICTIM, env: { order: { ORDER_DEADLINE } } };
-  return onTrial(options, async (trial) => ((await matrix(trial, rows, seed, out)) ? 0 : 1));
+  return onTrial(options, async (trial) => {
+    const held = await matrix(trial, rows, seed, out);
+    const found = await disagreements(trial.shop);
+    if (found.length === 0) out.stdout.write(`reconcile: ${green('all books agree')}\n`);
+    found.slice(0, MAX_COMPLAINTS).forEach((what) => out.stdout.write(`reconcile: ${red(what)}\n`));
+    return held && found.length === 0 ? 0 : 1;
+  });
 }
 
 /** Runs the rows one after the other, writes the table as it goes, and returns whether all is well. */

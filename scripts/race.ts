@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { SeededRandom } from '#runtime';
+import { disagreements } from './proof/reconciled.js';
 import type { Shop } from './proof/shop.js';
 import { onTrial } from './proof/trial.js';
 import { drive, type Driven, SKUS } from './race/drive.js';
@@ -69,7 +70,8 @@ export async function raceIn(
     ended.abort();
   }
   const seconds = (Date.now() - startedMs) / 1_000;
-  const verdict = await judge(shop, driven);
+  const judged = await judge(shop, driven);
+  const verdict = { ...judged, wrong: [...judged.wrong, ...(await disagreements(shop))] };
   report({ options, seconds, driven, verdict, memory: await memory }, out);
   return { driven, verdict };
 }

@@ -143,6 +143,26 @@ describe('docs/operations.md', () => {
   });
 });
 
+describe('docs/guarantees.md', () => {
+  const proofs = [...textOf('docs/guarantees.md').matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+)\)/g)].map(
+    ([, named, file]) => [named!, file!] as const,
+  );
+
+  test('names proofs', () => expect(proofs.length).toBeGreaterThan(30));
+
+  test.each(proofs)('“%s” stands in %s', (named, file) => {
+    // A link may name the whole file; otherwise the words of a test, or of a rule, as they stand there.
+    if (named !== file) expect(textOf(file)).toContain(named);
+    else expect(existsSync(file)).toBe(true);
+  });
+
+  test('the commands that it names exist', () => {
+    const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+    const named = [...textOf('docs/guarantees.md').matchAll(/`npm run ([a-z:]+)/g)].map(([, name]) => name!);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
 test('every link between our documents leads somewhere', () => {
   const documents = [
     'README.md',

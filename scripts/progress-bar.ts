@@ -1,0 +1,47 @@
+/** How far a long command has got, on stderr, so that its answer on stdout can be redirected. */
+import type { Clock } from '#runtime';
+
+/** Where the answer goes, and the progress: `process` is one. */
+export interface Output {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
+}
+
+/** A bar that redraws itself on a terminal; elsewhere a line every five seconds. `noun` is what is counted, in the singular. */
+export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string) {
+  const startedMs = clock.now().getTime();
+  let drawnMs = stderr.isTTY ? -Infinity : startedMs;
+  let drawn = false;
+  return {
+    /** `share` of the work is done, 0 to 1, and with it `done` of what is counted. */
+    show({ share, done }: { share: number; done: number }): void {
+      const nowMs = clock.now().getTime();
+      if (share === 0 || nowMs - drawnMs < (stderr.isTTY ? 100 : 5_000)) return;
+      drawnMs = nowMs;
+      drawn = true;
+      const seconds = Math.max(0.001, (nowMs - startedMs) / 1000);
+      const left = Math.ceil(seconds / share - seconds);
+      const text = `${Math.floor(share * 100)} %, ${count(done, noun)}, ${number(Math.round(done / seconds))}/s, ${left} s left`;
+      const full = Math.round(share * 30);
+      stderr.write(stderr.isTTY ? `\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}` : `${text}\n`);
+    },
+    note(text: string): void {
+      this.end();
+      stderr.write(`${text}\n`);
+    },
+    /** Takes the bar away. */
+    end(): void {
+      if (drawn && stderr.isTTY) stderr.write('\r\x1b[K');
+      drawn = false;
+    },
+  };
+}
+
+/** `1 row`, `1,000 rows`. */
+export function count(n: number, noun: string): string {
+  return `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+export function number(n: number | bigint): string {
+  return n.toLocaleString('en-US');
+}

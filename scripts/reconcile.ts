@@ -1,0 +1,62 @@
+/**
+ * `npm run reconcile`: compares all that the shop has written of every order, and says what disagrees. A healthy shop is
+ * answered with silence and exit code 0, also while it is open; see reconcile/reconcile.ts. It reads only.
+ */
+import { SystemClock } from '#runtime';
+import { databasesOfTheShop } from './databases.js';
+import { count, type Output, progressBar } from './progress-bar.js';
+import { openBooks } from './reconcile/books.js';
+import { type Books, reconcile } from './reconcile/reconcile.js';
+
+/** With --json, a finding is a line of JSON. */
+const USAGE =
+  'npm run reconcile takes one flag, --json: a line of JSON for each thing that disagrees, instead of words.';
+
+/** The books could not be read to their end (EX_UNAVAILABLE of sysexits.h): nothing is said of the shop. */
+const UNAVAILABLE = 69;
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.stdout.on('error', () => process.exit(1)); // `| head`: whoever reads has seen enough.
+  process.exitCode = await run(argv, async () => openBooks(await databasesOfTheShop(), new SystemClock()), process);
+}
+
+/** Returns the exit code: 0 when all agrees, 1 when something does not, 2 for wrong flags, 69 when that is not known. */
+export async function run(
+  argv: readonly string[],
+  open: () => Promise<{ readonly books: Books; readonly close: () => Promise<void> }>,
+  { stdout, stderr }: Output,
+): Promise<number> {
+  const json = argv.length === 1 && argv[0] === '--json';
+  if (argv.length > 0 && !json) {
+    stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  const clock = new SystemClock();
+  const bar = stderr.isTTY ? progressBar(clock, stderr, 'order') : undefined;
+  let findings = 0;
+  let orders = 0;
+  try {
+    const { books, close } = await open();
+    try {
+      const onProgress = (progress: { share: number; orders: number }) => {
+        orders = progress.orders;
+        bar?.show({ share: progress.share, done: orders });
+      };
+      for await (const finding of reconcile(books, { clock, onProgress })) {
+        findings++;
+        bar?.end();
+        stdout.write(`${json ? JSON.stringify(finding) : finding.message}\n`);
+      }
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    bar?.end();
+    stderr.write(`The books could not be compared. ${(error as Error).message}\n`);
+    return UNAVAILABLE;
+  }
+  bar?.end();
+  if (bar)
+    stderr.write(`${count(orders, 'order')}: ${findings === 0 ? 'all agrees' : count(findings, 'disagreement')}.\n`);
+  return findings === 0 ? 0 : 1;
+}
