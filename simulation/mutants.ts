@@ -1,0 +1,217 @@
+/**
+ * Bugs that were once made, somewhere: each is planted into the services, alone, to see that the simulation finds it. An
+ * edit names a line as it stands, so a mutant that no longer fits its code says so instead of surviving in silence.
+ */
+export interface Edit {
+  readonly file: string;
+  /** Occurs once in the file. */
+  readonly replace: string;
+  readonly by: string;
+}
+
+export interface Mutant {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+}
+
+const edit = (file: string, replace: string, by: string): Edit => ({ file, replace, by });
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'a reaction without its check for duplicates asks for the money again',
+    edits: [
+      edit(
+        'apps/payment/src/payment.ts',
+        "return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];",
+        "return [{ type: 'PaymentRequested', data: { amount, token } }];",
+      ),
+    ],
+  },
+  {
+    name: 'an offset is stored before the work',
+    edits: [
+      edit(
+        'libs/message-bus/src/memory.ts',
+        'await handle(batch, member.lost);\n        if (!member.lost.aborted) done();',
+        'done();\n        await handle(batch, member.lost);',
+      ),
+    ],
+  },
+  {
+    name: 'money that comes late is noted, and its return forgotten',
+    edits: [
+      edit(
+        'apps/payment/src/payment.ts',
+        "const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];",
+        'const late: readonly PaymentEvent[] = [arrived];',
+      ),
+    ],
+  },
+  {
+    name: 'a reservation is written stream by stream, and not as one',
+    edits: [
+      edit(
+        'libs/event-store/src/transactor.ts',
+        'const position = await this.ports.store.append(writes);',
+        'let position = 0n;\n        for (const write of writes) position = await this.ports.store.append([write]);',
+      ),
+    ],
+  },
+  {
+    name: 'a cancellation that comes first leaves no tombstone',
+    edits: [
+      edit('apps/inventory/src/reservation.ts', "return [{ type: 'ReservationBlocked', data: {} }];", 'return [];'),
+    ],
+  },
+  {
+    name: 'a deadline is kept in memory',
+    edits: [
+      edit(
+        'apps/order/src/service.ts',
+        'watchdog({ ...ports, expire, remind,',
+        'watchdog({ ...ports, expire: async () => {}, remind,',
+      ),
+      edit(
+        'apps/order/src/service.ts',
+        '    return existing(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));',
+        '    const placed = await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true });\n' +
+          '    void clock.sleep(deadlineMs).then(() => expire(orderId)).catch(() => {});\n' +
+          '    return existing(placed);',
+      ),
+    ],
+  },
+  {
+    name: 'a capture is tried again under another key, at a provider that then takes the money again',
+    edits: [
+      edit(
+        'apps/payment/src/cashier.ts',
+        'idempotencyKey: `${orderId}:capture` }',
+        'idempotencyKey: `${orderId}:capture:${doubtful}` }',
+      ),
+      edit(
+        'apps/payment/src/cashier.ts',
+        "case 'capturing': {\n      const known = doubtful ? await provider.find(orderId, signal) : undefined;",
+        "case 'capturing': {\n      const known = undefined as Awaited<ReturnType<typeof provider.find>>;",
+      ),
+      edit(
+        'apps/payment/src/simulator/payment.ts',
+        "if (known?.status === 'captured' || known?.status === 'refunded') return refused('already-captured');",
+        "if (known?.status === 'captured') {\n" +
+          "      const entry = { type: 'captured', currency: amount.currency, heldMinor: 0, chargedMinor: amount.amountMinor } as const;\n" +
+          "      return { remember: true, answer: { status: 'captured', captureId: id } as const, changes: {}, entry };\n" +
+          '    }',
+      ),
+    ],
+  },
+  {
+    name: 'a projection writes its rows and its checkpoint one after the other, and counts twice',
+    edits: [
+      edit(
+        'libs/projections/src/projector.ts',
+        'await tables.commit({ projection, from, to, ...fold<Row, any>(projection, rows, events) });',
+        'await tables.commit({ projection, from, to: from, ...fold<Row, any>(projection, rows, events) });\n' +
+          '  await tables.commit({ projection, from, to, upserts: [], deletes: [] });',
+      ),
+    ],
+  },
+  {
+    name: 'a store lets a cancellation and the pivot both win',
+    edits: [
+      edit(
+        'libs/event-store/src/memory.ts',
+        'const moved = writes.filter(({ stream, expected }) => this.revisionOf(stream) !== expected);',
+        "const moved = writes.filter(({ stream, expected }) => !stream.startsWith('order-') && this.revisionOf(stream) !== expected);",
+      ),
+    ],
+  },
+  {
+    name: 'an order that is called off after the pivot forgets that money is held',
+    edits: [
+      edit(
+        'apps/order/src/order.ts',
+        "const moneyHeld = state.status !== 'placed';",
+        "const moneyHeld = state.status === 'stock-reserved';",
+      ),
+    ],
+  },
+  {
+    name: 'a relay saves its checkpoint before the bus has acknowledged, and skips at take-over',
+    edits: [
+      edit(
+        'libs/message-bus/src/relay.ts',
+        'if (messages.length > 0) await bus.publish(topic, messages);',
+        'await checkpoints.save(name, position);\n    if (messages.length > 0) await bus.publish(topic, messages);',
+      ),
+    ],
+  },
+  {
+    name: 'an empty decision on a cached state is believed, though another instance has moved the stream',
+    edits: [
+      edit(
+        'libs/event-store/src/transactor.ts',
+        'if (unproved.length > 0 && (await this.readOn(known, new Map(unproved)))) continue;',
+        'if (unproved.length < 0) continue;',
+      ),
+    ],
+  },
+  {
+    name: 'after a conflict the stale state stays in the cache',
+    edits: [
+      edit(
+        'libs/event-store/src/transactor.ts',
+        'await this.readOn(known, new Map(suspects));',
+        'if (suspects.length < 0) await this.readOn(known, new Map(suspects));',
+      ),
+    ],
+  },
+  {
+    name: 'a message that failed is dropped after its first retry',
+    edits: [
+      edit(
+        'libs/message-bus/src/consumer.ts',
+        'if (failure) failed.push({ ...failure, id });\n        else handled.push(id);',
+        'handled.push(id);\n        void failure;',
+      ),
+    ],
+  },
+  {
+    name: 'what comes back after a call-off is not booked as available',
+    edits: [
+      edit(
+        'apps/inventory/src/warehouse.ts',
+        "if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked') continue;",
+        "if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked' || event.type === 'ReservationReturned') continue;",
+      ),
+    ],
+  },
+  {
+    name: 'nobody is reminded',
+    edits: [
+      edit(
+        'apps/order/src/service.ts',
+        'watchdog({ ...ports, expire, remind,',
+        'watchdog({ ...ports, expire, remind: async () => {},',
+      ),
+    ],
+  },
+  {
+    name: 'a reminder is carried out, and the answer that was lost is not said again',
+    edits: [
+      edit(
+        'apps/inventory/src/service.ts',
+        "if (said.type === 'OrderReminder') await tellAgain(",
+        "if (said.type === 'OrderSettled' as string) await tellAgain(",
+      ),
+    ],
+  },
+  {
+    name: 'an order is confirmed on its deadline and after it',
+    edits: [
+      edit(
+        'apps/order/src/order.ts',
+        "const before = state.status === 'placed' || state.status === 'stock-reserved';",
+        "const before = state.status !== 'none' && state.status !== 'completed' && reason === 'deadline' || state.status === 'placed' || state.status === 'stock-reserved';",
+      ),
+    ],
+  },
+];
