@@ -35,14 +35,14 @@ const configs = { order: orderConfig, inventory: inventoryConfig, payment: payme
 export const commandVariables: readonly Variable[] = [
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_DATABASE_URL`,
-    about: `DATABASE_URL of ${service}; without it, replay takes the shop that is open here`,
-    readBy: ['migrate', 'replay'],
+    about: `DATABASE_URL of ${service}; without it, replay and reconcile take the shop that is open here`,
+    readBy: ['migrate', 'replay', 'reconcile'],
     example: `postgresql://user:password@localhost:5432/${service}`,
   })),
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_EVENT_STORE_URL`,
     about: `EVENT_STORE_URL of ${service}; ${service.toUpperCase()}_DATABASE_URL unless told`,
-    readBy: ['replay'],
+    readBy: ['replay', 'reconcile'],
   })),
   {
     name: 'TOPIC_REPLICATION_FACTOR',
@@ -64,7 +64,7 @@ export const commandVariables: readonly Variable[] = [
   {
     name: 'LARDER_DATA',
     about: 'The folder that holds what the embedded shop keeps',
-    readBy: ['start', 'kafka', 'replay', 'reset'],
+    readBy: ['start', 'kafka', 'replay', 'reconcile', 'reset'],
     fallback: '.data',
   },
   { name: 'DOCKER_HOST', about: 'The Docker engine to use, as Docker itself reads it', readBy: ['test:compose'] },

@@ -68,7 +68,8 @@ export async function huntOne(mutant: Mutant, first: number, seeds: number): Pro
   const folder = mkdtempSync(join(tmpdir(), 'larder-mutant-'));
   try {
     buildWith(mutant, folder);
-    const worker = new Worker(join(folder, 'dist/simulation/worker.js'));
+    // Not with the flags of whoever started us: under vitest they lead to sources, which the copy does not have.
+    const worker = new Worker(join(folder, 'dist/simulation/worker.js'), { execArgv: [] });
     try {
       for (let seed = first; seed < first + seeds; seed++) {
         const { violations } = await worldOf(worker, seed);
@@ -92,7 +93,7 @@ function worldOf(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>>
       worker.off('error', failed);
       done(ran);
     });
-    worker.postMessage({ seed, orders: ORDERS });
+    worker.postMessage({ seed, orders: ORDERS }, []);
   });
 }
 

@@ -21,7 +21,7 @@ export async function openShop({
 }
 
 /** The services run as they were compiled, so a spec that runs on an old build would prove nothing. */
-function refuseOldBuild(): void {
+export function refuseOldBuild(): void {
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const { stdout } = spawnSync(process.execPath, [tsc, '-b', 'tsconfig.build.json', '--dry'], { encoding: 'utf8' });
   if (!/is up to date|update timestamps/.test(stdout))

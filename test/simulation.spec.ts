@@ -126,6 +126,9 @@ describe('each rule sees the damage that it is for', () => {
     }),
     'money-held': ({ ledger }) => ({ ledger: ledger.filter(({ type }) => type !== 'voided' && type !== 'captured') }),
     'money-wrong': ({ ledger }) => ({ ledger: ledger.filter(({ type }) => type !== 'captured') }),
+    'settled-too-early': ({ ledger }) => ({
+      ledger: ledger.map((entry) => (entry.type === 'voided' ? { ...entry, at: '9999-01-01T00:00:00.000Z' } : entry)),
+    }),
     'captured-twice': ({ ledger }) => ({ ledger: [...ledger, ...ledger] }),
     'payment-and-ledger-differ': (durable) => ({
       events: { ...durable.events, payment: events(durable, 'payment', 'PaymentCaptured') },
