@@ -145,8 +145,8 @@ export function planOf(seed: number, orders: number): Plan {
       // Some lie in wait from the start, where every process reads how far it was.
       add(ofThisKind.chance(0.2) ? 0 : atMs, happening);
       if (happening.kind === 'crash') {
-        const brought = bringing(happening.at);
-        if (brought) add(atMs + 1, brought);
+        for (const brought of bringing(happening.at, ofThisKind, orderItems))
+          add(Math.max(0, atMs + brought.afterMs), brought.happening);
       }
       // After a day, what is held without a verdict waits for a person.
       if (happening.kind === 'leap' && happening.ms >= 24 * HOUR) add(atMs + 1, { kind: 'inboxes', skips: false });
@@ -167,12 +167,45 @@ function someLines(dice: Dice): Line[] {
     .map((sku) => ({ sku, quantity: dice.between(1, 4) }));
 }
 
-/** What makes a process come to a point that it seldom comes to by itself. */
-function bringing({ service, step, about }: Point): Happening | undefined {
+const AFTER_THE_PIVOT = [
+  'provider.refund',
+  'PaymentRefunded',
+  'PaymentRefundRefused',
+  'PaymentCaptureRefused',
+  'ReservationReturned',
+  'StockReturned',
+];
+
+/** What makes a process come to a point that it seldom comes to by itself. `afterMs` is seen from the point's time. */
+function bringing(
+  { service, step, about = step }: Point,
+  dice: Dice,
+  orders: readonly Item[],
+): readonly { readonly afterMs: number; readonly happening: Happening }[] {
   if (step === 'parked.park' || step === 'parked.settle') {
-    return { kind: 'error', at: { service, step: 'store.append', moment: 'before' }, times: 5 };
+    const at = { service, step: 'store.append', moment: 'before' } as const;
+    return [{ afterMs: 1, happening: { kind: 'error', at, times: 5 } }];
   }
-  return step === 'tables.due' && about?.endsWith('-hold') ? { kind: 'inboxes', skips: false } : undefined;
+  if (step === 'tables.due' && about.endsWith('-hold')) {
+    return [{ afterMs: 1, happening: { kind: 'inboxes', skips: false } }];
+  }
+  if (AFTER_THE_PIVOT.includes(about)) {
+    const tries = dice.shuffled(orders).slice(0, 8);
+    return tries.map(({ n }) => ({
+      afterMs: dice.between(0, 5_000),
+      happening: { kind: 'operator', order: n, decision: 'call-off' },
+    }));
+  }
+  if (about === 'ReservationBlocked') {
+    // Its request was given up, and then nobody wants it any more.
+    const { n: order, atMs } = dice.pick(orders);
+    return [
+      { afterMs: -Infinity, happening: { kind: 'poison', service, order } },
+      { afterMs: atMs + 20 * MINUTE, happening: { kind: 'inboxes', skips: true } },
+      { afterMs: atMs + 21 * MINUTE, happening: { kind: 'cancel', order } },
+    ];
+  }
+  return [];
 }
 
 /** A kind of trouble: the share of worlds, and of gentle worlds, that have it, how often at most, and how it is drawn. */

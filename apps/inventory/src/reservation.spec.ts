@@ -18,6 +18,7 @@ const commands = {
   'Reserve, too little': { type: 'Reserve', lines, short: ['sea-salt'] },
   Release: { type: 'Release' },
   Ship: { type: 'Ship' },
+  GiveUp: { type: 'GiveUp' },
 } as const satisfies Record<string, ReservationCommand>;
 
 /** Every state: how a reservation gets there, and each command that says something new to it, or is refused. */
@@ -27,14 +28,26 @@ const machine: Record<
 > = {
   none: {
     history: [],
-    answers: { 'Reserve, enough': made, 'Reserve, too little': rejected, Release: blocked, Ship: 'nothing-reserved' },
+    answers: {
+      'Reserve, enough': made,
+      'Reserve, too little': rejected,
+      Release: blocked,
+      Ship: 'nothing-reserved',
+      GiveUp: 'nothing-held',
+    },
   },
-  made: { history: [made], answers: { Release: released, Ship: shipped } },
-  rejected: { history: [rejected], answers: { Ship: 'nothing-reserved' } },
-  released: { history: [made, released], answers: {} },
-  shipped: { history: [made, shipped], answers: { Release: returned } },
-  'returned, after a person called the order off': { history: [made, shipped, returned], answers: {} },
-  'blocked by a cancellation that came first': { history: [blocked], answers: { Ship: 'nothing-reserved' } },
+  made: { history: [made], answers: { Release: released, Ship: shipped, GiveUp: released } },
+  rejected: { history: [rejected], answers: { Ship: 'nothing-reserved', GiveUp: 'nothing-held' } },
+  released: { history: [made, released], answers: { GiveUp: 'nothing-held' } },
+  shipped: { history: [made, shipped], answers: { Release: returned, GiveUp: 'nothing-held' } },
+  'returned, after a person called the order off': {
+    history: [made, shipped, returned],
+    answers: { GiveUp: 'nothing-held' },
+  },
+  'blocked by a cancellation that came first': {
+    history: [blocked],
+    answers: { Ship: 'nothing-reserved', GiveUp: 'nothing-held' },
+  },
 };
 
 describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {

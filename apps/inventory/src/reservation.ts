@@ -23,6 +23,8 @@ export type ReservationCommand =
   /** `short` names the SKUs of which there is too little. */
   | { type: 'Reserve'; lines: readonly ReservationLine[]; short: readonly string[] }
   | { type: 'Release' }
+  /** A person's, of a hold that has had no verdict. */
+  | { type: 'GiveUp' }
   | { type: 'Ship' };
 
 type Held = { lines: readonly ReservationLine[] };
@@ -53,6 +55,9 @@ export const reservation: Decider<ReservationCommand, ReservationEvent, Reservat
       }
       case 'Release':
         return release(state);
+      case 'GiveUp':
+        if (state.status === 'made') return release(state);
+        throw new DomainError('nothing-held', `Nothing is held without a verdict: the reservation is ${state.status}.`);
       case 'Ship':
         return ship(state);
     }

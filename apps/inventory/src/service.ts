@@ -64,7 +64,7 @@ export function inventoryService(ports: ServicePorts) {
       return { status: state.status, held: { lines: state.lines.map((line) => ({ ...line, state: 'reserved' })) } };
     },
     tellAgain: (orderId) => tellAgain(speech, `reservation-${orderId}`),
-    giveBack: (orderId, cause) => queue.decide(checkout(orderId, { type: 'Release' }, cause)),
+    giveUp: (orderId, cause) => queue.decide(checkout(orderId, { type: 'GiveUp' }, cause)),
     effects: {
       retry: 'The order is told again that its stock is reserved.',
       callOff: 'The stock is available again. Should the order be confirmed after all, nothing is shipped for it.',

@@ -16,10 +16,10 @@ const MOVES = {
   ReservationReturned: 'Return',
 } as const;
 
-/** Reserves every line of an order or none, ships them, or takes them back. */
+/** Reserves every line of an order or none, ships them, takes them back, or gives them up. */
 export function checkout(
   orderId: string,
-  command: CheckoutCommand,
+  command: CheckoutCommand | { type: 'GiveUp' },
   cause: Cause,
 ): Decision<readonly ReservationEvent[]> {
   const stream = `reservation-${orderId}`;

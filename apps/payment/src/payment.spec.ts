@@ -24,6 +24,7 @@ const commands = {
   Request: { type: 'Request', amount, token: 'tok_approved' },
   Capture: { type: 'Capture' },
   Return: { type: 'Return' },
+  GiveUp: { type: 'GiveUp' },
   RecordAuthorized: { type: 'RecordAuthorized', authorizationId, amount },
   RecordDeclined: { type: 'RecordDeclined', reason: 'declined' },
   RecordCaptured: { type: 'RecordCaptured' },
@@ -141,10 +142,12 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   },
 };
 
-describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {
+describe.each(Object.entries(machine))('%s', (state, { history, answers }) => {
   test.each(Object.keys(commands) as (keyof typeof commands)[])('%s', (name) => {
     const { then, thenRefused } = given(payment, ...history).when(commands[name]);
-    const answer = answers[name] ?? [];
+    // Only what is authorized, and nothing else yet, is a hold without a verdict.
+    const givenUp = state === 'authorized' ? [returnRequested] : 'nothing-held';
+    const answer = name === 'GiveUp' ? givenUp : (answers[name] ?? []);
     return typeof answer === 'string' ? thenRefused(answer) : then(...answer);
   });
 });

@@ -30,6 +30,8 @@ export type PaymentCommand =
   | { type: 'Request'; amount: Money; token: string }
   | { type: 'Capture' }
   | { type: 'Return' }
+  /** A person's, of a hold that has had no verdict. */
+  | { type: 'GiveUp' }
   | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
   | { type: 'RecordDeclined'; reason: string }
   | { type: 'RecordCaptured' }
@@ -87,6 +89,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return capture(state);
       case 'Return':
         return giveBack(state);
+      case 'GiveUp':
+        if (state.status === 'authorized') return giveBack(state);
+        throw new DomainError('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
       case 'RecordAuthorized':
         return authorized(command, state);
       case 'RecordDeclined': {

@@ -73,7 +73,7 @@ export function paymentService(ports: PaymentPorts) {
       return { status: state.status, held: { lines: [], money: { ...state.amount, state: 'held' } } };
     },
     tellAgain: (orderId) => tellAgain(speech, `payment-${orderId}`),
-    giveBack: (orderId, cause) => record(orderId, { type: 'Return' }, cause),
+    giveUp: (orderId, cause) => record(orderId, { type: 'GiveUp' }, cause),
     effects: {
       retry: 'The order is told again that its money is held.',
       callOff: 'The hold on the money is released. Should the order be confirmed after all, nothing is taken for it.',

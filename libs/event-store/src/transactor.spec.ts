@@ -360,6 +360,36 @@ describe('a queue of decisions', () => {
   });
 });
 
+test('a refusal that rests on several streams rests on how they stood at one moment', async () => {
+  const store = new MemoryEventStore(new SystemClock());
+  const write = (stream: string, expected: number | 'none', id: string) => ({
+    stream,
+    expected,
+    events: [{ id, type: 'Filled', data: { jars: 1 }, metadata: { ...cause, schema: 1 } }],
+  });
+  await store.append([write('cupboard-left', 'none', 'l1'), write('cupboard-right', 'none', 'r1')]);
+  /** Between the reads of the two, another instance moves both of them, as one. */
+  class Torn extends MemoryEventStore {
+    private torn = false;
+    override async *read(stream: string, from?: number) {
+      if (stream === 'cupboard-right' && !this.torn) {
+        this.torn = true;
+        await new Promise((resolve) => setImmediate(resolve)); // The left one has been read.
+        await store.append([write('cupboard-left', 0, 'l2'), write('cupboard-right', 0, 'r2')]);
+      }
+      yield* store.read(stream, from);
+    }
+  }
+  const { results } = await transactor(new Torn(new SystemClock())).together([
+    (desk) => {
+      const [left, right] = ['left', 'right'].map((side) => desk.state(cupboard, `cupboard-${side}`).jars);
+      if (left !== right) throw new DomainError('uneven', `${left} on the left, ${right} on the right.`);
+      return left;
+    },
+  ]);
+  expect(results).toEqual([{ status: 'fulfilled', value: 2 }]);
+});
+
 test('whatever the interleaving of two instances, each accepted command is recorded once and no jar is taken twice', async () => {
   const work = fc.record({
     cupboard: fc.nat({ max: 2 }),

@@ -20,7 +20,9 @@
  * States come from a cache, and another instance may have moved a stream since. An append proves the states that it
  * builds on, for it names their revisions. A refusal, an empty decision and a stream that was looked at but not written
  * are proved by nothing, so before such a result counts, those streams are read forward from the cached revision, which
- * usually finds nothing. The cost falls on refusals and repetitions only.
+ * usually finds nothing. The cost falls on refusals and repetitions only. Streams are read one after the other, and one
+ * append may have moved two of them in between; so where a refusal rests on several, they are read once more, and it
+ * counts when none of them has moved.
  */
 import { LRUCache } from 'lru-cache';
 import type { Decider } from '#decider';
@@ -136,7 +138,9 @@ export class Transactor {
         await this.readOn(known, run.missing);
         continue;
       }
-      const unproved = [...run.seen].filter(([stream]) => !known.get(stream)!.current && !run.drafts.has(stream));
+      const unproved = [...run.seen].filter(
+        ([stream]) => !run.drafts.has(stream) && (!known.get(stream)!.current || run.refusedOn.has(stream)),
+      );
       if (unproved.length > 0 && (await this.readOn(known, new Map(unproved)))) continue;
 
       if (run.drafts.size === 0) return { results, position: highest(run.seen.keys(), known) };
@@ -231,6 +235,8 @@ class Run {
   readonly seen = new Map<string, Pick<Folded, 'decider'>>();
   readonly missing = new Map<string, Pick<Folded, 'decider'>>();
   readonly drafts = new Map<string, Draft>();
+  /** The streams of refusals that rest on several. */
+  readonly refusedOn = new Set<string>();
   private readonly expectedNew = new Set<string>();
 
   constructor(
@@ -241,8 +247,11 @@ class Run {
   /** Runs a decision on drafts of its own, which count only when it does not throw. */
   decide<T>(decision: Decision<T>): PromiseSettledResult<T> {
     const own = new Map<string, Draft>();
-    const stateOf = (decider: Decider<any, any, any>, stream: string) =>
-      (own.get(stream) ?? this.drafts.get(stream) ?? this.knownOf(decider, stream)).state;
+    const looked = new Set<string>();
+    const stateOf = (decider: Decider<any, any, any>, stream: string) => {
+      looked.add(stream);
+      return (own.get(stream) ?? this.drafts.get(stream) ?? this.knownOf(decider, stream)).state;
+    };
     const desk: Desk = {
       state: stateOf,
       decide: (decider, stream, command, cause) => {
@@ -263,6 +272,7 @@ class Run {
       own.forEach((draft, stream) => this.put(stream, draft));
       return { status: 'fulfilled', value };
     } catch (reason) {
+      if (looked.size > 1) looked.forEach((stream) => this.refusedOn.add(stream));
       return { status: 'rejected', reason };
     }
   }

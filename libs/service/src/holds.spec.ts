@@ -37,7 +37,7 @@ beforeEach(async () => {
       return status === 'made' && orderId !== 'o2' ? { status, held } : { status: 'released' };
     },
     tellAgain: async (orderId) => void done.push(['told again', orderId]),
-    giveBack: async (orderId, given) => void done.push(['given back', orderId, given]),
+    giveUp: async (orderId, given) => void done.push(['given up', orderId, given]),
     effects: { retry: 'It is told again.', callOff: 'It is given back.' },
   });
 });
@@ -64,7 +64,7 @@ test('what a person decides is carried out, with who and why', async () => {
   await inbox.decide('o1', callOff, cause);
   expect(done).toEqual([
     ['told again', 'o1'],
-    ['given back', 'o1', { ...cause, actor: 'ada', reason: 'The order is lost.' }],
+    ['given up', 'o1', { ...cause, actor: 'ada', reason: 'The order is lost.' }],
   ]);
 });
 

@@ -28,7 +28,8 @@ export interface Holds {
   readonly look: (orderId: string) => Promise<{ readonly status: string; readonly held?: AttentionItem['held'] }>;
   /** Says again to the order what was said. */
   readonly tellAgain: (orderId: string) => Promise<void>;
-  readonly giveBack: (orderId: string, cause: Cause) => Promise<unknown>;
+  /** Gives back what is held, and nothing else: the order may speak at this very moment. @throws DomainError then */
+  readonly giveUp: (orderId: string, cause: Cause) => Promise<unknown>;
   readonly effects: { readonly retry: string; readonly callOff: string };
 }
 
@@ -71,7 +72,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
         throw new DomainError('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
       if (decision === 'retry') await holds.tellAgain(orderId);
-      else await holds.giveBack(orderId, { ...cause, actor, reason });
+      else await holds.giveUp(orderId, { ...cause, actor, reason });
     },
   };
 }
