@@ -76,6 +76,8 @@ const HOUR = 3_600 * SECOND;
 const CALM_LIMIT_MS = 5 * 24 * HOUR;
 const STEP_LIMIT = 600_000;
 /** How long nothing has to change until the world is believed to have come to rest. */
+/** Twice as long as a server may take to miss a process that was killed. */
+const UNHINDERED_MS = 20_000;
 const REST_MS = 3 * SECOND;
 /** In a world whose troubles delay an order by less than this, none needs a reminder. */
 const MILD_MS = 25 * SECOND;
@@ -308,8 +310,9 @@ class Simulation implements Surroundings {
     }
   }
 
-  /** Where nothing hinders the watchdog any more, no order waits past its deadline. */
+  /** Where nothing hinders the watchdog any more, not even the lease of one that was killed, no order waits past its deadline. */
   private missedDeadlines(): void {
+    if (this.scheduler.nowMs - this.calmMs < UNHINDERED_MS) return;
     for (const [id, events] of streamsOf<OrderEvent>(this.servers.order.events.all, 'order')) {
       const state = orderAfter(events);
       if (state.status !== 'placed' && state.status !== 'stock-reserved') continue;
