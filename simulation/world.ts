@@ -76,9 +76,9 @@ const HOUR = 3_600 * SECOND;
 const CALM_LIMIT_MS = 5 * 24 * HOUR;
 const STEP_LIMIT = 600_000;
 /** How long nothing has to change until the world is believed to have come to rest. */
-/** Twice as long as a server may take to miss a process that was killed. */
-const UNHINDERED_MS = 20_000;
 const REST_MS = 3 * SECOND;
+/** Twice as long as a server may take to miss a process that was killed. */
+const UNHINDERED_MS = 20 * SECOND;
 /** In a world whose troubles delay an order by less than this, none needs a reminder. */
 const MILD_MS = 25 * SECOND;
 /** While things go wrong, no time is passed over that is longer than this. */
