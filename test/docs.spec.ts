@@ -76,6 +76,12 @@ test('the ports of `npm start` are as its script has them', () => {
   vi.unstubAllEnvs();
 });
 
+test('the image is built from all that the build compiles', () => {
+  const { include } = JSON.parse(textOf('tsconfig.build.json')) as { include: string[] };
+  const copied = textOf('.dockerignore').split('\n');
+  expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual([]);
+});
+
 describe('docs/asyncapi.yaml', () => {
   const text = textOf('docs/asyncapi.yaml');
 
