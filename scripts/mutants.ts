@@ -39,6 +39,9 @@ export async function hunt(argv: readonly string[], out: Output): Promise<number
     wanted.mutants.forEach(({ name }) => out.stdout.write(`${name}\n`));
     return 0;
   }
+  const clean = () => folders.forEach(remove);
+  const interrupt = () => process.exit(130);
+  process.once('SIGINT', interrupt).once('exit', clean);
   const waiting = [...wanted.mutants];
   const hunted: Hunted[] = [];
   const hunter = async () => {
@@ -53,6 +56,8 @@ export async function hunt(argv: readonly string[], out: Output): Promise<number
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), waiting.length) }, hunter));
 
+  process.off('SIGINT', interrupt).off('exit', clean);
+
   const worlds = hunted.flatMap(({ found }) => found?.worlds ?? []).sort((a, b) => a - b);
   const survivors = hunted.length - worlds.length;
   const median = worlds[Math.floor((worlds.length - 1) / 2)] ?? '–';
@@ -66,6 +71,7 @@ export async function hunt(argv: readonly string[], out: Output): Promise<number
 /** Runs worlds on a build with the bug in it, one after the other, until a rule is broken. */
 export async function huntOne(mutant: Mutant, first: number, seeds: number): Promise<Hunted> {
   const folder = mkdtempSync(join(tmpdir(), 'larder-mutant-'));
+  folders.add(folder);
   try {
     buildWith(mutant, folder);
     // Not with the flags of whoever started us: under vitest they lead to sources, which the copy does not have.
@@ -80,8 +86,16 @@ export async function huntOne(mutant: Mutant, first: number, seeds: number): Pro
       await worker.terminate();
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
   }
+}
+
+/** The copies of the build that are in use: whoever ends us before they are done leaves none behind. */
+const folders = new Set<string>();
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
 }
 
 /** What becomes of a world. A bug may throw where nobody catches it: then that is what is wrong. */

@@ -205,7 +205,7 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'an order is confirmed on its deadline and after it',
+    name: 'a deadline calls off an order that is confirmed',
     edits: [
       edit(
         'apps/order/src/order.ts',
