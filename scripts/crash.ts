@@ -7,15 +7,10 @@ import { parseArgs } from 'node:util';
 import { SeededRandom } from '#runtime';
 import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { number, type Output } from './progress-bar.js';
 import { disagreements } from './proof/reconciled.js';
 import { type Bus, buses, onTrial } from './proof/trial.js';
 import { bold, dim, green, red } from './screen.js';
-
-/** Where the answer goes, and the progress: `process` is one. */
-export interface Output {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
-}
 
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await crash(argv, process);
@@ -108,8 +103,6 @@ function msOf(outcome: Outcome | undefined): string {
   if (outcome === undefined) return '';
   return outcome.finalMs === undefined ? '–' : `${number(outcome.finalMs)} ms`;
 }
-
-const number = (n: number) => n.toLocaleString('en-US');
 
 function progress({ stderr }: Output, text: string): void {
   if (stderr.isTTY) stderr.write(`\r\x1b[K${dim(text)}`);

@@ -107,11 +107,9 @@ function worldOf(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>>
       worker.off('error', failed);
       done(ran);
     });
-    worker.postMessage({ seed, orders: ORDERS }, []);
+    worker.postMessage({ seed }, []);
   });
 }
-
-const ORDERS = 24;
 
 /** Copies the build to `folder` and compiles the edited files anew. @throws Advice when an edit does not fit its file */
 function buildWith({ name, edits }: Mutant, folder: string): void {

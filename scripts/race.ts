@@ -7,18 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { SeededRandom } from '#runtime';
+import { number, type Output } from './progress-bar.js';
 import { disagreements } from './proof/reconciled.js';
 import type { Shop } from './proof/shop.js';
 import { onTrial } from './proof/trial.js';
 import { drive, type Driven, SKUS } from './race/drive.js';
 import { judge, type Verdict } from './race/judge.js';
 import { dim, green, red } from './screen.js';
-
-/** Where the answer goes, and the progress: `process` is one. */
-export interface Output {
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
-}
 
 export interface RaceOptions {
   readonly orders: number;
@@ -108,7 +103,7 @@ async function watch(
     await sleep(250, undefined, { signal }).catch(() => {});
     const [share, seconds] = [orderIds.size / orders, (Date.now() - startedMs) / 1_000];
     while (memory.length < Math.floor(share * 10)) memory.push(memoryOf(shop));
-    const text = `${Math.floor(share * 100)} %, ${number(orderIds.size)} orders, ${number(orderIds.size / seconds)}/s`;
+    const text = `${Math.floor(share * 100)} %, ${number(orderIds.size)} orders, ${number(Math.round(orderIds.size / seconds))}/s`;
     const full = Math.round(share * 30);
     if (stderr.isTTY) stderr.write(`\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}`);
     else if (Date.now() - saidMs >= 10_000) {
@@ -132,7 +127,7 @@ function memoryOf(shop: Shop): Map<string, number> {
       .split('\n')
       .map((line) => line.trim().split(/\s+/).map(Number) as [number, number]),
   );
-  return new Map(pids.map(([name, pid]) => [name, (byPid.get(pid) ?? 0) / 1_024]));
+  return new Map(pids.map(([name, pid]) => [name, Math.round((byPid.get(pid) ?? 0) / 1_024)]));
 }
 
 function report(
@@ -160,7 +155,7 @@ function report(
     stdout.write(`${what.padEnd(14)}${number(count).padStart(9)}   ${rest}\n`);
   stdout.write(
     `${number(orders)} orders for ${SKUS.length} SKUs at ${instances} instances of each service, ` +
-      `${Math.round(seconds)} s, ${number(orders / seconds)} orders/s (seed ${seed})\n\n`,
+      `${Math.round(seconds)} s, ${number(Math.round(orders / seconds))} orders/s (seed ${seed})\n\n`,
   );
   line(
     'reservations',
@@ -169,7 +164,7 @@ function report(
   );
   line('cancellations', accepted + tooLate, `${number(accepted)} accepted, ${number(tooLate)} too late`);
   line('captures', captures, `by the provider's ledger`);
-  line('together', raced, `${number(raced / seconds)}/s`);
+  line('together', raced, `${number(Math.round(raced / seconds))}/s`);
   const ends = Object.entries(verdict.orders).map(([status, count]) => `${number(count)} ${status}`);
   line('orders', driven.orderIds.size, ends.join(', '));
   line('units', units, `came in; never fewer than ${leastAvailable} of a SKU available`);
@@ -183,8 +178,6 @@ function report(
   const good = 'Nothing was oversold, nothing was charged twice, nothing was lost.';
   stdout.write(`\n${wrong.length === 0 ? green(good) : red(`${number(wrong.length)} things are WRONG.`)}\n`);
 }
-
-const number = (n: number) => Math.round(n).toLocaleString('en-US');
 
 /** What the command line asks for, or what is wrong with it. */
 function optionsOf(argv: readonly string[]): RaceOptions | string {

@@ -122,6 +122,9 @@ const OWN: Record<Service, Record<string, readonly string[]>> = {
   },
 };
 
+/** The types of the events that a service appends. */
+export const appendedBy = (service: Service): readonly string[] => OWN[service]['store.append']!;
+
 /** Every point of every service. */
 export const points: readonly Point[] = services.flatMap((service) => {
   const { topic, hears, projections } = facts[service];

@@ -12,7 +12,7 @@ export interface Ran {
   readonly steps: number;
 }
 
-parentPort?.on('message', ({ seed, orders }: { seed: number; orders: number }) => {
+parentPort?.on('message', ({ seed, orders }: { seed: number; orders?: number }) => {
   void runWorld(seed, { orders }).then(({ violations, coverage, orders, steps }) => {
     const ran: Ran = { seed, violations, coverage, orders, steps };
     parentPort!.postMessage(ran, []);

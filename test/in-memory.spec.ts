@@ -3,17 +3,11 @@
  * without Nest, Postgres or HTTP.
  */
 import { afterEach, expect, test } from 'vitest';
-import { inventoryService } from '../apps/inventory/src/service.js';
 import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
-import { orderService } from '../apps/order/src/service.js';
-import { bounded } from '../apps/payment/src/provider.js';
-import { paymentService } from '../apps/payment/src/service.js';
-import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
-import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
-import { MemoryEventStore } from '#event-store';
-import { MemoryMessageBus, MemoryParkedMessages } from '#message-bus';
-import { foldStream, MemoryTables } from '#projections';
-import { MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog, SystemClock, SystemIds } from '#runtime';
+import { MemoryMessageBus } from '#message-bus';
+import { foldStream } from '#projections';
+import { SystemClock, SystemIds } from '#runtime';
+import { openMemoryShop } from './memory-shop.js';
 
 const cause = { correlationId: 'test', causationId: 'test' };
 const clock = new SystemClock();
@@ -23,39 +17,24 @@ afterEach(async () => {
 });
 
 function openShop(options = { deadlineMs: 60_000 }) {
-  const bus = new MemoryMessageBus({ clock });
-  const runtime = { clock, ids: new SystemIds(), random: new SeededRandom(1), log: silentLog };
-  const ports = () => ({
-    ...runtime,
-    bus,
-    store: new MemoryEventStore(clock),
-    tables: new MemoryTables(),
-    checkpoints: new MemoryCheckpoints(),
-    parked: new MemoryParkedMessages(),
-    leases: new MemoryLeases(),
-    counters: { skipped() {}, dead() {} },
+  const { stop, signal, ...shop } = openMemoryShop({
+    clock,
+    ids: new SystemIds(),
+    bus: new MemoryMessageBus({ clock }),
+    deadlineMs: options.deadlineMs,
+    providerTimeoutMs: 300,
+    timing: { slowMs: 200, downMs: 1_000 },
   });
-  const ledger = new MemoryLedger();
-  const provider = new SimulatedProvider(ledger, async () => {}, runtime, { slowMs: 200, downMs: 1_000 });
-  const orderPorts = ports();
-  const order = orderService(orderPorts, options);
-  const inventory = inventoryService(ports());
-  const payment = paymentService({ ...ports(), provider: bounded(provider, clock, 300) });
-  const stop = new AbortController();
-  const running = [order, inventory, payment].map((service) => service.run(stop.signal));
-  stops.push(async () => {
-    stop.abort();
-    await Promise.all(running);
-    await provider.close();
-  });
+  const { order, inventory } = shop;
+  stops.push(stop);
 
   async function checkout(orderId: string, token: string, quantity = 1) {
     const lines = [{ sku: 'olive-oil', quantity }];
     await order.place({ orderId, customerId: orderId, lines, paymentToken: token }, cause);
-    return order.settled(orderId, 10_000, stop.signal);
+    return order.settled(orderId, 10_000, signal);
   }
   const stock = () => inventory.enter({ entryId: 'none', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
-  return { order, inventory, ledger, orderPorts, checkout, stock };
+  return { ...shop, checkout, stock };
 }
 
 async function openStocked(options?: { deadlineMs: number }) {

@@ -3,16 +3,9 @@
  * reminds the others, and finds its end. In memory, under a clock that the test moves on.
  */
 import { afterEach, expect, test } from 'vitest';
-import { inventoryService } from '../apps/inventory/src/service.js';
-import { orderService } from '../apps/order/src/service.js';
-import { bounded } from '../apps/payment/src/provider.js';
-import { paymentService } from '../apps/payment/src/service.js';
-import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
-import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
-import { MemoryEventStore } from '#event-store';
-import { MemoryMessageBus, MemoryParkedMessages, type Message } from '#message-bus';
-import { MemoryTables } from '#projections';
-import { ManualClock, MemoryCheckpoints, MemoryLeases, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { MemoryMessageBus, type Message } from '#message-bus';
+import { ManualClock, SequentialIds } from '#runtime';
+import { openMemoryShop } from './memory-shop.js';
 
 const cause = { correlationId: 'test', causationId: 'test' };
 const orderId = '11111111-1111-4111-8111-111111111111';
@@ -23,7 +16,6 @@ afterEach(() => Promise.all(stops.splice(0).map((stop) => stop())));
 /** A shop whose bus loses the first message of each type in `lost`, and all of the types in `always`. */
 async function openShop(lost: readonly string[], always: readonly string[] = []) {
   const clock = new ManualClock();
-  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
   const toLose = new Set(lost);
   class LossyBus extends MemoryMessageBus {
     override publish(topic: string, messages: readonly Message[]): Promise<void> {
@@ -33,29 +25,14 @@ async function openShop(lost: readonly string[], always: readonly string[] = [])
       );
     }
   }
-  const bus = new LossyBus({ clock });
-  const ports = () => ({
-    ...runtime,
-    bus,
-    store: new MemoryEventStore(clock),
-    tables: new MemoryTables(),
-    checkpoints: new MemoryCheckpoints(),
-    parked: new MemoryParkedMessages(),
-    leases: new MemoryLeases(),
-    counters: { skipped() {}, dead() {} },
+  const { order, inventory, ledger, stop } = openMemoryShop({
+    clock,
+    ids: new SequentialIds(),
+    bus: new LossyBus({ clock }),
+    deadlineMs: 15 * MINUTE_MS,
+    providerTimeoutMs: 2_000,
   });
-  const ledger = new MemoryLedger();
-  const simulated = new SimulatedProvider(ledger, async () => {}, runtime);
-  const order = orderService(ports(), { deadlineMs: 15 * MINUTE_MS });
-  const inventory = inventoryService(ports());
-  const payment = paymentService({ ...ports(), provider: bounded(simulated, clock, 2_000) });
-  const stop = new AbortController();
-  const running = [order, inventory, payment].map((service) => service.run(stop.signal));
-  stops.push(async () => {
-    stop.abort();
-    await Promise.all(running);
-    await simulated.close();
-  });
+  stops.push(stop);
   await order.setPrice('olive-oil', { amountMinor: 1299, currency: 'EUR' }, cause);
   const count = () => inventory.enter({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
   await count();

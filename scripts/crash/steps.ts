@@ -2,10 +2,8 @@
  * Every durable step of each service, as a place to die at. A step is durable when something outside of the process is
  * different after it: between two of them a crash leaves what the first one wrote, and the second one not done.
  */
-import { projections as inventory } from '../../apps/inventory/src/service.js';
-import { projections as order } from '../../apps/order/src/service.js';
-import { projections as payment } from '../../apps/payment/src/service.js';
-import type { Service } from '../shop.js';
+import { appendedBy, facts } from '../../simulation/points.js';
+import { type Service, services } from '../shop.js';
 import type { Wish } from './customers.js';
 
 export const moments = ['before', 'after'] as const;
@@ -32,49 +30,6 @@ export interface Doom extends Pick<DurableStep, 'point' | 'about'> {
   readonly failEvery?: number;
 }
 
-const projections = { order, inventory, payment };
-
-/** The events that each service appends, in the order in which a checkout may come to them. */
-const appended: Readonly<Record<Service, readonly string[]>> = {
-  order: [
-    'PriceSet',
-    'OrderPlaced',
-    'OrderStockReserved',
-    'OrderConfirmed',
-    'OrderStockShipped',
-    'OrderPaymentCaptured',
-    'OrderCompleted',
-    'OrderRejected',
-    'OrderCancelled',
-    'OrderStockReleased',
-    'OrderPaymentReturned',
-    'OrderPaymentRefused',
-    'OrderReminded',
-    'OrderSettled',
-  ],
-  inventory: [
-    'EntryMade',
-    'ReservationMade',
-    'ReservationRejected',
-    'ReservationReleased',
-    'ReservationShipped',
-    'ReservationReturned',
-  ],
-  payment: [
-    'PaymentRequested',
-    'PaymentAuthorized',
-    'PaymentDeclined',
-    'PaymentCaptureRequested',
-    'PaymentCaptured',
-    'PaymentCaptureRefused',
-    'PaymentReturnRequested',
-    'PaymentVoided',
-    'PaymentRefunded',
-    'PaymentRefundRefused',
-    'PaymentBlocked',
-  ],
-};
-
 /** The events without a row, each with the reason. */
 export const notSteps: Readonly<Record<string, string>> = {
   StockReceived: 'in the append of EntryMade',
@@ -97,21 +52,22 @@ const takes: Readonly<Record<string, Wish>> = {
   PaymentRefundRefused: 'have it called off late',
 };
 
-/** In the order in which a checkout goes through them. */
-export const steps: readonly DurableStep[] = (['order', 'inventory', 'payment'] as const).flatMap((service) => [
-  ...appended[service].map((event) => ({
-    service,
-    name: `append ${event}`,
-    point: 'store.append',
-    about: event,
-    takes: takes[event],
-  })),
+export const steps: readonly DurableStep[] = services.flatMap((service) => [
+  ...appendedBy(service)
+    .filter((event) => !Object.hasOwn(notSteps, event))
+    .map((event) => ({
+      service,
+      name: `append ${event}`,
+      point: 'store.append',
+      about: event,
+      takes: takes[event],
+    })),
   { service, name: 'publish', point: 'bus.publish' },
   { service, name: 'save the relay checkpoint', point: 'checkpoints.save' },
   { service, name: 'handle a batch', point: 'bus.handle' },
   { service, name: 'park', point: 'parked.park', takesFailures: true },
   { service, name: 'settle parked', point: 'parked.settle', takesFailures: true },
-  ...projections[service].map(({ name }) => ({
+  ...facts[service].projections.map(({ name }) => ({
     service,
     name: `commit ${name}`,
     point: 'tables.commit',
