@@ -1,0 +1,38 @@
+/** Load from inside this process: clients that do one thing after the other, and what it took them. */
+import type { Sample } from './row.js';
+
+/**
+ * `clients` of them call `operation`, each again as soon as its last call is done, for `ms` milliseconds.
+ * Returns `rate` (calls per second), `p50Ms`, `p99Ms` and `calls`.
+ */
+export async function load(
+  clients: number,
+  ms: number,
+  operation: (client: number, call: number) => Promise<unknown>,
+): Promise<Sample> {
+  const latencies: number[] = [];
+  const begin = performance.now();
+  const end = begin + ms;
+  await Promise.all(
+    Array.from({ length: clients }, async (_, client) => {
+      for (let call = 0, started = begin; started < end; call++) {
+        await operation(client, call);
+        const now = performance.now();
+        latencies.push(now - started);
+        started = now;
+      }
+    }),
+  );
+  return { ...summary(latencies), rate: (latencies.length * 1_000) / (performance.now() - begin) };
+}
+
+/** Percentiles of latencies in milliseconds, and how many there are. */
+export function summary(latencies: number[]): { p50Ms: number; p99Ms: number; calls: number } {
+  const sorted = latencies.sort((a, b) => a - b);
+  return { p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99), calls: sorted.length };
+}
+
+/** Of numbers in ascending order: the smallest that is not below the share `p` of them (nearest rank). */
+export function percentile(sorted: readonly number[], p: number): number {
+  return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;
+}

@@ -1,0 +1,49 @@
+/**
+ * What a row of the table is: one piece of work that Larder and its peers do, side by side, and the goals that follow
+ * from what each round measured.
+ */
+
+/** What one round of one contender measured: `rate` (per second), `p50Ms`, `p99Ms`, and whatever else the row names. */
+export type Sample = Readonly<Record<string, number>>;
+
+/** By contender; Larder's own is called `larder`. */
+export type Samples = Readonly<Record<string, Sample>>;
+
+export interface Goal {
+  /** What is compared, as a phrase: `events per second, of Emmett's`. */
+  readonly name: string;
+  /** What the value is in: a multiple, a percentage, milliseconds, or pieces. */
+  readonly unit: '×' | '%' | 'ms' | 'pieces';
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  /** From the samples of one round. */
+  value(samples: Samples): number;
+}
+
+export interface Row {
+  readonly id: string;
+  readonly name: string;
+  /** How each side is set up, and after which advice of its own documentation: sentences for docs/performance.md. */
+  readonly how: string;
+  readonly goals: readonly Goal[];
+  open(bench: Bench): Promise<Opened>;
+}
+
+/** A row that is ready to be measured. */
+export interface Opened {
+  /** Each does the work once, for a second or a few, and says what it measured. They never run at the same time. */
+  readonly contenders: Readonly<Record<string, () => Promise<Sample>>>;
+  close(): Promise<void>;
+}
+
+/** What a row gets from the run. */
+export interface Bench {
+  /** `--quick`: less of everything, to see that it works rather than to measure. */
+  readonly quick: boolean;
+  /** Creates a database on the run's Postgres, which has `fsync` and `synchronous_commit` on, and returns its URL. */
+  database(): Promise<string>;
+  /** A URL of the run's Postgres for what is about the whole server, such as pg_stat_activity. */
+  readonly serverUrl: string;
+  /** A line for who watches. */
+  note(text: string): void;
+}

@@ -1,0 +1,13 @@
+-- AlterTable
+ALTER TABLE "checkpoints" ADD COLUMN     "built_by" TEXT;
+
+-- CreateTable
+CREATE TABLE "snapshots" (
+    "stream" TEXT NOT NULL,
+    "folded_by" TEXT NOT NULL,
+    "revision" INTEGER NOT NULL,
+    "position" BIGINT NOT NULL,
+    "state" JSON NOT NULL,
+
+    CONSTRAINT "snapshots_pkey" PRIMARY KEY ("stream")
+);

@@ -1,0 +1,19 @@
+/**
+ * `npm run bench` measures Larder and its peers side by side (bench/). The peers are a package of their own, so that they
+ * do not become dependencies of the shop: it is installed by the first run, and again when its lock file has changed.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { Advice } from './advice.js';
+
+export async function main(args: readonly string[]): Promise<void> {
+  const installed = 'bench/node_modules/.package-lock.json';
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync('bench/package-lock.json').mtimeMs) {
+    const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: 'bench', stdio: 'inherit' });
+    if (status !== 0) throw new Advice('The peers could not be installed: see above.');
+  }
+  // `source`: the libraries are measured as they stand in libs/, without a build between.
+  const node = ['--conditions=source', '--import', 'tsx', 'src/main.ts', ...args];
+  const { status } = spawnSync(process.execPath, node, { cwd: 'bench', stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+}
