@@ -2,7 +2,7 @@
  * `npm run bench`: every row of the table, Larder and its peers on one Postgres.
  * `-- --only P3,P4` measures some rows, `-- --quick` less of everything, `-- --rounds 7` more rounds.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,12 +10,11 @@ import { freePort, startPostgres } from '../../scripts/embedded-postgres.js';
 import { measure } from './measure.js';
 import type { Bench, Row } from './row.js';
 
-const files = ['append'];
-
 const { values } = parseArgs({
   options: { only: { type: 'string' }, quick: { type: 'boolean' }, rounds: { type: 'string' } },
 });
-const rows = (await Promise.all(files.map((file) => import(`./rows/${file}.js`)))).map(({ row }) => row as Row);
+const files = readdirSync(new URL('rows', import.meta.url));
+const rows = (await Promise.all(files.map((file) => import(`./rows/${file}`)))).map(({ row }) => row as Row);
 const wanted = values.only ? rows.filter(({ id }) => values.only!.split(',').includes(id)) : rows;
 const folder = mkdtempSync(join(tmpdir(), 'larder-bench-'));
 const server = await startPostgres({ folder: join(folder, 'postgres'), port: await freePort(), log: join(folder, 'log') });
