@@ -9,6 +9,7 @@ import {
   EventStore,
   idOf,
   MemoryEvents,
+  MemorySnapshots,
   MemoryEventStore,
   type Recorded,
   type StreamWrite,
@@ -36,6 +37,8 @@ import { orderOf } from './story.js';
 /** The servers of one service, and what is durable on them. */
 export class Servers {
   readonly events = new MemoryEvents();
+  /** Far more of them than in a real service, so that short worlds have some too. */
+  readonly snapshots = new MemorySnapshots(3);
   readonly tables = new MemoryTables();
   readonly checkpoints = new MemoryCheckpoints();
   readonly parked = new MemoryParkedMessages();
@@ -114,7 +117,7 @@ export class Process {
     const clock = new VirtualClock(scheduler, () => this.living);
     this.store = new ProcessStore(this, world, servers, clock);
     this.bus = new ProcessBus(this, world, clock, diceFor(seed, this.name, life, 'deliveries'));
-    const { tables, checkpoints, parked, leases } = servers;
+    const { snapshots, tables, checkpoints, parked, leases } = servers;
     const ports: ServicePorts = {
       clock,
       ids: new ProcessIds(of, instance, life),
@@ -122,6 +125,7 @@ export class Process {
       log: this.logger(),
       store: this.store,
       bus: this.bus,
+      snapshots: this.onServer('tables', snapshots, []),
       tables: this.onServer('tables', tables, ['commit']),
       checkpoints: this.onServer('tables', checkpoints, ['save']),
       parked: this.onServer('tables', parked, ['park', 'settle', 'decide']),

@@ -5,7 +5,7 @@ import { bounded } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../apps/payment/src/simulator/simulated-provider.js';
-import { MemoryEventStore } from '#event-store';
+import { MemoryEventStore, MemorySnapshots } from '#event-store';
 import { type MessageBus, MemoryParkedMessages } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog } from '#runtime';
@@ -25,6 +25,7 @@ export function openMemoryShop(options: {
     ...runtime,
     bus,
     store: new MemoryEventStore(clock),
+    snapshots: new MemorySnapshots(),
     tables: new MemoryTables(),
     checkpoints: new MemoryCheckpoints(),
     parked: new MemoryParkedMessages(),

@@ -26,7 +26,7 @@ export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
   const store = upcasting(ports.store, shapes);
-  const transactor = new Transactor({ ...ports, store }, { shapes });
+  const transactor = new Transactor({ ...ports, store }, { shapes, snapshots: ['stock'] });
   // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
   const queue = new DecisionQueue(transactor, { maxBatch: 256 });
   const speech = {

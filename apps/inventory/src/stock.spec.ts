@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DomainError } from '#decider';
@@ -106,6 +107,20 @@ const anyCommand: fc.Arbitrary<StockCommand> = fc.oneof(
     quantity: anyQuantity,
   }),
 );
+
+test('the fold stands alone, so that the digest of its text tells a snapshot that other code folded', () => {
+  const { evolve } = runInNewContext(`({ ${stock.evolve} })`) as typeof stock;
+  const events: StockEvent[] = [
+    { type: 'StockReceived', data: { quantity: 9 } },
+    { type: 'StockReserved', data: { orderId: 'o1', quantity: 5 } },
+    { type: 'StockReleased', data: { orderId: 'o1', quantity: 1 } },
+    { type: 'StockShipped', data: { orderId: 'o1', quantity: 3 } },
+    { type: 'StockReturned', data: { orderId: 'o1', quantity: 2 } },
+    { type: 'StockRecounted', data: { counted: 9, difference: 1 } },
+  ];
+  const folded = events.reduce((state, event) => evolve(state, event), stock.initialState);
+  expect({ ...folded }).toEqual({ available: 8, reserved: 1, shipped: 1 });
+});
 
 test('stock is never negative, and what came in is available, reserved or shipped', () => {
   fc.assert(

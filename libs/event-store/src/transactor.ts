@@ -27,7 +27,16 @@
 import { LRUCache } from 'lru-cache';
 import type { Decider } from '#decider';
 import { backoffMs, type Clock, type Ids, type Random } from '#runtime';
-import { type Cause, type EventStore, type Fact, RevisionConflict, type StreamWrite } from './port.js';
+import {
+  type Cause,
+  categoryOf,
+  type EventStore,
+  type Fact,
+  type Recorded,
+  RevisionConflict,
+  type StreamWrite,
+} from './port.js';
+import { foldedBy, type Snapshots } from './snapshots.js';
 import { type Shapes, versionOf } from './upcast.js';
 
 /**
@@ -60,6 +69,8 @@ interface Folded {
   readonly decider: Decider<any, any, any>;
   readonly state: any;
   readonly revision: number | 'none';
+  /** Of the event at `revision`; '' when there is none. */
+  readonly eventId: string;
   readonly position: bigint;
 }
 
@@ -78,20 +89,34 @@ interface Draft {
 
 export class Transactor {
   private readonly cache: LRUCache<string, Folded>;
+  /** Which code folds the states of each decider here. */
+  private readonly digests = new Map<Decider<any, any, any>, string>();
+  /** The revisions of the latest snapshots, by stream. */
+  private readonly kept: LRUCache<string, number>;
   private readonly shapes: Shapes;
   private readonly maxAttempts: number;
 
-  /** `maxStates` bounds the cache, `maxAttempts` the appends that one call tries. */
+  /**
+   * `maxStates` bounds the cache, `maxAttempts` the appends that one call tries. Of streams of the categories in
+   * `snapshots` a snapshot is kept, where there is a port for it: those that grow long.
+   */
   constructor(
     private readonly ports: {
       readonly store: EventStore;
       readonly clock: Clock;
       readonly ids: Ids;
       readonly random: Random;
+      readonly snapshots?: Snapshots;
     },
-    options: { readonly shapes?: Shapes; readonly maxStates?: number; readonly maxAttempts?: number } = {},
+    private readonly options: {
+      readonly shapes?: Shapes;
+      readonly maxStates?: number;
+      readonly maxAttempts?: number;
+      readonly snapshots?: readonly string[];
+    } = {},
   ) {
     this.cache = new LRUCache({ max: options.maxStates ?? 10_000 });
+    this.kept = new LRUCache({ max: options.maxStates ?? 10_000 });
     this.shapes = options.shapes ?? {};
     this.maxAttempts = options.maxAttempts ?? 10;
   }
@@ -147,7 +172,7 @@ export class Transactor {
       try {
         const writes = this.writes(run.drafts, known);
         const position = await this.ports.store.append(writes);
-        this.remember(run.drafts, known, position);
+        this.remember(run.drafts, known, writes, position);
         return { results, position };
       } catch (error) {
         if (!(error instanceof RevisionConflict)) {
@@ -189,7 +214,10 @@ export class Transactor {
     const moved = await Promise.all(
       [...streams].map(async ([stream, { decider }]) => {
         const before = known.get(stream);
-        const latest = await this.fold(stream, before ?? this.cache.get(stream) ?? startOf(decider));
+        const from = before ?? this.cache.get(stream);
+        const latest = from
+          ? await this.fold(stream, from)
+          : ((await this.foldOnSnapshot(stream, decider)) ?? (await this.fold(stream, startOf(decider))));
         known.set(stream, { ...latest, current: true });
         this.cache.set(stream, latest);
         return before?.revision !== latest.revision;
@@ -199,13 +227,45 @@ export class Transactor {
   }
 
   private async fold(stream: string, from: Folded): Promise<Folded> {
-    const { decider } = from;
-    let { state, revision, position } = from;
-    for await (const event of this.ports.store.read(stream, after(revision))) {
-      state = decider.evolve(state, event);
-      ({ revision, position } = event);
+    let folded = from;
+    for await (const event of this.ports.store.read(stream, after(from.revision))) folded = next(folded, event);
+    this.keepSnapshot(stream, folded);
+    return folded;
+  }
+
+  /** From the stream's snapshot on; undefined when there is none that counts. A cache that fails is a cache that lacks it. */
+  private async foldOnSnapshot(stream: string, decider: Decider<any, any, any>): Promise<Folded | undefined> {
+    if (!this.keepsSnapshots(stream)) return undefined;
+    const snapshot = await this.ports.snapshots!.load(stream).catch(() => undefined);
+    if (snapshot?.foldedBy !== this.digestOf(decider)) return undefined;
+    let folded: Folded | undefined;
+    for await (const event of this.ports.store.read(stream, snapshot.revision)) {
+      if (!folded && event.id !== snapshot.eventId) return undefined;
+      folded = folded ? next(folded, event) : { ...snapshot, decider, position: event.position };
     }
-    return { decider, state, revision, position };
+    if (!folded) return undefined;
+    this.kept.set(stream, snapshot.revision);
+    this.keepSnapshot(stream, folded);
+    return folded;
+  }
+
+  private keepsSnapshots(stream: string): boolean {
+    return this.ports.snapshots !== undefined && (this.options.snapshots?.includes(categoryOf(stream)) ?? false);
+  }
+
+  /** Saves a snapshot when the last one is old enough. Nobody waits for it, and the next one makes up for one that fails. */
+  private keepSnapshot(stream: string, { decider, state, revision, eventId }: Folded): void {
+    if (revision === 'none' || !this.keepsSnapshots(stream)) return;
+    const snapshots = this.ports.snapshots!;
+    if (revision - (this.kept.get(stream) ?? -1) < snapshots.every) return;
+    this.kept.set(stream, revision);
+    snapshots.save({ stream, foldedBy: this.digestOf(decider), revision, eventId, state }).catch(() => {});
+  }
+
+  private digestOf(decider: Decider<any, any, any>): string {
+    let digest = this.digests.get(decider);
+    if (digest === undefined) this.digests.set(decider, (digest = foldedBy(decider, this.shapes)));
+    return digest;
   }
 
   private writes(drafts: ReadonlyMap<string, Draft>, known: ReadonlyMap<string, Known>): StreamWrite[] {
@@ -222,10 +282,18 @@ export class Transactor {
   }
 
   /** Each stream's position becomes that of the whole append: no reader gets to one without the other. */
-  private remember(drafts: ReadonlyMap<string, Draft>, known: ReadonlyMap<string, Known>, position: bigint): void {
-    for (const [stream, { decider, state, facts }] of drafts) {
-      const revision = after(known.get(stream)!.revision) + facts.length - 1;
-      this.cache.set(stream, { decider, state, revision, position });
+  private remember(
+    drafts: ReadonlyMap<string, Draft>,
+    known: ReadonlyMap<string, Known>,
+    writes: readonly StreamWrite[],
+    position: bigint,
+  ): void {
+    for (const { stream, events } of writes) {
+      const { decider, state } = drafts.get(stream)!;
+      const revision = after(known.get(stream)!.revision) + events.length - 1;
+      const folded = { decider, state, revision, eventId: events.at(-1)!.id, position };
+      this.cache.set(stream, folded);
+      this.keepSnapshot(stream, folded);
     }
   }
 }
@@ -351,7 +419,12 @@ interface Waiting {
 }
 
 function startOf(decider: Decider<any, any, any>): Folded {
-  return { decider, state: decider.initialState, revision: 'none', position: 0n };
+  return { decider, state: decider.initialState, revision: 'none', eventId: '', position: 0n };
+}
+
+function next({ decider, state }: Folded, event: Recorded): Folded {
+  const { revision, id: eventId, position } = event;
+  return { decider, state: decider.evolve(state, event), revision, eventId, position };
 }
 
 /** The revision that follows. */

@@ -1,7 +1,7 @@
 /** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which one it has. */
 import type pg from 'pg';
 import { topics } from '#contracts';
-import { type EventStore, PostgresEventStore } from '#event-store';
+import { type EventStore, PostgresEventStore, PostgresSnapshots } from '#event-store';
 import { type MessageBus, PostgresMessageBus, PostgresParkedMessages } from '#message-bus';
 import { PostgresTables } from '#projections';
 import { type Clock, postgresPool, PostgresCheckpoints, PostgresLeases, PostgresSession, type Runtime } from '#runtime';
@@ -83,6 +83,7 @@ export async function openPorts(
     ports: {
       ...runtime,
       store,
+      snapshots: new PostgresSnapshots(pool),
       bus,
       tables: new PostgresTables(pool),
       checkpoints: new PostgresCheckpoints(pool),

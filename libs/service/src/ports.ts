@@ -1,4 +1,4 @@
-import type { EventStore } from '#event-store';
+import type { EventStore, Snapshots } from '#event-store';
 import type { MessageBus, MessageCounters, ParkedMessages } from '#message-bus';
 import type { Tables } from '#projections';
 import type { Checkpoints, Leases, Runtime } from '#runtime';
@@ -9,6 +9,7 @@ import type { Checkpoints, Leases, Runtime } from '#runtime';
  */
 export interface ServicePorts extends Runtime {
   readonly store: EventStore;
+  readonly snapshots: Snapshots;
   readonly bus: MessageBus;
   readonly tables: Tables;
   readonly checkpoints: Checkpoints;

@@ -6,7 +6,7 @@ CREATE TABLE "snapshots" (
     "stream" TEXT NOT NULL,
     "folded_by" TEXT NOT NULL,
     "revision" INTEGER NOT NULL,
-    "position" BIGINT NOT NULL,
+    "event_id" UUID NOT NULL,
     "state" JSON NOT NULL,
 
     CONSTRAINT "snapshots_pkey" PRIMARY KEY ("stream")
