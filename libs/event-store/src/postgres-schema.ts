@@ -1,7 +1,7 @@
 /** The table and the functions of the Postgres event store, in a schema of their own in the service's database. */
 
 /** To be raised with every change of `SCHEMA`: a store that opens installs what is newer than it finds. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** The key of the advisory lock that appends pass one by one. */
 const LOCK = `hashtextextended('event_store.append', 0)`;
@@ -21,6 +21,10 @@ const LOCK = `hashtextextended('event_store.append', 0)`;
  * `data` and `metadata` are json, not jsonb: the store never looks into them, and json keeps them as they were written,
  * any string included, and takes 40 % less time to write. In a query by hand, `data::jsonb` gives the other. There is no
  * index on `id`: ids are unique because writers draw them, and the expected revision prevents writing twice.
+ *
+ * Old events may be moved to the table `archive`, so that `events` and its indexes, which every append touches at a
+ * random place, stay small. `log` is both, and what is read is read from there: a statement sees an event in one of them,
+ * never in none or both. The last event always stays, because positions go on from it.
  */
 export const SCHEMA = `
 SELECT pg_advisory_xact_lock(${LOCK});
@@ -40,6 +44,20 @@ CREATE TABLE IF NOT EXISTS event_store.events (
   metadata    json        NOT NULL,
   UNIQUE (stream, revision)
 );
+
+CREATE TABLE IF NOT EXISTS event_store.archive (LIKE event_store.events INCLUDING ALL);
+
+CREATE OR REPLACE VIEW event_store.log AS SELECT * FROM event_store.events UNION ALL SELECT * FROM event_store.archive;
+
+-- Moves events up to a position to the archive. Returns how many.
+CREATE OR REPLACE FUNCTION event_store.archive(up_to bigint) RETURNS bigint LANGUAGE sql AS $$
+  WITH moved AS (
+    DELETE FROM event_store.events e
+    WHERE e.position <= up_to AND e.position < (SELECT max(l.position) FROM event_store.events l)
+    RETURNING *
+  ), archived AS (INSERT INTO event_store.archive SELECT * FROM moved RETURNING 1)
+  SELECT count(*) FROM archived
+$$;
 
 -- Numbers events from 1 in the order given, and puts them behind the last position; a refused append leaves its numbers
 -- unused. The arrays whose names are singular have one entry per event.
@@ -64,7 +82,10 @@ BEGIN
 
   SELECT array_agg(n), array_agg(append_end[n]) INTO moved, refused
   FROM unnest(openings) AS n
-  WHERE revision[n] <> 1 + coalesce((SELECT max(e.revision) FROM event_store.events e WHERE e.stream = append.stream[n]), -1);
+  WHERE revision[n] <> 1 + coalesce(
+    (SELECT max(e.revision) FROM event_store.events e WHERE e.stream = append.stream[n]),
+    (SELECT max(a.revision) FROM event_store.archive a WHERE a.stream = append.stream[n]),
+    -1);
 
   head := coalesce((SELECT max(e.position) FROM event_store.events e), 0);
 
@@ -87,7 +108,10 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(${LOCK});
 
-  IF revision <> 1 + coalesce((SELECT max(e.revision) FROM event_store.events e WHERE e.stream = append_one.stream), -1) THEN
+  IF revision <> 1 + coalesce(
+    (SELECT max(e.revision) FROM event_store.events e WHERE e.stream = append_one.stream),
+    (SELECT max(a.revision) FROM event_store.archive a WHERE a.stream = append_one.stream),
+    -1) THEN
     RETURN NULL;
   END IF;
 

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freshDatabase } from '../../../test/database.js';
-import { ManualClock, SystemClock } from '#runtime';
+import { ManualClock, postgresPool, SystemClock } from '#runtime';
 import { eventStoreContract } from './contract.js';
 import { type Batch, categoryOf, type NewEvent } from './port.js';
 import { PostgresEventStore } from './postgres.js';
+import { archive } from './postgres-archive.js';
 
 let url: string;
 beforeAll(async () => {
@@ -14,6 +15,61 @@ beforeAll(async () => {
 const open = () => PostgresEventStore.open({ url, clock: new SystemClock() });
 
 eventStoreContract('the event store in Postgres', open);
+
+describe('while an archiver takes away all that it may', () => {
+  let archived: string;
+  let pool: pg.Pool;
+  let stopped = false;
+  let archiving: Promise<void>;
+  beforeAll(async () => {
+    archived = await freshDatabase();
+    await (await PostgresEventStore.open({ url: archived, clock: new SystemClock() })).close();
+    pool = postgresPool(archived);
+    archiving = (async () => {
+      while (!stopped) await archive(pool, new Date(Date.now() + 3_600_000));
+    })();
+  });
+  afterAll(async () => {
+    stopped = true;
+    await archiving;
+    const { rows } = await pool.query(
+      'SELECT (SELECT count(*)::int FROM event_store.events) AS here, (SELECT count(*)::int FROM event_store.archive) AS away',
+    );
+    await pool.end();
+    expect(rows[0].here).toBeLessThan(100);
+    expect(rows[0].away).toBeGreaterThan(1_000);
+  });
+  eventStoreContract('the event store in Postgres', () =>
+    PostgresEventStore.open({ url: archived, clock: new SystemClock() }),
+  );
+});
+
+test('events are archived by their age, and the last one stays', async () => {
+  const fresh = await freshDatabase();
+  const clock = new ManualClock();
+  const store = await PostgresEventStore.open({ url: fresh, clock });
+  const pool = postgresPool(fresh);
+  const begin = clock.now().getTime();
+  for (let i = 0; i < 30; i++) {
+    await store.append([
+      { stream: `note-${i % 3}`, expected: i < 3 ? 'none' : Math.floor(i / 3) - 1, events: [note(`${i}`)] },
+    ]);
+    await clock.advance(1_000);
+  }
+  const away = async () =>
+    (await pool.query('SELECT max(position)::int AS last FROM event_store.archive')).rows[0].last;
+  expect(await archive(pool, new Date(begin))).toBe(0);
+  expect(await archive(pool, new Date(begin + 12_000))).toBe(12);
+  expect(await away()).toBe(12);
+  expect(await archive(pool, new Date(begin + 99_000))).toBe(17);
+  expect(await archive(pool, new Date(begin + 99_000))).toBe(0);
+  expect(await away()).toBe(29);
+  expect(await store.append([{ stream: 'note-0', expected: 9, events: [note('30')] }])).toBe(31n);
+  expect((await all(store.read('note-0', 8))).map(({ revision }) => revision)).toEqual([8, 9, 10]);
+  await expect(store.append([{ stream: 'note-1', expected: 'none', events: [note('x')] }])).rejects.toThrow('revision');
+  await store.close();
+  await pool.end();
+});
 
 describe('the event store in Postgres', () => {
   test('can be opened by many at once where nothing is installed yet', async () => {
@@ -123,9 +179,9 @@ describe('the event store in Postgres', () => {
     await aborted;
     const client = new pg.Client({ connectionString: url });
     await client.connect();
-    await client.query('ALTER TABLE event_store.events RENAME TO hidden');
+    await client.query('ALTER VIEW event_store.log RENAME TO hidden');
     await expect(following).rejects.toThrow('does not exist');
-    await client.query('ALTER TABLE event_store.hidden RENAME TO events');
+    await client.query('ALTER VIEW event_store.hidden RENAME TO log');
     await client.end();
     await store.close();
   });

@@ -64,7 +64,7 @@ type Row = [
   recordedAt: string,
 ];
 
-const READ = `SELECT ${COLUMNS} FROM event_store.events WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
+const READ = `SELECT ${COLUMNS} FROM event_store.log WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
 
 /**
  * All events, of some categories or of all (null), up to the end of the append that comes a page further on, or else to
@@ -74,9 +74,9 @@ const READ_ALL = `
   SELECT ${COLUMNS}, $2::text[] IS NULL OR category = ANY ($2)
   FROM (
     SELECT *, lead(position) OVER (ORDER BY position) AS next
-    FROM event_store.events
+    FROM event_store.log
     WHERE position > $1 AND position <= coalesce(
-      (SELECT append_end FROM event_store.events WHERE position >= $1::bigint + ${PAGE} ORDER BY position LIMIT 1),
+      (SELECT append_end FROM event_store.log WHERE position >= $1::bigint + ${PAGE} ORDER BY position LIMIT 1),
       ${2n ** 63n - 1n})
   ) AS page
   WHERE $2::text[] IS NULL OR category = ANY ($2) OR next IS NULL

@@ -1,0 +1,47 @@
+/**
+ * `npm run archive -- --older-than 90d` moves old events of the shop's Postgres event stores out of the way of new ones.
+ * Everything that reads events goes on seeing them. The shop may be open.
+ */
+import { archive } from '#event-store';
+import { postgresPool, SystemClock } from '#runtime';
+import { databasesOfTheShop } from './databases.js';
+import { count, type Output, progressBar } from './progress-bar.js';
+import { services } from './shop.js';
+
+const USAGE = 'Say which events to archive: npm run archive -- --older-than 90d.';
+
+const DAY_MS = 24 * 3_600_000;
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await run(argv, process);
+}
+
+/** Returns the exit code: 0, or 2 for a command line that cannot be followed. Failures are thrown. */
+async function run(argv: readonly string[], out: Output): Promise<number> {
+  const days = /^(\d{1,5})d$/.exec(argv[1] ?? '')?.[1];
+  if (argv.length !== 2 || argv[0] !== '--older-than' || days === undefined) {
+    out.stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  const clock = new SystemClock();
+  const before = new Date(clock.now().getTime() - Number(days) * DAY_MS);
+  const databases = await databasesOfTheShop();
+  for (const service of services) {
+    const { storeUrl } = databases[service];
+    if (!/^postgres(ql)?:/.test(storeUrl)) {
+      out.stdout.write(`${service}: its event store is not Postgres, and archives in its own way.\n`);
+      continue;
+    }
+    const pool = postgresPool(storeUrl, { max: 1, name: 'larder-archive' });
+    const bar = progressBar(clock, out.stderr, 'event');
+    try {
+      const moved = await archive(pool, before, (progress) => bar.show(progress));
+      bar.end();
+      out.stdout.write(`${service}: ${count(moved, 'event')} archived.\n`);
+    } finally {
+      bar.end();
+      await pool.end();
+    }
+  }
+  return 0;
+}
