@@ -4,10 +4,13 @@
  *   configuration of the services (zod) ──┬──▶ .env.example
  *   what the commands read (below) ───────┴──▶ docs/operations.md, between two comments
  *   messages of the services (zod) ──────────▶ docs/asyncapi.yaml
+ *   routes of the services (Nest, zod) ──────▶ docs/openapi/<service>.yaml ──▶ libs/client/src/<service>.ts
  *
  * docs.spec.ts fails when one of the files is not what this makes.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript';
 import { format, resolveConfig } from 'prettier';
 import { stringify } from 'yaml';
 import { z } from 'zod';
@@ -16,7 +19,8 @@ import { orderConfig } from '../apps/order/src/order.module.js';
 import { paymentConfig } from '../apps/payment/src/payment.module.js';
 import { Advice } from './advice.js';
 import { asyncApi } from './asyncapi.js';
-import { defaultPorts, portVariable, services } from './shop.js';
+import { openApi } from './openapi.js';
+import { defaultPorts, portVariable, type Service, services } from './shop.js';
 
 export interface Variable {
   readonly name: string;
@@ -35,14 +39,14 @@ const configs = { order: orderConfig, inventory: inventoryConfig, payment: payme
 export const commandVariables: readonly Variable[] = [
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_DATABASE_URL`,
-    about: `DATABASE_URL of ${service}; without it, replay and reconcile take the shop that is open here`,
-    readBy: ['migrate', 'replay', 'reconcile'],
+    about: `DATABASE_URL of ${service}; without it, all but migrate take the shop that is open here`,
+    readBy: ['migrate', 'replay', 'reconcile', 'archive'],
     example: `postgresql://user:password@localhost:5432/${service}`,
   })),
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_EVENT_STORE_URL`,
     about: `EVENT_STORE_URL of ${service}; ${service.toUpperCase()}_DATABASE_URL unless told`,
-    readBy: ['replay', 'reconcile'],
+    readBy: ['replay', 'reconcile', 'archive'],
   })),
   {
     name: 'TOPIC_REPLICATION_FACTOR',
@@ -64,7 +68,7 @@ export const commandVariables: readonly Variable[] = [
   {
     name: 'LARDER_DATA',
     about: 'The folder that holds what the embedded shop keeps',
-    readBy: ['start', 'kafka', 'replay', 'reconcile', 'reset'],
+    readBy: ['start', 'kafka', 'replay', 'reconcile', 'archive', 'reset'],
     fallback: '.data',
   },
   { name: 'DOCKER_HOST', about: 'The Docker engine to use, as Docker itself reads it', readBy: ['test:compose'] },
@@ -106,13 +110,17 @@ export async function documents(): Promise<ReadonlyMap<string, string>> {
     ['.env.example', envExample()],
     ['docs/operations.md', await formatted('docs/operations.md', operations())],
     ['docs/asyncapi.yaml', await formatted('docs/asyncapi.yaml', asyncApiYaml())],
+    ...(await Promise.all(services.map(httpApi))).flat(),
   ]);
 }
 
 export async function main(): Promise<void> {
   for (const [path, text] of await documents()) {
     const current = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
-    if (current !== text) writeFileSync(path, text);
+    if (current !== text) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+    }
     console.log(`${path} ${current === text ? 'is up to date' : 'is written'}`);
   }
 }
@@ -123,12 +131,26 @@ async function formatted(path: string, text: string): Promise<string> {
 }
 
 function asyncApiYaml(): string {
-  const document = stringify(asyncApi(), {
+  return `# \`npm run docs\` makes this file from libs/contracts.\n\n${yaml(asyncApi())}`;
+}
+
+/** The OpenAPI document of a service, and the types that libs/client has of it. */
+async function httpApi(service: Service): Promise<[path: string, text: string][]> {
+  const document = await openApi(service);
+  const [path, types] = [`docs/openapi/${service}.yaml`, `libs/client/src/${service}.ts`];
+  const head = `\`npm run docs\` makes this file from`;
+  return [
+    [path, await formatted(path, `# ${head} apps/${service}.\n\n${yaml(document)}`)],
+    [types, await formatted(types, `// ${head} ${path}.\n\n${astToString(await openapiTS(document as OpenAPI3))}`)],
+  ];
+}
+
+function yaml(document: object): string {
+  return stringify(document, {
     aliasDuplicateObjects: false,
     compat: 'yaml-1.1', // Older readers take a time without quotes for more than a string.
     lineWidth: 0,
   });
-  return `# \`npm run docs\` makes this file from libs/contracts.\n\n${document}`;
 }
 
 function envExample(): string {

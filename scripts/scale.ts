@@ -1,0 +1,145 @@
+/**
+ * `npm run scale -- --orders-per-day 10000 --years 5` says what a shop of that size needs: disk, memory, appends per
+ * second, the time of a rebuild. docs/scale.md explains it, and a spec compares it with what real orders leave behind.
+ */
+import { parseArgs } from 'node:util';
+import { number, type Output } from './progress-bar.js';
+import { type Service, services } from './shop.js';
+
+/** Events of one kind: how long the names of their streams are, their data, and how many an order that is completed has. */
+interface Kind {
+  readonly streamBytes: number;
+  readonly dataBytes: number;
+  readonly count: number;
+}
+
+/** What an order that is completed leaves in each store; `lines` of it have short names and prices. */
+const kinds = (lines: number): Record<Service, readonly Kind[]> => ({
+  order: [
+    { streamBytes: 42, dataBytes: 217 + 80 * lines, count: 1 }, // placed
+    { streamBytes: 42, dataBytes: 77, count: 1 }, // stock reserved
+    { streamBytes: 42, dataBytes: 2, count: 4 }, // confirmed, shipped, captured, completed
+  ],
+  inventory: [
+    { streamBytes: 48, dataBytes: 11 + 30 * lines, count: 2 }, // made, shipped
+    { streamBytes: 12, dataBytes: 63, count: 2 * lines }, // reserved, shipped
+  ],
+  payment: [
+    { streamBytes: 44, dataBytes: 71, count: 1 }, // requested
+    { streamBytes: 44, dataBytes: 110, count: 1 }, // authorized
+    { streamBytes: 44, dataBytes: 2, count: 1 }, // capture requested
+    { streamBytes: 44, dataBytes: 48, count: 1 }, // captured
+  ],
+});
+const METADATA_BYTES = 122;
+const TYPE_BYTES = 16;
+/** Joint appends count once: `completed` goes with `captured`, stock with its reservation. */
+const APPENDS_PER_ORDER: Record<Service, number> = { order: 5, inventory: 2, payment: 4 };
+
+/** Measured, of orders of two lines: tables without dead rows, with their indexes, and the messages of all topics. */
+export const ROWS_PER_ORDER: Record<Service, number> = { order: 552, inventory: 255, payment: 180 };
+export const MESSAGES_PER_ORDER = 3_270;
+
+/** Measured on two cores, with room left: docs/scale.md says how. */
+const APPENDS_PER_SECOND = 20_000;
+const REBUILT_PER_SECOND = 50_000;
+/** The busiest hour's rate, as a multiple of the day's mean. */
+const PEAK = 10;
+const RETENTION_DAYS = 7;
+
+/** What Postgres adds (storage.sgml, "Database Page Layout"): 24 bytes and a pointer of 4 to a row, 24 to a page of 8 KiB. */
+const PAGE_SHARE = 8192 / (8192 - 24);
+const aligned = (bytes: number, to = 8) => Math.ceil(bytes / to) * to;
+/** Short values have a header of one byte, others of four and begin at a multiple of four. */
+const text = (at: number, bytes: number) => (bytes <= 126 ? at + 1 + bytes : aligned(at, 4) + 4 + bytes);
+
+function rowBytes({ streamBytes, dataBytes }: Kind): number {
+  const fixed = 24 + 8 + 8 + 8 + 16 + 4; // header; position, append_end, recorded_at, id, revision
+  const category = 7;
+  const end = [streamBytes, category, TYPE_BYTES, dataBytes, METADATA_BYTES].reduce(text, fixed);
+  return (aligned(end) + 4) * PAGE_SHARE;
+}
+
+/** Streams come in no order, so their index is two thirds full. */
+const streamEntryBytes = ({ streamBytes }: Kind) => ((aligned(aligned(8 + 1 + streamBytes, 4) + 4) + 4) * 3) / 2;
+/** Positions only rise: nine tenths. */
+const POSITION_ENTRY_BYTES = (8 + 8 + 4) / 0.9;
+
+export interface PerOrder {
+  readonly events: number;
+  readonly tableBytes: number;
+  readonly byStreamBytes: number;
+  readonly byPositionBytes: number;
+}
+
+/** What one order that is completed adds to a service's event store. */
+export function perOrder(service: Service, lines: number): PerOrder {
+  const sum = (of: (kind: Kind) => number) =>
+    kinds(lines)[service].reduce((total, kind) => total + kind.count * of(kind), 0);
+  return {
+    events: sum(() => 1),
+    tableBytes: sum(rowBytes),
+    byStreamBytes: sum(streamEntryBytes),
+    byPositionBytes: sum(() => POSITION_ENTRY_BYTES),
+  };
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = scale(argv, process);
+}
+
+/** Returns the exit code: 0, or 2 for a command line that cannot be followed. */
+export function scale(argv: readonly string[], out: Output): number {
+  const wanted = wantedBy(argv);
+  if (!wanted) {
+    out.stderr.write('scale takes --orders-per-day N (10,000), --years N (1) and --lines N (2, of an order).\n');
+    return 2;
+  }
+  const { ordersPerDay, years, lines } = wanted;
+  const orders = ordersPerDay * 365 * years;
+  const size = (bytes: number) => `${number(Math.ceil((orders * bytes) / 2 ** 30))} GiB`;
+  const table = services.map((service) => {
+    const each = perOrder(service, lines);
+    const peak = (ordersPerDay * APPENDS_PER_ORDER[service] * PEAK) / 86_400;
+    return [
+      service,
+      number(orders * each.events),
+      size(each.tableBytes + each.byPositionBytes),
+      size(each.byStreamBytes),
+      size(ROWS_PER_ORDER[service]),
+      `${peak.toFixed(1)} (${((100 * peak) / APPENDS_PER_SECOND).toFixed(1)} %)`,
+      `${number(Math.ceil((orders * each.events) / REBUILT_PER_SECOND / 60))} min`,
+    ];
+  });
+  const messages = (ordersPerDay * RETENTION_DAYS * MESSAGES_PER_ORDER) / 2 ** 30;
+  out.stdout.write(
+    columns([['', 'events', 'log', 'index by stream', 'rows', 'appends/s at the peak', 'rebuild'], ...table]) +
+      `The bus keeps ${messages.toFixed(1)} GiB of messages for ${RETENTION_DAYS} days. ` +
+      'Appends are at their speed while the index by stream fits into memory.\n',
+  );
+  return 0;
+}
+
+function wantedBy(argv: readonly string[]): { ordersPerDay: number; years: number; lines: number } | undefined {
+  try {
+    const option = (value: string) => ({ type: 'string', default: value }) as const;
+    const options = { 'orders-per-day': option('10000'), years: option('1'), lines: option('2') };
+    const { values } = parseArgs({ args: [...argv], options });
+    const ordersPerDay = Number(values['orders-per-day']);
+    const wanted = { ordersPerDay, years: Number(values.years), lines: Number(values.lines) };
+    return Object.values(wanted).every((n) => Number.isFinite(n) && n > 0) ? wanted : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Columns that are right-aligned but for the first. */
+function columns(lines: string[][]): string {
+  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return lines
+    .map(
+      (line) =>
+        line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ') + '\n',
+    )
+    .join('');
+}
