@@ -266,7 +266,9 @@ export class PostgresEventStore extends EventStore {
     const recordedAt = this.clock.now().toISOString();
     const { rows } = await this.pool.query<{ head: string; moved: number[] | null }>({
       name: 'append',
-      text: 'SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9)',
+      // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+      text: `SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7,
+               string_to_array($8, E'\\n')::json[], string_to_array($9, E'\\n')::json[])`,
       values: [
         recordedAt,
         openings,
@@ -275,8 +277,8 @@ export class PostgresEventStore extends EventStore {
         events.map(({ revision }) => revision),
         events.map(({ id }) => id),
         events.map(({ type }) => type),
-        events.map(({ data }) => data),
-        events.map(({ metadata }) => metadata),
+        events.map(({ data }) => data).join('\n'),
+        events.map(({ metadata }) => metadata).join('\n'),
       ],
     });
     const { moved } = rows[0]!;
