@@ -29,8 +29,9 @@ RUN cp -r node_modules/@kurrent /tmp \
 
 FROM node:24-bookworm-slim
 WORKDIR /larder
-# kafkajs sets timers whose time has passed, of which Node 24 warns in every process's log; they do no harm.
-ENV NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
+# kafkajs sets timers whose time has passed, of which Node 24 warns in every process's log; they do no harm. And new
+# objects get a quarter of the space that V8 would give them: 25 MB less, for 4 % more processor time.
+ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=TimeoutNegativeWarning --max-semi-space-size=4"
 COPY --from=production /larder/package.json ./
 COPY --from=production /larder/node_modules ./node_modules
 COPY scripts/run.mjs ./scripts/

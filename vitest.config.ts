@@ -4,7 +4,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node'] } },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
-    include: ['{apps,libs,test,scripts,simulation}/**/*.spec.ts'],
+    include: ['{apps,libs,test,scripts,simulation,bench}/**/*.spec.ts'],
     globalSetup: ['test/postgres.ts'],
     testTimeout: 20_000,
     // Most open a shop, or close one.

@@ -2,7 +2,8 @@
  * `npm run bench` measures Larder and its peers side by side (bench/). The peers are a package of their own, so that they
  * do not become dependencies of the shop: it is installed by the first run, and again when its lock file has changed.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { Advice } from './advice.js';
 
@@ -14,6 +15,9 @@ export async function main(args: readonly string[]): Promise<void> {
   }
   // `source`: the libraries are measured as they stand in libs/, without a build between.
   const node = ['--conditions=source', '--import', 'tsx', 'src/main.ts', ...args];
-  const { status } = spawnSync(process.execPath, node, { cwd: 'bench', stdio: 'inherit' });
-  process.exitCode = status ?? 1;
+  const bench = spawn(process.execPath, node, { cwd: 'bench', stdio: 'inherit' });
+  // Ctrl-C goes to both, and it has to clear up before the prompt comes back.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+  const [code] = (await once(bench, 'close')) as [number | null];
+  process.exitCode = code ?? 1;
 }

@@ -13,14 +13,17 @@ export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string
   let drawnMs = stderr.isTTY ? -Infinity : startedMs;
   let drawn = false;
   return {
-    /** `share` of the work is done, 0 to 1, and with it `done` of what is counted. */
-    show({ share, done }: { share: number; done: number }): void {
+    /**
+     * `share` of the work is done, 0 to 1; of it `before` was done by an earlier run, and `done` of what is counted by
+     * this one.
+     */
+    show({ share, before = 0, done }: { share: number; before?: number; done: number }): void {
       const nowMs = clock.now().getTime();
-      if (share === 0 || nowMs - drawnMs < (stderr.isTTY ? 100 : 5_000)) return;
+      if (share <= before || nowMs - drawnMs < (stderr.isTTY ? 100 : 5_000)) return;
       drawnMs = nowMs;
       drawn = true;
       const seconds = Math.max(0.001, (nowMs - startedMs) / 1000);
-      const left = Math.ceil(seconds / share - seconds);
+      const left = Math.ceil((seconds * (1 - share)) / (share - before));
       const text = `${Math.floor(share * 100)} %, ${count(done, noun)}, ${number(Math.round(done / seconds))}/s, ${left} s left`;
       const full = Math.round(share * 30);
       stderr.write(stderr.isTTY ? `\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}` : `${text}\n`);

@@ -1,8 +1,10 @@
-import { expect, test } from 'vitest';
+import type pg from 'pg';
+import { describe, expect, test } from 'vitest';
 import { freshDatabase } from '../test/database.js';
 import { idOf, MemoryEventStore, MemoryEvents } from '#event-store';
-import { PostgresTables, projection } from '#projections';
-import { postgresPool, SystemClock } from '#runtime';
+import { PostgresTables, projection, rebuild, type RebuildOptions } from '#projections';
+import { ManualClock, postgresPool, silentLog, SystemClock } from '#runtime';
+import { progressBar } from './progress-bar.js';
 import { replay, type ReplayTarget } from './replay.js';
 
 type Price = { sku: string; amount_minor: number; currency: string; since: string };
@@ -45,42 +47,212 @@ async function shop() {
   return [{ service: 'order', projection: prices, databaseUrl, openStore }];
 }
 
-async function run(targets: ReplayTarget[], argv: string[], isTTY = false) {
+/** Another model of the same events, of which nothing is projected yet. */
+const others = { ...prices, name: 'price-history' };
+
+async function run(
+  targets: ReplayTarget[],
+  argv: string[],
+  { isTTY = false, signal = new AbortController().signal } = {},
+) {
   const written = { stdout: '', stderr: '' };
   const stream = (name: keyof typeof written) => ({ isTTY, write: (text: string) => (written[name] += text) });
-  const code = await replay(argv, targets, { stdout: stream('stdout'), stderr: stream('stderr') });
+  const code = await replay(argv, targets, { stdout: stream('stdout'), stderr: stream('stderr') }, signal);
   return { code, ...written };
 }
 
-test('a replay says how many rows were wrong', async () => {
+async function query(targets: ReplayTarget[], sql: string): Promise<pg.QueryResultRow[]> {
+  const pool = postgresPool(targets[0]!.databaseUrl);
+  try {
+    return (await pool.query(sql)).rows;
+  } finally {
+    await pool.end();
+  }
+}
+
+const SECONDS = String.raw`in \d+\.\d s`;
+
+test('a replay says how many rows were wrong, and how to go back and forth', async () => {
   const targets = await shop();
   const { code, stdout, stderr } = await run(targets, ['price-list']);
-  expect(stdout).toMatch(/^price-list: 2 rows from 2 events in \d+\.\d s; 1 row differs from the table before\.\n$/);
+  expect(stdout).toMatch(
+    new RegExp(
+      `^price-list: 2 rows from 2 events ${SECONDS}; 1 row differs from the table before\\.\\n` +
+        '`npm run replay -- price-list --rollback` goes back to that; DROP TABLE price_list_before frees its disk\\.\\n$',
+    ),
+  );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+
+  const bread = async () => (await query(targets, `SELECT amount_minor FROM price_list WHERE sku = 'bread'`))[0];
+  expect(await bread()).toEqual({ amount_minor: '100' });
+  const back = await run(targets, ['price-list', '--rollback']);
+  expect(back).toEqual({
+    code: 0,
+    stderr: '',
+    stdout: expect.stringMatching(
+      new RegExp(
+        `^price-list: back to the table before, which had 0 events to catch up with, ${SECONDS}\\.\\n` +
+          '`npm run replay -- price-list --rollback` goes forth again\\.\\n$',
+      ),
+    ),
+  });
+  expect(await bread()).toEqual({ amount_minor: '99' });
+  expect((await run(targets, ['price-list', '--rollback'])).code).toBe(0);
+  expect(await bread()).toEqual({ amount_minor: '100' });
   expect((await run(targets, ['price-list'])).stdout).toContain('0 rows differ from the table before.');
 });
 
+test('a rollback says when the table was built by other code', async () => {
+  const targets = await shop();
+  await run(targets, ['price-list']);
+  const changed = targets.map((target) => ({ ...target, projection: { ...prices, version: 2 } }));
+  const { stdout } = await run(changed, ['price-list', '--rollback']);
+  expect(stdout).toContain("It was built by other code than today's.");
+});
+
 test('on a terminal there is a bar, and it is gone at the end', async () => {
-  const { stderr } = await run(await shop(), ['price-list'], true);
+  const { stderr } = await run(await shop(), ['price-list'], { isTTY: true });
   expect(stderr).toMatch(/\[█{30}\] 100 %, 2 events, [\d,]+\/s, 0 s left\r\x1b\[K$/);
 });
 
-test('a list says what there is, and how far it is behind', async () => {
-  const { code, stdout } = await run(await shop(), ['--list']);
-  expect(code).toBe(0);
-  expect(stdout).toBe(
-    'read model  service  table       rows  position  behind by\n' +
-      'price-list  order    price_list     2         2          1\n',
-  );
+test('what an earlier run has done does not count for how long the rest takes', async () => {
+  const clock = new ManualClock();
+  let drawn = '';
+  const bar = progressBar(clock, { isTTY: true, write: (text) => (drawn = text) }, 'event');
+  await clock.advance(10_000);
+  bar.show({ share: 0.75, before: 0.5, done: 2_500 });
+  expect(drawn).toContain('75 %, 2,500 events, 250/s, 10 s left');
 });
 
-test.each([[], ['order'], ['price-list', 'again'], ['--help']])(
-  'what cannot be followed is answered by the names: %s',
-  async (...argv) => {
-    const { code, stderr } = await run(
-      [{ service: 'order', projection: prices, databaseUrl: '', openStore: () => Promise.reject() }],
-      argv,
-    );
-    expect({ code, stderr }).toEqual({ code: 2, stderr: 'Name one read model to replay: price-list; or --list.\n' });
-  },
-);
+test('a list says what there is, by what code it was built, and how far it is behind', async () => {
+  const targets = await shop();
+  const { code, stdout } = await run(targets, ['--list']);
+  expect(code).toBe(0);
+  expect(stdout).toBe(
+    'read model  service  table       built by   rows  position  behind by\n' +
+      'price-list  order    price_list  this code     2         2          1\n',
+  );
+  const changed = targets.map((target) => ({ ...target, projection: { ...prices, version: 2 } }));
+  expect((await run(changed, ['--list'])).stdout).toContain('  other code  ');
+});
+
+test('a comparison says which rows differ and how, and 1; when none does, 0', async () => {
+  const targets = await shop();
+  await query(
+    targets,
+    `INSERT INTO price_list VALUES ('wine', 100, 'EUR', now()); DELETE FROM price_list WHERE sku = 'olives'`,
+  );
+  const { code, stdout } = await run(targets, ['price-list', '--compare']);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(
+    new RegExp(
+      `^price-list: 2 rows from 2 events ${SECONDS}; 3 rows differ from the table at position 2\\.\\n` +
+        '  sku "bread": amount_minor 99 → 100\n' +
+        '  sku "olives": is missing\n' +
+        '  sku "wine": should not be there\n' +
+        '`npm run replay -- price-list` puts what was built in its place\\.\n$',
+    ),
+  );
+  await run(targets, ['price-list']);
+  const again = await run(targets, ['price-list', '--compare']);
+  expect(again.stdout).toMatch(/; 0 rows differ from the table at position 2\.\n$/);
+  expect(again.code).toBe(0);
+});
+
+test('a table of the past comes with the commands that show and drop it, without the password', async () => {
+  const targets = await shop();
+  const [{ until }] = (await query(targets, `SELECT max(since) AS until FROM price_list`)) as [{ until: Date }];
+  const { code, stdout } = await run(targets, ['price-list', '--until', '1']);
+  expect(code).toBe(0);
+  const url = new URL(targets[0]!.databaseUrl);
+  expect(url.password).not.toBe('');
+  url.password = '';
+  expect(stdout).toMatch(/^price-list: 1 row from 1 event in \d+\.\d s, as of position 1: price_list_at_1\.\n/);
+  expect(stdout).toContain(`\n  psql '${url.href}' -c 'SELECT * FROM price_list_at_1 LIMIT 10'\n`);
+  expect(stdout).toContain(`\n  psql '${url.href}' -c 'DROP TABLE price_list_at_1'\n`);
+  expect(await query(targets, 'SELECT sku FROM price_list_at_1')).toEqual([{ sku: 'olives' }]);
+
+  const byTime = await run(targets, ['price-list', '--until', new Date(until.getTime() + 1).toISOString()]);
+  expect(byTime.stdout).toMatch(
+    / events? in \d+\.\d s, as of \d{4}-\d\d-\d\dT[\d:.]+Z \(position \d\): price_list_at_\d{8}t\d{6,9}z\./,
+  );
+  expect(byTime.code).toBe(0);
+});
+
+test('all models come in turn; one that cannot be done does not keep the others', async () => {
+  const [first] = await shop();
+  const targets = [{ ...first!, projection: others }, first!];
+  const { code, stdout, stderr } = await run(targets, ['--all', '--compare']);
+  expect(stderr).toBe('price-history has projected nothing yet: there is nothing to compare.\n');
+  expect(stdout).toMatch(/^price-list: /);
+  expect(code).toBe(2);
+});
+
+test('a second replay of one model is refused by name, with 1', async () => {
+  const targets = await shop();
+  const { projection, databaseUrl, openStore } = targets[0]!;
+  const [pool, store] = [postgresPool(databaseUrl), await openStore()];
+  const options: RebuildOptions = { projection, store, pool, clock: new SystemClock(), log: silentLog };
+  let second: ReturnType<typeof run> | undefined;
+  const subscribe: typeof store.subscribe = async function* (subscription) {
+    second ??= run(targets, ['price-list']);
+    await second;
+    yield* store.subscribe(subscription);
+  };
+  await rebuild({ ...options, store: Object.create(store, { subscribe: { value: subscribe } }) });
+  expect(await second).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'price-list is being rebuilt already. Wait until that is done, or end it.\n',
+  });
+  await pool.end();
+});
+
+test('one that is stopped says that it can be gone on with, and 130', async () => {
+  const stopped = await run(await shop(), ['price-list'], { signal: AbortSignal.abort() });
+  expect(stopped).toEqual({
+    code: 130,
+    stdout: '',
+    stderr: 'Stopped. What was built is kept, and the same command goes on with it; with --fresh it starts over.\n',
+  });
+});
+
+test.each([
+  ['--compare', 'price-history has projected nothing yet: there is nothing to compare.'],
+  ['--rollback', 'There is no price_list_before: nothing to go back to.'],
+  ['--until=4', 'The last event has position 3: there is nothing at position 4 yet.'],
+  ['--until=0', 'price-history had no events yet at position 0.'],
+  ['--until=2020-02-29T12:00Z', 'price-history had no events yet at 2020-02-29T12:00:00.000Z.'],
+])('%s that makes no sense as things are: one line, and 2', async (flag, message) => {
+  const targets = (await shop()).map((target) => ({ ...target, projection: others }));
+  expect(await run(targets, ['price-history', flag])).toEqual({ code: 2, stdout: '', stderr: `${message}\n` });
+});
+
+describe('what cannot be followed is answered in one line, with 2', () => {
+  const usage =
+    'Name one read model (price-list) or --all, and at most one of --compare, --rollback, --until <time or position>; or --list.';
+  test.each([
+    [[], usage],
+    [['order'], `There is no read model order. ${usage}`],
+    [['price-list', 'again'], usage],
+    [['price-list', '--all'], usage],
+    [['price-list', '--list'], `--list stands alone. ${usage}`],
+    [['price-list', '--compare', '--rollback'], usage],
+    [['price-list', '--compare', '--until', '3'], usage],
+    [['price-list', '--rollback', '--fresh'], `--fresh goes with a rebuild or with --compare. ${usage}`],
+    [['price-list', '--until', '3', '--fresh'], `--fresh goes with a rebuild or with --compare. ${usage}`],
+    [['--all', '--until', '3'], 'A position is that of one event store: --all takes a time.'],
+    ...['yesterday', '-3', '2026-11-20', '2026-02-30T12:00Z', '2026-11-20T12:00', '9999-01-01T00:00Z', ''].map(
+      (until): [string[], string] => [
+        ['price-list', `--until=${until}`],
+        `"${until}" is no position, and no time like 2026-11-20T12:00Z that has passed. ${usage}`,
+      ],
+    ),
+    [['price-list', '--until'], `Option '--until <value>' argument missing. ${usage}`],
+    [['price-list', '--help'], `Unknown option '--help'. ${usage}`],
+  ] as [string[], string][])('%j', async (argv, message) => {
+    const openStore = () => Promise.reject(new Error('Nothing is opened.'));
+    const targets = [{ service: 'order', projection: prices, databaseUrl: '', openStore }];
+    expect(await run(targets, argv)).toEqual({ code: 2, stdout: '', stderr: `${message}\n` });
+  });
+});

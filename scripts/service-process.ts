@@ -30,8 +30,9 @@ export class ServiceProcess {
     this.child = fork(resolve(program), [name], {
       detached: true,
       env: { ...process.env, HOST: '127.0.0.1', ...env, PORT: `${port}` },
-      // kafkajs sets timers whose time has passed, of which Node 24 warns; they do no harm.
-      execArgv: ['--disable-warning=TimeoutNegativeWarning'],
+      // kafkajs sets timers whose time has passed, of which Node 24 warns; they do no harm. And new objects get a quarter
+      // of the space that V8 would give them: 25 MB less, for 4 % more processor time. The image sets both in NODE_OPTIONS.
+      execArgv: ['--disable-warning=TimeoutNegativeWarning', '--max-semi-space-size=4'],
       stdio: ['ignore', output, output, 'ipc'],
     });
     closeSync(output);

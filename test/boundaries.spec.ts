@@ -46,6 +46,10 @@ const forbidden: [file: string, code: string][] = [
   ['apps/payment/src/simulator/ledger.ts', "import '../../../order/src/order.js';"],
   ['libs/service/src/boot.ts', "import '../../../apps/order/src/order.js';"],
   ['libs/projections/src/postgres.ts', "import '../../../prisma/order/client/client.js';"],
+  // The client goes into browsers.
+  ['libs/client/src/index.ts', "import '#runtime';"],
+  ['libs/client/src/index.ts', "import 'node:fs';"],
+  ['libs/client/src/index.ts', 'process.exit();'],
   // Time, ids and chance come from #runtime.
   ['apps/order/src/watchdog.ts', 'Date.now();'],
   ['apps/payment/src/cashier.ts', 'setTimeout(() => {}, 1);'],

@@ -149,12 +149,15 @@ describe('docs/operations.md', () => {
   });
 });
 
-describe('docs/guarantees.md', () => {
-  const proofs = [...textOf('docs/guarantees.md').matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+)\)/g)].map(
+describe.each([
+  ['docs/guarantees.md', 30],
+  ['docs/consistency.md', 10],
+])('%s', (document, least) => {
+  const proofs = [...textOf(document).matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+)\)/g)].map(
     ([, named, file]) => [named!, file!] as const,
   );
 
-  test('names proofs', () => expect(proofs.length).toBeGreaterThan(30));
+  test('names proofs', () => expect(proofs.length).toBeGreaterThan(least));
 
   test.each(proofs)('“%s” stands in %s', (named, file) => {
     // A link may name the whole file; otherwise the words of a test, or of a rule, as they stand there.
@@ -164,7 +167,7 @@ describe('docs/guarantees.md', () => {
 
   test('the commands that it names exist', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
-    const named = [...textOf('docs/guarantees.md').matchAll(/`npm run ([a-z:]+)/g)].map(([, name]) => name!);
+    const named = [...textOf(document).matchAll(/`npm run ([a-z:]+)/g)].map(([, name]) => name!);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 /** Every read model is rebuilt while orders come in: row for row the same, and no read fails meanwhile. */
 import { spawn } from 'node:child_process';
+import pg from 'pg';
 import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
 import { openShop, type Shop } from './shop.js';
@@ -60,4 +61,37 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
   expect(orderIds.length).toBeGreaterThan(20);
   // The switched tables are kept up like those before them.
   for (const orderId of orderIds.slice(-3)) await shop.settled(orderId);
+});
+
+test('a service whose table was built by other code says so, stays ready, and is content once it is replayed', async () => {
+  const client = new pg.Client({ connectionString: shop.databases.order });
+  await client.connect();
+  await client.query(`UPDATE checkpoints SET built_by = 'other' WHERE name = 'projection:price-list'`);
+  await client.end();
+  await shop.restart('order');
+  const staleness = async () => {
+    const { body: health } = await request(shop.order[0]!).get('/health/ready').expect(200);
+    const { body: admin } = await request(shop.order[0]!).get('/admin/projections').expect(200);
+    const shown = Object.entries<{ stale?: string }>(health.checks).flatMap(([name, { stale }]) =>
+      stale ? [[name, stale]] : [],
+    );
+    const items = (admin.items as { name: string; stale?: string }[]).flatMap(({ name, stale }) =>
+      stale ? [[name, stale]] : [],
+    );
+    return { status: health.status, health: shown, admin: items };
+  };
+  expect(await staleness()).toEqual({
+    status: 'ready',
+    health: [['projection:price-list', 'code']],
+    admin: [['price-list', 'code']],
+  });
+  const warning = "price_list was built by other code than today's: `npm run replay -- price-list` builds it anew.";
+  await shop.until('the log says it', async () => ({ done: shop.logs('order').includes(warning), found: '' }));
+  expect(shop.logs('order').split(' builds it anew.').length).toBe(2);
+
+  expect(await replay('price-list')).toMatchObject({ code: 0 });
+  await shop.until('health has looked again', async () => {
+    const found = await staleness();
+    return { done: found.health.length === 0 && found.admin.length === 0, found };
+  });
 });

@@ -1,5 +1,5 @@
 /** Load from inside this process: clients that do one thing after the other, and what it took them. */
-import type { Sample } from './row.js';
+import type { Sample, Samples } from './row.js';
 
 /**
  * `clients` of them call `operation`, each again as soon as its last call is done, for `ms` milliseconds.
@@ -24,6 +24,22 @@ export async function load(
     }),
   );
   return { ...summary(latencies), rate: (latencies.length * 1_000) / (performance.now() - begin) };
+}
+
+/** One client that calls each operation in turn, for `ms` milliseconds. Returns `p50Ms`, `p99Ms` and `calls` of each. */
+export async function alternately(
+  ms: number,
+  operations: Readonly<Record<string, () => Promise<unknown>>>,
+): Promise<Samples> {
+  const each = Object.entries(operations).map(([name, operation]) => ({ name, operation, latencies: [] as number[] }));
+  for (const end = performance.now() + ms; performance.now() < end;) {
+    for (const { operation, latencies } of each) {
+      const begin = performance.now();
+      await operation();
+      latencies.push(performance.now() - begin);
+    }
+  }
+  return Object.fromEntries(each.map(({ name, latencies }) => [name, summary(latencies)]));
 }
 
 /** Percentiles of latencies in milliseconds, and how many there are. */

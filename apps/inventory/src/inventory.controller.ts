@@ -1,20 +1,21 @@
 /** Stock and reservations over HTTP. */
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Res } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
 import type { Cause } from '#event-store';
 import {
+  type After,
   AfterPosition,
   documented,
-  formatPosition,
   IdempotencyKey,
   nameBasedId,
-  POSITION_HEADER,
+  positionHeader,
   Problem,
   ReadYourWrites,
+  refuses,
   RequestCause,
+  WrittenAt,
 } from '#service';
 import {
   receiptBody,
@@ -46,35 +47,37 @@ export class InventoryController {
   @HttpCode(201)
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Books units that came in' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView }),
+    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
   )
+  @refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')
+  @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
   receive(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: receiptBody }) { quantity }: z.infer<typeof receiptBody>,
     @RequestCause() cause: Cause,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @WrittenAt() writtenAt: (position: bigint) => void,
   ): Promise<StockView> {
-    return this.enter(key, 'receipt', sku, quantity, cause, reply);
+    return this.enter(key, 'receipt', sku, quantity, cause, writtenAt);
   }
 
   @Post('stock/:sku/recounts')
   @HttpCode(201)
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Corrects the books to what was counted on the shelf' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView }),
+    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
   )
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 409, description: '`reserved-stock-missing`: fewer than are reserved' }),
-  )
+  @refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')
+  @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
+  @refuses(409, 'reserved-stock-missing')
   recount(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: recountBody }) { counted }: z.infer<typeof recountBody>,
     @RequestCause() cause: Cause,
-    @Res({ passthrough: true }) reply: FastifyReply,
+    @WrittenAt() writtenAt: (position: bigint) => void,
   ): Promise<StockView> {
-    return this.enter(key, 'recount', sku, counted, cause, reply);
+    return this.enter(key, 'recount', sku, counted, cause, writtenAt);
   }
 
   private async enter(
@@ -83,46 +86,58 @@ export class InventoryController {
     sku: string,
     quantity: number,
     cause: Cause,
-    reply: FastifyReply,
+    writtenAt: (position: bigint) => void,
   ): Promise<StockView> {
     const entryId = nameBasedId(ENTRIES, sku, key);
     const { result, position } = await this.commands.execute(new EnterStock({ entryId, kind, sku, quantity }, cause));
-    reply.header(POSITION_HEADER, formatPosition('inventory', position));
+    writtenAt(position);
     return { sku, ...result };
   }
 
   @Get('stock')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the stock' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: z.object({ items: z.array(stockView) }) }),
+    ApiResponse({
+      status: 200,
+      description: 'All of it',
+      standardSchema: z.object({ items: z.array(stockView) }),
+      headers: positionHeader,
+    }),
   )
-  async list(@AfterPosition() after: bigint | undefined): Promise<{ items: StockView[] }> {
-    await this.readYourWrites.caughtUp(stockLevel, after);
-    return { items: (await this.queries.execute(new ListStock())).map(stockViewOf) };
+  async list(@AfterPosition() after: After): Promise<{ items: StockView[] }> {
+    const rows = await this.readYourWrites.read(stockLevel, after, () => this.queries.execute(new ListStock()));
+    return { items: rows.map(stockViewOf) };
   }
 
   @Get('stock/:sku')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows the stock of a SKU' }))
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: stockView }))
-  async get(
-    @Param('sku', { schema: skuSchema }) sku: string,
-    @AfterPosition() after: bigint | undefined,
-  ): Promise<StockView> {
-    await this.readYourWrites.caughtUp(stockLevel, after);
-    const row = await this.queries.execute(new GetStock(sku));
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 200, description: 'Its stock', standardSchema: stockView, headers: positionHeader }),
+  )
+  @refuses(404, 'stock-not-found')
+  async get(@Param('sku', { schema: skuSchema }) sku: string, @AfterPosition() after: After): Promise<StockView> {
+    const row = await this.readYourWrites.read(stockLevel, after, () => this.queries.execute(new GetStock(sku)));
     if (!row) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`);
     return stockViewOf(row);
   }
 
   @Get('reservations/:orderId')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows what an order holds of the stock' }))
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: reservationView }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({
+      status: 200,
+      description: 'Its lines, and what became of them',
+      standardSchema: reservationView,
+      headers: positionHeader,
+    }),
+  )
+  @refuses(404, 'reservation-not-found')
   async reservation(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
-    @AfterPosition() after: bigint | undefined,
+    @AfterPosition() after: After,
   ): Promise<z.infer<typeof reservationView>> {
-    await this.readYourWrites.caughtUp(reservationSummary, after);
-    const row = await this.queries.execute(new GetReservation(orderId));
+    const look = () => this.queries.execute(new GetReservation(orderId));
+    const row = await this.readYourWrites.read(reservationSummary, after, look);
     if (!row)
       throw new Problem(404, 'reservation-not-found', 'This order has not asked for stock, as far as is known here.');
     return reservationViewOf(row);

@@ -11,14 +11,16 @@ export const recountBody = z.strictObject({
 
 const units = z.int().describe('Units');
 
-export const stockView = z.object({ sku, available: units, reserved: units, shipped: units });
+export const stockView = z.object({ sku, available: units, reserved: units, shipped: units }).meta({ id: 'Stock' });
 
-export const reservationView = z.object({
-  orderId,
-  status: z.enum(['made', 'rejected', 'released', 'shipped', 'returned', 'blocked']),
-  lines: z.array(line),
-  updatedAt: z.iso.datetime(),
-});
+export const reservationView = z
+  .object({
+    orderId,
+    status: z.enum(['made', 'rejected', 'released', 'shipped', 'returned', 'blocked']),
+    lines: z.array(line),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Reservation' });
 
 export function stockViewOf({ sku, available, reserved, shipped }: StockLevel): z.infer<typeof stockView> {
   return { sku, available: Number(available), reserved: Number(reserved), shipped: Number(shipped) };

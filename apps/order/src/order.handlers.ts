@@ -61,12 +61,13 @@ export class SetPriceHandler implements ICommandHandler<SetPrice> {
   }
 }
 
-/** How an order stands when it is settled, or after `waitMs` milliseconds. */
+/** How an order stands when it is settled, or after `waitMs` milliseconds; `since`: the position of an answer just given. */
 export class AwaitOrder extends Query<Placed> {
   constructor(
     readonly orderId: string,
     readonly waitMs: number,
     readonly signal: AbortSignal,
+    readonly since?: bigint,
   ) {
     super();
   }
@@ -76,8 +77,8 @@ export class AwaitOrder extends Query<Placed> {
 export class AwaitOrderHandler implements IQueryHandler<AwaitOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId, waitMs, signal }: AwaitOrder): Promise<Placed> {
-    return this.orders.settled(orderId, waitMs, signal);
+  execute({ orderId, waitMs, signal, since }: AwaitOrder): Promise<Placed> {
+    return this.orders.settled(orderId, waitMs, signal, since);
   }
 }
 

@@ -81,14 +81,18 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return existing(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
   }
 
-  /** Waits up to `ms` milliseconds for the order to be settled, and says how it stands then. */
-  async function settled(orderId: string, ms: number, signal: AbortSignal): Promise<Placed> {
+  /**
+   * Waits up to `ms` milliseconds for the order to be settled, and says how it stands then. Who knows how it stood at
+   * position `since`, and asks in the same turn of the event loop, spares the store a read.
+   */
+  async function settled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<Placed> {
+    const stream = `order-${orderId}`;
     const enough = new AbortController();
     const waited = settlements.wait(orderId, ms, AbortSignal.any([signal, enough.signal]));
-    const current = await transactor.load(order, `order-${orderId}`);
-    if (isSettled(current.state)) enough.abort();
-    await waited;
-    return existing(isSettled(current.state) ? current : await transactor.load(order, `order-${orderId}`));
+    const current = await transactor.load(order, stream, since);
+    if (isSettled(current.state)) enough.abort('settled');
+    const settledAt = await waited;
+    return existing(isSettled(current.state) ? current : await transactor.load(order, stream, settledAt));
   }
 
   /** The events of an order, oldest first. */

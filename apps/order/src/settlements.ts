@@ -3,7 +3,7 @@ import { type EventStore, idOf } from '#event-store';
 import type { Clock } from '#runtime';
 
 export class Settlements {
-  private readonly waiting = new Map<string, Set<() => void>>();
+  private readonly waiting = new Map<string, Set<(position: bigint) => void>>();
 
   constructor(
     private readonly store: EventStore,
@@ -11,29 +11,35 @@ export class Settlements {
   ) {}
 
   /**
-   * Resolves when the order is settled or `ms` milliseconds have passed. It hears what happens from now on: begin to
-   * wait, and then look at the order.
+   * Resolves when the order is settled, with the position of the event that says so, or with nothing when `ms`
+   * milliseconds have passed. It hears what happens from now on: begin to wait, and then look at the order.
    */
-  async wait(orderId: string, ms: number, signal: AbortSignal): Promise<void> {
+  async wait(orderId: string, ms: number, signal: AbortSignal): Promise<bigint | undefined> {
     const enough = new AbortController();
-    const stop = () => enough.abort();
+    const stop = () => enough.abort('enough'); // Without a reason, an error with a stack would be made.
+    let settledAt: bigint | undefined;
+    const heard = (position: bigint) => {
+      settledAt = position;
+      stop();
+    };
     const waiters = this.waiting.get(orderId) ?? new Set();
-    this.waiting.set(orderId, waiters.add(stop));
+    this.waiting.set(orderId, waiters.add(heard));
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
     await this.clock.sleep(ms, enough.signal);
     signal.removeEventListener('abort', stop);
-    waiters.delete(stop);
+    waiters.delete(heard);
     if (waiters.size === 0 && this.waiting.get(orderId) === waiters) this.waiting.delete(orderId);
+    return settledAt;
   }
 
   /** Follows the orders until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     const after = await this.store.head();
     for await (const { events } of this.store.subscribe({ categories: ['order'], after, signal })) {
-      for (const { type, stream } of events) {
+      for (const { type, stream, position } of events) {
         if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;
-        this.waiting.get(idOf(stream))?.forEach((stop) => stop());
+        this.waiting.get(idOf(stream))?.forEach((heard) => heard(position));
       }
     }
   }

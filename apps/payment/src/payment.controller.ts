@@ -4,7 +4,17 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { orderId as orderIdSchema } from '#contracts';
 import type { Cause } from '#event-store';
-import { AfterPosition, documented, Problem, ReadYourWrites, RequestCause } from '#service';
+import {
+  type After,
+  AfterPosition,
+  documented,
+  positionHeader,
+  Problem,
+  ReadYourWrites,
+  refuses,
+  RequestCause,
+  WrittenAt,
+} from '#service';
 import { ledgerQuery, ledgerView, newsOf, paymentView, paymentViewOf } from './payment.dto.js';
 import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { paymentSummary } from './read-models/payment-summary.js';
@@ -23,13 +33,16 @@ export class PaymentController {
 
   @Get('payments/:orderId')
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows the payment of an order' }))
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: paymentView }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 200, description: 'How it stands', standardSchema: paymentView, headers: positionHeader }),
+  )
+  @refuses(404, 'payment-not-found')
   async get(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
-    @AfterPosition() after: bigint | undefined,
+    @AfterPosition() after: After,
   ): Promise<z.infer<typeof paymentView>> {
-    await this.readYourWrites.caughtUp(paymentSummary, after);
-    const row = await this.queries.execute(new GetPayment(orderId));
+    const look = () => this.queries.execute(new GetPayment(orderId));
+    const row = await this.readYourWrites.read(paymentSummary, after, look);
     if (!row)
       throw new Problem(404, 'payment-not-found', 'This order has not been asked to pay, as far as is known here.');
     return paymentViewOf(row);
@@ -44,13 +57,24 @@ export class PaymentController {
     ApiHeader({ name: SIGNATURE_HEADER, required: true, description: 't=<Unix seconds>,v1=<HMAC-SHA256>' }),
   )
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 401, description: '`signature-forged`, `-stale` or `-malformed`' }),
+    ApiResponse({
+      status: 200,
+      description: 'Heard',
+      standardSchema: z.object({ received: z.literal(true) }),
+      headers: positionHeader,
+    }),
   )
-  async news(@Body({ schema: webhook }) news: Webhook, @RequestCause() cause: Cause): Promise<{ received: true }> {
+  @refuses(401, 'signature-forged', 'signature-stale', 'signature-malformed')
+  async news(
+    @Body({ schema: webhook }) news: Webhook,
+    @RequestCause() cause: Cause,
+    @WrittenAt() writtenAt: (position: bigint) => void,
+  ): Promise<{ received: true }> {
     const command = newsOf(news);
     if (command) {
       const { orderId } = news.data;
-      await this.commands.execute(new RecordProviderNews(orderId, command, { ...cause, causationId: news.id }));
+      const record = new RecordProviderNews(orderId, command, { ...cause, causationId: news.id });
+      writtenAt((await this.commands.execute(record)).position);
     }
     return { received: true };
   }
@@ -59,7 +83,7 @@ export class PaymentController {
   @documented(({ ApiOperation }) =>
     ApiOperation({ summary: 'Shows what the simulated provider has charged and given back' }),
   )
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: ledgerView }))
+  @documented(({ ApiResponse }) => ApiResponse({ status: 200, description: 'A page', standardSchema: ledgerView }))
   async ledgerPage(
     @Query({ schema: ledgerQuery }) { orderId, after, limit }: z.infer<typeof ledgerQuery>,
   ): Promise<z.infer<typeof ledgerView>> {

@@ -5,27 +5,29 @@ import { money, orderId } from '#contracts';
 import type { PaymentCommand } from './payment.js';
 import type { Webhook } from './webhook.js';
 
-export const paymentView = z.object({
-  orderId,
-  status: z.enum([
-    'requested',
-    'authorized',
-    'declined',
-    'capturing',
-    'capture-refused',
-    'captured',
-    'returning',
-    'voided',
-    'refund-refused',
-    'refunded',
-    'blocked',
-  ]),
-  reason: z.string().optional().describe('Why the provider declined'),
-  amount: money.optional(),
-  capturedMinor: z.int(),
-  refundedMinor: z.int(),
-  updatedAt: z.iso.datetime(),
-});
+export const paymentView = z
+  .object({
+    orderId,
+    status: z.enum([
+      'requested',
+      'authorized',
+      'declined',
+      'capturing',
+      'capture-refused',
+      'captured',
+      'returning',
+      'voided',
+      'refund-refused',
+      'refunded',
+      'blocked',
+    ]),
+    reason: z.string().optional().describe('Why the provider declined'),
+    amount: money.optional(),
+    capturedMinor: z.int(),
+    refundedMinor: z.int(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Payment' });
 
 export const ledgerQuery = z.object({
   orderId: orderId.optional(),
@@ -33,21 +35,23 @@ export const ledgerQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
-export const ledgerView = z.object({
-  entries: z.array(z.looseObject({ position: z.int(), orderId, type: z.string(), at: z.iso.datetime() })),
-  totals: z
-    .array(
-      z.object({
-        currency: money.shape.currency,
-        heldMinor: z.int(),
-        capturedMinor: z.int(),
-        refundedMinor: z.int(),
-        netMinor: z.int(),
-      }),
-    )
-    .describe('Over all orders, or the one that was asked for'),
-  next: z.int().optional(),
-});
+export const ledgerView = z
+  .object({
+    entries: z.array(z.looseObject({ position: z.int(), orderId, type: z.string(), at: z.iso.datetime() })),
+    totals: z
+      .array(
+        z.object({
+          currency: money.shape.currency,
+          heldMinor: z.int(),
+          capturedMinor: z.int(),
+          refundedMinor: z.int(),
+          netMinor: z.int(),
+        }),
+      )
+      .describe('Over all orders, or the one that was asked for'),
+    next: z.int().optional(),
+  })
+  .meta({ id: 'LedgerPage' });
 
 export function paymentViewOf(row: PaymentSummary): z.infer<typeof paymentView> {
   const { amountMinor, currency, reason } = row;

@@ -1,9 +1,11 @@
 /**
  * One instance of a consumer group on the Postgres bus.
  *
- *   join ──▶ share ──▶ next ──▶ (handle) ──▶ store ──▶ next … ──▶ leave
- *              ▲                               │
- *              └──── about once a second ──────┘
+ *   join ──▶ share ──▶ next ──▶ (handle) ──▶ done ──▶ next … ──▶ store ──▶ leave
+ *              ▲                              │
+ *              └──── about once a second ─────┘
+ *
+ * What is done is stored by the statement that asks for the next messages, so a batch costs one round trip.
  *
  * All of it is session-level advisory locks on one connection that is never made anew: (subscription, 0) is held by
  * every member together and shows who is there, (subscription, partition + 1) is held by the partition's one owner.
@@ -32,6 +34,8 @@ interface Claim {
   readonly partition: number;
   /** The last offset that the group is done with. */
   done: string;
+  /** The last one of these that is stored. */
+  stored: string;
 }
 
 export class Member {
@@ -50,8 +54,9 @@ export class Member {
       connectionTimeoutMillis: 1_500,
       query_timeout: 10_000,
       keepAlive: true,
-      // An offset need not survive a crash of the server: some messages would come again.
-      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off`,
+      // An offset need not survive a crash of the server: some messages would come again. And Postgres, guessing at the
+      // length of an array, else plans a statement anew with every call, which takes a third of its time.
+      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off -c plan_cache_mode=force_generic_plan`,
     });
     const gone = () => this.gone.abort(new Error(`The group ${group} lost its connection to the message bus.`));
     this.client.on('error', gone);
@@ -73,6 +78,7 @@ export class Member {
    * batch is under way. Returns true when others may find something to claim.
    */
   async share(): Promise<boolean> {
+    await this.store(); // Who gets a partition goes on from there.
     const locks = await this.query<{ id: number; lock: number; pid: number; mine: boolean }>(LOCKS, [this.ids()]);
     const giveUp: Claim[] = [];
     const claim: Claim[] = [];
@@ -89,7 +95,7 @@ export class Member {
         free: Array.from({ length: subscription.partitions }, (_, i) => i).filter((partition) => !taken.has(partition)),
       });
       giveUp.push(...owned.filter(({ partition }) => plan.giveUp.includes(partition)));
-      claim.push(...plan.claim.map((partition) => ({ subscription, partition, done: '0' })));
+      claim.push(...plan.claim.map((partition) => ({ subscription, partition, done: '0', stored: '0' })));
     }
     if (giveUp.length > 0) await this.giveUp(giveUp);
     const won = claim.length > 0 ? await this.claim(claim) : 0;
@@ -98,39 +104,39 @@ export class Member {
     return giveUp.length > 0;
   }
 
-  /** The next messages of all partitions of this member, each partition in order, in one query. */
+  /** Stores what is done, and returns the next messages of all partitions of this member, each partition in order. */
   async next(): Promise<Delivered[]> {
     if (this.claims.length === 0) return [];
-    const rows = await this.query<Row>(
-      NEXT,
-      [
-        this.claims.map(({ subscription }) => subscription.topic),
-        this.claims.map(({ partition }) => partition),
-        this.claims.map(({ done }) => done),
-        Math.ceil(BATCH / this.claims.length),
-      ],
-      'message_bus.next',
-    );
+    const unstored = this.unstored();
+    const wanted = [
+      this.claims.map(({ subscription }) => subscription.topic),
+      this.claims.map(({ partition }) => partition),
+      this.claims.map(({ done }) => done),
+      Math.ceil(BATCH / this.claims.length),
+    ];
+    const rows =
+      unstored.length === 0
+        ? await this.query<Row>(NEXT, wanted, 'message_bus.next')
+        : await this.query<Row>(STORE_AND_NEXT, [...wanted, ...offsetsOf(unstored)], 'message_bus.store_and_next');
+    stored(unstored);
     return rows.map(delivered);
   }
 
-  /** Stores how far the group has got once it is done with `batch`. */
-  async store(batch: readonly Delivered[]): Promise<void> {
+  /** Notes that the group is done with `batch`: the next statement stores it. */
+  done(batch: readonly Delivered[]): void {
     const last = new Map(batch.map(({ topic, partition, offset }) => [`${partition} ${topic}`, offset]));
-    const moved = this.claims.flatMap((claim) => {
+    for (const claim of this.claims) {
       const offset = last.get(`${claim.partition} ${claim.subscription.topic}`);
-      return offset === undefined ? [] : [{ claim, done: String(offset) }];
-    });
-    await this.query(
-      STORE,
-      [
-        moved.map(({ claim }) => claim.subscription.id),
-        moved.map(({ claim }) => claim.partition),
-        moved.map(({ done }) => done),
-      ],
-      'message_bus.store',
-    );
-    for (const { claim, done } of moved) claim.done = done;
+      if (offset !== undefined) claim.done = String(offset);
+    }
+  }
+
+  /** Stores what is done and not stored yet. */
+  async store(): Promise<void> {
+    const unstored = this.unstored();
+    if (unstored.length === 0) return;
+    await this.query(STORE, offsetsOf(unstored), 'message_bus.store');
+    stored(unstored);
   }
 
   /** Frees everything: the server has done so when the connection has ended. A batch under way is not stored any more. */
@@ -156,10 +162,14 @@ export class Member {
     const won = wanted.filter((_, i) => locked[i]?.locked);
     for (const claim of won) {
       const stored = offsets.find(({ id, partition }) => id === claim.subscription.id && partition === claim.partition);
-      if (stored) claim.done = stored.done;
+      if (stored) claim.done = claim.stored = stored.done;
     }
     this.claims.push(...won);
     return won.length;
+  }
+
+  private unstored(): Claim[] {
+    return this.claims.filter(({ done, stored }) => done !== stored);
   }
 
   private ids(): number[] {
@@ -170,6 +180,19 @@ export class Member {
     this.lost.throwIfAborted();
     return (await this.client.query<R>({ name, text, values })).rows;
   }
+}
+
+/** The parameters of STORE. */
+function offsetsOf(claims: readonly Claim[]): unknown[][] {
+  return [
+    claims.map(({ subscription }) => subscription.id),
+    claims.map(({ partition }) => partition),
+    claims.map(({ done }) => done),
+  ];
+}
+
+function stored(claims: readonly Claim[]): void {
+  for (const claim of claims) claim.stored = claim.done;
 }
 
 interface Row {
@@ -216,7 +239,11 @@ const NEXT = `
   ) AS m
   ORDER BY m."offset"`;
 
-const STORE = `
+const store = (first: number) => `
   INSERT INTO message_bus.offsets (subscription, partition, done)
-  SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[])
+  SELECT * FROM unnest($${first}::int[], $${first + 1}::int[], $${first + 2}::bigint[])
   ON CONFLICT (subscription, partition) DO UPDATE SET done = EXCLUDED.done`;
+
+const STORE = store(1);
+
+const STORE_AND_NEXT = `WITH stored AS (${store(5)}) ${NEXT}`;

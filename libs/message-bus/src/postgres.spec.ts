@@ -64,6 +64,39 @@ test('an instance whose connection is killed in the middle of a batch loses it, 
   await Promise.all([killed.close(), heir.close()]);
 });
 
+test('who is given a partition goes on behind what its last owner was done with', async () => {
+  const manual = new ManualClock();
+  const [owner, heir, topic, stop] = [await open({ clock: manual }), await open(), randomUUID(), new AbortController()];
+  const keys = Array.from({ length: 24 }, (_, i) => `key${i}`);
+  const round = (n: number) => keys.map((key) => message(key, n));
+  await owner.publish(topic, round(0));
+  const byOwner: Delivered[] = [];
+  const byHeir: Delivered[] = [];
+  let goOn = () => {};
+  const atWork = new Promise<void>((resolve) => (goOn = resolve));
+  const consume = (bus: PostgresMessageBus, handle: (batch: readonly Delivered[]) => Promise<void>) =>
+    bus.consume({ group: 'given', topics: [topic], signal: stop.signal, handle });
+  const owning = consume(owner, async (batch) => {
+    byOwner.push(...batch);
+    await atWork;
+  });
+  await until(() => expect(byOwner).toHaveLength(keys.length));
+  const inheriting = consume(heir, async (batch) => void byHeir.push(...batch));
+  const members = `SELECT FROM pg_locks JOIN message_bus.subscriptions ON id = classid::int
+    WHERE locktype = 'advisory' AND objid = 0 AND topic = $1`;
+  await until(async () => expect(await sql(members, [topic])).toHaveLength(2));
+  await manual.advance(1_000); // Time to share, before it asks for more.
+  goOn();
+  await until(async () => {
+    await owner.publish(topic, round(1));
+    expect(byHeir.length).toBeGreaterThan(0);
+  });
+  expect(byHeir.filter((it) => numberOf(it) === 0)).toEqual([]);
+  stop.abort();
+  await Promise.all([owning, inheriting]);
+  await Promise.all([owner.close(), heir.close()]);
+});
+
 test('a waiting reader in another instance is woken by a notification, before its poll', async () => {
   const [writer, reader, topic, stop] = [
     await open(),

@@ -129,8 +129,9 @@ export class PostgresMessageBus extends MessageBus {
           await clock.sleep(Math.min(100 * 2 ** failures++, 5_000), AbortSignal.any([signal, member.lost]));
           continue;
         }
-        await member.store(batch);
+        member.done(batch);
       }
+      if (!member.lost.aborted) await member.store();
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {

@@ -106,6 +106,26 @@ test('the checkpoint never runs ahead: what was not acknowledged is published ag
   await until(() => expect(published().map(numberOf)).toEqual([0]));
 });
 
+test('one checkpoint is saved for all that is published in a moment, and the last one when the relay ends', async () => {
+  const clock = new ManualClock();
+  const checkpoints = new Saved();
+  start({ checkpoints, runtime: { ...runtime, clock } });
+  await append('order-1', 0);
+  await until(() => expect(checkpoints.saved).toEqual([1n]));
+  await append('order-1', 1);
+  await append('order-1', 2);
+  await until(() => expect(published()).toHaveLength(3));
+  expect(checkpoints.saved).toEqual([1n]);
+  await clock.advance(100);
+  expect(checkpoints.saved).toEqual([1n, 3n]);
+
+  await append('order-1', 3);
+  await until(() => expect(published()).toHaveLength(4));
+  stop.abort();
+  await Promise.all(running);
+  expect(checkpoints.saved).toEqual([1n, 3n, 4n]);
+});
+
 test('while the broker is away it is tried again, later and later, and then everything goes out in order', async () => {
   const bus = new Away({ clock, log });
   const manual = new ManualClock();
@@ -193,5 +213,15 @@ class FailingOnce extends MemoryMessageBus {
   override async publish(topic: string, messages: readonly Message[]): Promise<void> {
     if (this.failures++ === 0) throw new Error('The bus is gone.');
     return super.publish(topic, messages);
+  }
+}
+
+/** Checkpoints that remember each time they were saved. */
+class Saved extends MemoryCheckpoints {
+  readonly saved: bigint[] = [];
+
+  override async save(name: string, position: bigint): Promise<void> {
+    await super.save(name, position);
+    this.saved.push(position);
   }
 }

@@ -4,8 +4,9 @@
  *
  *   store ──subscribe──▶ toMessage ──publish──▶ bus ──acknowledged──▶ checkpoint
  *
- * The checkpoint moves after the bus has acknowledged, so a crash in between sends some messages twice, with the same
- * ids, and never loses one. Writing events and messages in one transaction is not needed: the store is the outbox.
+ * The checkpoint moves after the bus has acknowledged, at once or a moment later, so a crash in between sends some
+ * messages twice, with the same ids, and never loses one. Writing events and messages in one transaction is not needed:
+ * the store is the outbox.
  */
 import type { EventStore, Recorded } from '#event-store';
 import { type Checkpoints, type Leases, type Runtime, supervise } from '#runtime';
@@ -26,6 +27,9 @@ export interface RelayOptions {
   readonly signal: AbortSignal;
 }
 
+/** The checkpoint is saved at most once in this time: each costs a commit, and one counts for all before it. */
+const SAVE_EVERY_MS = 100;
+
 /** Runs until `signal` aborts, through failures of the store and of the bus. */
 export async function relay(options: RelayOptions): Promise<void> {
   const { name, leases, runtime, signal } = options;
@@ -33,24 +37,38 @@ export async function relay(options: RelayOptions): Promise<void> {
 }
 
 async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
-  const { name, store, bus, topic, categories, toMessage, checkpoints } = options;
+  const { name, store, bus, topic, categories, toMessage, checkpoints, runtime } = options;
   const after = await checkpoints.load(name);
-  const unsaved = new AbortController();
-  const signal = AbortSignal.any([lease, unsaved.signal]);
-  let saved = Promise.resolve();
-  for await (const { events, position } of oneAhead(
-    (stop) => store.subscribe({ categories, after, signal: stop }),
-    signal,
-  )) {
-    if (signal.aborted) break; // Without the lease, another instance may have begun.
-    const messages = events.flatMap((event) => toMessage(event) ?? []);
-    if (messages.length > 0) await bus.publish(topic, messages);
-    // The next batch is published while this checkpoint is being saved: it may lag behind, and never runs ahead.
-    await saved;
-    saved = checkpoints.save(name, position).catch((error: unknown) => unsaved.abort(error));
+  const ended = new AbortController();
+  const signal = AbortSignal.any([lease, ended.signal]);
+  let unsaved: bigint | undefined;
+  let saving: Promise<void> | undefined;
+
+  /** Beside the publishing: the checkpoint may lag behind, and never runs ahead. */
+  async function save(): Promise<void> {
+    while (unsaved !== undefined) {
+      const position = unsaved;
+      unsaved = undefined;
+      await checkpoints.save(name, position);
+      await runtime.clock.sleep(SAVE_EVERY_MS, signal);
+    }
+    saving = undefined;
   }
-  await saved;
-  unsaved.signal.throwIfAborted();
+
+  try {
+    const batches = oneAhead((stop) => store.subscribe({ categories, after, signal: stop }), signal);
+    for await (const { events, position } of batches) {
+      if (signal.aborted) break; // Without the lease, another instance may have begun.
+      const messages = events.flatMap((event) => toMessage(event) ?? []);
+      if (messages.length > 0) await bus.publish(topic, messages);
+      unsaved = position;
+      saving ??= save().catch((error: unknown) => ended.abort(error));
+    }
+    ended.signal.throwIfAborted(); // The checkpoint could not be saved.
+  } finally {
+    ended.abort();
+    await saving;
+  }
 }
 
 /**

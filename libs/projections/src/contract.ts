@@ -5,7 +5,7 @@ import { type Projection, projection, type Row } from './projection.js';
 
 /** The table that an adapter under test has to have, empty. */
 export const CONTRACT_TABLE = `CREATE TABLE shelf (
-  shop text, sku text, quantity bigint NOT NULL, note text, labels jsonb NOT NULL, fresh boolean NOT NULL,
+  shop text, sku text, quantity bigint NOT NULL, note text, labels jsonb NOT NULL, extra json, fresh boolean NOT NULL,
   due_at timestamptz(3), PRIMARY KEY (shop, sku)
 )`;
 
@@ -24,6 +24,7 @@ const olives: Row = {
   quantity: 12,
   note: null,
   labels: ['green', { origin: 'Crete, "Chania" \\ {east}' }],
+  extra: null,
   fresh: true,
   due_at: '2026-11-21T10:00:00.125Z',
 };
@@ -33,10 +34,11 @@ const bread: Row = {
   quantity: 2 ** 40,
   note: "baker's",
   labels: {},
+  extra: 'two\nlines',
   fresh: false,
   due_at: null,
 };
-const oil: Row = { ...olives, shop: 'Lyon', due_at: '2026-11-21T09:00:00.000Z' };
+const oil: Row = { ...olives, shop: 'Lyon', extra: '', due_at: '2026-11-21T09:00:00.000Z' };
 const keyOf = ({ shop, sku }: Row): Row => ({ shop: shop!, sku: sku! });
 
 export function tablesContract(adapter: string, open: () => Promise<Tables>): void {
@@ -138,6 +140,20 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       (row.labels as unknown[]).push('black');
       row.quantity = 0;
       expect(await all(tables, olives)).toEqual([olives]);
+    });
+
+    test('a table is stale for other code than that which built it', async () => {
+      const tables = await open();
+      expect(await tables.staleness(shelf)).toBeUndefined();
+      await write(tables, 0n, 1n, [olives]);
+      expect(await tables.staleness(shelf)).toBeUndefined();
+      const changed = { ...shelf, apply: () => undefined };
+      for (const other of [changed, { ...shelf, version: 1 }, { ...shelf, categories: ['shelf', 'shop'] }]) {
+        expect(await tables.staleness(other)).toBe('code');
+        await tables.commit({ projection: other, from: 1n, to: 1n, upserts: [olives], deletes: [] });
+        expect(await tables.staleness(other)).toBe('code');
+      }
+      expect(await tables.staleness(shelf)).toBeUndefined();
     });
 
     test('what is due comes earliest first, up to a moment and a limit', async () => {

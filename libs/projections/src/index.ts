@@ -1,7 +1,17 @@
 export * from './projection.js';
 export * from './port.js';
+export type { Staleness } from './built-by.js';
 export { fold, foldStream, type Folded } from './fold.js';
 export * from './memory.js';
 export { PostgresTables } from './postgres.js';
 export { projector, type ProjectorOptions, waitForPosition } from './projector.js';
-export { rebuild, RebuildUnderWay, type Rebuilt, type RebuildOptions, type RebuildProgress } from './rebuild.js';
+export { compareWithEvents, type Compared, rebuild, type Rebuilt, rollBack, type RolledBack } from './rebuild.js';
+export {
+  RebuildFailed,
+  type RebuildOptions,
+  type RebuildProgress,
+  RebuildRefused,
+  RebuildUnderWay,
+} from './postgres-run.js';
+export { buildAsOf, type BuiltAsOf } from './postgres-as-of.js';
+export type { RowDifference } from './postgres-compare.js';

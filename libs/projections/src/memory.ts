@@ -1,4 +1,5 @@
 import { frozenCopy } from '#runtime';
+import { builtBy, type Staleness, stalenessOf } from './built-by.js';
 import type { Projection, Row } from './projection.js';
 import { CheckpointMoved, type TableChange, Tables } from './port.js';
 import { keyText } from './fold.js';
@@ -10,6 +11,7 @@ import { keyText } from './fold.js';
 export class MemoryTables extends Tables {
   private readonly tables = new Map<string, Map<string, Row>>();
   private readonly checkpoints = new Map<string, bigint>();
+  private readonly builders = new Map<string, string>();
 
   override async checkpoint({ name }: Projection<any, any>): Promise<bigint> {
     return this.checkpoints.get(name) ?? 0n;
@@ -26,6 +28,7 @@ export class MemoryTables extends Tables {
     for (const row of upserts) table.set(keyText(projection, row), frozenCopy(row));
     for (const key of deletes) table.delete(keyText(projection, key));
     this.checkpoints.set(projection.name, to);
+    if (!this.builders.has(projection.name)) this.builders.set(projection.name, builtBy(projection, ''));
   }
 
   override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
@@ -34,6 +37,11 @@ export class MemoryTables extends Tables {
       .filter((row) => time(row) <= until.getTime())
       .sort((a, b) => time(a) - time(b))
       .slice(0, limit);
+  }
+
+  override async staleness(projection: Projection<any, any>): Promise<Staleness | undefined> {
+    const then = this.builders.get(projection.name);
+    return then === undefined ? undefined : stalenessOf(then, builtBy(projection, ''));
   }
 
   /** All rows of a projection's table, in no particular order. */

@@ -1,4 +1,5 @@
 /** The port of the tables that projections write: read models, and the to-do lists of watchdogs. */
+import type { Staleness } from './built-by.js';
 import type { Projection, Row } from './projection.js';
 
 export interface TableChange {
@@ -29,6 +30,13 @@ export abstract class Tables {
    * is due in a to-do list that a projection keeps.
    */
   abstract due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]>;
+
+  /**
+   * Whether a projection's code or its table's columns have changed since the table was built; undefined when they have
+   * not, and when there is no table yet. A table whose builder was not recorded, as those of older versions, counts from
+   * now on as built by whoever asks first.
+   */
+  abstract staleness(projection: Projection<any, any>): Promise<Staleness | undefined>;
 }
 
 /** Somebody else has moved this projection on. Nothing was written; go on from its checkpoint. */

@@ -19,6 +19,11 @@ export interface Projection<R extends object = Row, E extends Fact = Fact> {
   readonly categories: readonly string[];
   /** The columns of the table's primary key. */
   readonly keyColumns: readonly (keyof R & string)[];
+  /**
+   * Raise it when a function that `key` or `apply` calls has changed, so that services notice that the table has to be
+   * built anew. Changes of `key` and `apply` themselves are noticed without.
+   */
+  readonly version?: number;
   /** The primary key of the one row that an event is about; undefined when it is about none. */
   key(event: Recorded<E>): Partial<R> | undefined;
   /** The row after an event; undefined takes the row away, or leaves it absent. */

@@ -4,7 +4,7 @@ import { postgresPool } from '#runtime';
 import { MemoryTables, PostgresTables, projection } from '#projections';
 import { CONTRACT_TABLE, tablesContract } from './contract.js';
 
-const CHECKPOINTS = 'CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL)';
+const CHECKPOINTS = 'CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL, built_by text)';
 
 const pool = postgresPool(await freshDatabase());
 await pool.query(`${CHECKPOINTS}; ${CONTRACT_TABLE}`);

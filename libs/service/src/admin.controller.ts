@@ -6,7 +6,7 @@ import type { Projection } from '#projections';
 import { documented } from './openapi.js';
 import { PORTS, type ServicePorts } from './ports.js';
 import { Problem } from './problem.js';
-import { progressOf } from './progress.js';
+import { progressOf, staleness } from './progress.js';
 
 /** The service's projections. */
 export const PROJECTIONS = Symbol('PROJECTIONS');
@@ -19,6 +19,10 @@ const projectionsView = z.object({
       position: z.int().describe('The position of the last event that it shows'),
       head: z.int().describe('The position of the last event there is'),
       lag: z.int(),
+      stale: z
+        .enum(['code', 'columns'])
+        .optional()
+        .describe('What has changed since its table was built: replay it; absent when nothing has'),
     }),
   ),
 });
@@ -78,7 +82,12 @@ export class AdminController {
   async progress(): Promise<z.infer<typeof projectionsView>> {
     const items = this.projections.map(async (projection) => {
       const { name, table } = projection;
-      return { name, table, ...(await progressOf(projection, this.ports)) };
+      return {
+        name,
+        table,
+        ...(await progressOf(projection, this.ports)),
+        ...(await staleness(projection, this.ports)),
+      };
     });
     return { items: await Promise.all(items) };
   }

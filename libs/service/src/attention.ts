@@ -23,6 +23,7 @@ import { RequestCause } from './correlation.js';
 import { Metrics } from './metrics.js';
 import { documented } from './openapi.js';
 import { PORTS, type ServicePorts } from './ports.js';
+import { positionHeader, WrittenAt } from './position.js';
 
 const choice = z.enum(['retry', 'call-off']);
 
@@ -55,10 +56,10 @@ export interface Attention {
   /** What waits for a person, longest first, at most `limit`. */
   attention(limit: number): Promise<AttentionItem[]>;
   /**
-   * Carries a decision out. The same again changes nothing.
+   * Carries a decision out. The same again changes nothing. Returns the position of what was written, if anything was.
    * @throws DomainError when there is no such order here, or when the decision does not apply any more
    */
-  decide(orderId: string, decision: AttentionDecision, cause: Cause): Promise<unknown>;
+  decide(orderId: string, decision: AttentionDecision, cause: Cause): Promise<{ position: bigint } | undefined>;
 }
 
 const ATTENTION = Symbol('Attention');
@@ -123,7 +124,9 @@ export class AttentionController {
   @Post(':orderId')
   @HttpCode(200)
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Decides about an order; the same again changes nothing' }))
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, standardSchema: decisionBody.extend({ orderId }) }))
+  @documented(({ ApiResponse }) =>
+    ApiResponse({ status: 200, standardSchema: decisionBody.extend({ orderId }), headers: positionHeader }),
+  )
   @documented(({ ApiResponse }) => ApiResponse({ status: 404, description: 'There is no such order here' }))
   @documented(({ ApiResponse }) =>
     ApiResponse({ status: 409, description: 'The decision does not apply (any more); `detail` says why' }),
@@ -132,8 +135,10 @@ export class AttentionController {
     @Param('orderId', { schema: orderId }) id: string,
     @Body({ schema: decisionBody }) decision: AttentionDecision,
     @RequestCause() cause: Cause,
+    @WrittenAt() writtenAt: (position: bigint) => void,
   ) {
-    await this.inbox.decide(id, decision, cause);
+    const written = await this.inbox.decide(id, decision, cause);
+    if (written) writtenAt(written.position);
     return { orderId: id, ...decision };
   }
 }

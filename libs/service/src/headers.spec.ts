@@ -57,24 +57,41 @@ test.each([
   'order:9223372036854775808',
 ])('the position %j is malformed', (header) =>
   expect(() => parsePosition('order', header)).toThrow(
-    expect.objectContaining({ status: 400, code: 'invalid-position' }),
+    expect.objectContaining({
+      status: 400,
+      code: 'invalid-position',
+      message: expect.stringMatching(/^Larder-Position .* leave it out\.$/),
+    }),
   ),
 );
 
+test.each(['basket:7', 'order:7, basket:1', 'orders:7'])(
+  'the position %j is of a service that does not exist',
+  (header) =>
+    expect(() => parsePosition('order', header)).toThrow(
+      expect.objectContaining({
+        status: 400,
+        code: 'unknown-position',
+        message: expect.stringMatching(/^Larder-Position .* Send positions of order, inventory, payment\.$/),
+      }),
+    ),
+);
+
 test.each([
-  [undefined, 0],
+  [undefined, undefined],
   ['wait=5', 5_000],
+  ['wait=0', 0],
   ['respond-async, wait=10', 10_000],
   ['WAIT = 3 ; x=y', 3_000],
   ['wait="4"', 4_000],
   ['wait=3600', 30_000],
   ['wait=2, wait=9', 2_000],
-  ['wait=soon, wait=9', 0],
-  ['wait', 0],
-  ['wait=', 0],
-  ['wait=-1', 0],
-  ['wait=1.5', 0],
-  ['waiting=5', 0],
-  ['wait-for=5', 0],
-  ['foo="a, wait=9"', 0],
-])('Prefer: %s waits %i ms', (header, ms) => expect(parsePreferWait(header)).toBe(ms));
+  ['wait=soon, wait=9', undefined],
+  ['wait', undefined],
+  ['wait=', undefined],
+  ['wait=-1', undefined],
+  ['wait=1.5', undefined],
+  ['waiting=5', undefined],
+  ['wait-for=5', undefined],
+  ['foo="a, wait=9"', undefined],
+])('Prefer: %s waits %s ms', (header, ms) => expect(parsePreferWait(header)).toBe(ms));

@@ -29,7 +29,7 @@ export interface Holds {
   /** Says again to the order what was said. */
   readonly tellAgain: (orderId: string) => Promise<void>;
   /** Gives back what is held, and nothing else: the order may speak at this very moment. @throws DomainError then */
-  readonly giveUp: (orderId: string, cause: Cause) => Promise<unknown>;
+  readonly giveUp: (orderId: string, cause: Cause) => Promise<{ position: bigint } | undefined>;
   readonly effects: { readonly retry: string; readonly callOff: string };
 }
 
@@ -71,8 +71,9 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
         const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
         throw new DomainError('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
-      if (decision === 'retry') await holds.tellAgain(orderId);
-      else await holds.giveUp(orderId, { ...cause, actor, reason });
+      if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, actor, reason });
+      await holds.tellAgain(orderId);
+      return undefined;
     },
   };
 }

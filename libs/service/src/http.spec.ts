@@ -1,7 +1,9 @@
 import { Body, Controller, Get, Inject, Module, NotFoundException, Param, Post, Query } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { once } from 'node:events';
+import { get as httpGet, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { type Logger, pino } from 'pino';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -16,8 +18,8 @@ import { createApp } from './http.js';
 import { IdempotencyKey } from './idempotency.js';
 import { Metrics } from './metrics.js';
 import { documented } from './openapi.js';
-import { AfterPosition } from './position.js';
-import { PreferWait } from './prefer.js';
+import { type After, AfterPosition, WrittenAt } from './position.js';
+import { PreferWait, type Wait } from './prefer.js';
 import { Problem } from './problem.js';
 
 const line = z.object({ sku: z.string().describe('Stock-keeping unit'), quantity: z.int().min(1) });
@@ -76,15 +78,22 @@ class TestController {
   }
 
   @Get('position')
-  position(@AfterPosition() after: bigint | undefined) {
-    return { after: String(after) };
+  position(@AfterPosition() after: After) {
+    after.showing(7n);
+    return { after: String(after.position) };
+  }
+
+  @Post('facts')
+  write(@WrittenAt() writtenAt: (position: bigint) => void) {
+    writtenAt(12n);
   }
 
   @Get('slow')
-  async slow(@PreferWait() waitMs: number) {
+  async slow(@PreferWait() wait: Wait | undefined) {
     this.gate.entered++;
     await this.gate.opened;
-    return { waitMs };
+    wait?.honoured();
+    return { waitMs: wait?.ms };
   }
 }
 
@@ -293,6 +302,38 @@ test('a Larder-Position is read, and refused when it is malformed', async () => 
   const get = (header: string) => http().get('/position').set('Larder-Position', header);
   expect((await get('inventory:9, order:4711').expect(200)).body).toEqual({ after: '4711' });
   expect((await get('order:-1').expect(400)).body.code).toBe('invalid-position');
+  expect((await get('order:1, basket:1').expect(400)).body.code).toBe('unknown-position');
+});
+
+test('a Larder-Position may come in several headers', async () => {
+  const { port } = app.getHttpServer().address() as { port: number };
+  const headers = [
+    ['host', 'a'],
+    ['larder-position', 'order:9'],
+    ['larder-position', 'inventory:3'],
+    ['larder-position', 'order:11'],
+  ] as [string, string][];
+  const answer = await new Promise<IncomingMessage>((resolve) =>
+    httpGet({ port, host: '127.0.0.1', path: '/position', headers: headers.flat() }, resolve),
+  );
+  expect(await json(answer)).toEqual({ after: '11' });
+});
+
+test('a write answers with its position, and a read with what it shows, or what it was sent where that is more', async () => {
+  expect((await http().post('/facts').expect(201)).headers['larder-position']).toBe('order:12');
+  const read = (header: string) => http().get('/position').set('Larder-Position', header).expect(200);
+  expect((await read('order:3')).headers['larder-position']).toBe('order:7');
+  expect((await read('order:9')).headers['larder-position']).toBe('order:9');
+  expect((await read('payment:9')).headers['larder-position']).toBe('order:7');
+});
+
+test('Prefer: wait is answered with the wait that was granted, and what was not asked for with nothing', async () => {
+  gate.open();
+  const slow = (prefer: string) => http().get('/slow').set('Prefer', prefer).expect(200);
+  expect((await slow('wait=5')).headers['preference-applied']).toBe('wait=5');
+  expect((await slow('wait=3600')).headers['preference-applied']).toBe('wait=30');
+  expect((await slow('wait=0')).headers['preference-applied']).toBe('wait=0');
+  expect((await slow('respond-async')).headers['preference-applied']).toBeUndefined();
 });
 
 test('readiness is red when a check fails or hangs, and says which', async () => {

@@ -9,6 +9,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { Problem } from './problem.js';
 
 type Swagger = typeof import('@nestjs/swagger');
@@ -24,19 +25,61 @@ export function documented(decorator: (swagger: Swagger) => MethodDecorator): Me
 
 /** The same for a decorator of a handler's parameter, which documents the route that it stands in. */
 export function documentedParameter(decorator: (swagger: Swagger) => MethodDecorator): ParameterDecorator {
+  return onRoute(documented(decorator));
+}
+
+/** A parameter's decorator that decorates the route. */
+export function onRoute(decorator: MethodDecorator): ParameterDecorator {
   return (target, key) => {
     if (key === undefined) return;
     const descriptor = Object.getOwnPropertyDescriptor(target, key);
-    if (descriptor) documented(decorator)(target, key, descriptor);
+    if (descriptor) decorator(target, key, descriptor);
   };
+}
+
+/** Problems as problem.ts makes them. A route that says nothing else has this for whatever is not its answer. */
+const problem = z.looseObject({
+  type: z.string().describe('`urn:larder:problem:<code>`'),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string().describe('Stable: what a program may decide on'),
+  instance: z.string(),
+  correlationId: z.string().optional(),
+});
+
+/** `@refuses(409, 'order-confirmed')`: documents the codes that a route may answer with a status. */
+export function refuses(status: number, ...codes: readonly string[]): MethodDecorator {
+  const coded = { type: 'object', properties: { code: { type: 'string', enum: [...codes] } }, required: ['code'] };
+  const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
+  const description = codes.map((code) => `\`${code}\``).join(', ');
+  const retryAfter = { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' as const } } };
+  return documented(({ ApiResponse }) =>
+    ApiResponse({
+      status,
+      description,
+      ...(status === 503 && { headers: retryAfter }),
+      content: { 'application/problem+json': { schema } },
+    }),
+  );
 }
 
 /** The document, made anew. */
 export async function openApiDocument(app: NestFastifyApplication, title: string): Promise<object> {
   const swagger = await import('@nestjs/swagger');
   for (const decorate of waiting.splice(0)) decorate(swagger);
-  const about = new swagger.DocumentBuilder().setTitle(title).setVersion('1').build();
-  return swagger.SwaggerModule.createDocument(app, about);
+  const about = new swagger.DocumentBuilder()
+    .setTitle(title)
+    .setVersion('1')
+    .addGlobalResponse({
+      status: 'default',
+      description: 'A problem (RFC 9457)',
+      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+    })
+    .build();
+  const { components, ...document } = swagger.SwaggerModule.createDocument(app, about);
+  const schemas = { ...components?.schemas, Problem: z.toJSONSchema(problem, { target: 'openapi-3.0' }) };
+  return { ...document, components: { ...components, schemas } };
 }
 
 const PAGE = `<!doctype html>

@@ -1,6 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import { expect, test } from 'vitest';
-import { MemoryTables, projection } from '#projections';
-import { ManualClock } from '#runtime';
+import { MemoryTables, type Projection, projection } from '#projections';
+import { type Clock, ManualClock, SystemClock } from '#runtime';
 import { ReadYourWrites } from './position.js';
 
 const summary = projection<{ id: string }, { type: 'Seen'; data: object }>({
@@ -12,46 +13,116 @@ const summary = projection<{ id: string }, { type: 'Seen'; data: object }>({
   apply: (row) => row,
 });
 
-async function reader({ at }: { at: bigint }) {
-  const [tables, clock, stop] = [new MemoryTables(), new ManualClock(), new AbortController()];
+/** Tables that count the looks at their checkpoints, of which each takes a turn of the event loop, as a database's does. */
+class CountingTables extends MemoryTables {
+  looks = 0;
+
+  override async checkpoint(of: Projection<any, any>): Promise<bigint> {
+    this.looks++;
+    const position = await super.checkpoint(of);
+    await new Promise(setImmediate);
+    return position;
+  }
+}
+
+/** A read model at a position, and a store whose last event is at `head`. */
+async function reader<C extends Clock = ManualClock>({
+  at,
+  head = 10n,
+  clock = new ManualClock() as Clock as C,
+}: {
+  at: bigint;
+  head?: bigint;
+  clock?: C;
+}) {
+  const [tables, stop] = [new CountingTables(), new AbortController()];
   const advance = async (from: bigint, to: bigint) =>
     tables.commit({ projection: summary, from, to, upserts: [], deletes: [] });
   if (at > 0n) await advance(0n, at);
-  return { clock, stop, advance, reads: new ReadYourWrites({ tables, clock }, 3_000, stop.signal) };
+  const store = { head: async () => head };
+  const reads = new ReadYourWrites({ store, tables, clock }, 3_000, stop.signal);
+  let answered: bigint | undefined;
+  /** Reads after a position, and returns the position of the answer. */
+  const read = async (position?: bigint, query: () => Promise<unknown> = async () => 'row') => {
+    await reads.read(summary, { position, showing: (shown) => (answered = shown) }, query);
+    return answered;
+  };
+  return { tables, clock, stop, advance, read };
+}
+
+/** Lets time pass until a promise is settled. */
+async function letPass(clock: ManualClock, promise: Promise<unknown>): Promise<void> {
+  let settled = false;
+  const end = () => (settled = true);
+  promise.then(end, end);
+  while (!settled) {
+    await clock.advance(10);
+    await new Promise(setImmediate);
+  }
 }
 
 test('a read that names no position, or one that is shown, does not wait', async () => {
-  const { reads } = await reader({ at: 7n });
-  await reads.caughtUp(summary, undefined);
-  await reads.caughtUp(summary, 7n);
+  const { read } = await reader({ at: 7n });
+  await read();
+  await read(7n);
 });
 
 test('a read waits for its position', async () => {
-  const { reads, clock, advance } = await reader({ at: 7n });
-  let done = false;
-  const read = reads.caughtUp(summary, 9n).then(() => (done = true));
-  await clock.advance(1_000);
-  expect(done).toBe(false);
+  const { read, clock, advance } = await reader({ at: 7n });
+  let queried = false;
+  const waiting = read(9n, async () => (queried = true));
+  for (let i = 0; i < 100; i++) {
+    await clock.advance(10);
+    await new Promise(setImmediate);
+  }
+  expect(queried).toBe(false);
   await advance(7n, 9n);
-  await clock.advance(100);
-  await read;
+  await letPass(clock, waiting);
+  expect(await waiting).toBe(9n);
+});
+
+test('the position of an answer is not before what it shows: what comes while the rows are read is in it', async () => {
+  const { read, advance } = await reader({ at: 7n });
+  expect(await read(undefined, () => advance(7n, 9n))).toBe(9n);
 });
 
 test('a read that would wait too long is told to come back, and how far behind the read model is', async () => {
-  const { reads, clock } = await reader({ at: 7n });
-  const read = expect(reads.caughtUp(summary, 9n)).rejects.toMatchObject({
+  const { read, clock } = await reader({ at: 7n });
+  const waiting = read(9n);
+  const refused = expect(waiting).rejects.toMatchObject({
     status: 503,
     code: 'read-model-behind',
+    message: 'The read model is 2 positions behind Larder-Position. Try again.',
     extras: { lag: 2 },
     headers: { 'retry-after': '1' },
   });
-  await clock.advance(3_100);
-  await read;
+  await letPass(clock, waiting);
+  await refused;
+});
+
+test('a position beyond the last event is refused at once, and that of the last event is not', async () => {
+  const { read, advance } = await reader({ at: 7n, head: 9n });
+  await expect(read(10n)).rejects.toMatchObject({
+    status: 400,
+    code: 'unknown-position',
+    message: expect.stringMatching(/^Larder-Position is beyond the last event there is, 9: .* Leave it out\.$/),
+  });
+  await advance(7n, 9n);
+  expect(await read(9n)).toBe(9n);
+});
+
+test('a thousand who wait share their looks at the checkpoint', async () => {
+  const { read, tables, stop, advance } = await reader({ at: 7n, clock: new SystemClock() });
+  setMaxListeners(0, stop.signal);
+  const waiting = Promise.all(Array.from({ length: 1_000 }, () => read(9n)));
+  await expect.poll(() => tables.looks).toBeGreaterThan(10);
+  await advance(7n, 9n);
+  await waiting;
+  expect(tables.looks).toBeLessThan(200);
 });
 
 test('no read waits for a service that stops', async () => {
-  const { reads, stop } = await reader({ at: 7n });
-  const read = expect(reads.caughtUp(summary, 9n)).rejects.toMatchObject({ status: 503 });
+  const { read, stop } = await reader({ at: 7n });
   stop.abort();
-  await read;
+  await expect(read(9n)).rejects.toMatchObject({ status: 503 });
 });

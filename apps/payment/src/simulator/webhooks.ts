@@ -3,26 +3,41 @@
  * order. The outbox is in memory and bounded. What it loses in a crash, or when its receiver stays away, is a hint: who
  * waits for a webhook that does not come asks the provider.
  */
+import http, { type OutgoingHttpHeaders } from 'node:http';
+import https from 'node:https';
 import { backoffMs, type Clock, type Runtime, within } from '#runtime';
 import { sign, SIGNATURE_HEADER, type Webhook } from '../webhook.js';
 
 /** Hands a webhook to its receiver; fails when that did not take it. */
 export type Deliver = (webhook: Webhook, signal: AbortSignal) => Promise<void>;
 
-/** Delivery over HTTP: a signed POST, heard when the answer is a 2xx within five seconds. */
+/**
+ * Delivery over HTTP: a signed POST, heard when the answer is a 2xx within five seconds. By node:http: under load, fetch
+ * took a fifth of the payment service's processor time.
+ */
 export function postWebhook(url: string, secret: string, clock: Clock): Deliver {
+  const { request, Agent } = url.startsWith('https:') ? https : http;
+  const agent = new Agent({ keepAlive: true });
+  const post = (body: string, headers: OutgoingHttpHeaders, signal: AbortSignal) =>
+    new Promise<number>((resolve, reject) => {
+      const sent = request(url, { method: 'POST', headers, agent, signal }, (response) => {
+        response.on('end', () => resolve(response.statusCode!)).on('error', reject);
+        response.resume(); // Read to its end, the connection can be used again.
+      });
+      sent.on('error', reject).end(body);
+    });
   return async (webhook, signal) => {
     const body = JSON.stringify(webhook);
-    const headers = { 'content-type': 'application/json', [SIGNATURE_HEADER]: sign(body, secret, clock.now()) };
-    const post = async (limit: AbortSignal) => {
-      const response = await fetch(url, { method: 'POST', headers, body, signal: limit });
-      await response.arrayBuffer(); // Read to its end, the connection can be used again.
-      return response.status;
+    const signature = sign(body, secret, clock.now());
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      [SIGNATURE_HEADER]: signature,
     };
     const tooLate = () => {
       throw new Error('The receiver of the webhook did not answer in time.');
     };
-    const status = await within(clock, 5_000, post, tooLate, signal);
+    const status = await within(clock, 5_000, (limit) => post(body, headers, limit), tooLate, signal);
     if (status < 200 || status > 299) throw new Error(`The receiver of the webhook answered ${status}.`);
   };
 }

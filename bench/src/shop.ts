@@ -1,0 +1,182 @@
+/**
+ * The shop for the rows that measure whole services: compiled, as processes of their own, over HTTP, on databases of the
+ * run's Postgres. `npm run bench` builds them before it starts.
+ */
+import { fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type autocannonType from 'autocannon';
+import pg from 'pg';
+import { migrate } from '../../scripts/migrate.js';
+import { type Databases, openShop } from '../../scripts/proof/shop.js';
+import { type Service, services } from '../../scripts/shop.js';
+import { profile, type Profile, type Share } from './profile.js';
+import type { Bench, Sample } from './row.js';
+
+// Its types are those of a CommonJS module, which `import` does not see through.
+const autocannon = createRequire(import.meta.url)('autocannon') as typeof autocannonType;
+
+/** What is in stock, and ordered in turn. */
+export const SKUS = ['olive-oil', 'sourdough', 'coffee', 'tomatoes', 'honey'];
+export const PRICE = { amountMinor: 1299, currency: 'EUR' };
+export const QUANTITY = 2;
+export const TOKEN = 'tok_approved';
+
+const PLENTY = 1_000_000;
+
+/** Builds and Kafka's jars are found from the root of the checkout. */
+export function atTheRoot(): void {
+  process.chdir(fileURLToPath(new URL('../..', import.meta.url)));
+}
+
+export type BenchShop = Awaited<ReturnType<typeof openBenchShop>>;
+
+/** Opens a shop with one instance of each of these services, and fills its shelves. */
+export async function openBenchShop(bench: Bench, running: readonly Service[] = services) {
+  atTheRoot();
+  const databases: Record<string, string> = {};
+  for (const name of [...services, 'bus']) databases[name] = await bench.database();
+  for (const name of services) await migrate(databases[name]!, `prisma/${name}/migrations`);
+  const instances = Object.fromEntries(services.map((service) => [service, running.includes(service) ? 1 : 0]));
+  const shop = await openShop({
+    databases: databases as Databases,
+    instances,
+    onOpening: (opening) => bench.signal.addEventListener('abort', () => void opening.close({ abandoned: true })),
+  });
+  await shop.setPrices(Object.fromEntries(SKUS.map((sku) => [sku, PRICE.amountMinor])));
+  if (running.includes('inventory')) await shop.stockUp(Object.fromEntries(SKUS.map((sku) => [sku, PLENTY])));
+
+  /** `clients` connections place orders of one line for `ms` milliseconds, with these headers. */
+  function placeOrders(clients: number, ms: number, headers: Record<string, string> = {}): Promise<Sample> {
+    let n = 0;
+    const setupRequest = (request: autocannonType.Request): autocannonType.Request => ({
+      ...request,
+      method: 'POST',
+      path: '/orders',
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...headers },
+      body: JSON.stringify({
+        customerId: randomUUID(),
+        lines: [{ sku: SKUS[n++ % SKUS.length], quantity: QUANTITY }],
+        payment: { token: TOKEN },
+      }),
+    });
+    return httpLoad(shop.order[0]!, clients, ms, setupRequest);
+  }
+
+  /** Waits until relays and read models have caught up with the events, and nothing moves. Returns how many milliseconds that took. */
+  async function settled(): Promise<number> {
+    const begin = performance.now();
+    const clients = running.map((service) => new pg.Client({ connectionString: shop.databases[service] }));
+    await Promise.all(clients.map((client) => client.connect()));
+    try {
+      for (let before = ''; ; await sleep(50)) {
+        const found = await Promise.all(
+          clients.map((client) => client.query<{ head: string; behind: number }>(BEHIND)),
+        );
+        const rows = found.flatMap((result) => result.rows);
+        const now = JSON.stringify(rows);
+        if (now === before && rows.every(({ behind }) => behind === 0)) return performance.now() - begin;
+        before = now;
+      }
+    } finally {
+      await Promise.all(clients.map((client) => client.end()));
+    }
+  }
+
+  /** Where the time goes while `work` is done: by process, and on the server. */
+  async function profiled(work: () => Promise<unknown>): Promise<Profile> {
+    const backends = new pg.Client({ connectionString: bench.serverUrl });
+    await backends.connect();
+    const { rows } = await backends.query<{ pid: number }>('SELECT pid FROM pg_stat_activity');
+    await backends.end();
+    const groups = new Map<string, readonly number[]>([
+      ...[...shop.pids].map(([name, pid]) => [`the service ${name.replace(/ 1$/, '')}`, [pid]] as const),
+      ['Postgres', rows.map(({ pid }) => pid)],
+      ['the clients', [process.pid]],
+    ]);
+    const before = ticksOf(groups);
+    const { Postgres: server } = await profile(bench.serverUrl, work);
+    return { Processors: sharesOf(before, ticksOf(groups)), Postgres: server ?? [] };
+  }
+
+  return { shop, placeOrders, settled, profiled, close: () => shop.close() };
+}
+
+/** Cast, because others may have changed what the driver makes of a bigint. */
+const BEHIND = `
+  SELECT head::text, (SELECT count(*)::int FROM checkpoints WHERE position < head) AS behind
+  FROM (SELECT coalesce(max(position), 0) AS head FROM event_store.events) AS events`;
+
+/**
+ * `clients` connections send requests for `ms` milliseconds, each as soon as its last one is answered. By autocannon,
+ * whose latencies are whole milliseconds.
+ * @throws Error unless all are answered with 2xx
+ */
+export async function httpLoad(
+  url: string,
+  clients: number,
+  ms: number,
+  setupRequest?: (request: autocannonType.Request) => autocannonType.Request,
+): Promise<Sample> {
+  const requests = setupRequest ? { requests: [{ setupRequest }] } : {};
+  const result = await autocannon({ url, connections: clients, duration: ms / 1_000, timeout: 60, ...requests });
+  const failed = result.errors + result.non2xx;
+  if (failed > 0) throw new Error(`${failed} of ${result.requests.total} requests to ${url} failed.`);
+  const { p50, p99 } = result.latency;
+  return { rate: result['2xx'] / result.duration, p50Ms: p50, p99Ms: p99, calls: result['2xx'] };
+}
+
+/** An application of Nest on Fastify with one controller and nothing else (empty.mjs), as a process of its own. */
+export async function openEmptyApplication() {
+  const child = fork(fileURLToPath(new URL('empty.mjs', import.meta.url)), { execArgv: [] });
+  const [url] = (await once(child, 'message')) as [string];
+  return {
+    url,
+    pid: child.pid!,
+    async close() {
+      const ended = once(child, 'exit');
+      child.disconnect(); // Which it ends with.
+      await ended;
+    },
+  };
+}
+
+/** The first time `firstMs`, and `ms` from then on: the first run of a contender warms it up, and takes longer. */
+export function longAtFirst(firstMs: number, ms: number): () => number {
+  let next = firstMs;
+  return () => {
+    const now = next;
+    next = ms;
+    return now;
+  };
+}
+
+/** Processor time of groups of processes, in clock ticks; none where there is no /proc. */
+function ticksOf(groups: ReadonlyMap<string, readonly number[]>): Map<string, number> {
+  const sum = (pids: readonly number[]) => pids.map(ticks).reduce((a, b) => a + b, 0);
+  return new Map(existsSync('/proc/self/stat') ? [...groups].map(([name, pids]) => [name, sum(pids)]) : []);
+}
+
+/** utime and stime of proc(5): the 14th and 15th field, counted from behind the name, which may contain anything. */
+function ticks(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  } catch {
+    return 0; // It has ended.
+  }
+}
+
+/** What each took between two looks, of all that they took together. */
+function sharesOf(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): Share[] {
+  const took = [...after].map(([what, ticks]) => ({ what, ticks: Math.max(0, ticks - (before.get(what) ?? 0)) }));
+  const all = took.reduce((sum, { ticks }) => sum + ticks, 0);
+  return took
+    .map(({ what, ticks }) => ({ what, percent: Math.round((ticks * 1_000) / all) / 10 }))
+    .toSorted((a, b) => b.percent - a.percent);
+}

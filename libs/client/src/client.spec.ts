@@ -1,0 +1,139 @@
+/** The client against a server that answers as each test wants it; test/client.spec.ts tries it on a shop. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LarderClient, type ProblemCode } from './index.js';
+
+interface Received {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+let server: Server;
+let url: string;
+let received: Received[];
+/** What the next requests are answered with, in order; the last one again and again. */
+let answers: ((response: ServerResponse) => void)[];
+
+beforeEach(async () => {
+  received = [];
+  server = createServer(async (request, response) => {
+    const { method = '', url = '', headers } = request;
+    received.push({ method, url, headers, body: await text(request) });
+    (answers.length > 1 ? answers.shift()! : answers[0]!)(response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterEach(() => new Promise((resolve) => server.closeAllConnections() ?? server.close(resolve)));
+
+const json =
+  (status: number, body: object, headers: Record<string, string> = {}) =>
+  (response: ServerResponse) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+  };
+const away = json(503, { code: 'unavailable', detail: 'Try again.' }, { 'retry-after': '0' });
+const order = { customerId: 'c', lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } };
+const at = (position: string, body: object = {}) => json(200, body, { 'larder-position': position });
+
+test('a read sends the highest position that each service has answered with, reads and writes alike', async () => {
+  const shop = new LarderClient({ order: url, inventory: url, payment: url });
+  answers = [at('order:7'), at('inventory:30'), at('order:5'), at('payment:2'), at('order:9'), json(404, {}), at('')];
+  await shop.placeOrder(order);
+  await shop.receive('tea', 1);
+  await shop.order('o');
+  await shop.payment('o');
+  await shop.orders();
+  await shop.order('o').catch(() => {});
+  await shop.stock();
+  expect(received.map(({ method, headers }) => [method, headers['larder-position']])).toEqual([
+    ['POST', undefined],
+    ['POST', undefined],
+    ['GET', 'order:7, inventory:30'],
+    ['GET', 'order:7, inventory:30'],
+    ['GET', 'order:7, inventory:30, payment:2'],
+    ['GET', 'order:9, inventory:30, payment:2'],
+    ['GET', 'order:9, inventory:30, payment:2'],
+  ]);
+});
+
+test('what a client knows can be handed to another', async () => {
+  answers = [at('order:9007199254740993')];
+  const first = new LarderClient({ order: url });
+  await first.prices();
+  await new LarderClient({ order: url }, { positions: first.positions }).prices();
+  expect(received[1]!.headers['larder-position']).toBe('order:9007199254740993');
+});
+
+test('a write that was answered with 503, or not at all, is sent again with its key and its body', async () => {
+  answers = [away, (response) => response.destroy(), away, json(202, { orderId: 'o' })];
+  const shop = new LarderClient({ order: url });
+  expect(await shop.placeOrder(order)).toEqual({ orderId: 'o' });
+  const keys = received.map(({ headers }) => headers['idempotency-key']);
+  expect(keys).toEqual(Array.from({ length: 4 }, () => expect.stringMatching(/^[\da-f-]{36}$/)));
+  expect(new Set(keys).size).toBe(1);
+  expect(received.map(({ body }) => JSON.parse(body))).toEqual(Array.from({ length: 4 }, () => order));
+});
+
+test('it is not sent again for ever', async () => {
+  answers = [away];
+  await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({ status: 503, code: 'unavailable' });
+  expect(received.length).toBe(4);
+  await expect(new LarderClient({ order: url }, { retries: 0 }).prices()).rejects.toMatchObject({ status: 503 });
+  expect(received.length).toBe(5);
+  answers = [(response) => response.destroy()];
+  await expect(new LarderClient({ order: url }, { retries: 0 }).prices()).rejects.toThrow(TypeError);
+});
+
+test('every write has a key of its own, unless it is given one', async () => {
+  answers = [json(200, {})];
+  const shop = new LarderClient({ order: url, inventory: url });
+  await shop.placeOrder(order);
+  await shop.placeOrder(order);
+  await shop.recount('tea', 1, { idempotencyKey: 'mine' });
+  const keys = received.map(({ headers }) => headers['idempotency-key']);
+  expect(new Set(keys).size).toBe(3);
+  expect(keys[2]).toBe('mine');
+});
+
+test('a problem is thrown with its code', async () => {
+  const problem = { code: 'order-confirmed', status: 409, detail: 'Too late.', correlationId: 'c' };
+  answers = [json(409, problem)];
+  const code: ProblemCode = 'order-confirmed';
+  const refusal = new LarderClient({ order: url }).cancelOrder('o');
+  await expect(refusal).rejects.toMatchObject({
+    name: 'LarderProblem',
+    status: 409,
+    code,
+    message: 'Too late.',
+    problem,
+  });
+  // @ts-expect-error The codes are those of the documents.
+  const unknown: ProblemCode = 'order-confrimed';
+  expect(unknown).not.toBe(code);
+});
+
+test('an answer of somebody on the way is an error, too', async () => {
+  answers = [(response) => response.writeHead(502).end('<h1>Bad gateway</h1>')];
+  await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({
+    status: 502,
+    code: 'unknown',
+    message: `${url}/prices was answered with 502, by nobody of the shop.`,
+  });
+});
+
+test('a wait is asked for, and a moment of the past', async () => {
+  answers = [json(200, {})];
+  const shop = new LarderClient({ order: url });
+  await shop.order('o', { wait: 5 });
+  await shop.history('o', { asOf: 0 });
+  await shop.history('o', { asOf: new Date('2026-11-21T12:00:00Z') });
+  expect(received[0]!.headers['prefer']).toBe('wait=5');
+  expect(received.map((each) => each.url).slice(1)).toEqual([
+    '/orders/o/history?asOf=0',
+    '/orders/o/history?asOf=2026-11-21T12%3A00%3A00.000Z',
+  ]);
+});

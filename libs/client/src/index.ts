@@ -1,0 +1,232 @@
+/**
+ * A client of the shop, for a server or a browser: it needs `fetch` and nothing else. Its types are made from the OpenAPI
+ * documents of the three services.
+ *
+ *   const shop = new LarderClient({ order: 'http://localhost:3001', inventory: 'http://localhost:3002' });
+ *   const { orderId } = await shop.placeOrder({ customerId, lines, payment: { token: 'tok_approved' } });
+ *   const order = await shop.order(orderId, { wait: 5 });
+ *
+ * Beside the types it does what everybody would have to do who calls the API by hand:
+ *
+ *   Larder-Position   kept from every answer and sent with every read, so that its reads show what it wrote and never
+ *                     less than it has seen (docs/consistency.md)
+ *   Idempotency-Key   drawn for every write that takes one, unless it is given
+ *   503, no answer    tried again after `Retry-After`, a few times: no write of the shop counts twice
+ *   problem (RFC 9457)  thrown as a LarderProblem with its `code`
+ */
+import createClient from 'openapi-fetch';
+import type * as inventoryApi from './inventory.js';
+import type * as orderApi from './order.js';
+import type * as paymentApi from './payment.js';
+
+export type { inventoryApi, orderApi, paymentApi };
+export type OrderRequest = orderApi.components['schemas']['OrderRequest'];
+export type Order = orderApi.components['schemas']['Order'];
+export type OrderPage = orderApi.components['schemas']['OrderPage'];
+export type History = orderApi.components['schemas']['History'];
+export type Price = orderApi.components['schemas']['Price'];
+export type Stock = inventoryApi.components['schemas']['Stock'];
+export type Reservation = inventoryApi.components['schemas']['Reservation'];
+export type Payment = paymentApi.components['schemas']['Payment'];
+export type Problem = orderApi.components['schemas']['Problem'];
+
+/** Where the services are. One that is left out is at the origin of the page, as behind a gateway. */
+export interface Urls {
+  readonly order?: string;
+  readonly inventory?: string;
+  readonly payment?: string;
+}
+
+export interface ClientOptions {
+  /** What an earlier client knew, as its `positions` had it: this one then sees no less. */
+  readonly positions?: string;
+  /** How often a request is sent again that was answered with 503, or not at all: 3 times unless told. */
+  readonly retries?: number;
+  /** Used instead of the global one: the place for credentials and timeouts. */
+  readonly fetch?: (request: Request) => Promise<Response>;
+}
+
+export interface WriteOptions {
+  /** The same key with the same body is the same write: give one to send a write again that may have been made. */
+  readonly idempotencyKey?: string;
+}
+
+export interface WaitOptions {
+  /** Seconds to wait for the order to be final, at most 30. The answer comes as soon as it is. */
+  readonly wait?: number;
+}
+
+const MAX_PAUSE_MS = 10_000;
+
+export class LarderClient {
+  private readonly known = new Map<string, bigint>();
+  private readonly retries: number;
+  private readonly fetch: (request: Request) => Promise<Response>;
+  private readonly api;
+
+  constructor(
+    urls: Urls,
+    { positions = '', retries = 3, fetch = (request) => globalThis.fetch(request) }: ClientOptions = {},
+  ) {
+    this.learn(positions);
+    this.retries = retries;
+    this.fetch = fetch;
+    const at = (baseUrl = '') => ({ baseUrl, fetch: (request: Request) => this.send(request) });
+    this.api = {
+      order: createClient<orderApi.paths>(at(urls.order)),
+      inventory: createClient<inventoryApi.paths>(at(urls.inventory)),
+      payment: createClient<paymentApi.paths>(at(urls.payment)),
+    };
+  }
+
+  /** What this client knows of each service, as the header has it: `order:11, inventory:7`. */
+  get positions(): string {
+    return [...this.known].map(([service, position]) => `${service}:${position}`).join(', ');
+  }
+
+  /** Places an order. With `wait` the answer is the final order, or the placed one when that takes longer. */
+  placeOrder(body: OrderRequest, options: WriteOptions & WaitOptions = {}): Promise<Order> {
+    const header = { ...keyOf(options), ...preferOf(options) };
+    return answerOf(this.api.order.POST('/orders', { body, params: { header } }));
+  }
+
+  order(orderId: string, options: WaitOptions = {}): Promise<Order> {
+    return answerOf(
+      this.api.order.GET('/orders/{orderId}', { params: { path: { orderId }, header: preferOf(options) } }),
+    );
+  }
+
+  /** A page of orders, the newest first; `next` of it is the `cursor` of the next. */
+  orders(
+    query: { customerId?: string; status?: Order['status']; cursor?: string; limit?: number } = {},
+  ): Promise<OrderPage> {
+    return answerOf(this.api.order.GET('/orders', { params: { query } }));
+  }
+
+  /** What happened to an order, and how it stood after a revision or at a moment; now unless told. */
+  history(orderId: string, { asOf }: { asOf?: number | Date } = {}): Promise<History> {
+    const query = asOf === undefined ? {} : { asOf: typeof asOf === 'number' ? `${asOf}` : asOf.toISOString() };
+    return answerOf(this.api.order.GET('/orders/{orderId}/history', { params: { path: { orderId }, query } }));
+  }
+
+  /** @throws LarderProblem `order-confirmed` when it is too late */
+  cancelOrder(orderId: string): Promise<Order> {
+    return answerOf(this.api.order.POST('/orders/{orderId}/cancel', { params: { path: { orderId } } }));
+  }
+
+  /** Sets the price of a SKU for the orders to come. */
+  async setPrice(sku: string, body: Price['price']): Promise<void> {
+    await answerOf(this.api.order.PUT('/prices/{sku}', { body, params: { path: { sku } } }));
+  }
+
+  async prices(): Promise<Price[]> {
+    return (await answerOf(this.api.order.GET('/prices'))).items;
+  }
+
+  /** Books units that came in, and returns the stock after it. */
+  receive(sku: string, quantity: number, options: WriteOptions = {}): Promise<Stock> {
+    const params = { path: { sku }, header: keyOf(options) };
+    return answerOf(this.api.inventory.POST('/stock/{sku}/receipts', { body: { quantity }, params }));
+  }
+
+  /** Corrects the books to what was counted on the shelf, and returns the stock after it. */
+  recount(sku: string, counted: number, options: WriteOptions = {}): Promise<Stock> {
+    const params = { path: { sku }, header: keyOf(options) };
+    return answerOf(this.api.inventory.POST('/stock/{sku}/recounts', { body: { counted }, params }));
+  }
+
+  async stock(): Promise<Stock[]> {
+    return (await answerOf(this.api.inventory.GET('/stock'))).items;
+  }
+
+  stockOf(sku: string): Promise<Stock> {
+    return answerOf(this.api.inventory.GET('/stock/{sku}', { params: { path: { sku } } }));
+  }
+
+  reservation(orderId: string): Promise<Reservation> {
+    return answerOf(this.api.inventory.GET('/reservations/{orderId}', { params: { path: { orderId } } }));
+  }
+
+  payment(orderId: string): Promise<Payment> {
+    return answerOf(this.api.payment.GET('/payments/{orderId}', { params: { path: { orderId } } }));
+  }
+
+  private async send(request: Request): Promise<Response> {
+    if (request.method === 'GET' && this.known.size > 0) request.headers.set('Larder-Position', this.positions);
+    for (let left = this.retries; ; left--) {
+      const response = await this.fetch(request.clone()).catch((error: unknown) => {
+        if (left <= 0 || request.signal.aborted) throw error;
+        return undefined;
+      });
+      if (response && (response.status !== 503 || left <= 0)) {
+        this.learn(response.headers.get('Larder-Position') ?? '');
+        return response;
+      }
+      await response?.body?.cancel();
+      await new Promise((resolve) => setTimeout(resolve, pauseMs(response)));
+    }
+  }
+
+  /** A position that is known already, or a lower one of a service, says nothing new. */
+  private learn(positions: string): void {
+    for (const [, service, digits] of positions.matchAll(/([a-z][a-z0-9-]*):(\d+)/g)) {
+      const position = BigInt(digits!);
+      if (position >= (this.known.get(service!) ?? 0n)) this.known.set(service!, position);
+    }
+  }
+}
+
+/** What the shop refused, or could not do. */
+export class LarderProblem extends Error {
+  override readonly name = 'LarderProblem';
+
+  constructor(
+    readonly status: number,
+    /** Stable: decide on this. Those that a route is known for, and there may be others. */
+    readonly code: ProblemCode | (string & {}),
+    detail: string,
+    /** The whole document; undefined when somebody on the way answered instead of the shop. */
+    readonly problem: Problem | undefined,
+  ) {
+    super(detail);
+  }
+}
+
+/** The codes that the OpenAPI documents name. */
+export type ProblemCode = CodeOf<
+  AnswerOf<
+    | orderApi.operations[keyof orderApi.operations]
+    | inventoryApi.operations[keyof inventoryApi.operations]
+    | paymentApi.operations[keyof paymentApi.operations]
+  >
+>;
+type AnswerOf<O> = O extends { responses: infer R } ? R[keyof R] : never;
+type CodeOf<A> = A extends { content: { 'application/problem+json': { code: infer C } } }
+  ? string extends C
+    ? never
+    : C
+  : never;
+
+async function answerOf<R extends { data?: unknown; error?: unknown; response: Response }>(
+  result: Promise<R>,
+): Promise<NonNullable<R['data']>> {
+  const { data, error, response } = await result;
+  if (response.ok) return data as NonNullable<R['data']>;
+  const problem = (error as Problem | undefined)?.code === undefined ? undefined : (error as Problem);
+  const detail = problem?.detail ?? `${response.url} was answered with ${response.status}, by nobody of the shop.`;
+  throw new LarderProblem(response.status, problem?.code ?? 'unknown', detail, problem);
+}
+
+function keyOf({ idempotencyKey = crypto.randomUUID() }: WriteOptions) {
+  return { 'Idempotency-Key': idempotencyKey };
+}
+
+function preferOf({ wait }: WaitOptions) {
+  return wait === undefined ? {} : { Prefer: `wait=${wait}` };
+}
+
+/** A second, unless the answer says how long. */
+function pauseMs(response: Response | undefined): number {
+  const seconds = Number(response?.headers.get('Retry-After') ?? 1);
+  return Math.min(Number.isNaN(seconds) ? 1_000 : seconds * 1_000, MAX_PAUSE_MS);
+}

@@ -1,0 +1,33 @@
+/**
+ * Which code built a projection's table: a digest that stands beside the table's checkpoint, so that a service notices
+ * at its start when the two no longer belong together.
+ *
+ *   9f86d081884c7d65.b3a8e0e1f9ab1bfe
+ *   the projection    the table's columns
+ *
+ * The code is what `key` and `apply` say, to the letter, and what the projection declares. Functions that they call are
+ * not seen: `version` stands for those. A change that changes no row, of a name for example, is noticed too; a rebuild
+ * then finds no difference, and the note goes.
+ */
+import { createHash } from 'node:crypto';
+import type { Projection } from './projection.js';
+
+/** What has changed since a table was built: the projection's code, or the table's columns. */
+export type Staleness = 'code' | 'columns';
+
+/** The digest of a projection and of its table's columns, given in any form that says their names and types. */
+export function builtBy(
+  { table, categories, keyColumns, version = 0, key, apply }: Projection<any, any>,
+  columns: string,
+) {
+  const code = [table, categories, keyColumns, version, String(key), String(apply)];
+  return `${digest(JSON.stringify(code))}.${digest(columns)}`;
+}
+
+/** What has changed between two digests; undefined when nothing has. */
+export function stalenessOf(then: string, now: string): Staleness | undefined {
+  if (then === now) return undefined;
+  return then.split('.')[0] === now.split('.')[0] ? 'columns' : 'code';
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
