@@ -9,7 +9,7 @@
  * crowd, it shares its commit with those that came while the last one was under way.
  */
 import pg from 'pg';
-import { Bell, type Clock, postgresPool, PostgresSession } from '#runtime';
+import { Bell, BY_INDEX, type Clock, postgresPool, PostgresSession } from '#runtime';
 import {
   assertWritable,
   type Batch,
@@ -92,6 +92,8 @@ export class PostgresEventStore extends EventStore {
   private telling = false;
   private readonly bells = new Set<Bell>();
   private readonly tail = new Tail();
+  /** Whether the log may have grown without a word: a notification may get lost. */
+  private unsure = true;
   private readingOn: Promise<void> | undefined;
   private polling = false;
   private readonly closing = new AbortController();
@@ -111,7 +113,11 @@ export class PostgresEventStore extends EventStore {
     readonly clock: Clock;
     readonly maxConnections?: number;
   }): Promise<PostgresEventStore> {
-    const pool = postgresPool(options.url, { max: options.maxConnections, name: 'larder-event-store' });
+    const pool = postgresPool(options.url, {
+      max: options.maxConnections,
+      name: 'larder-event-store',
+      options: BY_INDEX,
+    });
     try {
       await install(pool);
     } catch (error) {
@@ -304,25 +310,33 @@ export class PostgresEventStore extends EventStore {
 
   /** The next events after a position; undefined when there are none yet. Who is at the end of the log reads it with the others. */
   private async next(after: bigint, categories: readonly string[]): Promise<Batch | undefined> {
-    if (!this.tail.covers(after)) {
-      const page = await this.page(after, categories);
-      if (!page) this.tail.begin(after);
-      return page;
-    }
-    do {
+    for (;;) {
+      if (!this.tail.covers(after)) {
+        const page = await this.page(after, categories);
+        if (!page) this.tail.begin(after);
+        return page;
+      }
       const batch = this.tail.after(after, categories);
       if (batch) return batch;
+      const upToDate = this.tail.end >= this.announced && !this.unsure;
+      if (upToDate || this.closing.signal.aborted) return undefined;
       await (this.readingOn ??= this.readOn().finally(() => (this.readingOn = undefined)));
-      // The read that was under way may have begun before what was announced was written.
-    } while (this.tail.end < this.announced && !this.closing.signal.aborted);
-    return this.tail.covers(after) ? this.tail.after(after, categories) : undefined;
+    }
   }
 
-  /** Fetches what the tail lacks. */
+  /** Fetches what the tail lacks, and wakes those who wait for it without having asked. */
   private async readOn(): Promise<void> {
     const { end } = this.tail;
-    const page = await this.page(end, null);
-    if (page) this.tail.add(end, page.events, page.position);
+    this.unsure = false;
+    try {
+      const page = await this.page(end, null);
+      if (!page) return;
+      this.tail.add(end, page.events, page.position);
+      this.announce(page.position);
+    } catch (error) {
+      this.unsure = true;
+      throw error;
+    }
   }
 
   private async page(after: bigint, categories: readonly string[] | null): Promise<Batch | undefined> {
@@ -344,7 +358,7 @@ export class PostgresEventStore extends EventStore {
     this.polling = true;
     while (this.bells.size > 0 && !this.closing.signal.aborted) {
       await this.clock.sleep(POLL_MS, this.closing.signal);
-      this.ring();
+      this.lookAgain();
     }
     this.polling = false;
   }
@@ -367,8 +381,13 @@ export class PostgresEventStore extends EventStore {
 
   /** A notification: this store's own tell it nothing new; an empty one comes when some may have been missed. */
   private heard(position: string): void {
-    if (position === '') this.ring();
+    if (position === '') this.lookAgain();
     else this.announce(BigInt(position));
+  }
+
+  private lookAgain(): void {
+    this.unsure = true;
+    this.ring();
   }
 
   private ring(): void {

@@ -95,6 +95,8 @@ export class Transactor {
   private readonly kept: LRUCache<string, number>;
   private readonly shapes: Shapes;
   private readonly maxAttempts: number;
+  /** By stream, the last of the transactions that are under way or wait for their turn. */
+  private readonly turns = new Map<string, Promise<unknown>>();
 
   /**
    * `maxStates` bounds the cache, `maxAttempts` the appends that one call tries. Of streams of the categories in
@@ -123,7 +125,7 @@ export class Transactor {
 
   /**
    * Decides one command on one stream and appends what follows. `expectNew` saves reading a stream that most likely does
-   * not exist.
+   * not exist. Who wants the same stream here takes turns: at once, all but one would find that they came too late.
    * @throws DomainError, or whatever else the decider throws, always decided on the stream's latest state
    * @throws RevisionConflict when other writers were faster `maxAttempts` times
    */
@@ -134,16 +136,27 @@ export class Transactor {
     cause: Cause,
     options: { readonly expectNew?: boolean } = {},
   ): Promise<Outcome<E, S>> {
-    const { results, position } = await this.together([
-      (desk) => {
-        if (options.expectNew) desk.expectNew(stream);
-        const events = desk.decide(decider, stream, command, cause);
-        return { events, state: desk.state(decider, stream) };
-      },
-    ]);
+    const decision = (desk: Desk) => {
+      if (options.expectNew) desk.expectNew(stream);
+      const events = desk.decide(decider, stream, command, cause);
+      return { events, state: desk.state(decider, stream) };
+    };
+    const { results, position } = await this.inTurn(stream, () => this.together([decision]));
     const result = results[0]!;
     if (result.status === 'rejected') throw result.reason;
     return { ...result.value, position };
+  }
+
+  private async inTurn<T>(stream: string, work: () => Promise<T>): Promise<T> {
+    const before = this.turns.get(stream);
+    const working = before ? before.then(work) : work();
+    const turn = working.catch(() => {});
+    this.turns.set(stream, turn);
+    try {
+      return await working;
+    } finally {
+      if (this.turns.get(stream) === turn) this.turns.delete(stream);
+    }
   }
 
   /**

@@ -42,6 +42,8 @@ export class Member {
   private readonly client: pg.Client;
   private readonly gone = new AbortController();
   private claims: Claim[] = [];
+  /** Whether a partition gave as many messages as it was asked for at most. */
+  mayHaveMore = false;
 
   constructor(
     url: string,
@@ -108,18 +110,26 @@ export class Member {
   async next(): Promise<Delivered[]> {
     if (this.claims.length === 0) return [];
     const unstored = this.unstored();
+    const limit = Math.ceil(BATCH / this.claims.length);
     const wanted = [
       this.claims.map(({ subscription }) => subscription.topic),
       this.claims.map(({ partition }) => partition),
       this.claims.map(({ done }) => done),
-      Math.ceil(BATCH / this.claims.length),
+      limit,
     ];
     const rows =
       unstored.length === 0
         ? await this.query<Row>(NEXT, wanted, 'message_bus.next')
         : await this.query<Row>(STORE_AND_NEXT, [...wanted, ...offsetsOf(unstored)], 'message_bus.store_and_next');
     stored(unstored);
-    return rows.map(delivered);
+    const messages = rows.map(delivered);
+    const ofPartition = new Map<string, number>();
+    for (const { topic, partition } of messages) {
+      const name = `${partition} ${topic}`;
+      ofPartition.set(name, (ofPartition.get(name) ?? 0) + 1);
+    }
+    this.mayHaveMore = [...ofPartition.values()].includes(limit);
+    return messages;
   }
 
   /** Notes that the group is done with `batch`: the next statement stores it. */

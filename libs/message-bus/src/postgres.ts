@@ -28,6 +28,8 @@ export interface PostgresMessageBusOptions {
 
 /** How long a reader waits for a notification before it looks by itself. */
 const POLL_MS = 1_000;
+/** Within this time it is stored what is done. */
+const STORE_MS = 50;
 const DAY_MS = 24 * 60 * 60_000;
 /** How often expired messages are looked for. */
 const SWEEP_MS = 60 * 60_000;
@@ -85,7 +87,8 @@ export class PostgresMessageBus extends MessageBus {
         messages.map(({ time }) => time),
         messages.map(({ correlationId }) => correlationId),
         messages.map(({ traceparent }) => traceparent),
-        messages.map(({ data }) => JSON.stringify(data)),
+        // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+        messages.map(({ data }) => JSON.stringify(data)).join('\n'),
       ],
     });
     this.session.notify(channelOf(topic));
@@ -117,6 +120,7 @@ export class PostgresMessageBus extends MessageBus {
           sharedMs = clock.now().getTime();
           if (await member.share()) this.session.notify(MEMBERS);
         }
+        bell.silence();
         const batch = await member.next();
         if (batch.length === 0) {
           await bell.heard(signal, { clock, pollMs: POLL_MS });
@@ -130,6 +134,8 @@ export class PostgresMessageBus extends MessageBus {
           continue;
         }
         member.done(batch);
+        // Unless somebody has published meanwhile, that was all: what is done is stored when there is more, or in a moment.
+        if (!member.mayHaveMore) await bell.heard(signal, { clock, pollMs: STORE_MS });
       }
       if (!member.lost.aborted) await member.store();
     } catch (error) {
@@ -291,7 +297,7 @@ const PUBLISH = `
   SELECT $1, m.partition, taken.before + m.n, $3, m.key, m.id, m.type, m.source, m.time, m.correlation_id,
     m.traceparent, m.data::json
   FROM taken, unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-    $12::text[]) WITH ORDINALITY
+    string_to_array($12, E'\\n')) WITH ORDINALITY
     AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)`;
 
 /** Members hold the lock (subscription, 0) together, so whoever gets it alone knows that there are none. */

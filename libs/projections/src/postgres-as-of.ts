@@ -64,7 +64,7 @@ async function positionAsOf({
     typeof until === 'bigint' ? position > until : Date.parse(recordedAt) > until.getTime();
   let last: bigint | undefined;
   search: if (head > 0n) {
-    for await (const batch of readAhead(store, projection, 0n, signal, { clock, quietMs: 0 })) {
+    for await (const batch of readAhead(store, projection, 0n, signal, { clock })) {
       for (const event of batch.events) {
         if (isLater(event)) break search;
         last = event.position;

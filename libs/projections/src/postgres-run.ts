@@ -204,7 +204,7 @@ export class Run {
     this.begun ??= from;
     let events: Recorded[] = [];
     let written = Promise.resolve();
-    for await (const batch of readAhead(store, other, from, signal, { clock, quietMs: 0 })) {
+    for await (const batch of readAhead(store, other, from, signal, { clock })) {
       const position = batch.position < target ? batch.position : target;
       const read = batch.events.filter((event) => event.position <= target);
       events = events.concat(read);

@@ -31,11 +31,16 @@ interface Shape {
 }
 
 /**
- * A named statement is planned once per connection, and its plan kept. That saves a fifth of a small write. It is only
- * for statements with one possible plan: what looks rows up must be planned for the size that the table has today, or it
- * scans the whole of a table that was empty when the plan was made.
+ * A named statement is planned once per connection, and its plan kept: planning takes longer than a small statement does
+ * its work. It is named after its text, so that a name never stands for another text when the table has changed.
  */
-type Statement = Pick<pg.QueryConfig, 'name' | 'text'>;
+type Statement = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
+
+/**
+ * So many rows are looked up by their index whatever the size of the table, and that plan may be kept (BY_INDEX sees to
+ * it). For more, as in a rebuild, it depends, and it is planned anew.
+ */
+const FEW = 100;
 
 const { escapeIdentifier } = pg;
 
@@ -88,6 +93,7 @@ export class PostgresTables extends Tables {
 
   override async checkpoint(projection: Projection<any, any>): Promise<bigint> {
     const { rows } = await this.db.query<{ position: string }>({
+      name: 'checkpoint',
       text: 'SELECT position FROM checkpoints WHERE name = $1',
       values: [checkpointName(projection)],
     });
@@ -98,7 +104,7 @@ export class PostgresTables extends Tables {
     if (keys.length === 0) return [];
     const shape = await this.shape(projection);
     const values = projection.keyColumns.map((column) => keys.map((key) => key[column]));
-    const { rows } = await this.db.query<Row>({ ...shape.load, values, types: asJson });
+    const { rows } = await this.db.query<Row>({ ...planned(shape.load, keys.length), values, types: asJson });
     return rows;
   }
 
@@ -109,6 +115,7 @@ export class PostgresTables extends Tables {
       upserts.length + deletes.length > 0
         ? await this.write(projection, checkpoint, upserts, deletes)
         : await this.db.query({
+            name: 'move_checkpoint',
             text: `WITH moved AS (${move()}) SELECT ${ASYNCHRONOUS} FROM moved`,
             values: checkpoint,
           });
@@ -162,7 +169,7 @@ export class PostgresTables extends Tables {
     const values = [...checkpoint, shape.identity, ...upserted];
     if (deletes.length === 0) return this.db.query({ ...shape.upsert, values });
     const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
-    return this.db.query({ ...shape.upsertAndDelete, values: [...values, ...deleted] });
+    return this.db.query({ ...planned(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
   }
 
   private shape(projection: Projection<any, any>): Promise<Shape> {
@@ -210,18 +217,25 @@ async function shapeOf(db: Database, projection: Projection<any, any>): Promise<
   const deleted = `deleted AS (
     DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 6 + columns.length)})
     AND EXISTS (SELECT FROM moved))`;
-  const upsert = `WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`;
 
   return {
     identity: columns[0]!.identity,
     columns: columns.map(({ name, type }) => ({ name, json: isJson(type) })),
-    load: {
-      text: `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
-    },
-    // Named after its text, so that a name never stands for another text when the table has changed.
-    upsert: { name: createHash('sha1').update(upsert).digest('hex'), text: upsert },
-    upsertAndDelete: { text: `WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved` },
+    load: statement(
+      `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
+    ),
+    upsert: statement(`WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+    upsertAndDelete: statement(`WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
   };
+}
+
+function statement(text: string): Statement {
+  return { name: createHash('sha1').update(text).digest('hex'), text };
+}
+
+/** A statement that looks so many rows up, with its name where the plan may be kept. */
+function planned({ name, text }: Statement, rows: number): pg.QueryConfig {
+  return rows <= FEW ? { name, text } : { text };
 }
 
 const isJson = (type: string) => type === 'jsonb' || type === 'json';

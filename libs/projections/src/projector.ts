@@ -17,6 +17,10 @@ import type { Projection, Row } from './projection.js';
 
 /** How long the checkpoint may stand still while only events of other categories go by. */
 const QUIET_MS = 50;
+/** Commits are at least so far apart: one of several events costs as much as one of one. Whoever waits for a read model waits so long. */
+const GATHER_MS = 20;
+/** A batch of so many shows that there is more: then nothing has to be gathered. */
+const FULL = 500;
 
 export interface ProjectorOptions {
   readonly projection: Projection<any, any>;
@@ -41,10 +45,11 @@ export function projector({
 }: ProjectorOptions): Promise<void> {
   const name = `projector:${projection.name}`;
   const { clock, log } = runtime;
+  const pace = { clock, quietMs: QUIET_MS, gatherMs: GATHER_MS };
 
   const follow = async (lease: AbortSignal) => {
     let from = await tables.checkpoint(projection);
-    for await (const batch of readAhead(store, projection, from, lease, { clock, quietMs: QUIET_MS })) {
+    for await (const batch of readAhead(store, projection, from, lease, pace)) {
       await advance(tables, projection, from, batch);
       from = batch.position;
       onProgress?.({ events: batch.events.length, position: from });
@@ -91,8 +96,9 @@ export async function advance(
 }
 
 /**
- * A projection's subscription with the next batch on its way while the consumer works on one. A batch without events
- * only moves the position: within `quietMs` of the last batch it is held back, and left out when another one comes.
+ * A projection's subscription, at a pace that suits its consumer. Far behind, the next batch is on its way while the
+ * consumer works on one. At the end of the log, what comes within `gatherMs` of the last batch comes as one. A batch
+ * without events only moves the position: within `quietMs` it is held back, and left out when another one comes.
  * Ends the subscription when the consumer stops.
  */
 export async function* readAhead(
@@ -100,10 +106,11 @@ export async function* readAhead(
   { categories }: Projection<any, any>,
   after: bigint,
   signal: AbortSignal,
-  { clock, quietMs }: { clock: Clock; quietMs: number },
+  { clock, quietMs = 0, gatherMs = 0 }: { clock: Clock; quietMs?: number; gatherMs?: number },
 ): AsyncGenerator<Batch> {
   const stop = new AbortController();
-  const batches = store.subscribe({ categories, after, signal: AbortSignal.any([signal, stop.signal]) });
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  const batches = store.subscribe({ categories, after, signal: stopped });
   const iterator = batches[Symbol.asyncIterator]();
   const pull = () => {
     const pulled = iterator.next();
@@ -116,11 +123,15 @@ export async function* readAhead(
     for (;;) {
       const { done, value: batch } = await next;
       if (done) return;
-      next = pull();
+      const ahead = batch.events.length === 0 || batch.events.length >= FULL || gatherMs === 0;
+      if (ahead) next = pull();
       const heldMs = yieldedMs + quietMs - clock.now().getTime();
       if (batch.events.length === 0 && heldMs > 0 && (await settles(next, heldMs, clock))) continue;
       yield batch;
       yieldedMs = clock.now().getTime();
+      if (ahead) continue;
+      await clock.sleep(gatherMs, stopped);
+      next = pull();
     }
   } finally {
     stop.abort();

@@ -13,6 +13,11 @@ export class Bell {
     this.wake?.();
   }
 
+  /** Forgets the rings so far: for who is about to look anyway. */
+  silence(): void {
+    this.rung = false;
+  }
+
   /**
    * Resolves at the next ring or when `signal` aborts, and after `pollMs` milliseconds of `clock` where a ring may get
    * lost on its way (another process, a broken connection). One waiter at a time.

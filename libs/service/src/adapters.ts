@@ -4,7 +4,15 @@ import { topics } from '#contracts';
 import { type EventStore, PostgresEventStore, PostgresSnapshots } from '#event-store';
 import { type MessageBus, PostgresMessageBus, PostgresParkedMessages } from '#message-bus';
 import { PostgresTables } from '#projections';
-import { type Clock, postgresPool, PostgresCheckpoints, PostgresLeases, PostgresSession, type Runtime } from '#runtime';
+import {
+  BY_INDEX,
+  type Clock,
+  postgresPool,
+  PostgresCheckpoints,
+  PostgresLeases,
+  PostgresSession,
+  type Runtime,
+} from '#runtime';
 import type { Background } from './background.js';
 import { type BaseConfig, StartError } from './config.js';
 import { assertMigrated, migrationsOf } from './migrations.js';
@@ -73,7 +81,7 @@ export async function openPorts(
   background.onClose(() => store.close());
   const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
   background.onClose(() => bus.close());
-  const pool = postgresPool(config.DATABASE_URL);
+  const pool = postgresPool(config.DATABASE_URL, { options: BY_INDEX });
   background.onClose(() => pool.end());
   await open('DATABASE_URL', () => assertMigrated(pool, migrations));
   const session = new PostgresSession(config.DATABASE_URL, clock);
