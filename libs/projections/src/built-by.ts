@@ -5,9 +5,9 @@
  *   9f86d081884c7d65.b3a8e0e1f9ab1bfe
  *   the projection    the table's columns
  *
- * The code is what `key` and `apply` say, to the letter, and what the projection declares. Functions that they call are
- * not seen: `version` stands for those. A change that changes no row, of a name for example, is noticed too; a rebuild
- * then finds no difference, and the note goes.
+ * The code is what `key` and `apply` say, to the letter but for comments, which the build takes out, and what the
+ * projection declares. Functions that they call are not seen: `version` stands for those. A change that changes no row,
+ * of a name for example, is noticed too; a rebuild then finds no difference, and the note goes.
  */
 import { createHash } from 'node:crypto';
 import type { Projection } from './projection.js';

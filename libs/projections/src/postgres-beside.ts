@@ -133,7 +133,7 @@ export async function exchanging(db: Database, a: Projection<any, any>, b: Proje
 function swapping(kind: 'TABLE' | 'INDEX', a: string, b: string): string {
   const rename = (from: string, to: string) =>
     `ALTER ${kind} ${escapeIdentifier(from)} RENAME TO ${escapeIdentifier(to)};`;
-  return rename(a, 'larder_changing_places') + rename(b, a) + rename('larder_changing_places', b);
+  return rename(a, 'changing_places') + rename(b, a) + rename('changing_places', b);
 }
 
 /** The SQL that keeps others from a table until the transaction ends. */
