@@ -72,10 +72,11 @@ function events(opening: string, written: readonly Written[]): string {
           FROM (${opening} UNION ALL ${parts.join(' UNION ALL ')}) AS written) AS numbered`;
 }
 
-const checkpoints = (...names: string[]) =>
+/** All that a service follows is at the end of its events: its read models, and its relay, which has told all. */
+const checkpoints = (relay: string, ...readModels: string[]) =>
   `INSERT INTO checkpoints (name, position)
-   SELECT 'projection:' || name, (SELECT max(position) FROM event_store.events)
-   FROM unnest(array['${names.join(`', '`)}']) AS name`;
+   SELECT name, (SELECT max(position) FROM event_store.events)
+   FROM unnest(array['${[relay, ...readModels.map((name) => `projection:${name}`)].join(`', '`)}']) AS name`;
 
 const opening = (stream: string, type: string, data: string, part: number) =>
   `SELECT -n AS n, 0 AS step, ${part} AS part, '${stream}-sku-' || n AS stream, '${type}' AS type, ${data} AS data,
@@ -134,7 +135,7 @@ const STATEMENTS: Record<Service, string[]> = {
      FROM generate_series(1, :orders) AS n`,
     `INSERT INTO price_list (sku, amount_minor, currency, since)
      SELECT 'sku-' || n, 1299, 'EUR', timestamptz '2026-10-31T00:00:00Z' FROM generate_series(0, ${SKUS - 1}) AS n`,
-    checkpoints('order-summary', 'price-list', 'order-todo'),
+    checkpoints('order', 'order-summary', 'price-list', 'order-todo'),
   ],
   inventory: [
     events(
@@ -154,7 +155,7 @@ const STATEMENTS: Record<Service, string[]> = {
             sum(quantity) FILTER (WHERE type = 'StockShipped'), max(recorded_at)
      FROM event_store.events, cast(data ->> 'quantity' AS bigint) AS quantity
      WHERE category = 'stock' GROUP BY stream`,
-    checkpoints('stock-level', 'reservation-summary', 'stock-hold'),
+    checkpoints('inventory', 'stock-level', 'reservation-summary', 'stock-hold'),
   ],
   payment: [
     events(
@@ -192,6 +193,6 @@ const STATEMENTS: Record<Service, string[]> = {
            FROM generate_series(1, :orders) AS n
            UNION ALL SELECT n, 'captured', ${at(5.5)} FROM generate_series(1, :orders) AS n WHERE ${completed}) AS entry
      ORDER BY at`,
-    checkpoints('payment-summary', 'payment-todo', 'money-hold'),
+    checkpoints('payment', 'payment-summary', 'payment-todo', 'money-hold'),
   ],
 };
