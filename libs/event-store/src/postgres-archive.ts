@@ -18,7 +18,7 @@ export async function archive(
   onProgress: (progress: { share: number; done: number }) => void = () => {},
 ): Promise<number> {
   const first = await positionAt(pool, 'min');
-  const last = (await lastBefore(pool, before)) ?? first - 1n;
+  const last = await lastBefore(pool, before, first);
   let done = 0;
   for (let position = first - 1n; position < last;) {
     position = position + CHUNK < last ? position + CHUNK : last;
@@ -31,10 +31,13 @@ export async function archive(
   return done;
 }
 
-/** The highest position whose event was recorded before a time, found by halving: events are recorded in order. */
-async function lastBefore(pool: pg.Pool, before: Date): Promise<bigint | undefined> {
-  let found: bigint | undefined;
-  let [low, high] = [await positionAt(pool, 'min'), await positionAt(pool, 'max')];
+/**
+ * The highest position, from `first` on, whose event was recorded before a time, or else the one before `first`. It is
+ * found by halving: events are recorded in order.
+ */
+async function lastBefore(pool: pg.Pool, before: Date, first: bigint): Promise<bigint> {
+  let found = first - 1n;
+  let [low, high] = [first, await positionAt(pool, 'max')];
   while (low <= high) {
     const middle = (low + high) / 2n;
     const { rows } = await pool.query<{ position: string; earlier: boolean }>(
