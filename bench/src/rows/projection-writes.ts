@@ -6,6 +6,7 @@ import { PostgresTables } from '../../../libs/projections/src/index.js';
 import { SystemIds } from '../../../libs/runtime/src/index.js';
 import { PrismaClient } from '../../../prisma/order/client/client.js';
 import { migrate } from '../../../scripts/migrate.js';
+import { bareUpsert } from '../bare-upsert.js';
 import { MIGRATIONS } from '../events.js';
 import { openPool } from '../peers.js';
 import type { Row, Sample } from '../row.js';
@@ -74,16 +75,7 @@ export const row: Row = {
             from = change.to;
           });
         },
-        bare: () =>
-          measured(pools.bare, (rows) =>
-            pools.bare.query({
-              name: 'upsert',
-              text: UPSERT,
-              values: NAMES.map((name) =>
-                rows.map((row) => (name === 'lines' ? JSON.stringify(row.lines) : row[name])),
-              ),
-            }),
-          ),
+        bare: () => measured(pools.bare, (rows) => pools.bare.query(bareUpsert('order_summary', rows))),
         prisma: () =>
           measured(pools.prisma, (rows) =>
             prisma.orderSummary.createMany({
@@ -110,25 +102,6 @@ export const row: Row = {
     };
   },
 };
-
-const COLUMNS = {
-  order_id: 'uuid',
-  customer_id: 'uuid',
-  status: 'text',
-  reason: 'text',
-  settled: 'boolean',
-  lines: 'jsonb',
-  total_minor: 'bigint',
-  currency: 'text',
-  placed_at: 'timestamptz',
-  updated_at: 'timestamptz',
-} as const satisfies Record<keyof OrderSummaryRow, string>;
-const NAMES = Object.keys(COLUMNS) as (keyof OrderSummaryRow)[];
-const UPSERT = `INSERT INTO order_summary (${NAMES.join(', ')})
-  SELECT * FROM UNNEST(${Object.values(COLUMNS)
-    .map((type, i) => `$${i + 1}::${type}[]`)
-    .join(', ')})
-  ON CONFLICT (order_id) DO UPDATE SET ${NAMES.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}`;
 
 function newRow(ids: SystemIds): OrderSummaryRow {
   const unitPrice = { amountMinor: 1299, currency: 'EUR' };

@@ -10,6 +10,7 @@ import { orderSummary, type OrderSummaryRow } from '../../../apps/order/src/read
 import { PostgresEventStore, type Recorded } from '../../../libs/event-store/src/index.js';
 import { rebuild } from '../../../libs/projections/src/index.js';
 import { silentLog, SystemClock } from '../../../libs/runtime/src/index.js';
+import { bareUpsert } from '../bare-upsert.js';
 import { EVENTS_PER_ORDER, fillEmmett, fillOrders } from '../events.js';
 import { openPool } from '../peers.js';
 import type { Row, Sample } from '../row.js';
@@ -101,23 +102,6 @@ async function hash(pool: pg.Pool, table: string): Promise<string> {
   return rows[0]!.hash;
 }
 
-const COLUMNS = {
-  order_id: 'uuid',
-  customer_id: 'uuid',
-  status: 'text',
-  reason: 'text',
-  settled: 'boolean',
-  lines: 'jsonb',
-  total_minor: 'bigint',
-  currency: 'text',
-  placed_at: 'timestamptz',
-  updated_at: 'timestamptz',
-} as const;
-const names = Object.keys(COLUMNS) as (keyof OrderSummaryRow)[];
-const unnested = Object.values(COLUMNS).map((type, i) => `$${i + 1}::${type}[]`);
-const UPSERT = `INSERT INTO bare (${names.join(', ')}) SELECT * FROM UNNEST(${unnested.join(', ')})
-  ON CONFLICT (order_id) DO UPDATE SET ${names.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}`;
-
 /** What one would write by hand for this one table, where nothing else is at work. */
 async function bareRebuild(pool: pg.Pool): Promise<void> {
   await pool.query('DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE order_summary INCLUDING ALL)');
@@ -138,11 +122,7 @@ async function bareRebuild(pool: pg.Pool): Promise<void> {
       touched.add(id);
     }
     const written = [...touched].map((id) => rows.get(id)!);
-    await pool.query({
-      name: 'upsert',
-      text: UPSERT,
-      values: names.map((name) => written.map((row) => (name === 'lines' ? JSON.stringify(row.lines) : row[name]))),
-    });
+    await pool.query(bareUpsert('bare', written));
     position = page.rows.at(-1)!.position;
   }
 }
