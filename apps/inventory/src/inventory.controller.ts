@@ -49,7 +49,6 @@ export class InventoryController {
   @documented(({ ApiResponse }) =>
     ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
   )
-  @refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')
   @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
   receive(
     @IdempotencyKey() key: string,
@@ -67,7 +66,6 @@ export class InventoryController {
   @documented(({ ApiResponse }) =>
     ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
   )
-  @refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')
   @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
   @refuses(409, 'reserved-stock-missing')
   recount(

@@ -83,7 +83,6 @@ export class OrderController {
       headers: { ...positionHeader, ...preferenceAppliedHeader, ...locationHeader },
     }),
   )
-  @refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')
   @refuses(422, 'invalid-request', 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'idempotency-key-reused')
   async place(
     @IdempotencyKey() key: string,

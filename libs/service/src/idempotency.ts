@@ -8,7 +8,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { v5 } from 'uuid';
-import { documentedParameter } from './openapi.js';
+import { documentedParameter, onRoute, refuses } from './openapi.js';
 import { Problem } from './problem.js';
 
 const MAX_LENGTH = 255;
@@ -41,7 +41,7 @@ export function parseIdempotencyKey(header: string | string[] | undefined): stri
   return key;
 }
 
-/** `@IdempotencyKey() key: string`: the request's key; without a valid one the request is refused with 400. */
+/** `@IdempotencyKey() key: string`: the request's key; without a valid one the request is refused with 400. For routes with a JSON body. */
 export const IdempotencyKey = createParamDecorator(
   (_data: unknown, context: ExecutionContext): string =>
     parseIdempotencyKey(context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key']),
@@ -54,6 +54,8 @@ export const IdempotencyKey = createParamDecorator(
         schema: { type: 'string', minLength: 1, maxLength: MAX_LENGTH },
       }),
     ),
+    // An OpenAPI document has one entry for each status, and a body that is no JSON is a 400, too.
+    onRoute(refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')),
   ],
 );
 
