@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
 import { given } from '../../../libs/decider/src/scenario.js';
-import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { hasHeard, payment, type PaymentCommand, type PaymentEvent } from './payment.js';
 
 const amount = { amountMinor: 3048, currency: 'EUR' };
 const authorizationId = 'auth_1';
@@ -170,10 +170,15 @@ test('whatever comes in any order, a payment takes money once at most and gives 
     fc.property(fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 20 }), (said) => {
       let state = payment.initialState;
       const history: PaymentEvent[] = [];
+      const states = [state];
       for (const command of said) {
+        if (states.some((earlier) => hasHeard(earlier, command))) {
+          expect(attempt(command), 'what was heard stays heard').toEqual([]);
+        }
         const facts = attempt(command);
         history.push(...facts);
         state = facts.reduce(payment.evolve, state);
+        states.push(state);
         expect(attempt(command), 'a retry is an answer').toEqual([]);
         const count = (type: PaymentEvent['type']) => history.filter((event) => event.type === type).length;
         expect(count('PaymentCaptured')).toBeLessThanOrEqual(1);

@@ -163,6 +163,15 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   },
 };
 
+/**
+ * Whether what the provider says has been written down already, for what it says mostly: twice, by its answer and by a
+ * webhook. No event takes these back, so a state that is not the latest may say so, too.
+ */
+export function hasHeard(state: Payment, news: PaymentCommand): boolean {
+  if (news.type === 'RecordAuthorized') return authorizationOf(state) === news.authorizationId;
+  return news.type === 'RecordCaptured' && (state.status === 'captured' || ('captured' in state && state.captured));
+}
+
 function capture(state: Payment): readonly PaymentEvent[] {
   switch (state.status) {
     case 'authorized':

@@ -12,7 +12,7 @@ import { holdsWithoutVerdict } from '#service/holds';
 import { cashier } from './cashier.js';
 import { react } from './checkout.js';
 import { tell } from './messages.js';
-import { payment, type PaymentCommand } from './payment.js';
+import { hasHeard, payment, type PaymentCommand } from './payment.js';
 import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
 import { paymentSummary } from './read-models/payment-summary.js';
@@ -42,8 +42,13 @@ export function paymentService(ports: PaymentPorts) {
     toMessage: telling(paymentEvents, tell),
   };
 
-  /** Writes down what the provider said of a payment: its answer to a call, or a webhook. */
-  function record(orderId: string, command: PaymentCommand, cause: Cause) {
+  /**
+   * Writes down what the provider said of a payment: its answer to a call, or a webhook. Each mostly repeats the other,
+   * and what is known to be written is not looked up again.
+   */
+  async function record(orderId: string, command: PaymentCommand, cause: Cause): Promise<{ position: bigint }> {
+    const { state, position } = await transactor.load(payment, `payment-${orderId}`, 0n);
+    if (hasHeard(state, command)) return { position };
     return transactor.transact(payment, `payment-${orderId}`, command, cause);
   }
 

@@ -1,0 +1,36 @@
+import { expect, test, vi } from 'vitest';
+import { MemoryEventStore } from '#event-store';
+import { ManualClock, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { paymentService } from './service.js';
+
+const ORDER = '0190a8c0-0000-7000-8000-000000000001';
+const cause = { correlationId: ORDER, causationId: 'webhook' };
+const amount = { amountMinor: 1299, currency: 'EUR' };
+const requested = { type: 'PaymentRequested', data: { amount, token: 'tok_approved' } };
+
+test('what the provider says twice is looked up once', async () => {
+  const clock = new ManualClock();
+  const [store, ids] = [new MemoryEventStore(clock), new SequentialIds()];
+  const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
+  const service = paymentService({ ...runtime, store } as unknown as Parameters<typeof paymentService>[0]);
+  await store.append([
+    {
+      stream: `payment-${ORDER}`,
+      expected: 'none',
+      events: [{ ...requested, id: ids.next(), metadata: { ...cause, schema: 1 } }],
+    },
+  ]);
+  const read = vi.spyOn(store, 'read');
+  const authorized = { type: 'RecordAuthorized', authorizationId: 'auth_1', amount } as const;
+  const captured = { type: 'RecordCaptured' } as const;
+  expect(await service.record(ORDER, authorized, cause)).toMatchObject({ position: 2n });
+  expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 2n });
+  expect(await service.record(ORDER, captured, cause)).toMatchObject({ position: 3n });
+  expect(await service.record(ORDER, captured, cause)).toEqual({ position: 3n });
+  expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 3n });
+  expect(read).toHaveBeenCalledTimes(1);
+
+  // Another authorization is other news.
+  await service.record(ORDER, { ...authorized, authorizationId: 'auth_2' }, cause);
+  expect(read).toHaveBeenCalledTimes(2);
+});
