@@ -377,7 +377,7 @@ function* wrongRows({ events, tables }: Durable, service: Service): Iterable<Vio
 async function* wrongLinesOf({ events, log, parked }: Durable, service: Service): AsyncIterable<Violation> {
   const keys = new Set(events.order.map(({ stream }) => idOf(stream)));
   for (const { name } of facts[service].hears) for (const { key } of log.topic(name).flat()) keys.add(key);
-  const waiting = await parked[service].parkedKeys(service, [...keys]);
+  const waiting = (await parked[service].parkedKeys(service, [...keys])) ?? [];
   const dead = await parked[service].deadLetters(0n, 10_000);
   const due = await parked[service].due(service, new Date(8.64e15), 10_000);
   const listed = new Set([...dead, ...due].map(({ message }) => message.key));

@@ -377,7 +377,7 @@ class Simulation implements Surroundings {
         if (messages.some((partition, i) => done[i]! < partition.length)) found.push(`${service} has not read ${name}`);
         keys.push(...messages.flat().map(({ key }) => key));
       }
-      if ((await parked.parkedKeys(service, keys)).size > 0) found.push(`${service} has parked messages`);
+      if ((await parked.parkedKeys(service, keys))?.size) found.push(`${service} has parked messages`);
     }
     const held = (await this.ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0);
     if (held !== 0) found.push(`the provider holds ${held}`);

@@ -18,6 +18,8 @@
  *  - A consumer that saw a line parks its message behind it even when the last of the line was handled meanwhile. The
  *    message then is the first of a new line, and due at once like any other: whether a message is the first is asked
  *    when lines are read, and stored nowhere.
+ *  - While no key at all has a line, nobody has to ask: only we can make one for a key of our partitions, until we are
+ *    given partitions that another instance has had.
  * When instances come and go, two may be at one key for a moment, and handlers see duplicates: they are idempotent.
  */
 import pLimit from 'p-limit';
@@ -86,10 +88,23 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
   // For all batches together: a bus may have several under way, of different partitions.
   const slots = pLimit(CONCURRENT_KEYS);
   const skippedTypes = new Set<string>();
+  /** Grows whenever keys of ours may have got a line: with partitions of others, and with what we park. */
+  let changes = 0;
+  /** What `changes` was when no key at all had a line. */
+  let noLinesAt: number | undefined;
+
+  /** Which of these keys have a line. */
+  async function parkedKeys(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    if (noLinesAt === changes) return new Set();
+    const asked = changes;
+    const found = await parked.parkedKeys(name, keys);
+    if (!found) noLinesAt = asked;
+    return found ?? new Set();
+  }
 
   async function handleBatch(batch: readonly Delivered[], lost: AbortSignal): Promise<void> {
     const lines = byKey(batch);
-    const waiting = await parked.parkedKeys(name, [...lines.keys()]);
+    const waiting = await parkedKeys([...lines.keys()]);
     const failed: Unhandled[] = [];
     const handleLine = async (messages: readonly Delivered[]) => {
       for (const [n, message] of messages.entries()) {
@@ -112,7 +127,12 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
   }
 
   async function park(messages: readonly Unhandled[]): Promise<void> {
-    if (messages.length > 0) await parked.park(name, messages, clock.now());
+    if (messages.length === 0) return;
+    try {
+      await parked.park(name, messages, clock.now());
+    } finally {
+      changes++;
+    }
   }
 
   async function retryParked(lease: AbortSignal): Promise<void> {
@@ -191,6 +211,7 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
         group: name,
         topics,
         signal,
+        onAssigned: () => void changes++,
         handle: (batch, lost) =>
           handleBatch(batch, lost).catch((error: unknown) => {
             if (!lost.aborted) log.warn({ consumer: name, err: error }, 'A batch could not be parked and comes again.');

@@ -38,9 +38,15 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
     }
 
     /** Consumes beside the test until `stop()`, or until its bus is closed. */
-    function consuming(bus: MessageBus, handle: ConsumeOptions['handle'], group = 'group', topics = [topic]) {
+    function consuming(
+      bus: MessageBus,
+      handle: ConsumeOptions['handle'],
+      group = 'group',
+      topics = [topic],
+      onAssigned = () => {},
+    ) {
       const stop = new AbortController();
-      const ended = bus.consume({ group, topics, handle, signal: stop.signal });
+      const ended = bus.consume({ group, topics, handle, onAssigned, signal: stop.signal });
       stops.push(stop);
       ends.push(ended);
       ended.catch(() => {}); // Looked at where it matters.
@@ -221,6 +227,52 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       }
       await until(() => expect(seen).toHaveLength(10 * KEYS.length));
       expectInOrder(seen, 10);
+    });
+
+    test('a member is told that it is given partitions before it is given a batch of them', async () => {
+      const [one, two] = [await open(), await open()];
+      const assigned = [0, 0];
+      /** By partition: who had its last batch, and what each had been told by then. */
+      const last = new Map<number, { member: number; assigned: number[] }>();
+      let [handled, moved] = [0, 0];
+      const untold: string[] = [];
+      const join = (bus: MessageBus, member: number) =>
+        consuming(
+          bus,
+          async (batch) => {
+            for (const { partition, id } of batch) {
+              const before = last.get(partition) ?? { member: -1, assigned: [0, 0] };
+              if (before.member !== member) {
+                moved++;
+                if (assigned[member] === before.assigned[member]) untold.push(`${member}: ${id}`);
+              }
+              last.set(partition, { member, assigned: [...assigned] });
+            }
+            handled += batch.length;
+          },
+          'group',
+          [topic],
+          () => assigned[member]!++,
+        );
+      let rounds = 0;
+      const round = async () => {
+        const messages = KEYS.map((key) => message(key, rounds));
+        await one.publish(topic, messages);
+        rounds++;
+        await until(() => expect(handled).toBeGreaterThanOrEqual(rounds * KEYS.length));
+      };
+      const first = join(one, 0);
+      await round();
+      const partitions = moved;
+      join(two, 1);
+      await until(async () => {
+        await round();
+        expect(moved).toBeGreaterThan(partitions);
+      });
+      await first.stop();
+      await round();
+      expect([...last.values()].map(({ member }) => member)).toEqual(Array(partitions).fill(1));
+      expect(untold).toEqual([]);
     });
 
     test('a member that dies in the middle of a batch leaves it to the others, who begin it again', async () => {

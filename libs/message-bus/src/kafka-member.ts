@@ -71,7 +71,10 @@ export class KafkaMember {
     });
     const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT } = consumer.events;
     consumer.on(CRASH, ({ payload }) => this.crashed(payload));
-    consumer.on(GROUP_JOIN, () => this.loseAll());
+    consumer.on(GROUP_JOIN, () => {
+      this.loseAll();
+      this.options.onAssigned?.();
+    });
     consumer.on(FETCH, () => this.alive());
     consumer.on(HEARTBEAT, () => this.alive());
     const ended = AbortSignal.any([signal, this.over.signal]);

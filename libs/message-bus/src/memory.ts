@@ -13,6 +13,7 @@ const BATCH = 500;
 /** One `consume()` of a group. */
 interface Member {
   readonly bell: Bell;
+  readonly onAssigned: (() => void) | undefined;
   /** Aborts when its bus is closed. */
   readonly lost: AbortSignal;
 }
@@ -94,9 +95,9 @@ export class MemoryMessageBus extends MessageBus {
     this.log.groups(topic).forEach(ringAll);
   }
 
-  override async consume({ group, topics, handle, signal }: ConsumeOptions): Promise<void> {
+  override async consume({ group, topics, handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
     this.assertOpen();
-    const member: Member = { bell: new Bell(), lost: this.closing.signal };
+    const member: Member = { bell: new Bell(), onAssigned, lost: this.closing.signal };
     const subscriptions = topics.map((topic) => this.log.subscription(group, topic));
     const leave = () => {
       subscriptions.forEach((subscription) => dismiss(subscription, member));
@@ -179,6 +180,7 @@ function share(subscription: Subscription, member: Member): void {
     free: partitions.filter((partition) => owners[partition] === undefined),
   });
   for (const partition of claim) owners[partition] = member;
+  if (claim.length > 0) member.onAssigned?.();
   for (const partition of giveUp) owners[partition] = undefined;
   if (giveUp.length > 0) members.filter((other) => other !== member).forEach(({ bell }) => bell.ring());
 }

@@ -15,8 +15,9 @@ export class MemoryParkedMessages extends ParkedMessages {
   private readonly recorded: RecordedDecision[] = [];
   private lastId = 0n;
 
-  override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
+  override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined> {
     const lines = this.of(consumer);
+    if (lines.size === 0) return undefined;
     return new Set(keys.filter((key) => lines.has(key)));
   }
 

@@ -16,13 +16,15 @@ export class PostgresParkedMessages extends ParkedMessages {
     super();
   }
 
-  override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>> {
-    const { rows } = await this.pool.query<{ key: string }>({
+  override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined> {
+    const { rows } = await this.pool.query<{ found: string[] }>({
       name: 'parked.keys',
-      text: 'SELECT DISTINCT key FROM parked_messages WHERE consumer = $1 AND key = ANY ($2::text[])',
+      text: `SELECT ARRAY(SELECT DISTINCT key FROM parked_messages WHERE consumer = $1 AND key = ANY ($2::text[])) AS found
+             WHERE EXISTS (SELECT FROM parked_messages WHERE consumer = $1)`,
       values: [consumer, keys.map(indexable)],
     });
-    const lines = new Set(rows.map(({ key }) => key));
+    if (!rows[0]) return undefined;
+    const lines = new Set(rows[0].found);
     return new Set(keys.filter((key) => lines.has(indexable(key))));
   }
 

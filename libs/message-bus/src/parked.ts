@@ -52,8 +52,8 @@ export interface DecisionPage {
 }
 
 export abstract class ParkedMessages {
-  /** Which of these keys have a line. */
-  abstract parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Which of these keys have a line; undefined when no key at all has one. */
+  abstract parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined>;
 
   /** Puts messages at the ends of their keys' lines, in this order. One that is in a line already keeps its place. */
   abstract park(

@@ -50,6 +50,8 @@ export interface ConsumeOptions {
    * away: another instance may already be at work on it. When it fails, the batch comes again.
    */
   readonly handle: (batch: readonly Delivered[], lost: AbortSignal) => Promise<void>;
+  /** Called before the first batch of partitions that another instance may have worked on until now. */
+  readonly onAssigned?: () => void;
   readonly signal: AbortSignal;
 }
 

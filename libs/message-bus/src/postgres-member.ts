@@ -49,6 +49,8 @@ export class Member {
     url: string,
     group: string,
     private readonly subscriptions: readonly Subscription[],
+    /** Called when partitions were claimed, which others may have had. */
+    private readonly onAssigned: () => void = () => {},
   ) {
     this.client = new pg.Client({
       connectionString: url,
@@ -175,6 +177,7 @@ export class Member {
       if (stored) claim.done = claim.stored = stored.done;
     }
     this.claims.push(...won);
+    if (won.length > 0) this.onAssigned();
     return won.length;
   }
 

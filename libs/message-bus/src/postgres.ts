@@ -95,7 +95,7 @@ export class PostgresMessageBus extends MessageBus {
     this.sweepLater(topic);
   }
 
-  override async consume({ group, topics, handle, signal }: ConsumeOptions): Promise<void> {
+  override async consume({ group, topics, handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
     const subscriptions = await this.subscriptions(group, topics);
     const bell = new Bell();
     let membersChanged = true;
@@ -106,7 +106,7 @@ export class PostgresMessageBus extends MessageBus {
         bell.ring();
       }),
     ];
-    const member = new Member(this.options.url, group, subscriptions);
+    const member = new Member(this.options.url, group, subscriptions, onAssigned);
     this.members.add(member);
     member.lost.addEventListener('abort', () => bell.ring());
     try {
