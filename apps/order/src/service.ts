@@ -87,12 +87,13 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
    */
   async function settled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<Placed> {
     const stream = `order-${orderId}`;
-    const enough = new AbortController();
-    const waited = settlements.wait(orderId, ms, AbortSignal.any([signal, enough.signal]));
-    const current = await transactor.load(order, stream, since);
-    if (isSettled(current.state)) enough.abort('settled');
-    const settledAt = await waited;
-    return existing(isSettled(current.state) ? current : await transactor.load(order, stream, settledAt));
+    const waiting = settlements.wait(orderId, ms, signal);
+    try {
+      const current = await transactor.load(order, stream, since);
+      return existing(isSettled(current.state) ? current : await transactor.load(order, stream, await waiting.over));
+    } finally {
+      waiting.end();
+    }
   }
 
   /** The events of an order, oldest first. */

@@ -11,10 +11,12 @@ export class Settlements {
   ) {}
 
   /**
-   * Resolves when the order is settled, with the position of the event that says so, or with nothing when `ms`
-   * milliseconds have passed. It hears what happens from now on: begin to wait, and then look at the order.
+   * `over` resolves when the order is settled, with the position of the event that says so, or with nothing when `ms`
+   * milliseconds have passed, `signal` aborts or `end` is called. It hears what happens from now on: begin to wait, and
+   * then look at the order.
    */
-  async wait(orderId: string, ms: number, signal: AbortSignal): Promise<bigint | undefined> {
+  wait(orderId: string, ms: number, signal: AbortSignal): { over: Promise<bigint | undefined>; end: () => void } {
+    // Not AbortSignal.any, as in within.ts.
     const enough = new AbortController();
     const stop = () => enough.abort('enough'); // Without a reason, an error with a stack would be made.
     let settledAt: bigint | undefined;
@@ -26,11 +28,13 @@ export class Settlements {
     this.waiting.set(orderId, waiters.add(heard));
     signal.addEventListener('abort', stop);
     if (signal.aborted) stop();
-    await this.clock.sleep(ms, enough.signal);
-    signal.removeEventListener('abort', stop);
-    waiters.delete(heard);
-    if (waiters.size === 0 && this.waiting.get(orderId) === waiters) this.waiting.delete(orderId);
-    return settledAt;
+    const over = this.clock.sleep(ms, enough.signal).then(() => {
+      signal.removeEventListener('abort', stop);
+      waiters.delete(heard);
+      if (waiters.size === 0 && this.waiting.get(orderId) === waiters) this.waiting.delete(orderId);
+      return settledAt;
+    });
+    return { over, end: stop };
   }
 
   /** Follows the orders until `signal` aborts. */

@@ -14,7 +14,7 @@ export async function within<T, L>(
   late: () => L,
   signal?: AbortSignal,
 ): Promise<T | L> {
-  // Not AbortSignal.any: its signals stay registered with a long-lived `signal` until they are collected.
+  // Not AbortSignal.any: in Node 20 each signal that it makes leaves an entry with a long-lived `signal` for ever.
   const over = new AbortController();
   const stop = () => over.abort('over'); // Without a reason, an error with a stack would be made.
   signal?.addEventListener('abort', stop);
