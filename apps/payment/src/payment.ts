@@ -150,8 +150,12 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return 'authorizationId' in state && 'amount' in state ? { ...state, status: 'captured' } : state;
       case 'PaymentReturnRequested': {
         if (!('amount' in state)) return state;
-        const captured = state.status === 'captured' || ('captured' in state && state.captured);
-        return { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state), captured };
+        return {
+          status: 'returning',
+          amount: state.amount,
+          authorizationId: authorizationOf(state),
+          captured: isCaptured(state),
+        };
       }
       case 'PaymentRefundRefused':
         return state.status === 'returning' ? { ...state, status: 'refund-refused' } : state;
@@ -169,7 +173,7 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
  */
 export function hasHeard(state: Payment, news: PaymentCommand): boolean {
   if (news.type === 'RecordAuthorized') return authorizationOf(state) === news.authorizationId;
-  return news.type === 'RecordCaptured' && (state.status === 'captured' || ('captured' in state && state.captured));
+  return news.type === 'RecordCaptured' && isCaptured(state);
 }
 
 function capture(state: Payment): readonly PaymentEvent[] {
@@ -242,6 +246,11 @@ function authorized(
     case 'none':
       throw new DomainError('payment-not-found', 'There is no payment for this order.');
   }
+}
+
+/** Whether we know that the money was taken; it may be on its way back since. */
+function isCaptured(state: Payment): boolean {
+  return state.status === 'captured' || ('captured' in state && state.captured);
 }
 
 function authorizationOf(state: Payment): string | undefined {
