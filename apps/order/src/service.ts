@@ -7,7 +7,7 @@ import { DomainError } from '#decider';
 import { type Cause, type Recorded, Transactor, upcasting } from '#event-store';
 import { consumer, type Delivered, relay } from '#message-bus';
 import { projector } from '#projections';
-import { supervise } from '#runtime';
+import { supervise, within } from '#runtime';
 import type { Attention, ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
 import { react } from './checkout.js';
@@ -41,7 +41,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   const store = upcasting(ports.store, shapes);
   const transactor = new Transactor({ ...ports, store }, { shapes });
   const prices = new PriceCache(store, transactor);
-  const settlements = new Settlements(store, clock);
+  const settlements = new Settlements(store);
 
   /** Places an order at today's prices. The same order again is answered with the one that there is. */
   async function place(
@@ -87,12 +87,19 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
    */
   async function settled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<Placed> {
     const stream = `order-${orderId}`;
-    const waiting = settlements.wait(orderId, ms, signal);
+    const { heard, end } = settlements.listen(orderId);
+    const settledAt = within(
+      clock,
+      ms,
+      () => heard,
+      () => undefined,
+      signal,
+    );
     try {
       const current = await transactor.load(order, stream, since);
-      return existing(isSettled(current.state) ? current : await transactor.load(order, stream, await waiting.over));
+      return existing(isSettled(current.state) ? current : await transactor.load(order, stream, await settledAt));
     } finally {
-      waiting.end();
+      end();
     }
   }
 
