@@ -40,8 +40,8 @@ import { foldedBy, type Snapshots } from './snapshots.js';
 import { type Shapes, versionOf } from './upcast.js';
 
 /**
- * Enough for the orders of some seconds at full load, and then for the SKUs that sell. More would cost more than their
- * size: states that die all over the old generation's pages keep those alive (10,000 orders took 13 MB more).
+ * Enough for some seconds of checkouts at full load, and for the SKUs that sell meanwhile. More would cost more than
+ * their size: states that die all over the old generation's pages keep those alive (10,000 orders took 13 MB more).
  */
 const MAX_STATES = 2_000;
 
@@ -123,8 +123,9 @@ export class Transactor {
       readonly snapshots?: readonly string[];
     } = {},
   ) {
-    this.cache = new LRUCache({ max: options.maxStates ?? MAX_STATES });
-    this.kept = new LRUCache({ max: options.maxStates ?? MAX_STATES });
+    const max = options.maxStates ?? MAX_STATES;
+    this.cache = new LRUCache({ max });
+    this.kept = new LRUCache({ max });
     this.shapes = options.shapes ?? {};
     this.maxAttempts = options.maxAttempts ?? 10;
   }
