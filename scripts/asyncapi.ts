@@ -5,15 +5,15 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { react as inventoryReacts } from '../apps/inventory/src/checkout.js';
-import { tell as inventoryTells } from '../apps/inventory/src/messages.js';
-import { shapes as inventoryShapes } from '../apps/inventory/src/shapes.js';
-import { react as orderReacts } from '../apps/order/src/checkout.js';
-import { tell as orderTells } from '../apps/order/src/messages.js';
-import { shapes as orderShapes } from '../apps/order/src/shapes.js';
-import { react as paymentReacts } from '../apps/payment/src/checkout.js';
-import { tell as paymentTells } from '../apps/payment/src/messages.js';
-import { shapes as paymentShapes } from '../apps/payment/src/shapes.js';
+import { react as inventoryReacts } from '../apps/inventory/src/messaging/reactions.js';
+import { tell as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
+import { shapes as inventoryShapes } from '../apps/inventory/src/upcasters.js';
+import { react as orderReacts } from '../apps/order/src/messaging/reactions.js';
+import { tell as orderTells } from '../apps/order/src/messaging/messages.js';
+import { shapes as orderShapes } from '../apps/order/src/upcasters.js';
+import { react as paymentReacts } from '../apps/payment/src/messaging/reactions.js';
+import { tell as paymentTells } from '../apps/payment/src/messaging/messages.js';
+import { shapes as paymentShapes } from '../apps/payment/src/upcasters.js';
 import {
   currency,
   inventoryEvents,

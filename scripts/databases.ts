@@ -1,11 +1,11 @@
 /** What the commands that look into a shop's databases know of it: its read models, and where they and the events are. */
 import { join } from 'node:path';
 import { projections as inventory } from '../apps/inventory/src/service.js';
-import { shapes as inventoryShapes } from '../apps/inventory/src/shapes.js';
+import { shapes as inventoryShapes } from '../apps/inventory/src/upcasters.js';
 import { projections as order } from '../apps/order/src/service.js';
-import { shapes as orderShapes } from '../apps/order/src/shapes.js';
+import { shapes as orderShapes } from '../apps/order/src/upcasters.js';
 import { projections as payment } from '../apps/payment/src/service.js';
-import { shapes as paymentShapes } from '../apps/payment/src/shapes.js';
+import { shapes as paymentShapes } from '../apps/payment/src/upcasters.js';
 import type { Shapes } from '#event-store';
 import type { Projection } from '#projections';
 import { Advice } from './advice.js';

@@ -2,9 +2,9 @@
 import { Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { inventoryOptions } from '../apps/inventory/src/inventory.module.js';
-import { orderOptions } from '../apps/order/src/order.module.js';
-import { paymentOptions } from '../apps/payment/src/payment.module.js';
+import { inventoryOptions } from '../apps/inventory/src/http/inventory.module.js';
+import { orderOptions } from '../apps/order/src/http/order.module.js';
+import { paymentOptions } from '../apps/payment/src/http/payment.module.js';
 import { AdminController, PROJECTIONS } from '../libs/service/src/admin.controller.js';
 import { openApiDocument } from '../libs/service/src/openapi.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites, type ServiceOptions } from '#service';

@@ -1,11 +1,11 @@
 /** What reconcile finds and what it leaves alone, over books in memory: one small shop, damaged in one place at a time. */
 import { describe, expect, test } from 'vitest';
-import type { EntryEvent } from '../apps/inventory/src/entry.js';
-import type { ReservationEvent } from '../apps/inventory/src/reservation.js';
-import type { StockEvent } from '../apps/inventory/src/stock.js';
-import type { OrderEvent } from '../apps/order/src/order.js';
-import type { PriceEvent } from '../apps/order/src/price.js';
-import type { PaymentEvent } from '../apps/payment/src/payment.js';
+import type { EntryEvent } from '../apps/inventory/src/domain/entry.js';
+import type { ReservationEvent } from '../apps/inventory/src/domain/reservation.js';
+import type { StockEvent } from '../apps/inventory/src/domain/stock.js';
+import type { OrderEvent } from '../apps/order/src/domain/order.js';
+import type { PriceEvent } from '../apps/order/src/domain/price.js';
+import type { PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import type { Entry } from '../apps/payment/src/simulator/payment.js';
 import { MemoryEvents, MemoryEventStore } from '#event-store';

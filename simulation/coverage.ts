@@ -1,7 +1,7 @@
 /** What worlds have been through: crash points, faults and endings, each with how often, and what was never reached. */
 import type { Item } from './plan.js';
 import { facts, leasesOf, nameOf, points, services } from './points.js';
-import type { OrderEvent } from '../apps/order/src/order.js';
+import type { OrderEvent } from '../apps/order/src/domain/order.js';
 import { orderAfter } from './invariants.js';
 
 export type Counts = Record<string, number>;

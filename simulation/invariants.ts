@@ -6,13 +6,13 @@ import { inventoryEvents, orderEvents, paymentEvents, telling } from '#contracts
 import { categoryOf, idOf, type Recorded } from '#event-store';
 import type { MemoryLog, ParkedMessages } from '#message-bus';
 import { fold, type MemoryTables, type Projection } from '#projections';
-import { tell as inventoryTells } from '../apps/inventory/src/messages.js';
-import type { ReservationEvent } from '../apps/inventory/src/reservation.js';
-import { stock, type StockEvent } from '../apps/inventory/src/stock.js';
-import { tell as orderTells } from '../apps/order/src/messages.js';
-import { isSettled, order, type Order, type OrderEvent } from '../apps/order/src/order.js';
-import { tell as paymentTells } from '../apps/payment/src/messages.js';
-import { payment, type PaymentEvent } from '../apps/payment/src/payment.js';
+import { tell as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
+import type { ReservationEvent } from '../apps/inventory/src/domain/reservation.js';
+import { stock, type StockEvent } from '../apps/inventory/src/domain/stock.js';
+import { tell as orderTells } from '../apps/order/src/messaging/messages.js';
+import { isSettled, order, type Order, type OrderEvent } from '../apps/order/src/domain/order.js';
+import { tell as paymentTells } from '../apps/payment/src/messaging/messages.js';
+import { payment, type PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../apps/payment/src/simulator/ledger.js';
 import { facts, type Service, services } from './points.js';
 

@@ -21,7 +21,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a reaction without its check for duplicates asks for the money again',
     edits: [
       edit(
-        'apps/payment/src/payment.ts',
+        'apps/payment/src/domain/payment.ts',
         "return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];",
         "return [{ type: 'PaymentRequested', data: { amount, token } }];",
       ),
@@ -41,7 +41,7 @@ export const mutants: readonly Mutant[] = [
     name: 'money that comes late is noted, and its return forgotten',
     edits: [
       edit(
-        'apps/payment/src/payment.ts',
+        'apps/payment/src/domain/payment.ts',
         "const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];",
         'const late: readonly PaymentEvent[] = [arrived];',
       ),
@@ -60,7 +60,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a cancellation that comes first leaves no tombstone',
     edits: [
-      edit('apps/inventory/src/reservation.ts', "return [{ type: 'ReservationBlocked', data: {} }];", 'return [];'),
+      edit(
+        'apps/inventory/src/domain/reservation.ts',
+        "return [{ type: 'ReservationBlocked', data: {} }];",
+        'return [];',
+      ),
     ],
   },
   {
@@ -128,7 +132,7 @@ export const mutants: readonly Mutant[] = [
     name: 'an order that is called off after the pivot forgets that money is held',
     edits: [
       edit(
-        'apps/order/src/order.ts',
+        'apps/order/src/domain/order.ts',
         "const moneyHeld = state.status !== 'placed';",
         "const moneyHeld = state.status === 'stock-reserved';",
       ),
@@ -208,7 +212,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a deadline calls off an order that is confirmed',
     edits: [
       edit(
-        'apps/order/src/order.ts',
+        'apps/order/src/domain/order.ts',
         "const before = state.status === 'placed' || state.status === 'stock-reserved';",
         "const before = state.status !== 'none' && state.status !== 'completed' && reason === 'deadline' || state.status === 'placed' || state.status === 'stock-reserved';",
       ),

@@ -6,9 +6,9 @@
  *   plan ──▶ customers, operators, faults ──▶ calm: operators decide, time leaps ──▶ all is final ──▶ invariants
  */
 import { type InventoryService, inventoryService } from '../apps/inventory/src/service.js';
-import { isSettled, type OrderEvent } from '../apps/order/src/order.js';
+import { isSettled, type OrderEvent } from '../apps/order/src/domain/order.js';
 import { type OrderService, orderService } from '../apps/order/src/service.js';
-import { newsOf } from '../apps/payment/src/payment.dto.js';
+import { newsOf } from '../apps/payment/src/http/payment.dto.js';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { type PaymentService, paymentService } from '../apps/payment/src/service.js';
 import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';

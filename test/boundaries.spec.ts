@@ -10,18 +10,18 @@ const ROOT = resolve(import.meta.dirname, '..');
 /** Where a line of code must not stand. */
 const forbidden: [file: string, code: string][] = [
   // A decider imports #decider and nothing else.
-  ['apps/order/src/order.ts', "import '#contracts';"],
-  ['apps/order/src/order.ts', "import './price.js';"],
-  ['apps/inventory/src/stock.ts', "import 'zod';"],
-  ['apps/inventory/src/reservation.ts', "import type {} from '#event-store';"],
-  ['apps/inventory/src/entry.ts', "import 'node:crypto';"],
-  ['apps/payment/src/payment.ts', "import '#runtime';"],
-  ['apps/order/src/price.ts', "import '@nestjs/common';"],
+  ['apps/order/src/domain/order.ts', "import '#contracts';"],
+  ['apps/order/src/domain/order.ts', "import './price.js';"],
+  ['apps/inventory/src/domain/stock.ts', "import 'zod';"],
+  ['apps/inventory/src/domain/reservation.ts', "import type {} from '#event-store';"],
+  ['apps/inventory/src/domain/entry.ts', "import 'node:crypto';"],
+  ['apps/payment/src/domain/payment.ts', "import '#runtime';"],
+  ['apps/order/src/domain/price.ts', "import '@nestjs/common';"],
   // Reactions, messages and read models import facts, and no machinery.
-  ['apps/order/src/checkout.ts', "import '@nestjs/cqrs';"],
-  ['apps/order/src/checkout.ts', "import './watchdog.js';"],
-  ['apps/inventory/src/messages.ts', "import '#message-bus';"],
-  ['apps/payment/src/read-models/payment-summary.ts', "import '../../../../prisma/payment/client/client.js';"],
+  ['apps/order/src/messaging/reactions.ts', "import '@nestjs/cqrs';"],
+  ['apps/order/src/messaging/reactions.ts', "import './watchdog.js';"],
+  ['apps/inventory/src/messaging/messages.ts', "import '#message-bus';"],
+  ['apps/payment/src/read-models/payment-summary.ts', "import '../../../prisma/payment/client/client.js';"],
   ['apps/payment/src/read-models/payment-summary.ts', "import '#runtime';"],
   // Frameworks and drivers stay at the edge.
   ['apps/order/src/watchdog.ts', "import '@nestjs/common';"],
@@ -39,12 +39,12 @@ const forbidden: [file: string, code: string][] = [
   ['libs/runtime/src/ports.ts', "import 'pg';"],
   // A service never imports another, and a library knows no service.
   ['apps/order/src/watchdog.ts', "import '../../inventory/src/stock.js';"],
-  ['apps/order/src/order.handlers.ts', "import '../../inventory/src/stock.js';"],
-  ['apps/order/src/order.dto.ts', "import type {} from '../../../prisma/payment/client/client.js';"],
-  ['apps/inventory/src/inventory.module.ts', "import '../../payment/src/payment.js';"],
-  ['apps/payment/src/payment.controller.ts', "import '../../order/src/order.js';"],
+  ['apps/order/src/http/order.handlers.ts', "import '../../inventory/src/stock.js';"],
+  ['apps/order/src/http/order.dto.ts', "import type {} from '../../../prisma/payment/client/client.js';"],
+  ['apps/inventory/src/http/inventory.module.ts', "import '../../payment/src/payment.js';"],
+  ['apps/payment/src/http/payment.controller.ts', "import '../../order/src/order.js';"],
   ['apps/payment/src/simulator/ledger.ts', "import '../../../order/src/order.js';"],
-  ['libs/service/src/boot.ts', "import '../../../apps/order/src/order.js';"],
+  ['libs/service/src/boot.ts', "import '../../../apps/order/src/domain/order.js';"],
   ['libs/projections/src/postgres.ts', "import '../../../prisma/order/client/client.js';"],
   // The client goes into browsers.
   ['libs/client/src/index.ts', "import '#runtime';"],
@@ -63,12 +63,12 @@ const forbidden: [file: string, code: string][] = [
 
 /** What is meant to stand there: a wall that stops this is in the wrong place. */
 const allowed: [file: string, code: string][] = [
-  ['apps/order/src/order.ts', "import '#decider';"],
-  ['apps/order/src/order.spec.ts', "import 'fast-check';"],
-  ['apps/order/src/checkout.ts', "import '#contracts'; import './order.js';"],
+  ['apps/order/src/domain/order.ts', "import '#decider';"],
+  ['apps/order/src/domain/order.spec.ts', "import 'fast-check';"],
+  ['apps/order/src/messaging/reactions.ts', "import '#contracts'; import './order.js';"],
   ['apps/order/src/read-models/order-summary.ts', "import '#projections'; import '../order.js';"],
-  ['apps/order/src/order.handlers.ts', "import '@nestjs/cqrs'; import '../../../prisma/order/client/client.js';"],
-  ['apps/order/src/order.module.ts', "import 'pg';"],
+  ['apps/order/src/http/order.handlers.ts', "import '@nestjs/cqrs'; import '../../../prisma/order/client/client.js';"],
+  ['apps/order/src/http/order.module.ts', "import 'pg';"],
   ['apps/payment/src/provider-guard.ts', "import 'cockatiel';"],
   ['libs/event-store/src/postgres.ts', "import 'pg';"],
   ['libs/event-store/src/kurrentdb.ts', "import '@kurrent/kurrentdb-client';"],

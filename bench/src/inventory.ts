@@ -1,6 +1,6 @@
 /** Larder's side of the rows about stock: what the inventory service decides on, on a database with its tables. */
 import { fileURLToPath } from 'node:url';
-import { shapes } from '../../apps/inventory/src/shapes.js';
+import { shapes } from '../../apps/inventory/src/upcasters.js';
 import { PostgresEventStore, PostgresSnapshots, Transactor, upcasting } from '../../libs/event-store/src/index.js';
 import { postgresPool, silentLog, SystemClock, SystemIds, SystemRandom } from '../../libs/runtime/src/index.js';
 import { migrate } from '../../scripts/migrate.js';

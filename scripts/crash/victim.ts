@@ -4,9 +4,9 @@
  */
 import { ServerUnavailable } from '#runtime';
 import { bootService, type ServiceOptions, type Step, stepped } from '#service';
-import { inventoryOptions } from '../../apps/inventory/src/inventory.module.js';
-import { orderOptions } from '../../apps/order/src/order.module.js';
-import { paymentOptions } from '../../apps/payment/src/payment.module.js';
+import { inventoryOptions } from '../../apps/inventory/src/http/inventory.module.js';
+import { orderOptions } from '../../apps/order/src/http/order.module.js';
+import { paymentOptions } from '../../apps/payment/src/http/payment.module.js';
 import type { Doom } from './steps.js';
 
 const options: Readonly<Record<string, ServiceOptions>> = {

@@ -6,9 +6,9 @@
  * Of one that is settled everything is known. Its books are read in the order in which it is told: an order settles when
  * it has heard of the others, so what it says of them stands in their books before.
  */
-import { type Order, order, type OrderEvent, isSettled } from '../../apps/order/src/order.js';
-import { type Reservation, reservation, type ReservationEvent } from '../../apps/inventory/src/reservation.js';
-import { type Payment, payment, type PaymentEvent } from '../../apps/payment/src/payment.js';
+import { type Order, order, type OrderEvent, isSettled } from '../../apps/order/src/domain/order.js';
+import { type Reservation, reservation, type ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
+import { type Payment, payment, type PaymentEvent } from '../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
 import type { Recorded } from '#event-store';
 import { type Finding, goods, type Kind, money } from './finding.js';

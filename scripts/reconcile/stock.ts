@@ -5,9 +5,9 @@
  * within each batch the two have to say the same, unit for unit, whatever else goes on in the shop; and what that comes
  * to per SKU is kept, which is all that grows: with the SKUs, not with the orders.
  */
-import type { EntryEvent } from '../../apps/inventory/src/entry.js';
-import type { ReservationEvent } from '../../apps/inventory/src/reservation.js';
-import { type Stock, stock, type StockEvent } from '../../apps/inventory/src/stock.js';
+import type { EntryEvent } from '../../apps/inventory/src/domain/entry.js';
+import type { ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
+import { type Stock, stock, type StockEvent } from '../../apps/inventory/src/domain/stock.js';
 import { idOf, type Recorded } from '#event-store';
 import { type Finding, goods } from './finding.js';
 

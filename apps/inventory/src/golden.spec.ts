@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
-import { entry, type EntryEvent } from './entry.js';
-import { reservation, type ReservationEvent } from './reservation.js';
-import { stock, type StockEvent } from './stock.js';
-import { shapes } from './shapes.js';
+import { entry, type EntryEvent } from './domain/entry.js';
+import { reservation, type ReservationEvent } from './domain/reservation.js';
+import { stock, type StockEvent } from './domain/stock.js';
+import { shapes } from './upcasters.js';
 
 const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(
   new URL('golden/', import.meta.url),

@@ -1,4 +1,4 @@
 import { bootService } from '#service';
-import { inventoryOptions } from './inventory.module.js';
+import { inventoryOptions } from './http/inventory.module.js';
 
 await bootService(inventoryOptions);

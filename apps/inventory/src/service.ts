@@ -8,13 +8,13 @@ import { consumer, type Delivered, relay, tellAgain } from '#message-bus';
 import { projector } from '#projections';
 import type { ServicePorts } from '#service';
 import { holdsWithoutVerdict } from '#service/holds';
-import { react } from './checkout.js';
-import { tell } from './messages.js';
+import { react } from './messaging/reactions.js';
+import { tell } from './messaging/messages.js';
 import { reservationSummary } from './read-models/reservation-summary.js';
 import { stockHold } from './read-models/stock-hold.js';
 import { stockLevel } from './read-models/stock-level.js';
-import { reservation } from './reservation.js';
-import { shapes } from './shapes.js';
+import { reservation } from './domain/reservation.js';
+import { shapes } from './upcasters.js';
 import { book, checkout } from './warehouse.js';
 
 export const projections = [stockLevel, reservationSummary, stockHold] as const;

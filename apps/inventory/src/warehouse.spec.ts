@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { type Decision, MemoryEvents, MemoryEventStore, Transactor } from '#event-store';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime';
-import { reservation, type ReservationEvent } from './reservation.js';
-import { stock } from './stock.js';
+import { reservation, type ReservationEvent } from './domain/reservation.js';
+import { stock } from './domain/stock.js';
 import { book, checkout } from './warehouse.js';
 
 const cause = { correlationId: 'o1', causationId: 'm1' };

@@ -3,10 +3,10 @@
  * not at all. Each is pure; whoever waits for the same SKUs is decided together with the others and shares one append.
  */
 import type { Cause, Decision, Desk } from '#event-store';
-import type { CheckoutCommand } from './checkout.js';
-import { entry } from './entry.js';
-import { reservation, type ReservationEvent, type ReservationLine } from './reservation.js';
-import { type Stock, stock } from './stock.js';
+import type { CheckoutCommand } from './messaging/reactions.js';
+import { entry } from './domain/entry.js';
+import { reservation, type ReservationEvent, type ReservationLine } from './domain/reservation.js';
+import { type Stock, stock } from './domain/stock.js';
 
 /** What a reservation's event means for the stock of each of its lines. */
 const MOVES = {

@@ -1,7 +1,7 @@
 /** What a person is told of an order that the program cannot finish alone, and what each choice will do. */
 import type { Recorded } from '#event-store';
 import type { AttentionItem } from '#service';
-import { isSettled, type Money, type Order, order, type OrderEvent } from './order.js';
+import { isSettled, type Money, type Order, order, type OrderEvent } from './domain/order.js';
 
 /** The last of what was tried is enough to decide by. */
 const TRIED = 20;

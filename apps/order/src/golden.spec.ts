@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
-import { isSettled, order, type OrderCommand, type OrderEvent } from './order.js';
-import { price, type PriceEvent } from './price.js';
-import { shapes } from './shapes.js';
+import { isSettled, order, type OrderCommand, type OrderEvent } from './domain/order.js';
+import { price, type PriceEvent } from './domain/price.js';
+import { shapes } from './upcasters.js';
 
 const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url), shapes);
 

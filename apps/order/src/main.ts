@@ -1,4 +1,4 @@
 import { bootService } from '#service';
-import { orderOptions } from './order.module.js';
+import { orderOptions } from './http/order.module.js';
 
 await bootService(orderOptions);

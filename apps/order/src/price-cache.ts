@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { type EventStore, idOf, type Transactor } from '#event-store';
-import { type Price, price } from './price.js';
+import { type Price, price } from './domain/price.js';
 
 export class PriceCache {
   private readonly prices = new LRUCache<string, Price>({ max: 100_000 });

@@ -15,7 +15,7 @@
 import { type Cause, type EventStore, idOf, type Recorded } from '#event-store';
 import type { Tables } from '#projections';
 import { backoffMs, type Leases, type Runtime } from '#runtime';
-import type { Payment, PaymentCommand, PaymentEvent } from './payment.js';
+import type { Payment, PaymentCommand, PaymentEvent } from './domain/payment.js';
 import { type PaymentProvider, ProviderUnavailable } from './provider.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
-import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
-import { shapes } from './shapes.js';
+import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
+import { shapes } from './upcasters.js';
 
 const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url), shapes);
 

@@ -1,4 +1,4 @@
 import { bootService } from '#service';
-import { paymentOptions } from './payment.module.js';
+import { paymentOptions } from './http/payment.module.js';
 
 await bootService(paymentOptions);

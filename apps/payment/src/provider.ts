@@ -27,7 +27,7 @@
  * be no payment: the request may still be on its way.
  */
 import { type Clock, within } from '#runtime';
-import type { Money } from './payment.js';
+import type { Money } from './domain/payment.js';
 
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
 export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';

@@ -10,14 +10,14 @@ import { supervise } from '#runtime';
 import type { ServicePorts } from '#service';
 import { holdsWithoutVerdict } from '#service/holds';
 import { cashier } from './cashier.js';
-import { react } from './checkout.js';
-import { tell } from './messages.js';
-import { hasHeard, payment, type PaymentCommand } from './payment.js';
+import { react } from './messaging/reactions.js';
+import { tell } from './messaging/messages.js';
+import { hasHeard, payment, type PaymentCommand } from './domain/payment.js';
 import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
 import { paymentSummary } from './read-models/payment-summary.js';
 import { paymentTodo } from './read-models/payment-todo.js';
-import { shapes } from './shapes.js';
+import { shapes } from './upcasters.js';
 
 export const projections = [paymentSummary, paymentTodo, moneyHold] as const;
 

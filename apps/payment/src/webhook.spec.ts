@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
-import { newsOf } from './payment.dto.js';
-import { payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { newsOf } from './http/payment.dto.js';
+import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
 import { sign, verify, webhook } from './webhook.js';
 

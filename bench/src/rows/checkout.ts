@@ -6,9 +6,9 @@ import {
   type Event,
 } from '@event-driven-io/emmett';
 import type { PostgresEventStore } from '@event-driven-io/emmett-postgresql';
-import { order, type Order, type OrderCommand, type OrderEvent } from '../../../apps/order/src/order.js';
-import { payment, type Payment, type PaymentCommand, type PaymentEvent } from '../../../apps/payment/src/payment.js';
-import { stock, type Stock, type StockCommand, type StockEvent } from '../../../apps/inventory/src/stock.js';
+import { order, type Order, type OrderCommand, type OrderEvent } from '../../../apps/order/src/domain/order.js';
+import { payment, type Payment, type PaymentCommand, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
+import { stock, type Stock, type StockCommand, type StockEvent } from '../../../apps/inventory/src/domain/stock.js';
 import type { Decider } from '../../../libs/decider/src/index.js';
 import type { Fact } from '../../../libs/event-store/src/index.js';
 import { load } from '../load.js';

@@ -1,7 +1,7 @@
 /** P5: what a command costs on a stream that has grown long. */
 import { randomUUID } from 'node:crypto';
 import { CommandHandler } from '@event-driven-io/emmett';
-import { type Stock, stock, type StockCommand, type StockEvent } from '../../../apps/inventory/src/stock.js';
+import { type Stock, stock, type StockCommand, type StockEvent } from '../../../apps/inventory/src/domain/stock.js';
 import type { EventStore } from '../../../libs/event-store/src/index.js';
 import { openInventory } from '../inventory.js';
 import { median } from '../measure.js';

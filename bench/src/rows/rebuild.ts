@@ -5,7 +5,7 @@ import {
   rebuildPostgreSQLProjections,
 } from '@event-driven-io/emmett-postgresql';
 import pg from 'pg';
-import type { OrderEvent } from '../../../apps/order/src/order.js';
+import type { OrderEvent } from '../../../apps/order/src/domain/order.js';
 import { orderSummary, type OrderSummaryRow } from '../../../apps/order/src/read-models/order-summary.js';
 import { PostgresEventStore, type Recorded } from '../../../libs/event-store/src/index.js';
 import { rebuild } from '../../../libs/projections/src/index.js';

@@ -1,6 +1,6 @@
 /** P3: many clients reserve the same SKU, which all of them have to change. */
 import { randomUUID } from 'node:crypto';
-import { stock } from '../../../apps/inventory/src/stock.js';
+import { stock } from '../../../apps/inventory/src/domain/stock.js';
 import { book, checkout } from '../../../apps/inventory/src/warehouse.js';
 import { DecisionQueue } from '../../../libs/event-store/src/index.js';
 import { openInventory } from '../inventory.js';

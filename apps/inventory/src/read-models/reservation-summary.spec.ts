@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { goldenEvents } from '../../../../test/golden.js';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
-import type { ReservationEvent } from '../reservation.js';
+import type { ReservationEvent } from '../domain/reservation.js';
 import { reservationSummary } from './reservation-summary.js';
 
 const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url));

@@ -1,7 +1,7 @@
 /** One row per order that asked for stock: what `GET /reservations/{orderId}` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { ReservationEvent, ReservationLine } from '../reservation.js';
+import type { ReservationEvent, ReservationLine } from '../domain/reservation.js';
 
 export interface ReservationSummaryRow {
   order_id: string;

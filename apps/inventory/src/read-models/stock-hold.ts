@@ -1,7 +1,7 @@
 /** What is held and waits for a verdict: one row per reservation that is neither shipped nor released. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { ReservationEvent } from '../reservation.js';
+import type { ReservationEvent } from '../domain/reservation.js';
 
 export interface StockHoldRow {
   order_id: string;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { goldenEvents } from '../../../../test/golden.js';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
-import type { StockEvent } from '../stock.js';
+import type { StockEvent } from '../domain/stock.js';
 import { stockLevel } from './stock-level.js';
 
 const golden = await goldenEvents<StockEvent>(new URL('../golden/', import.meta.url));

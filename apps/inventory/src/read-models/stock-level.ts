@@ -1,7 +1,7 @@
 /** One row per SKU: what `GET /stock` shows. It folds with the decider's own `evolve`, so the two cannot disagree. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import { stock, type StockEvent } from '../stock.js';
+import { stock, type StockEvent } from '../domain/stock.js';
 
 export interface StockLevelRow {
   sku: string;

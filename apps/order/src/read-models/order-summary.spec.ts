@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { goldenEvents } from '../../../../test/golden.js';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
-import { isSettled, order, type OrderCommand, type OrderEvent } from '../order.js';
+import { isSettled, order, type OrderCommand, type OrderEvent } from '../domain/order.js';
 import { orderSummary } from './order-summary.js';
 
 const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));

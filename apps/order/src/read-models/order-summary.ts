@@ -1,7 +1,7 @@
 /** One row per order: what `GET /orders` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { OrderEvent, OrderLine } from '../order.js';
+import type { OrderEvent, OrderLine } from '../domain/order.js';
 
 export interface OrderSummaryRow {
   order_id: string;

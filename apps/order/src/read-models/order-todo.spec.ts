@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { goldenEvents } from '../../../../test/golden.js';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
 import { idOf } from '#event-store';
-import type { OrderEvent } from '../order.js';
+import type { OrderEvent } from '../domain/order.js';
 import { type OrderTodoRow, orderTodo } from './order-todo.js';
 
 const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));

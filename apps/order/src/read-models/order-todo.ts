@@ -5,7 +5,7 @@
  */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { OrderEvent, Want } from '../order.js';
+import type { OrderEvent, Want } from '../domain/order.js';
 
 export interface OrderTodoRow {
   order_id: string;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
-import type { PriceEvent } from '../price.js';
+import type { PriceEvent } from '../domain/price.js';
 import { priceList } from './price-list.js';
 
 const set = (amountMinor: number): PriceEvent => ({ type: 'PriceSet', data: { amountMinor, currency: 'EUR' } });

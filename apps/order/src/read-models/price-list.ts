@@ -1,7 +1,7 @@
 /** One row per SKU that has a price: what `GET /prices` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { PriceEvent } from '../price.js';
+import type { PriceEvent } from '../domain/price.js';
 
 export interface PriceListRow {
   sku: string;

@@ -1,7 +1,7 @@
 /** Money that is held and waits for a verdict: one row per payment that is authorized, and nothing else yet. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { PaymentEvent } from '../payment.js';
+import type { PaymentEvent } from '../domain/payment.js';
 
 export interface MoneyHoldRow {
   order_id: string;

@@ -1,7 +1,7 @@
 /** One row per order that was asked to pay: what `GET /payments/{orderId}` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { PaymentEvent } from '../payment.js';
+import type { PaymentEvent } from '../domain/payment.js';
 
 export interface PaymentSummaryRow {
   order_id: string;

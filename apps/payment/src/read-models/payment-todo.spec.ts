@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { goldenEvents } from '../../../../test/golden.js';
 import { recordedAt, rowAfter } from '../../../../test/rows.js';
-import type { PaymentEvent } from '../payment.js';
+import type { PaymentEvent } from '../domain/payment.js';
 import { paymentTodo } from './payment-todo.js';
 
 const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url));

@@ -1,7 +1,7 @@
 /** The cashier's to-do list: one row per payment for which the provider is to be called, gone with its answer. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { PaymentEvent } from '../payment.js';
+import type { PaymentEvent } from '../domain/payment.js';
 
 export interface PaymentTodoRow {
   order_id: string;

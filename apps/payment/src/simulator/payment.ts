@@ -3,7 +3,7 @@
  * machine stands in provider.ts. What a token does is decided here, from what is stored with the payment, so it goes on
  * after a crash and is the same for every instance.
  */
-import type { Money } from '../payment.js';
+import type { Money } from '../domain/payment.js';
 import type {
   Authorization,
   AuthorizeRequest,

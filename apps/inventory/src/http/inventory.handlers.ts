@@ -1,0 +1,69 @@
+/** The commands and queries of the inventory service on Nest's buses: each handler is a line over the service or Prisma. */
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { PrismaClient, type ReservationSummary, type StockLevel } from '../../../../prisma/inventory/client/client.js';
+import type { Cause } from '#event-store';
+import { INVENTORY_SERVICE, type InventoryService } from '../service.js';
+import type { Stock } from '../domain/stock.js';
+
+/** Books a receipt or a recount. */
+export class EnterStock extends Command<{ result: Stock; position: bigint }> {
+  constructor(
+    readonly entry: Parameters<InventoryService['enter']>[0],
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(EnterStock)
+export class EnterStockHandler implements ICommandHandler<EnterStock> {
+  constructor(@Inject(INVENTORY_SERVICE) private readonly inventory: InventoryService) {}
+
+  execute({ entry, cause }: EnterStock): Promise<{ result: Stock; position: bigint }> {
+    return this.inventory.enter(entry, cause);
+  }
+}
+
+export class GetStock extends Query<StockLevel | null> {
+  constructor(readonly sku: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetStock)
+export class GetStockHandler implements IQueryHandler<GetStock> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute({ sku }: GetStock): Promise<StockLevel | null> {
+    return this.prisma.stockLevel.findUnique({ where: { sku } });
+  }
+}
+
+export class ListStock extends Query<StockLevel[]> {}
+
+@QueryHandler(ListStock)
+export class ListStockHandler implements IQueryHandler<ListStock> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute(): Promise<StockLevel[]> {
+    return this.prisma.stockLevel.findMany({ orderBy: { sku: 'asc' } });
+  }
+}
+
+export class GetReservation extends Query<ReservationSummary | null> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetReservation)
+export class GetReservationHandler implements IQueryHandler<GetReservation> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute({ orderId }: GetReservation): Promise<ReservationSummary | null> {
+    return this.prisma.reservationSummary.findUnique({ where: { orderId } });
+  }
+}
+
+export const handlers = [EnterStockHandler, GetStockHandler, ListStockHandler, GetReservationHandler];

@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { inventoryEvents, received } from '#contracts';
+import { goldenEvents } from '../../../../test/golden.js';
+import { tell } from './messages.js';
+import type { ReservationEvent } from '../domain/reservation.js';
+
+const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
+const golden = await goldenEvents<ReservationEvent>(new URL('golden/', import.meta.url));
+const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+
+test.each([
+  ['ReservationMade', 'StockReserved', {}],
+  ['ReservationRejected', 'StockRejected', { short: ['sea-salt'] }],
+  ['ReservationReleased', 'StockReleased', { outcome: 'released' }],
+  ['ReservationBlocked', 'StockReleased', { outcome: 'nothing-held' }],
+  ['ReservationShipped', 'StockShipped', {}],
+])('of %s others learn %s %o', (name, type, data) => expect(told(name)).toEqual({ type, data: { orderId, ...data } }));
+
+test('what a reservation says keeps the contract, and everything in the contract is said', () => {
+  const events = Object.values(golden).filter(({ type }) => type.startsWith('Reservation'));
+  const messages = events.map((event) => tell(orderId, event));
+  expect(messages.map((message) => received(inventoryEvents, message))).toEqual(messages);
+  expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(inventoryEvents.schemas)));
+});

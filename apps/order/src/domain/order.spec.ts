@@ -1,0 +1,353 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { DomainError } from '#decider';
+import { given } from '../../../../libs/decider/src/scenario.js';
+import { isSettled, order, type OrderCommand, type OrderEvent, type Want } from './order.js';
+
+const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
+const oil = { sku: 'olive-oil', quantity: 2, unitPrice: eur(1299) };
+const salt = { sku: 'sea-salt', quantity: 1, unitPrice: eur(450) };
+
+const place = {
+  type: 'Place',
+  customerId: '7c1b0f0e-7a52-4c3e-9a54-0c6a2c1f7b11',
+  lines: [oil, salt],
+  paymentToken: 'tok_approved',
+  placedAt: '2026-11-21T12:00:00.000Z',
+  deadlineAt: '2026-11-21T12:15:00.000Z',
+} as const satisfies OrderCommand;
+const { type: _, ...request } = place;
+const terms = { ...request, total: eur(3048) };
+const placed: OrderEvent = { type: 'OrderPlaced', data: terms };
+
+const stockReserved: OrderEvent = {
+  type: 'OrderStockReserved',
+  data: { total: terms.total, paymentToken: terms.paymentToken },
+};
+const confirmed: OrderEvent = { type: 'OrderConfirmed', data: {} };
+const shipped: OrderEvent = { type: 'OrderStockShipped', data: {} };
+const captured: OrderEvent = { type: 'OrderPaymentCaptured', data: {} };
+const completed: OrderEvent = { type: 'OrderCompleted', data: {} };
+const outOfStock: OrderEvent = { type: 'OrderRejected', data: { reason: 'out-of-stock', short: ['sea-salt'] } };
+const declined: OrderEvent = { type: 'OrderRejected', data: { reason: 'payment-declined', detail: 'declined' } };
+const cancelled: OrderEvent = { type: 'OrderCancelled', data: { reason: 'customer' } };
+const expired: OrderEvent = { type: 'OrderCancelled', data: { reason: 'deadline' } };
+const calledOff: OrderEvent = { type: 'OrderCancelled', data: { reason: 'operator' } };
+const { total, paymentToken } = terms;
+const reminded = (wants: Want, attempt = 1): OrderEvent => ({
+  type: 'OrderReminded',
+  data: { attempt, wants, lines: terms.lines, total, paymentToken },
+});
+const captureRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'capture', reason: 'expired' } };
+const refundRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'refund', reason: 'closed' } };
+const released: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'released' } };
+const noStockHeld: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'nothing-held' } };
+const voided: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'voided' } };
+const noMoneyHeld: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'nothing-held' } };
+const settled: OrderEvent = { type: 'OrderSettled', data: {} };
+
+const commands = {
+  Place: place,
+  Cancel: { type: 'Cancel' },
+  Expire: { type: 'Expire', now: place.deadlineAt },
+  StockReserved: { type: 'RecordStockReserved' },
+  StockRejected: { type: 'RecordStockRejected', short: ['sea-salt'] },
+  StockReleased: { type: 'RecordStockReleased', outcome: 'released' },
+  StockShipped: { type: 'RecordStockShipped' },
+  PaymentAuthorized: { type: 'RecordPaymentAuthorized' },
+  PaymentDeclined: { type: 'RecordPaymentDeclined', reason: 'declined' },
+  PaymentCaptured: { type: 'RecordPaymentCaptured' },
+  PaymentVoided: { type: 'RecordPaymentReturned', outcome: 'voided' },
+  NoMoneyHeld: { type: 'RecordPaymentReturned', outcome: 'nothing-held' },
+  CallOff: { type: 'CallOff' },
+  Remind: { type: 'Remind', attempt: 1 },
+  CaptureRefused: { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired' },
+  RefundRefused: { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed' },
+} as const satisfies Record<string, OrderCommand>;
+
+type Answers = Partial<Record<keyof typeof commands, readonly OrderEvent[] | string>>;
+
+/** Every state of the machine: how an order gets there, and each command that says something new to it. */
+const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
+  placed: {
+    history: [placed],
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('stock')],
+      Cancel: [cancelled],
+      Expire: [expired],
+      StockReserved: [stockReserved],
+      StockRejected: [outOfStock, settled],
+    },
+  },
+  'stock-reserved': {
+    history: [placed, stockReserved],
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('payment')],
+      Cancel: [cancelled],
+      Expire: [expired],
+      PaymentAuthorized: [confirmed],
+      PaymentDeclined: [declined],
+    },
+  },
+  confirmed: {
+    history: [placed, stockReserved, confirmed],
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      CaptureRefused: [captureRefused],
+      Cancel: 'order-confirmed',
+      StockShipped: [shipped],
+      PaymentCaptured: [captured],
+    },
+  },
+  'confirmed, shipped': {
+    history: [placed, stockReserved, confirmed, shipped],
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      CaptureRefused: [captureRefused],
+      Cancel: 'order-confirmed',
+      PaymentCaptured: [captured, completed],
+    },
+  },
+  'confirmed, captured': {
+    history: [placed, stockReserved, confirmed, captured],
+    answers: {
+      CallOff: [calledOff],
+      Remind: [reminded('fulfilment')],
+      Cancel: 'order-confirmed',
+      StockShipped: [shipped, completed],
+    },
+  },
+  completed: {
+    history: [placed, stockReserved, confirmed, shipped, captured, completed],
+    answers: { CallOff: 'order-completed', Cancel: 'order-confirmed' },
+  },
+  'called off by an operator after the pivot': {
+    history: [placed, stockReserved, confirmed, shipped, calledOff],
+    answers: {
+      StockReleased: [released],
+      StockRejected: [noStockHeld],
+      PaymentDeclined: [noMoneyHeld],
+      PaymentVoided: [voided],
+      NoMoneyHeld: [noMoneyHeld],
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
+    },
+  },
+  'rejected, out of stock': {
+    history: [placed, outOfStock, settled],
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+  },
+  'rejected, declined': {
+    history: [placed, stockReserved, declined],
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+      PaymentVoided: [voided],
+    },
+  },
+  'rejected, declined, settled': {
+    history: [placed, stockReserved, declined, released, settled],
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+  },
+  'cancelled before stock was reserved': {
+    history: [placed, cancelled],
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+      PaymentVoided: [voided],
+    },
+  },
+  'cancelled while payment was asked for': {
+    history: [placed, stockReserved, cancelled],
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
+      StockReleased: [released],
+      StockRejected: [noStockHeld],
+      PaymentDeclined: [noMoneyHeld],
+      PaymentVoided: [voided],
+      NoMoneyHeld: [noMoneyHeld],
+    },
+  },
+  'cancelled, its stock released': {
+    history: [placed, stockReserved, cancelled, released],
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      RefundRefused: [refundRefused],
+      PaymentDeclined: [noMoneyHeld, settled],
+      PaymentVoided: [voided, settled],
+      NoMoneyHeld: [noMoneyHeld, settled],
+    },
+  },
+  'cancelled, its money returned': {
+    history: [placed, stockReserved, cancelled, voided],
+    answers: {
+      CallOff: 'order-off',
+      Remind: [reminded('return')],
+      StockReleased: [released, settled],
+      StockRejected: [noStockHeld, settled],
+    },
+  },
+  'cancelled, settled': {
+    history: [placed, stockReserved, cancelled, released, voided, settled],
+    answers: { CallOff: 'order-off' },
+  },
+  'cancelled, settled, when no money was held': {
+    history: [placed, stockReserved, cancelled, released, noMoneyHeld, settled],
+    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+  },
+};
+
+describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {
+  test.each(Object.keys(commands) as (keyof typeof commands)[])('%s', (name) => {
+    const { then, thenRefused } = given(order, ...history).when(commands[name]);
+    const answer = answers[name] ?? [];
+    return typeof answer === 'string' ? thenRefused(answer) : then(...answer);
+  });
+});
+
+test('an order is placed at the sum of its lines', () => given(order).when(place).then(placed));
+
+test('the same order again is the same order, also when prices have changed since', () =>
+  given(order, placed)
+    .when({ ...place, lines: [{ ...oil, unitPrice: eur(1399) }, salt], placedAt: '2026-11-21T12:01:00.000Z' })
+    .thenNothing());
+
+test.each([
+  ['another quantity', { ...place, lines: [{ ...oil, quantity: 3 }, salt] }],
+  ['another line', { ...place, lines: [oil] }],
+  ['another means of payment', { ...place, paymentToken: 'tok_declined' }],
+])('the same key with %s is refused', (_name, other) =>
+  given(order, placed).when(other).thenRefused('idempotency-key-reused'),
+);
+
+test.each([
+  ['no line', 'no-lines', []],
+  ['two lines for one SKU', 'duplicate-sku', [oil, oil]],
+  ['two currencies', 'mixed-currencies', [oil, { ...salt, unitPrice: { amountMinor: 450, currency: 'CHF' } }]],
+  ['a total that cannot be counted', 'total-out-of-range', [{ ...oil, quantity: Number.MAX_SAFE_INTEGER }]],
+  ...[0, -1, 1.5, Number.NaN].map(
+    (quantity) => [`a quantity of ${quantity}`, 'invalid-quantity', [{ ...oil, quantity }]] as const,
+  ),
+] as const)('an order with %s is refused', (_name, code, lines) =>
+  given(order)
+    .when({ ...place, lines })
+    .thenRefused(code),
+);
+
+test.each(Object.entries(commands).filter(([name]) => name !== 'Place'))(
+  '%s: there is no such order',
+  (_name, command) => given(order).when(command).thenRefused('order-not-found'),
+);
+
+test('an order does not expire before its deadline', () =>
+  given(order, placed).when({ type: 'Expire', now: '2026-11-21T12:14:59.999Z' }).thenNothing());
+
+test('money that arrives after all is in the history of the order once, though it was settled', () => {
+  const history = [placed, stockReserved, cancelled, released, noMoneyHeld, settled];
+  given(order, ...history)
+    .when(commands.PaymentVoided)
+    .then(voided);
+  given(order, ...history, voided)
+    .when(commands.PaymentVoided)
+    .thenNothing();
+});
+
+test('a reminder is sent once, and the next one has the next number', () => {
+  given(order, placed, reminded('stock')).when({ type: 'Remind', attempt: 1 }).thenNothing();
+  given(order, placed, reminded('stock')).when({ type: 'Remind', attempt: 2 }).then(reminded('stock', 2));
+  given(order, placed, reminded('stock'), stockReserved)
+    .when({ type: 'Remind', attempt: 1 })
+    .then(reminded('payment', 1));
+});
+
+test('a person may have it tried again at any time, as long as the order waits for something', () => {
+  given(order, placed, stockReserved, confirmed, reminded('fulfilment'))
+    .when({ type: 'Remind' })
+    .then(reminded('fulfilment', 2));
+  given(order, ...machine['completed']!.history)
+    .when({ type: 'Remind' })
+    .thenRefused('nothing-to-retry');
+  given(order, ...machine['cancelled, settled']!.history)
+    .when({ type: 'Remind' })
+    .thenRefused('nothing-to-retry');
+});
+
+test('the provider refuses once until somebody asks for it again', () => {
+  const refused = [placed, stockReserved, confirmed, captureRefused];
+  given(order, ...refused)
+    .when(commands.CaptureRefused)
+    .thenNothing();
+  given(order, ...refused, reminded('fulfilment'))
+    .when(commands.CaptureRefused)
+    .then(captureRefused);
+  given(order, ...refused)
+    .when(commands.PaymentCaptured)
+    .then(captured);
+});
+
+const anyCommands = fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 15 });
+
+test('whatever others say, in any order, twice or late, an order ends once at most and is settled when it says so', () => {
+  fc.assert(
+    fc.property(anyCommands, (said) => {
+      let state = order.initialState;
+      const history: OrderEvent[] = [];
+      for (const command of [place, ...said]) {
+        const facts = attempt(command, state);
+        history.push(...facts);
+        state = facts.reduce(order.evolve, state);
+        expect(attempt(command, state), 'a retry is an answer').toEqual([]);
+        const ends = history.filter(({ type }) => /OrderCompleted|OrderRejected|OrderCancelled/.test(type));
+        expect(ends.length).toBeLessThanOrEqual(1);
+        const settlements = history.filter(({ type }) => type === 'OrderCompleted' || type === 'OrderSettled');
+        expect(settlements.length).toBe(isSettled(state) ? 1 : 0);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a called-off order is settled by the answers of the others, in whatever order they come', () => {
+  const answersTo = {
+    'cancelled before stock was reserved': [['StockReleased'], ['StockRejected']],
+    'cancelled while payment was asked for': [
+      ['StockReleased', 'PaymentVoided'],
+      ['StockReleased', 'NoMoneyHeld'],
+      ['StockReleased', 'PaymentDeclined'],
+    ],
+    'rejected, declined': [['StockReleased']],
+  } as const;
+  for (const [state, alternatives] of Object.entries(answersTo)) {
+    for (const answers of alternatives) {
+      for (const said of [answers, answers.toReversed()]) {
+        const end = said
+          .map((name) => commands[name])
+          .reduce(
+            (s, command) => order.decide(command, s).reduce(order.evolve, s),
+            machine[state]!.history.reduce(order.evolve, order.initialState),
+          );
+        expect(isSettled(end), `${state}: ${said.join(', ')}`).toBe(true);
+      }
+    }
+  }
+});
+
+function attempt(command: OrderCommand, state: ReturnType<typeof order.evolve>): readonly OrderEvent[] {
+  try {
+    return order.decide(command, state);
+  } catch (error) {
+    if (error instanceof DomainError) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import type { Recorded } from '#event-store';
+import { historyOf } from './order.dto.js';
+import type { OrderEvent } from '../domain/order.js';
+
+const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
+const facts = [
+  {
+    type: 'OrderPlaced',
+    data: {
+      customerId: '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e',
+      lines: [{ sku: 'tea', quantity: 1, unitPrice: eur(300) }],
+      total: eur(300),
+      paymentToken: 'tok_approved',
+      placedAt: '2026-11-21T12:00:00.000Z',
+      deadlineAt: '2026-11-21T12:15:00.000Z',
+    },
+  },
+  { type: 'OrderStockReserved', data: {} },
+  { type: 'OrderConfirmed', data: {} },
+] as unknown as OrderEvent[];
+
+/** Recorded by instances whose clocks differ, at these seconds. */
+function recorded(seconds: readonly number[]): Recorded<OrderEvent>[] {
+  return facts.map((fact, revision) => ({
+    ...fact,
+    id: `${revision}`,
+    stream: 'order-1',
+    revision,
+    position: BigInt(revision + 1),
+    metadata: { correlationId: 'c', causationId: 'c', schema: 1 },
+    recordedAt: new Date(Date.UTC(2026, 10, 21, 12, 0, seconds[revision])).toISOString(),
+  }));
+}
+
+test('the past of an order ends before its first event that is later', () => {
+  const events = recorded([1, 2, 3]);
+  expect(historyOf('1', events, '2026-11-21T12:00:02Z')?.order.status).toBe('stock-reserved');
+  expect(historyOf('1', events, '2026-11-21T13:00:01.999+01:00')?.order.status).toBe('placed');
+  expect(historyOf('1', events, '2026-11-21T12:00:00Z')).toBeUndefined();
+});
+
+test('an event is no past without the one before it, though another clock says that it was earlier', () => {
+  const history = historyOf('1', recorded([1, 5, 3]), '2026-11-21T12:00:04Z');
+  expect(history?.order.status).toBe('placed');
+  expect(history?.events.map(({ revision }) => revision)).toEqual([0]);
+});
+
+test('the payment token is not shown', () => {
+  expect(JSON.stringify(historyOf('1', recorded([1, 2, 3]), undefined))).not.toContain('tok_');
+});

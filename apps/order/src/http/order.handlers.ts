@@ -1,0 +1,162 @@
+/** The commands and queries of the order service on Nest's buses: each handler is a line over the service or Prisma. */
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { type OrderSummary, type Price as PriceRow, PrismaClient } from '../../../../prisma/order/client/client.js';
+import type { Cause, Recorded } from '#event-store';
+import type { OrderEvent } from '../domain/order.js';
+import { ORDER_SERVICE, type OrderService, type Placed } from '../service.js';
+
+export class PlaceOrder extends Command<Placed> {
+  constructor(
+    readonly request: Parameters<OrderService['place']>[0],
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(PlaceOrder)
+export class PlaceOrderHandler implements ICommandHandler<PlaceOrder> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ request, cause }: PlaceOrder): Promise<Placed> {
+    return this.orders.place(request, cause);
+  }
+}
+
+export class CancelOrder extends Command<Placed> {
+  constructor(
+    readonly orderId: string,
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(CancelOrder)
+export class CancelOrderHandler implements ICommandHandler<CancelOrder> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ orderId, cause }: CancelOrder): Promise<Placed> {
+    return this.orders.cancel(orderId, cause);
+  }
+}
+
+export class SetPrice extends Command<{ position: bigint }> {
+  constructor(
+    readonly sku: string,
+    readonly price: { amountMinor: number; currency: string },
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(SetPrice)
+export class SetPriceHandler implements ICommandHandler<SetPrice> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ sku, price, cause }: SetPrice): Promise<{ position: bigint }> {
+    return this.orders.setPrice(sku, price, cause);
+  }
+}
+
+/** How an order stands when it is settled, or after `waitMs` milliseconds; `since`: the position of an answer just given. */
+export class AwaitOrder extends Query<Placed> {
+  constructor(
+    readonly orderId: string,
+    readonly waitMs: number,
+    readonly signal: AbortSignal,
+    readonly since?: bigint,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(AwaitOrder)
+export class AwaitOrderHandler implements IQueryHandler<AwaitOrder> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ orderId, waitMs, signal, since }: AwaitOrder): Promise<Placed> {
+    return this.orders.settled(orderId, waitMs, signal, since);
+  }
+}
+
+export class GetHistory extends Query<Recorded<OrderEvent>[]> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetHistory)
+export class GetHistoryHandler implements IQueryHandler<GetHistory> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ orderId }: GetHistory): Promise<Recorded<OrderEvent>[]> {
+    return this.orders.history(orderId);
+  }
+}
+
+export class GetOrder extends Query<OrderSummary | null> {
+  constructor(readonly orderId: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetOrder)
+export class GetOrderHandler implements IQueryHandler<GetOrder> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute({ orderId }: GetOrder): Promise<OrderSummary | null> {
+    return this.prisma.orderSummary.findUnique({ where: { orderId } });
+  }
+}
+
+/** The newest orders first; `before` is the last one of the page before. */
+export class ListOrders extends Query<OrderSummary[]> {
+  constructor(
+    readonly filter: { customerId?: string | undefined; status?: string | undefined },
+    readonly before: { placedAt: Date; orderId: string } | undefined,
+    readonly limit: number,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListOrders)
+export class ListOrdersHandler implements IQueryHandler<ListOrders> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute({ filter: { customerId, status }, before, limit }: ListOrders): Promise<OrderSummary[]> {
+    const older = before && {
+      OR: [{ placedAt: { lt: before.placedAt } }, { placedAt: before.placedAt, orderId: { lt: before.orderId } }],
+    };
+    return this.prisma.orderSummary.findMany({
+      where: { ...(customerId && { customerId }), ...(status && { status }), ...older },
+      orderBy: [{ placedAt: 'desc' }, { orderId: 'desc' }],
+      take: limit,
+    });
+  }
+}
+
+export class ListPrices extends Query<PriceRow[]> {}
+
+@QueryHandler(ListPrices)
+export class ListPricesHandler implements IQueryHandler<ListPrices> {
+  constructor(private readonly prisma: PrismaClient) {}
+
+  execute(): Promise<PriceRow[]> {
+    return this.prisma.price.findMany({ orderBy: { sku: 'asc' } });
+  }
+}
+
+export const handlers = [
+  PlaceOrderHandler,
+  CancelOrderHandler,
+  SetPriceHandler,
+  AwaitOrderHandler,
+  GetHistoryHandler,
+  GetOrderHandler,
+  ListOrdersHandler,
+  ListPricesHandler,
+];

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { orderEvents, received } from '#contracts';
+import { goldenEvents } from '../../../../test/golden.js';
+import { tell } from './messages.js';
+import type { OrderEvent } from '../domain/order.js';
+
+const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
+const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(new URL('golden/', import.meta.url));
+const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+
+test.each([
+  [
+    'OrderPlaced',
+    {
+      lines: [
+        { sku: 'olive-oil', quantity: 2 },
+        { sku: 'sea-salt', quantity: 1 },
+      ],
+    },
+  ],
+  ['OrderStockReserved', { total: { amountMinor: 3048, currency: 'EUR' }, paymentToken: 'tok_approved' }],
+  ['OrderConfirmed', {}],
+  ['OrderCompleted', {}],
+  ['OrderRejected.out-of-stock', { reason: 'out-of-stock' }],
+  ['OrderRejected.payment-declined', { reason: 'payment-declined' }],
+  ['OrderCancelled', { reason: 'customer' }],
+  ['OrderSettled', {}],
+])('of %s others learn %o', (name, data) =>
+  expect(told(name)).toEqual({ type: name.split('.')[0], data: { orderId, ...data } }),
+);
+
+test.each(['OrderStockShipped', 'OrderPaymentCaptured', 'OrderStockReleased', 'OrderPaymentReturned'])(
+  '%s is a note of our own',
+  (name) => expect(told(name)).toBeUndefined(),
+);
+
+test('what an order says keeps the contract, and everything in the contract is said', () => {
+  const messages = Object.values(golden).flatMap((event) => tell(orderId, event) ?? []);
+  expect(messages.map((message) => received(orderEvents, message))).toEqual(messages);
+  expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(orderEvents.schemas)));
+});

@@ -1,0 +1,37 @@
+/** What others may know of an order: its events → messages on `order.events.v1`. */
+import type { OrderMessage } from '#contracts';
+import type { OrderEvent } from '../domain/order.js';
+
+export function tell(orderId: string, event: OrderEvent): OrderMessage | undefined {
+  switch (event.type) {
+    case 'OrderPlaced': {
+      const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
+      return { type: 'OrderPlaced', data: { orderId, lines } };
+    }
+    case 'OrderStockReserved': {
+      const { total, paymentToken } = event.data;
+      return { type: 'OrderStockReserved', data: { orderId, total, paymentToken } };
+    }
+    case 'OrderConfirmed':
+      return { type: 'OrderConfirmed', data: { orderId } };
+    case 'OrderCompleted':
+      return { type: 'OrderCompleted', data: { orderId } };
+    case 'OrderRejected':
+      return { type: 'OrderRejected', data: { orderId, reason: event.data.reason } };
+    case 'OrderCancelled':
+      return { type: 'OrderCancelled', data: { orderId, reason: event.data.reason } };
+    case 'OrderSettled':
+      return { type: 'OrderSettled', data: { orderId } };
+    case 'OrderReminded': {
+      const { wants, total, paymentToken } = event.data;
+      const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
+      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken } };
+    }
+    case 'OrderStockShipped':
+    case 'OrderPaymentCaptured':
+    case 'OrderStockReleased':
+    case 'OrderPaymentReturned':
+    case 'OrderPaymentRefused':
+      return undefined; // The order's own notes of what the others said.
+  }
+}

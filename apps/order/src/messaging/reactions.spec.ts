@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import type { InventoryMessage, PaymentMessage } from '#contracts';
+import { react } from './reactions.js';
+import type { OrderCommand } from '../domain/order.js';
+
+const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
+const amount = { amountMinor: 3048, currency: 'EUR' };
+
+test.each<[InventoryMessage | PaymentMessage, OrderCommand]>([
+  [{ type: 'StockReserved', data: { orderId } }, { type: 'RecordStockReserved' }],
+  [
+    { type: 'StockRejected', data: { orderId, short: ['sea-salt'] } },
+    { type: 'RecordStockRejected', short: ['sea-salt'] },
+  ],
+  [
+    { type: 'StockReleased', data: { orderId, outcome: 'released' } },
+    { type: 'RecordStockReleased', outcome: 'released' },
+  ],
+  [{ type: 'StockShipped', data: { orderId } }, { type: 'RecordStockShipped' }],
+  [{ type: 'PaymentAuthorized', data: { orderId, amount } }, { type: 'RecordPaymentAuthorized' }],
+  [
+    { type: 'PaymentDeclined', data: { orderId, reason: 'declined' } },
+    { type: 'RecordPaymentDeclined', reason: 'declined' },
+  ],
+  [{ type: 'PaymentCaptured', data: { orderId, amount } }, { type: 'RecordPaymentCaptured' }],
+  [
+    { type: 'PaymentReturned', data: { orderId, outcome: 'voided' } },
+    { type: 'RecordPaymentReturned', outcome: 'voided' },
+  ],
+])('to $type the order answers with its own note of it', (message, command) => expect(react(message)).toEqual(command));

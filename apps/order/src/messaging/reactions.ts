@@ -1,0 +1,26 @@
+/** What an order does when the others speak: their messages → its commands. */
+import type { InventoryMessage, PaymentMessage } from '#contracts';
+import type { OrderCommand } from '../domain/order.js';
+
+export function react(message: InventoryMessage | PaymentMessage): OrderCommand {
+  switch (message.type) {
+    case 'StockReserved':
+      return { type: 'RecordStockReserved' };
+    case 'StockRejected':
+      return { type: 'RecordStockRejected', short: message.data.short };
+    case 'StockReleased':
+      return { type: 'RecordStockReleased', outcome: message.data.outcome };
+    case 'StockShipped':
+      return { type: 'RecordStockShipped' };
+    case 'PaymentAuthorized':
+      return { type: 'RecordPaymentAuthorized' };
+    case 'PaymentDeclined':
+      return { type: 'RecordPaymentDeclined', reason: message.data.reason };
+    case 'PaymentCaptured':
+      return { type: 'RecordPaymentCaptured' };
+    case 'PaymentReturned':
+      return { type: 'RecordPaymentReturned', outcome: message.data.outcome };
+    case 'PaymentRefused':
+      return { type: 'RecordPaymentRefused', step: message.data.step, reason: message.data.reason };
+  }
+}

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { paymentEvents, received } from '#contracts';
+import { goldenEvents } from '../../../../test/golden.js';
+import { tell } from './messages.js';
+import type { PaymentEvent } from '../domain/payment.js';
+
+const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
+const amount = { amountMinor: 3048, currency: 'EUR' };
+const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url));
+const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+
+test.each([
+  ['PaymentAuthorized', 'PaymentAuthorized', { amount }],
+  ['PaymentDeclined', 'PaymentDeclined', { reason: 'insufficient-funds' }],
+  ['PaymentCaptured', 'PaymentCaptured', { amount }],
+  ['PaymentVoided', 'PaymentReturned', { outcome: 'voided' }],
+  ['PaymentVoided.nothing-held', 'PaymentReturned', { outcome: 'nothing-held' }],
+  ['PaymentRefunded', 'PaymentReturned', { outcome: 'refunded' }],
+  ['PaymentBlocked', 'PaymentReturned', { outcome: 'nothing-held' }],
+])('of %s others learn %s %o', (name, type, data) => expect(told(name)).toEqual({ type, data: { orderId, ...data } }));
+
+test.each(['PaymentRequested', 'PaymentCaptureRequested', 'PaymentReturnRequested'])(
+  '%s is an intent of our own',
+  (name) => expect(told(name)).toBeUndefined(),
+);
+
+test('what a payment says keeps the contract, and everything in the contract is said', () => {
+  const messages = Object.values(golden).flatMap((event) => tell(orderId, event) ?? []);
+  expect(messages.map((message) => received(paymentEvents, message))).toEqual(messages);
+  expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(paymentEvents.schemas)));
+});

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import type { OrderMessage } from '#contracts';
+import { react } from './reactions.js';
+import type { PaymentCommand } from '../domain/payment.js';
+
+const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
+const total = { amountMinor: 2598, currency: 'EUR' };
+
+test.each<[OrderMessage, PaymentCommand | undefined]>([
+  [
+    { type: 'OrderStockReserved', data: { orderId, total, paymentToken: 'tok_approved' } },
+    { type: 'Request', amount: total, token: 'tok_approved' },
+  ],
+  [{ type: 'OrderConfirmed', data: { orderId } }, { type: 'Capture' }],
+  [{ type: 'OrderCancelled', data: { orderId, reason: 'customer' } }, { type: 'Return' }],
+  [{ type: 'OrderRejected', data: { orderId, reason: 'payment-declined' } }, undefined],
+  [{ type: 'OrderPlaced', data: { orderId, lines: [{ sku: 'olive-oil', quantity: 2 }] } }, undefined],
+  [{ type: 'OrderCompleted', data: { orderId } }, undefined],
+  [{ type: 'OrderSettled', data: { orderId } }, undefined],
+])('what payment does about $type', (message, command) => expect(react(message)).toEqual(command));
