@@ -4,7 +4,7 @@
  *   configuration of the services (zod) ──┬──▶ .env.example
  *   what the commands read (below) ───────┴──▶ docs/operations.md, between two comments
  *   messages of the services (zod) ──────────▶ docs/asyncapi.yaml
- *   routes of the services (Nest, zod) ──────▶ docs/openapi/<service>.yaml ──▶ libs/client/src/<service>.ts
+ *   routes of the services (Nest, zod) ──────▶ docs/openapi/<service>.yaml ──▶ libs/client/src/generated/<service>.ts
  *
  * docs.spec.ts fails when one of the files is not what this makes.
  */
@@ -137,7 +137,7 @@ function asyncApiYaml(): string {
 /** The OpenAPI document of a service, and the types that libs/client has of it. */
 async function httpApi(service: Service): Promise<[path: string, text: string][]> {
   const document = await openApi(service);
-  const [path, types] = [`docs/openapi/${service}.yaml`, `libs/client/src/${service}.ts`];
+  const [path, types] = [`docs/openapi/${service}.yaml`, `libs/client/src/generated/${service}.ts`];
   const head = `\`npm run docs\` makes this file from`;
   return [
     [path, await formatted(path, `# ${head} apps/${service}.\n\n${yaml(document)}`)],

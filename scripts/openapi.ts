@@ -5,8 +5,8 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { inventoryOptions } from '../apps/inventory/src/http/inventory.module.js';
 import { orderOptions } from '../apps/order/src/http/order.module.js';
 import { paymentOptions } from '../apps/payment/src/http/payment.module.js';
-import { AdminController, PROJECTIONS } from '../libs/service/src/admin.controller.js';
-import { openApiDocument } from '../libs/service/src/openapi.js';
+import { AdminController, PROJECTIONS } from '../libs/nest/src/admin/admin.controller.js';
+import { openApiDocument } from '../libs/nest/src/http/openapi.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites, type ServiceOptions } from '#service';
 import type { Service } from './shop.js';
 

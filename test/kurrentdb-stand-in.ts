@@ -25,7 +25,7 @@ import {
   UnknownError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
-import type { Client } from '../libs/event-store/src/kurrentdb.js';
+import type { Client } from '../libs/event-store/src/kurrentdb/event-store.js';
 import { Bell } from '#runtime';
 
 /** What the server keeps, with data and metadata as the text that it stores. */

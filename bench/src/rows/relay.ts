@@ -8,8 +8,8 @@ import { Kafka, logLevel } from 'kafkajs';
 import { envelope } from '../../../libs/contracts/src/index.js';
 import { idOf, PostgresEventStore, type Recorded } from '../../../libs/event-store/src/index.js';
 import { type Message, type MessageBus, relay } from '../../../libs/message-bus/src/index.js';
-import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka.js';
-import { recordOf } from '../../../libs/message-bus/src/kafka-record.js';
+import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka/message-bus.js';
+import { recordOf } from '../../../libs/message-bus/src/kafka/record.js';
 import {
   MemoryLeases,
   PostgresCheckpoints,

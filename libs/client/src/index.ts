@@ -15,9 +15,9 @@
  *   problem (RFC 9457)  thrown as a LarderProblem with its `code`
  */
 import createClient from 'openapi-fetch';
-import type * as inventoryApi from './inventory.js';
-import type * as orderApi from './order.js';
-import type * as paymentApi from './payment.js';
+import type * as inventoryApi from './generated/inventory.js';
+import type * as orderApi from './generated/order.js';
+import type * as paymentApi from './generated/payment.js';
 
 export type { inventoryApi, orderApi, paymentApi };
 export type OrderRequest = orderApi.components['schemas']['OrderRequest'];

@@ -5,7 +5,7 @@ import type { Decider } from '#decider';
 import { postgresPool, SeededRandom, SequentialIds, SystemClock } from '#runtime';
 import { MemoryEvents, MemoryEventStore } from './memory.js';
 import { foldedBy, MemorySnapshots, type Snapshot, type Snapshots } from './snapshots.js';
-import { PostgresSnapshots } from './snapshots-postgres.js';
+import { PostgresSnapshots } from './postgres/snapshots.js';
 import { Transactor } from './transactor.js';
 
 const pool = postgresPool(await freshDatabase('inventory'));

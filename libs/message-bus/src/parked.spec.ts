@@ -4,7 +4,7 @@ import { postgresPool } from '#runtime';
 import { freshDatabase } from '../../../test/database.js';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';
-import { PostgresParkedMessages } from './parked-postgres.js';
+import { PostgresParkedMessages } from './postgres/parked.js';
 import type { ParkedMessages } from './parked.js';
 import type { Delivered } from './port.js';
 

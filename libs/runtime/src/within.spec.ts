@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ManualClock } from './manual-clock.js';
+import { ManualClock } from './testing/manual-clock.js';
 import { within } from './within.js';
 
 const forEver = () => new Promise<never>(() => {});

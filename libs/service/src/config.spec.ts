@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { silentLog, SystemClock } from '#runtime';
-import { openEventStore, openMessageBus } from './adapters.js';
+import { openEventStore, openMessageBus } from './adapters/adapters.js';
 import { baseConfig, duration, loadConfig, port, StartError } from './config.js';
-import { withoutPasswords } from './logger.js';
+import { withoutPasswords } from '../../nest/src/boot/logger.js';
 
 const schema = baseConfig.extend({ PORT: port(3001), DEADLINE: duration().prefault('15min').describe('When') });
 

@@ -8,7 +8,7 @@
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import type { Projection } from '#projections';
-import type { Attention, AttentionItem } from './attention.js';
+import type { Attention, AttentionItem } from '../../nest/src/admin/attention.controller.js';
 import type { ServicePorts } from './ports.js';
 
 const ATTENTION_AFTER_MS = 24 * 60 * 60_000;

@@ -1,0 +1,307 @@
+/**
+ * The event store in KurrentDB (25.1 or newer).
+ *
+ *   subscribe ──▶ pages of history ──▶ live from where they end ─┬─▶ batches
+ *                                                                │
+ *   watch ──▶ has the head moved past what came? then a page ────┘   one watch for all subscriptions
+ *
+ * A page that is not full ends at the head, at least as it was before the page was read. That is how a position gets
+ * past other people's events on a quiet server, where a live subscription says nothing of them.
+ *
+ * Nothing reconnects by itself: what fails says so, and its caller starts again from what it knows.
+ */
+import {
+  type AllStreamSubscription,
+  BACKWARDS,
+  END,
+  KurrentDBClient,
+  START,
+  streamNameFilter,
+  StreamNotFoundError,
+  WrongExpectedVersionError,
+} from '@kurrent/kurrentdb-client';
+import { Bell, type Clock, ServerRefusal, ServerUnavailable, within } from '#runtime';
+import { translated } from './errors.js';
+import { Batches, positionOf, recorded, requestsOf } from './record.js';
+import { connectionString, notUnderstood } from './url.js';
+import { assertWritable, type Batch, EventStore, type Recorded, RevisionConflict, type StreamWrite } from '../port.js';
+
+/** Events that one read of history fetches, and that a live subscription holds for a slow subscriber. */
+const PAGE = 1_000;
+/** The least time between two looks at the head. */
+const LOOK_MS = 250;
+/** The time between two looks at the head while nothing moves, and nobody here writes. */
+const IDLE_LOOK_MS = 1_000;
+/** A live subscription tells how far it has got after this many windows of events that it looked at. */
+const WINDOW = 1_024;
+const WINDOWS = 4;
+/** How long a server that cannot be read is given to say why. */
+const REASON_MS = 1_000;
+
+/** What a server has to offer: the method behind the client's `multiStreamAppend`. */
+export const APPEND_TO_SEVERAL = { path: '/kurrentdb.protocol.v2.streams.StreamsService/AppendSession' };
+
+/** What is used of KurrentDB's client. Its types hide `capabilities`, which it asks itself before it writes. */
+export type Client = Pick<
+  KurrentDBClient,
+  'appendToStream' | 'multiStreamAppend' | 'readStream' | 'readAll' | 'subscribeToAll' | 'dispose'
+> & {
+  readonly capabilities: Promise<{
+    readonly serverVersion: string;
+    supports(method: { readonly path: string }): boolean;
+  }>;
+};
+
+/** A subscription as the watch sees it. */
+interface Follower {
+  readonly bell: Bell;
+  /** Why it has to end. */
+  failure?: unknown;
+}
+
+export class KurrentDbEventStore extends EventStore {
+  private readonly appends = new Set<Promise<bigint>>();
+  private readonly followers = new Set<Follower>();
+  private watching = false;
+  /** Rung when the head has most likely moved. */
+  private readonly hasten = new Bell();
+  private readonly closing = new AbortController();
+
+  private constructor(
+    private readonly client: Client,
+    private readonly clock: Clock,
+    /** The head when it was last looked at. */
+    private known: bigint,
+  ) {
+    super();
+  }
+
+  /**
+   * Connects, and proves that the server can be read and can append to several streams at once. A client of KurrentDB
+   * whose first read finds no server never reads again, so a failure gives the client up: open again.
+   * @throws ServerUnavailable when no server answers
+   * @throws ServerRefusal for a URL, a user, a certificate or a version of the server that will not do
+   */
+  static async open(
+    options: { readonly url: string; readonly clock: Clock },
+    connect: (connectionString: string) => Client = connectTo,
+  ): Promise<KurrentDbEventStore> {
+    const { url, clock } = options;
+    const client = connect(connectionString(url));
+    try {
+      const head = await headOf(client).catch(async (error: unknown) => {
+        throw await reasonFrom(client, clock, error);
+      });
+      const capabilities = await client.capabilities;
+      if (!capabilities.supports(APPEND_TO_SEVERAL)) {
+        throw new ServerRefusal(
+          `The server is version ${capabilities.serverVersion}, which cannot append to several streams at once. ` +
+            'Upgrade it to KurrentDB 25.1 or newer.',
+        );
+      }
+      return new KurrentDbEventStore(client, clock, head);
+    } catch (error) {
+      await client.dispose();
+      throw translated(error);
+    }
+  }
+
+  /**
+   * A server that cannot be reached is not tried again here. The append may have been written, and KurrentDB would
+   * recognise its ids, but what it says once others have written behind it is not known: a RevisionConflict that is
+   * none would promise that nothing was written. Whoever appends reads on and decides again, which is always right.
+   */
+  override async append(writes: readonly StreamWrite[]): Promise<bigint> {
+    if (this.closing.signal.aborted) throw new Error('This event store is closed.');
+    assertWritable(writes);
+    const append = this.write(writes);
+    this.appends.add(append);
+    try {
+      return await append;
+    } finally {
+      this.appends.delete(append);
+      this.hasten.ring();
+    }
+  }
+
+  override async *read(stream: string, from = 0): AsyncIterable<Recorded> {
+    try {
+      for await (const { event } of this.client.readStream(stream, { fromRevision: BigInt(from) })) {
+        if (event) yield recorded(event);
+      }
+    } catch (error) {
+      if (!(error instanceof StreamNotFoundError)) throw translated(error);
+    }
+  }
+
+  override async *subscribe(options: {
+    readonly categories: readonly string[];
+    readonly after: bigint;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<Batch> {
+    const stop = AbortSignal.any([options.signal, this.closing.signal]);
+    const batches = new Batches(options.categories, options.after);
+    const follower: Follower = { bell: new Bell() };
+    this.followers.add(follower);
+    if (!this.watching) void this.watch();
+    let live: AllStreamSubscription | undefined;
+    try {
+      while (!stop.aborted) {
+        if (follower.failure !== undefined) throw follower.failure;
+        if (!live) {
+          const ended = await this.page(batches, options.categories);
+          if (ended && !stop.aborted) live = this.goLive(batches, options.categories, follower);
+        } else if (!this.takeLive(live, batches) && this.known > batches.seen) {
+          await this.page(batches, options.categories);
+        }
+        const batch = batches.take();
+        if (stop.aborted) return;
+        if (batch) yield batch;
+        else if (live) await follower.bell.heard(stop);
+      }
+    } catch (error) {
+      if (!stop.aborted) throw translated(error);
+    } finally {
+      this.followers.delete(follower);
+      // Not awaited: where there is no server, the client may be looking for one.
+      live?.unsubscribe().catch(() => {});
+    }
+  }
+
+  override async head(): Promise<bigint> {
+    try {
+      return await headOf(this.client);
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  override async close(): Promise<void> {
+    this.closing.abort();
+    await Promise.allSettled(this.appends);
+    await this.client.dispose();
+  }
+
+  private async write(writes: readonly StreamWrite[]): Promise<bigint> {
+    const requests = requestsOf(writes);
+    try {
+      if (requests.length > 1) return (await this.client.multiStreamAppend(requests)).position;
+      const { streamName, events, expectedState } = requests[0]!;
+      const options = { streamState: expectedState };
+      return positionOf(await this.client.appendToStream(streamName, events, options));
+    } catch (error) {
+      if (error instanceof WrongExpectedVersionError) throw new RevisionConflict([error.streamName]);
+      throw translated(error);
+    }
+  }
+
+  /** Reads a page of history behind what was seen. Returns whether the log ended there. */
+  private async page(batches: Batches, categories: readonly string[]): Promise<boolean> {
+    const { known } = this;
+    const page = this.client.readAll({ ...startOf(batches, categories), maxCount: PAGE });
+    let size = 0;
+    for await (const { event } of page) {
+      size++;
+      if (event) batches.see(event);
+    }
+    if (size === PAGE) return false;
+    batches.reach(known);
+    return true;
+  }
+
+  /** Subscribes from exactly where the pages ended. The stream holds a page and then stops its source. */
+  private goLive(batches: Batches, categories: readonly string[], follower: Follower): AllStreamSubscription {
+    const { fromPosition } = startOf(batches, categories);
+    const ring = () => follower.bell.ring();
+    const fail = (error: unknown) => {
+      follower.failure ??= error;
+      ring();
+    };
+    const filter = streamNameFilter({
+      prefixes: [...categories],
+      maxSearchWindow: WINDOW,
+      checkpointInterval: WINDOWS,
+      checkpointReached: (_, { commit }) => {
+        // Events before it may wait to be taken, for the call does not queue behind them. There will be another one.
+        if (live.readableLength > 0) return;
+        batches.reach(commit);
+        ring();
+      },
+    });
+    const live = this.client.subscribeToAll({ fromPosition, filter }, { highWaterMark: PAGE });
+    live.on('readable', ring);
+    live.on('error', fail);
+    live.on('end', () => fail(new ServerUnavailable('KurrentDB ended a subscription.')));
+    return live;
+  }
+
+  /** Shows `batches` what has come. Returns whether there was anything. */
+  private takeLive(live: AllStreamSubscription, batches: Batches): boolean {
+    let size = 0;
+    for (let next = live.read(); next !== null; next = live.read(), size++) batches.see(next.event);
+    if (size > 0) this.hasten.ring();
+    return size > 0;
+  }
+
+  /** Looks at the head for all subscriptions, often while things move. A head that cannot be read ends them. */
+  private async watch(): Promise<void> {
+    this.watching = true;
+    const stop = this.closing.signal;
+    while (this.followers.size > 0 && !stop.aborted) {
+      let moved = false;
+      try {
+        const head = await headOf(this.client);
+        moved = head > this.known;
+        if (moved) this.known = head;
+      } catch (error) {
+        for (const follower of this.followers) follower.failure ??= error;
+        moved = true;
+      }
+      if (moved) for (const { bell } of this.followers) bell.ring();
+      await this.clock.sleep(LOOK_MS, stop);
+      if (!moved) await this.hasten.heard(stop, { clock: this.clock, pollMs: IDLE_LOOK_MS - LOOK_MS });
+    }
+    this.watching = false;
+  }
+}
+
+function connectTo(connectionString: string): Client {
+  try {
+    return KurrentDBClient.connectionString(connectionString) as unknown as Client;
+  } catch (error) {
+    const { message } = error as Error;
+    if (/^(Failed to load|userCertFile must)/.test(message)) {
+      throw new ServerRefusal(`${message.replace(/\.$/, '')}. Correct tlsCAFile, userCertFile or userKeyFile.`);
+    }
+    throw notUnderstood();
+  }
+}
+
+/** What the client says of a read is only that it failed. Its other half, which asks for capabilities, knows why. */
+async function reasonFrom(client: Client, clock: Clock, error: unknown): Promise<unknown> {
+  const why = () =>
+    client.capabilities.then(
+      () => error,
+      (reason: unknown) => reason,
+    );
+  return within(clock, REASON_MS, why, () => error);
+}
+
+async function headOf(client: Client): Promise<bigint> {
+  let head = 0n;
+  for await (const { event } of client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 })) {
+    if (event) head = positionOf(event);
+  }
+  return head;
+}
+
+/**
+ * Where to go on, and with what. The filter lets more through than wanted, `stockpile-1` with `stock-1`, because a
+ * stream may be named for its category alone; `Batches` chooses.
+ */
+function startOf({ seen }: Batches, categories: readonly string[]) {
+  return {
+    fromPosition: seen === 0n ? START : { commit: seen, prepare: seen },
+    filter: streamNameFilter({ prefixes: [...categories] }),
+  } as const;
+}

@@ -1,0 +1,134 @@
+/**
+ * Events as KurrentDB keeps them, and batches of them that never end inside an append.
+ *
+ * A position does not tell whether an append ends there. So each event notes in its metadata which categories are still
+ * to come in its append; the last one notes nothing, and neither do events that others write. A subscriber hands out an
+ * event only when nothing of its own categories is still to come.
+ *
+ *   append:    order-1           stock-a           stock-b    payment-1
+ *   notes:     stock, payment    stock, payment    payment    -
+ *                                                  ▲          ▲
+ *                    a reader of stock may stop here          and one of order and payment only here
+ */
+import {
+  type AppendStreamRequest,
+  type AppendStreamState,
+  jsonEvent,
+  NO_STREAM,
+  type RecordedEvent,
+} from '@kurrent/kurrentdb-client';
+import { frozenCopy } from '#runtime';
+import { type Batch, categoryOf, type EventMetadata, type Recorded, type StreamWrite } from '../port.js';
+
+/** Holds the categories that follow, with hyphens between them, which none of them has. */
+const FOLLOWS = 'follows';
+
+type Texts = Readonly<Record<string, string>>;
+
+/** An append for the client. It is a copy: what the caller changes afterwards is not written. */
+export function requestsOf(writes: readonly StreamWrite[]): AppendStreamRequest[] {
+  const following = new Set<string>();
+  const fromTheEnd = writes.toReversed().map(({ stream, expected, events }) => {
+    const backwards = events.toReversed().map(({ id, type, data, metadata }) => {
+      const event = jsonEvent({ id, type, data: frozenCopy(data) as Texts, metadata: textsOf(metadata, following) });
+      following.add(categoryOf(stream));
+      return event;
+    });
+    const expectedState: AppendStreamState = expected === 'none' ? NO_STREAM : BigInt(expected);
+    return { streamName: stream, expectedState, events: backwards.toReversed() };
+  });
+  return fromTheEnd.toReversed();
+}
+
+/** An append to several streams takes texts only as metadata, so there are only texts in any append. */
+function textsOf(metadata: EventMetadata, following: ReadonlySet<string>): Texts {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of Object.entries(metadata)) {
+    if (value !== undefined) texts[name] = `${value}`;
+  }
+  if (following.size > 0) texts[FOLLOWS] = [...following].join('-');
+  return texts;
+}
+
+export function recorded({ id, streamId, type, data, ...event }: RecordedEvent): Recorded {
+  return {
+    id,
+    stream: streamId,
+    revision: Number(event.revision),
+    position: positionOf(event),
+    type,
+    data: data as object,
+    metadata: metadataOf(textsIn(event)),
+    recordedAt: event.created.toISOString(),
+  };
+}
+
+/** KurrentDB has two numbers for a place in the log, which differ only in transactions of old clients. */
+export function positionOf({ position }: Pick<RecordedEvent, 'position'>): bigint {
+  if (!position) throw new Error('KurrentDB gave an event without its position: the server is too old.');
+  return position.commit;
+}
+
+/** Without what is not the writer's: our own note, and what the server adds, `$schema.name` and `$schema.format`. */
+function metadataOf({ schema = '1', ...texts }: Texts): EventMetadata {
+  const own = Object.entries(texts).filter(([name]) => name !== FOLLOWS && !name.startsWith('$'));
+  return { ...(Object.fromEntries(own) as Omit<EventMetadata, 'schema'>), schema: Number(schema) };
+}
+
+/** Other writers may put bytes there, or nothing. */
+function textsIn({ metadata }: Pick<RecordedEvent, 'metadata'>): Texts {
+  return typeof metadata === 'object' && !(metadata instanceof Uint8Array) ? (metadata as Texts) : {};
+}
+
+/**
+ * Makes a subscriber's batches from what it sees of the log. Several sources may show it the same stretch, each in
+ * position order and without a gap: what was seen before is left out.
+ */
+export class Batches {
+  private readonly categories: ReadonlySet<string>;
+  /** Complete, and not taken yet. */
+  private ready: Recorded[] = [];
+  /** Of an append whose rest is still to come. */
+  private held: Recorded[] = [];
+  private safe: bigint;
+  private taken: bigint;
+  private last: bigint;
+
+  constructor(categories: readonly string[], after: bigint) {
+    this.categories = new Set(categories);
+    this.safe = this.taken = this.last = after;
+  }
+
+  /** Up to here everything was seen. */
+  get seen(): bigint {
+    return this.last;
+  }
+
+  /** The next event that a source shows, of whatever category. */
+  see(event: RecordedEvent): void {
+    const position = positionOf(event);
+    if (position <= this.last) return;
+    this.last = position;
+    if (this.categories.has(categoryOf(event.streamId))) this.held.push(recorded(event));
+    const following = textsIn(event)[FOLLOWS]?.split('-') ?? [];
+    if (this.held.length > 0 && following.some((category) => this.categories.has(category))) return;
+    for (const each of this.held) this.ready.push(each);
+    this.held = [];
+    this.safe = position;
+  }
+
+  /** Up to `position` there is nothing that was not seen. */
+  reach(position: bigint): void {
+    if (position <= this.last || this.held.length > 0) return;
+    this.safe = this.last = position;
+  }
+
+  /** What is complete; undefined when not even the position moved. */
+  take(): Batch | undefined {
+    if (this.safe === this.taken) return undefined;
+    const batch = { events: this.ready, position: this.safe };
+    this.ready = [];
+    this.taken = this.safe;
+    return batch;
+  }
+}

@@ -1,0 +1,223 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freshDatabase } from '../../../../test/database.js';
+import { ManualClock, postgresPool, SystemClock } from '#runtime';
+import { eventStoreContract } from '../contract.js';
+import { type Batch, categoryOf, type NewEvent } from '../port.js';
+import { PostgresEventStore } from './event-store.js';
+import { archive } from './archive.js';
+
+let url: string;
+beforeAll(async () => {
+  url = await freshDatabase();
+});
+const open = () => PostgresEventStore.open({ url, clock: new SystemClock() });
+
+eventStoreContract('the event store in Postgres', open);
+
+describe('while an archiver takes away all that it may', () => {
+  let archived: string;
+  let pool: pg.Pool;
+  let stopped = false;
+  let archiving: Promise<void>;
+  beforeAll(async () => {
+    archived = await freshDatabase();
+    await (await PostgresEventStore.open({ url: archived, clock: new SystemClock() })).close();
+    pool = postgresPool(archived);
+    archiving = (async () => {
+      while (!stopped) await archive(pool, new Date(Date.now() + 3_600_000));
+    })();
+  });
+  afterAll(async () => {
+    stopped = true;
+    await archiving;
+    const { rows } = await pool.query(
+      'SELECT (SELECT count(*)::int FROM event_store.events) AS here, (SELECT count(*)::int FROM event_store.archive) AS away',
+    );
+    await pool.end();
+    expect(rows[0].here).toBeLessThan(100);
+    expect(rows[0].away).toBeGreaterThan(1_000);
+  });
+  eventStoreContract('the event store in Postgres', () =>
+    PostgresEventStore.open({ url: archived, clock: new SystemClock() }),
+  );
+});
+
+test('events are archived by their age, and the last one stays', async () => {
+  const fresh = await freshDatabase();
+  const clock = new ManualClock();
+  const store = await PostgresEventStore.open({ url: fresh, clock });
+  const pool = postgresPool(fresh);
+  const begin = clock.now().getTime();
+  for (let i = 0; i < 30; i++) {
+    await store.append([
+      { stream: `note-${i % 3}`, expected: i < 3 ? 'none' : Math.floor(i / 3) - 1, events: [note(`${i}`)] },
+    ]);
+    await clock.advance(1_000);
+  }
+  const away = async () =>
+    (await pool.query('SELECT max(position)::int AS last FROM event_store.archive')).rows[0].last;
+  expect(await archive(pool, new Date(begin))).toBe(0);
+  expect(await archive(pool, new Date(begin + 12_000))).toBe(12);
+  expect(await away()).toBe(12);
+  expect(await archive(pool, new Date(begin + 99_000))).toBe(17);
+  expect(await archive(pool, new Date(begin + 99_000))).toBe(0);
+  expect(await away()).toBe(29);
+  expect(await store.append([{ stream: 'note-0', expected: 9, events: [note('30')] }])).toBe(31n);
+  expect((await all(store.read('note-0', 8))).map(({ revision }) => revision)).toEqual([8, 9, 10]);
+  await expect(store.append([{ stream: 'note-1', expected: 'none', events: [note('x')] }])).rejects.toThrow('revision');
+  await store.close();
+  await pool.end();
+});
+
+describe('the event store in Postgres', () => {
+  test('can be opened by many at once where nothing is installed yet', async () => {
+    const fresh = await freshDatabase();
+    const stores = await Promise.all(
+      Array.from({ length: 8 }, () => PostgresEventStore.open({ url: fresh, clock: new SystemClock() })),
+    );
+    await stores[7]!.append([{ stream: 'note-1', expected: 'none', events: [note('x')] }]);
+    expect(await stores[0]!.head()).toBe(1n);
+    await Promise.all(stores.map((store) => store.close()));
+  });
+
+  test('opens without waiting for a lock where it is installed', async () => {
+    await (await open()).close();
+    const { release } = await holdingTheLock();
+    await (await open()).close();
+    await release();
+  });
+
+  test('an append that Postgres cannot store fails alone, and not those that went with it', async () => {
+    const store = await open();
+    const streams = Array.from({ length: 9 }, () => `note-${randomUUID()}`);
+    const outcomes = await Promise.allSettled(
+      streams.map((stream, i) =>
+        store.append([{ stream, expected: 'none', events: [i === 4 ? { ...note('x'), id: 'no-uuid' } : note('x')] }]),
+      ),
+    );
+    expect(outcomes.map(({ status }) => status === 'fulfilled')).toEqual(streams.map((_, i) => i !== 4));
+    expect(outcomes[4]).toMatchObject({ reason: { message: expect.stringContaining('no-uuid') } });
+    const written = await Promise.all(streams.map(async (stream) => (await all(store.read(stream))).length));
+    expect(written).toEqual(streams.map((_, i) => (i === 4 ? 0 : 1)));
+    await store.close();
+  });
+
+  test('keeps a text with a NUL, which jsonb would refuse', async () => {
+    const store = await open();
+    const stream = `note-${randomUUID()}`;
+    await store.append([{ stream, expected: 'none', events: [note('a\0b\ud800')] }]);
+    expect((await all(store.read(stream)))[0]!.data).toEqual({ text: 'a\0b\ud800' });
+    await store.close();
+  });
+
+  test('appends to one stream that do not wait for each other keep their order, and closing waits for them', async () => {
+    const store = await open();
+    const stream = `note-${randomUUID()}`;
+    const appends = Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        store.append([{ stream, expected: i === 0 ? 'none' : i - 1, events: [note(`${i}`)] }]),
+      ),
+    );
+    await store.close();
+    await appends;
+
+    const reader = await open();
+    const texts = (await all(reader.read(stream))).map(({ data }) => (data as { text: string }).text);
+    expect(texts).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+    await reader.close();
+  });
+
+  test('subscribers are told of what other instances write, and need not wait for a poll', async () => {
+    const clock = new ManualClock(); // It stands still, so no poll is ever due.
+    const [reader, writer] = await Promise.all([1, 2].map(() => PostgresEventStore.open({ url, clock })));
+    const stop = new AbortController();
+    const after = await reader!.head();
+    const stream = `told${randomUUID().slice(0, 8)}-1`;
+    const following = all(
+      stopping(stop, reader!.subscribe({ categories: [categoryOf(stream)], after, signal: stop.signal })),
+    );
+    await expect.poll(() => clock.sleeping).toBe(1);
+    await writer!.append([{ stream, expected: 'none', events: [note('x')] }]);
+    expect((await following).flatMap(({ events }) => events).map((event) => event.stream)).toEqual([stream]);
+    await Promise.all([reader!.close(), writer!.close()]);
+  });
+
+  test('those who append at once share commits', async () => {
+    const fresh = await freshDatabase();
+    const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
+    const append = (i: number) => store.append([{ stream: `note-${i}`, expected: 'none', events: [note('x')] }]);
+    await Promise.all(Array.from({ length: 400 }, (_, i) => append(i)));
+    await store.close();
+    const client = new pg.Client({ connectionString: fresh });
+    await client.connect();
+    const { rows } = await client.query('SELECT count(DISTINCT xmin::text)::int AS commits FROM event_store.events');
+    await client.end();
+    expect(rows[0].commits).toBe(1);
+  });
+
+  test('an append whose connection breaks fails, and the store goes on', async () => {
+    const store = await open();
+    const append = () => store.append([{ stream: `note-${randomUUID()}`, expected: 'none', events: [note('x')] }]);
+    const { client, release } = await holdingTheLock();
+    const failed = expect(append()).rejects.toThrow('terminating connection');
+    await expect.poll(() => terminate(client, `wait_event = 'advisory'`)).toBe(1);
+    await failed;
+    await release();
+    expect(await append()).toBe(await store.head());
+    await store.close();
+  });
+
+  test('a subscription fails when Postgres is out of reach, and ends quietly when it was aborted', async () => {
+    const store = await open();
+    const after = await store.head();
+    const stop = new AbortController();
+    const following = all(store.subscribe({ categories: ['note'], after, signal: new AbortController().signal }));
+    const aborted = all(store.subscribe({ categories: ['note'], after, signal: stop.signal }));
+    stop.abort();
+    await aborted;
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query('ALTER VIEW event_store.log RENAME TO hidden');
+    await expect(following).rejects.toThrow('does not exist');
+    await client.query('ALTER VIEW event_store.hidden RENAME TO log');
+    await client.end();
+    await store.close();
+  });
+
+  async function holdingTheLock() {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query(`SELECT pg_advisory_lock(hashtextextended('event_store.append', 0))`);
+    return { client, release: () => client.end() };
+  }
+
+  async function terminate(client: pg.Client, which: string) {
+    const found = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND ${which}`;
+    return (await client.query(found)).rowCount;
+  }
+});
+
+function note(text: string): NewEvent {
+  return {
+    id: randomUUID(),
+    type: 'Noted',
+    data: { text },
+    metadata: { correlationId: 'c', causationId: 'm', schema: 1 },
+  };
+}
+
+/** Aborts at the first event. */
+async function* stopping(stop: AbortController, batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
+  for await (const batch of batches) {
+    if (batch.events.length > 0) stop.abort();
+    yield batch;
+  }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}

@@ -1,0 +1,438 @@
+/**
+ * The event store in Postgres.
+ *
+ *   append ─┐                                                       ┌─▶ each caller: its position, or its conflict
+ *   append ─┼─▶ waiting ──▶ one round trip at a time, while the ────┤
+ *   append ─┘               next appends gather                     └─▶ subscribers: bells here, NOTIFY elsewhere
+ *
+ * A commit waits for the disk, and one commit can carry many appends (group commit): alone, an append goes at once; in a
+ * crowd, it shares its commit with those that came while the last one was under way.
+ */
+import pg from 'pg';
+import { Bell, BY_INDEX, type Clock, postgresPool, PostgresSession } from '#runtime';
+import {
+  assertWritable,
+  type Batch,
+  EventStore,
+  type EventMetadata,
+  type Recorded,
+  RevisionConflict,
+  type StreamWrite,
+} from '../port.js';
+import { SCHEMA, SCHEMA_VERSION } from './schema.js';
+import { Tail } from '../tail.js';
+
+/** Events that one read fetches, and a little more where an append would be split. */
+const PAGE = 1_000;
+/** Events that one round trip writes; a single append with more of them goes alone. */
+const MAX_BATCH = 500;
+/** Notifications only hasten a subscriber: it looks for itself this often. */
+const POLL_MS = 1_000;
+/** At most one notification in this time: each costs the server a transaction, and one tells of all before it. */
+const NOTIFY_EVERY_MS = 10;
+const CHANNEL = 'event_store';
+
+/** An append that waits for its turn, encoded already: what its caller changes from now on is not written. */
+interface Waiting {
+  readonly events: readonly EncodedEvent[];
+  readonly resolve: (position: bigint) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface EncodedEvent {
+  /** The first of its write. */
+  readonly opening: boolean;
+  readonly stream: string;
+  readonly revision: number;
+  readonly id: string;
+  readonly type: string;
+  readonly data: string;
+  readonly metadata: string;
+}
+
+const COLUMNS = `position, id, stream, revision, type, data, metadata,
+  to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+type Row = [
+  position: string,
+  id: string,
+  stream: string,
+  revision: number,
+  type: string,
+  data: object,
+  metadata: EventMetadata,
+  recordedAt: string,
+];
+
+const READ = `SELECT ${COLUMNS} FROM event_store.log WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
+
+/**
+ * All events, of some categories or of all (null), up to the end of the append that comes a page further on, or else to
+ * the end of the log. The last one comes along whatever its category: it tells how far the page reaches.
+ */
+const READ_ALL = `
+  SELECT ${COLUMNS}, $2::text[] IS NULL OR category = ANY ($2)
+  FROM (
+    SELECT *, lead(position) OVER (ORDER BY position) AS next
+    FROM event_store.log
+    WHERE position > $1 AND position <= coalesce(
+      (SELECT append_end FROM event_store.log WHERE position >= $1::bigint + ${PAGE} ORDER BY position LIMIT 1),
+      ${2n ** 63n - 1n})
+  ) AS page
+  WHERE $2::text[] IS NULL OR category = ANY ($2) OR next IS NULL
+  ORDER BY position`;
+
+export class PostgresEventStore extends EventStore {
+  private waiting: Waiting[] = [];
+  private writing: Promise<void> | undefined;
+  /** The highest position that the bells here were rung for. */
+  private announced = 0n;
+  /** The highest position written here that the other instances do not know of. */
+  private untold: bigint | undefined;
+  private telling = false;
+  private readonly bells = new Set<Bell>();
+  private readonly tail = new Tail();
+  /** Whether the log may have grown without a word: a notification may get lost. */
+  private unsure = true;
+  private readingOn: Promise<void> | undefined;
+  private polling = false;
+  private readonly closing = new AbortController();
+
+  private constructor(
+    private readonly pool: pg.Pool,
+    private readonly session: PostgresSession,
+    private readonly clock: Clock,
+  ) {
+    super();
+    session.listen(CHANNEL, (position) => this.heard(position));
+  }
+
+  /** Connects, and installs the schema `event_store` where it is missing or older than this code. */
+  static async open(options: {
+    readonly url: string;
+    readonly clock: Clock;
+    readonly maxConnections?: number;
+  }): Promise<PostgresEventStore> {
+    const pool = postgresPool(options.url, {
+      max: options.maxConnections,
+      name: 'larder-event-store',
+      options: BY_INDEX,
+    });
+    try {
+      await install(pool);
+    } catch (error) {
+      await pool.end();
+      throw error;
+    }
+    return new PostgresEventStore(pool, new PostgresSession(options.url, options.clock), options.clock);
+  }
+
+  override append(writes: readonly StreamWrite[]): Promise<bigint> {
+    return new Promise((resolve, reject) => {
+      if (this.closing.signal.aborted) throw new Error('This event store is closed.');
+      assertWritable(writes);
+      this.waiting.push({ events: encoded(writes), resolve, reject });
+      this.writing ??= this.writeAll();
+    });
+  }
+
+  override async *read(stream: string, from = 0): AsyncIterable<Recorded> {
+    for (let next = from; ; next += PAGE) {
+      const { rows } = await this.pool.query<Row>({
+        name: 'read',
+        text: READ,
+        values: [stream, next],
+        rowMode: 'array',
+      });
+      for (const row of rows) yield recorded(row);
+      if (rows.length < PAGE) return;
+    }
+  }
+
+  override async *subscribe(options: {
+    readonly categories: readonly string[];
+    readonly after: bigint;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<Batch> {
+    const stop = AbortSignal.any([options.signal, this.closing.signal]);
+    const bell = new Bell();
+    this.bells.add(bell);
+    if (!this.polling) void this.poll();
+    try {
+      let position = options.after;
+      while (!stop.aborted) {
+        const batch = await this.next(position, options.categories).catch((error: unknown) => {
+          if (!stop.aborted) throw error;
+        });
+        if (batch && !stop.aborted) {
+          position = batch.position;
+          yield batch;
+        } else {
+          await bell.heard(stop);
+        }
+      }
+    } finally {
+      this.bells.delete(bell);
+    }
+  }
+
+  override async head(): Promise<bigint> {
+    const { rows } = await this.pool.query<{ head: string | null }>(
+      'SELECT max(position) AS head FROM event_store.events',
+    );
+    return BigInt(rows[0]?.head ?? 0);
+  }
+
+  override async close(): Promise<void> {
+    if (this.closing.signal.aborted) return;
+    this.closing.abort();
+    await this.writing;
+    await this.session.close();
+    await this.pool.end();
+  }
+
+  private async writeAll(): Promise<void> {
+    while (this.waiting.length > 0) {
+      // Those who were just answered and append again in the same turn of the event loop go along.
+      await new Promise(setImmediate);
+      await this.write(this.nextBatch());
+    }
+    this.writing = undefined;
+  }
+
+  /**
+   * What to write next, in the order it came. Each stream is in a batch once, so that the verdicts of a batch do not
+   * depend on each other: an append to a stream that an earlier one names has to wait for it.
+   */
+  private nextBatch(): Waiting[] {
+    const batch: Waiting[] = [];
+    const later: Waiting[] = [];
+    const named = new Set<string>();
+    let size = 0;
+    for (const append of this.waiting) {
+      const fits = size === 0 || size + append.events.length <= MAX_BATCH;
+      if (fits && append.events.every(({ opening, stream }) => !opening || !named.has(stream))) {
+        batch.push(append);
+        size += append.events.length;
+      } else {
+        later.push(append);
+      }
+      for (const { stream } of append.events) named.add(stream);
+    }
+    this.waiting = later;
+    return batch;
+  }
+
+  private async write(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const position = size(batch) === 1 ? await this.writeOne(batch[0]!) : await this.writeMany(batch);
+      if (position === undefined) return;
+      this.announce(position);
+      this.untold = position;
+      if (!this.telling) void this.tellOthers();
+    } catch (error) {
+      if (batch.length > 1 && isBadInput(error)) {
+        // One of them cannot be written, and took the others with it. Alone, it fails alone.
+        for (const append of batch) await this.write([append]);
+      } else {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+  }
+
+  /** Writes an append of one event. Returns its position, undefined when it was refused. */
+  private async writeOne({ events, resolve, reject }: Waiting): Promise<bigint | undefined> {
+    const { stream, revision, id, type, data, metadata } = events[0]!;
+    const recordedAt = this.clock.now().toISOString();
+    const { rows } = await this.pool.query<[string | null]>({
+      name: 'append_one',
+      text: 'SELECT event_store.append_one($1, $2, $3, $4, $5, $6, $7)',
+      values: [recordedAt, stream, revision, id, type, data, metadata],
+      rowMode: 'array',
+    });
+    if (!rows[0]?.[0]) {
+      reject(new RevisionConflict([stream]));
+      return undefined;
+    }
+    const position = BigInt(rows[0][0]);
+    this.tail.add(position - 1n, [written(events[0]!, position, recordedAt)], position);
+    resolve(position);
+    return position;
+  }
+
+  /** Writes a batch and gives each append its verdict. Returns the highest position, undefined when all were refused. */
+  private async writeMany(batch: readonly Waiting[]): Promise<bigint | undefined> {
+    const events = batch.flatMap(({ events }) => events);
+    const openings = events.flatMap(({ opening }, i) => (opening ? [i + 1] : []));
+    let last = 0;
+    const ends = batch.flatMap((append) => {
+      last += append.events.length;
+      return append.events.map(() => last);
+    });
+    const recordedAt = this.clock.now().toISOString();
+    const { rows } = await this.pool.query<{ head: string; moved: number[] | null }>({
+      name: 'append',
+      // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+      text: `SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7,
+               string_to_array($8, E'\\n')::json[], string_to_array($9, E'\\n')::json[])`,
+      values: [
+        recordedAt,
+        openings,
+        ends,
+        events.map(({ stream }) => stream),
+        events.map(({ revision }) => revision),
+        events.map(({ id }) => id),
+        events.map(({ type }) => type),
+        events.map(({ data }) => data).join('\n'),
+        events.map(({ metadata }) => metadata).join('\n'),
+      ],
+    });
+    const { moved } = rows[0]!;
+    const head = BigInt(rows[0]!.head);
+    const accepted: Recorded[] = [];
+    let highest: bigint | undefined;
+    let end = 0;
+    for (const append of batch) {
+      const begin = end;
+      end += append.events.length;
+      const elsewhere = moved?.filter((n) => begin < n && n <= end) ?? [];
+      if (elsewhere.length > 0) {
+        append.reject(new RevisionConflict(elsewhere.map((n) => events[n - 1]!.stream)));
+      } else {
+        highest = head + BigInt(end);
+        accepted.push(...append.events.map((event, i) => written(event, head + BigInt(begin + i + 1), recordedAt)));
+        append.resolve(highest);
+      }
+    }
+    if (highest !== undefined) this.tail.add(head, accepted, highest);
+    return highest;
+  }
+
+  /** The next events after a position; undefined when there are none yet. Who is at the end of the log reads it with the others. */
+  private async next(after: bigint, categories: readonly string[]): Promise<Batch | undefined> {
+    for (;;) {
+      if (!this.tail.covers(after)) {
+        const page = await this.page(after, categories);
+        if (!page) this.tail.begin(after);
+        return page;
+      }
+      const batch = this.tail.after(after, categories);
+      if (batch) return batch;
+      const upToDate = this.tail.end >= this.announced && !this.unsure;
+      if (upToDate || this.closing.signal.aborted) return undefined;
+      await (this.readingOn ??= this.readOn().finally(() => (this.readingOn = undefined)));
+    }
+  }
+
+  /** Fetches what the tail lacks, and wakes those who wait for it without having asked. */
+  private async readOn(): Promise<void> {
+    const { end } = this.tail;
+    this.unsure = false;
+    try {
+      const page = await this.page(end, null);
+      if (!page) return;
+      this.tail.add(end, page.events, page.position);
+      this.announce(page.position);
+    } catch (error) {
+      this.unsure = true;
+      throw error;
+    }
+  }
+
+  private async page(after: bigint, categories: readonly string[] | null): Promise<Batch | undefined> {
+    const { rows } = await this.pool.query<[...Row, wanted: boolean]>({
+      name: 'read_all',
+      text: READ_ALL,
+      values: [after, categories],
+      rowMode: 'array',
+    });
+    const last = rows.at(-1);
+    if (last === undefined) return undefined;
+    const [position] = last;
+    const wanted = last[8] ? rows : rows.slice(0, -1);
+    return { events: wanted.map(recorded), position: BigInt(position) };
+  }
+
+  /** Wakes the subscribers all at once, so that they share one look at the log. */
+  private async poll(): Promise<void> {
+    this.polling = true;
+    while (this.bells.size > 0 && !this.closing.signal.aborted) {
+      await this.clock.sleep(POLL_MS, this.closing.signal);
+      this.lookAgain();
+    }
+    this.polling = false;
+  }
+
+  private async tellOthers(): Promise<void> {
+    this.telling = true;
+    while (this.untold !== undefined && !this.closing.signal.aborted) {
+      this.session.notify(CHANNEL, `${this.untold}`);
+      this.untold = undefined;
+      await this.clock.sleep(NOTIFY_EVERY_MS, this.closing.signal);
+    }
+    this.telling = false;
+  }
+
+  private announce(position: bigint): void {
+    if (position <= this.announced) return;
+    this.announced = position;
+    this.ring();
+  }
+
+  /** A notification: this store's own tell it nothing new; an empty one comes when some may have been missed. */
+  private heard(position: string): void {
+    if (position === '') this.lookAgain();
+    else this.announce(BigInt(position));
+  }
+
+  private lookAgain(): void {
+    this.unsure = true;
+    this.ring();
+  }
+
+  private ring(): void {
+    for (const bell of this.bells) bell.ring();
+  }
+}
+
+async function install(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ version: string | null }>(
+    `SELECT obj_description(to_regnamespace('event_store'), 'pg_namespace') AS version`,
+  );
+  // Several statements in one simple query are one transaction.
+  if (Number(rows[0]?.version ?? 0) < SCHEMA_VERSION) await pool.query(SCHEMA);
+}
+
+function encoded(writes: readonly StreamWrite[]): EncodedEvent[] {
+  return writes.flatMap(({ stream, expected, events }) => {
+    const first = expected === 'none' ? 0 : expected + 1;
+    return events.map(({ id, type, data, metadata }, i) => ({
+      opening: i === 0,
+      stream,
+      revision: first + i,
+      id,
+      type,
+      data: JSON.stringify(data),
+      metadata: JSON.stringify(metadata),
+    }));
+  });
+}
+
+function recorded([position, id, stream, revision, type, data, metadata, recordedAt]: readonly [...Row, ...unknown[]]) {
+  return { id, stream, revision, position: BigInt(position), type, data, metadata, recordedAt };
+}
+
+/** An event as a reader gets it, without reading it. */
+function written(event: EncodedEvent, position: bigint, recordedAt: string): Recorded {
+  const { id, stream, revision, type, data, metadata } = event;
+  return { id, stream, revision, position, type, data: JSON.parse(data), metadata: JSON.parse(metadata), recordedAt };
+}
+
+function size(batch: readonly Waiting[]): number {
+  return batch.reduce((sum, { events }) => sum + events.length, 0);
+}
+
+/** What Postgres says of the input itself: data exceptions, violated constraints, exceeded limits. */
+function isBadInput(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && /^(22|23|54)/.test(error.code ?? '');
+}

@@ -1,0 +1,116 @@
+/** kafkajs as Larder uses it. */
+import { connect, isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { type Admin, type ISocketFactory, Kafka, type logCreator, logLevel } from 'kafkajs';
+import { type Clock, type Log, ServerRefusal } from '#runtime';
+import { translated, typeOf } from './errors.js';
+import { connectionOf } from './url.js';
+
+/** The partitions of a topic that we make: the most instances that can share the work of a group. */
+export const PARTITIONS = 12;
+
+/** @throws ServerRefusal when the URL cannot be used */
+export function kafkaAt(url: string, log: Log): Kafka {
+  return new Kafka({
+    ...connectionOf(url),
+    clientId: 'larder',
+    connectionTimeout: 3_000,
+    authenticationTimeout: 5_000,
+    requestTimeout: 10_000,
+    // A broker that starts again is back in 4 to 10 s. Whoever calls us tries again, so a few seconds are enough here.
+    retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 },
+    socketFactory: promptSocket,
+    logLevel: logLevel.ERROR,
+    logCreator: lost(log),
+  });
+}
+
+/**
+ * kafkajs leaves Nagle's algorithm on. A consumer's commits go over the connection that a fetch waits on, and each would
+ * be held back until the broker acknowledges the fetch: some 40 ms.
+ */
+const promptSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+  const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+  if (!ssl) return connect(options, onConnect);
+  return connectTls({ ...options, ...(isIP(host) ? {} : { servername: host }), ...ssl }, onConnect);
+};
+
+/**
+ * kafkajs logs each of its retries, and we hear of a failure as an error anyway. One thing it only logs: that it skips
+ * messages which were deleted before the group had read them.
+ */
+function lost(log: Log): logCreator {
+  return () =>
+    ({ log: { message, ...fields } }) => {
+      if (/out of range/i.test(message))
+        log.error(fields, `Kafka has deleted messages before we read them. ${message}`);
+    };
+}
+
+/**
+ * Asks for the topics, so that a missing one is seen.
+ * @throws ServerRefusal that says which is missing or has too few partitions; ServerUnavailable
+ */
+export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<void> {
+  const known = await partitionsOf(admin, topics);
+  const missing = topics.filter((topic) => !known.has(topic));
+  if (missing.length > 0) {
+    throw new ServerRefusal(`Kafka lacks the topic ${missing.join(', ')}. Run \`npm run topics\`.`);
+  }
+  const narrow = topics.find((topic) => known.get(topic)! < PARTITIONS);
+  if (narrow) {
+    throw new ServerRefusal(
+      `The topic ${narrow} has ${known.get(narrow)} partitions, and ${PARTITIONS} are needed. When all orders are ` +
+        'settled, delete it and run `npm run topics`: keys change their places with the number of partitions.',
+    );
+  }
+}
+
+/** How many partitions each of these topics has, of those that exist. */
+async function partitionsOf(admin: Admin, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
+    return new Map(topics.map(({ name, partitions }) => [name, partitions.length]));
+  } catch (error) {
+    if (typeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw translated(error);
+    const existing = await admin.listTopics();
+    const there = names.filter((name) => existing.includes(name));
+    if (there.length === names.length) throw translated(error); // One broker knows of a new topic before another.
+    return partitionsOf(admin, there);
+  }
+}
+
+/**
+ * Makes the topics that are not there yet, and returns their names. `replicationFactor` is how many brokers keep a copy
+ * of each; the brokers' own `default.replication.factor` unless told.
+ * @throws ServerRefusal when one exists with too few partitions, or cannot be made so; ServerUnavailable
+ */
+export async function createTopics(
+  url: string,
+  names: readonly string[],
+  { replicationFactor, clock, log }: { replicationFactor?: number; clock: Clock; log: Log },
+): Promise<string[]> {
+  const admin = kafkaAt(url, log).admin();
+  try {
+    await admin.connect();
+    const existing = await admin.listTopics();
+    const missing = names.filter((name) => !existing.includes(name));
+    if (missing.length > 0) {
+      const replicas = replicationFactor === undefined ? {} : { replicationFactor };
+      const topics = missing.map((topic) => ({ topic, numPartitions: PARTITIONS, ...replicas }));
+      await admin.createTopics({ topics, waitForLeaders: false });
+    }
+    // The brokers tell each other of a new topic, and one that has not heard of it yet says that it does not exist.
+    for (let patience = missing.length > 0 ? 100 : 0; patience > 0; patience--) {
+      const known = await partitionsOf(admin, names).catch(() => new Map());
+      if (known.size === names.length) break;
+      await clock.sleep(100);
+    }
+    await assertTopics(admin, names);
+    return missing;
+  } catch (error) {
+    throw translated(error);
+  } finally {
+    await admin.disconnect();
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * One instance of a consumer group in Kafka.
+ *
+ *   fetch ──▶ a batch of each partition ──▶ gathered into one ──▶ handle ──▶ offsets committed ──▶ next fetch
+ *                                                                  │ fails
+ *                                                                  └──▶ again after a pause
+ *
+ * kafkajs fetches again, or joins the group again, only after all batches of a fetch have come back. So no partition
+ * moves while it is being worked on, as long as the group waits for us: while a batch is at work, heartbeats go on. When
+ * they are answered with "you are no member any more", or not answered until the group must think us dead, or when
+ * another generation of the group has begun, `lost` aborts, and nothing is committed any more.
+ *
+ * A consumer of kafkajs may crash for good, and one that fell silent would let its group stand still. Both end
+ * `consume()` with an error, and its caller begins anew.
+ */
+import type { EachBatchPayload, Kafka } from 'kafkajs';
+import { type Clock, type Log, ServerUnavailable } from '#runtime';
+import { translated, typeOf } from './errors.js';
+import { deliveredFrom } from './record.js';
+import type { ConsumeOptions } from '../port.js';
+
+/** After this long without a heartbeat, the group gives our partitions to others. */
+const SESSION_MS = 6_000;
+const HEARTBEAT_MS = 500;
+/** How long the group waits for a member that is at work on a batch, before it goes on without it. */
+const REBALANCE_MS = 30_000;
+/** A fetch waits this long for messages. Between two fetches a member hears of others that come and go. */
+const FETCH_WAIT_MS = 250;
+/** More than a topic has partitions: all batches of a fetch are then handed over at once. */
+const BATCHES_AT_ONCE = 1_000;
+/** A consumer that has neither fetched nor joined for so long will not do so any more. */
+const SILENCE_MS = 60_000;
+/** How long leaving waits for a join under way. */
+const JOIN_WAIT_MS = 3_000;
+
+/** The offsets of these were not committed because the partitions belong to somebody else now. */
+const EXPELLED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID']);
+
+interface Part {
+  readonly payload: EachBatchPayload;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class KafkaMember {
+  private readonly over = new AbortController();
+  private gathered: Part[] = [];
+  /** How to tell the batches at work that their partitions are lost. */
+  private readonly atWork = new Set<AbortController>();
+  private aliveMs: number;
+
+  constructor(
+    private readonly kafka: Kafka,
+    private readonly options: ConsumeOptions,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {
+    this.aliveMs = this.nowMs();
+  }
+
+  /** Until `options.signal` aborts. @throws when the consumer is of no more use, or after `giveUp` */
+  async consume(): Promise<void> {
+    const { group, topics, signal } = this.options;
+    const consumer = this.kafka.consumer({
+      groupId: group,
+      sessionTimeout: SESSION_MS,
+      heartbeatInterval: HEARTBEAT_MS,
+      rebalanceTimeout: REBALANCE_MS,
+      maxWaitTimeInMs: FETCH_WAIT_MS,
+      allowAutoTopicCreation: false,
+    });
+    const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT } = consumer.events;
+    consumer.on(CRASH, ({ payload }) => this.crashed(payload));
+    consumer.on(GROUP_JOIN, () => {
+      this.loseAll();
+      this.options.onAssigned?.();
+    });
+    consumer.on(FETCH, () => this.alive());
+    consumer.on(HEARTBEAT, () => this.alive());
+    const ended = AbortSignal.any([signal, this.over.signal]);
+    let running: Promise<unknown> = Promise.resolve();
+    try {
+      await consumer.connect();
+      await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+      running = consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: BATCHES_AT_ONCE,
+        eachBatch: (payload) => this.gather(payload),
+      });
+      running.catch((error: unknown) => this.giveUp(error));
+      await this.watch(ended);
+    } catch (error) {
+      if (!signal.aborted) throw translated(error);
+    } finally {
+      await Promise.race([running.catch(() => {}), this.clock.sleep(JOIN_WAIT_MS, this.over.signal)]);
+      await consumer.disconnect().catch(() => {});
+    }
+    if (!signal.aborted) throw translated(this.over.signal.reason);
+  }
+
+  /** Ends `consume()` at once; a batch under way counts as not done. */
+  giveUp(reason: unknown): void {
+    this.over.abort(reason);
+    this.loseAll();
+  }
+
+  private async watch(ended: AbortSignal): Promise<void> {
+    while (!ended.aborted) {
+      await this.clock.sleep(SILENCE_MS / 4, ended);
+      if (this.atWork.size === 0 && this.nowMs() - this.aliveMs > SILENCE_MS) {
+        this.giveUp(new ServerUnavailable(`The Kafka consumer of ${this.options.group} has fallen silent.`));
+      }
+    }
+  }
+
+  /** kafkajs starts a consumer again after some of its crashes, and leaves it dead after others. */
+  private crashed({ error, restart }: { error: Error; restart: boolean }): void {
+    if (!restart) return this.giveUp(error);
+    const fields = { group: this.options.group, err: translated(error) };
+    this.log.warn(fields, 'The Kafka consumer failed and starts again.');
+    this.loseAll();
+  }
+
+  private loseAll(): void {
+    this.alive();
+    this.atWork.forEach((lost) => lost.abort());
+  }
+
+  /** kafkajs hands over all batches of a fetch in one go: together they make one batch. */
+  private gather(payload: EachBatchPayload): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.gathered.push({ payload, resolve, reject });
+      if (this.gathered.length > 1) return;
+      queueMicrotask(() => {
+        const parts = this.gathered.splice(0);
+        this.work(parts).then(
+          () => parts.forEach((part) => part.resolve()),
+          (error: unknown) => parts.forEach((part) => part.reject(error)),
+        );
+      });
+    });
+  }
+
+  private async work(parts: readonly Part[]): Promise<void> {
+    if (this.options.signal.aborted || this.over.signal.aborted) return;
+    const lost = new AbortController();
+    const done = new AbortController();
+    this.atWork.add(lost);
+    const beating = this.beat(parts[0]!.payload.heartbeat, lost, done.signal);
+    try {
+      if (!(await this.handle(parts, lost.signal))) return;
+      await parts[0]!.payload.commitOffsetsIfNecessary({ topics: offsetsOf(parts) });
+      for (const { payload } of parts) payload.resolveOffset(payload.batch.lastOffset());
+    } finally {
+      this.atWork.delete(lost);
+      this.alive();
+      done.abort();
+      await beating;
+    }
+  }
+
+  /** Again and again until it succeeds. False when it did not: the partitions are lost, or we are to end. */
+  private async handle(parts: readonly Part[], lost: AbortSignal): Promise<boolean> {
+    const { handle, signal } = this.options;
+    const batch = parts.flatMap(({ payload: { batch } }) =>
+      batch.messages.map((record) => deliveredFrom(batch.topic, batch.partition, record)),
+    );
+    const givenUp = aborted(lost);
+    for (let failures = 0; !lost.aborted; failures++) {
+      try {
+        await Promise.race([handle(batch, lost), givenUp]);
+        return !lost.aborted;
+      } catch {
+        if (signal.aborted) return false;
+        await this.clock.sleep(Math.min(100 * 2 ** failures, 5_000), AbortSignal.any([signal, lost]));
+      }
+    }
+    return false;
+  }
+
+  /** Keeps our place in the group while a batch is at work, and finds out when we have lost it. */
+  private async beat(heartbeat: () => Promise<void>, lost: AbortController, done: AbortSignal): Promise<void> {
+    for (let answeredMs = this.nowMs(); !done.aborted; await this.clock.sleep(HEARTBEAT_MS, done)) {
+      try {
+        await heartbeat();
+        answeredMs = this.nowMs();
+      } catch (error) {
+        const type = typeOf(error);
+        // Others come or go, and the group waits for us to finish.
+        if (type === 'REBALANCE_IN_PROGRESS') answeredMs = this.nowMs();
+        if (EXPELLED.has(type ?? '') || this.nowMs() - answeredMs > SESSION_MS) lost.abort();
+      }
+    }
+  }
+
+  private alive(): void {
+    this.aliveMs = this.nowMs();
+  }
+
+  private nowMs(): number {
+    return this.clock.now().getTime();
+  }
+}
+
+/** For each partition the offset of the message to go on with. */
+function offsetsOf(parts: readonly Part[]) {
+  const byTopic = new Map<string, { partition: number; offset: string }[]>();
+  for (const { payload } of parts) {
+    const { topic, partition } = payload.batch;
+    const offset = String(BigInt(payload.batch.lastOffset()) + 1n);
+    byTopic.set(topic, [...(byTopic.get(topic) ?? []), { partition, offset }]);
+  }
+  return [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,214 @@
+/** On a real broker: see test/kafka.ts for what that takes. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { KafkaBroker } from '../../../../scripts/kafka-broker.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '../../../../test/kafka.js';
+import { type Clock, ManualClock, SeededRandom, silentLog, supervise, SystemClock } from '#runtime';
+import { message, messageBusContract, numberOf, until } from '../contract.js';
+import { createTopics, KafkaMessageBus } from './message-bus.js';
+import { partitionOf } from '../partitions.js';
+import { type Delivered, MALFORMED } from '../port.js';
+
+describe.skipIf(kafkaMissing)('on Kafka', () => {
+  const runtime = { clock: new SystemClock(), random: new SeededRandom(1), log: silentLog };
+  let broker: KafkaBroker;
+  let kafka: Kafka;
+  let admin: Admin;
+  beforeAll(async () => {
+    broker = await kafkaForTests();
+    kafka = plainKafka(broker.url);
+    admin = kafka.admin();
+    await admin.connect();
+  }, KAFKA_STARTS_MS);
+  afterAll(async () => {
+    await admin?.disconnect();
+    await broker?.stop();
+  });
+
+  let stop: AbortController;
+  beforeEach(() => void (stop = new AbortController()));
+  afterEach(() => stop.abort());
+
+  const open = (topics: string[] = [], clock: Clock = runtime.clock) =>
+    KafkaMessageBus.open({ url: broker.url, clock, log: silentLog, topics });
+
+  async function freshTopic(numPartitions = 12): Promise<string> {
+    const topic = `t-${randomUUID()}`;
+    await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+    await until(() => admin.fetchTopicMetadata({ topics: [topic] }));
+    return topic;
+  }
+
+  messageBusContract('KafkaMessageBus', async () => ({ open, topic: freshTopic }));
+
+  test("records are CloudEvents in binary mode, in the partitions that Kafka's own clients choose", async () => {
+    const topic = await freshTopic();
+    const bus = await open();
+    const keys = Array.from({ length: 30 }, (_, i) => `order-${i}`);
+    await bus.publish(
+      topic,
+      keys.map((key) => message(key, 1)),
+    );
+    const reader = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 100 });
+    const read: (KafkaMessage & { partition: number })[] = [];
+    await reader.connect();
+    await reader.subscribe({ topics: [topic], fromBeginning: true });
+    await reader.run({ eachMessage: async ({ partition, message }) => void read.push({ ...message, partition }) });
+    await until(() => expect(read).toHaveLength(keys.length));
+    await Promise.all([reader.disconnect(), bus.close()]);
+    for (const { key, headers, value, partition } of read) {
+      const texts = Object.fromEntries(Object.entries(headers!).map(([name, text]) => [name, String(text)]));
+      expect(texts).toMatchObject({
+        ce_specversion: '1.0',
+        ce_id: `${key}/1`,
+        ce_type: 'Tested',
+        ce_subject: `${key}`,
+      });
+      expect(String(value)).toBe('{"n":1}');
+      expect(partition).toBe(partitionOf(String(key), 12));
+    }
+  });
+
+  test('what is no message is delivered as malformed, and what comes after it too', async () => {
+    const topic = await freshTopic(1);
+    const bus = await open();
+    const producer = kafka.producer();
+    await producer.connect();
+    await producer.send({ topic, messages: [{ key: 'a', value: 'hello' }] });
+    await producer.disconnect();
+    await bus.publish(topic, [message('a', 1)]);
+    const seen = collect(bus, topic);
+    await until(() => expect(seen.map(({ type }) => type)).toEqual([MALFORMED, 'Tested']));
+    await bus.close();
+  });
+
+  test('many large messages are more than one batch of records, and arrive in order', async () => {
+    const topic = await freshTopic();
+    const bus = await open();
+    const large = Array.from({ length: 40 }, (_, n) => ({
+      ...message('a', n),
+      data: { n, text: 'x'.repeat(100_000) },
+    }));
+    await bus.publish(topic, large);
+    const seen = collect(bus, topic);
+    await until(() => expect(seen.map(numberOf)).toEqual(large.map((_, n) => n)));
+    await bus.close();
+  });
+
+  test('topics are made by a command, and a missing or a narrow one is named', async () => {
+    const [one, narrow] = [`t-${randomUUID()}`, await freshTopic(3)];
+    await expect(open([one])).rejects.toThrow(`Kafka lacks the topic ${one}. Run \`npm run topics\`.`);
+    expect(await createTopics(broker.url, [one], runtime)).toEqual([one]);
+    expect(await createTopics(broker.url, [one], runtime)).toEqual([]);
+    await (await open([one])).close();
+    await expect(createTopics(broker.url, [narrow], runtime)).rejects.toMatchObject({
+      name: 'ServerRefusal',
+      message: expect.stringMatching(/has 3 partitions, and 12 are needed/),
+    });
+    await expect(open([one, narrow])).rejects.toThrow(`${narrow} has 3 partitions`);
+
+    const bus = await open();
+    const nowhere = `t-${randomUUID()}`;
+    await expect(bus.publish(nowhere, [message('a', 0)])).rejects.toThrow();
+    await expect(
+      bus.consume({ group: 'g', topics: [nowhere], handle: async () => {}, signal: new AbortController().signal }),
+    ).rejects.toThrow();
+    expect(await admin.listTopics()).not.toContain(nowhere);
+    await bus.close();
+  });
+
+  test('a batch is given up when the group has not heard from us for a session', async () => {
+    const topic = await freshTopic();
+    const clock = new ManualClock();
+    const bus = await open([], clock);
+    let lost: AbortSignal | undefined;
+    const ended = bus.consume({
+      group: randomUUID(),
+      topics: [topic],
+      signal: stop.signal,
+      handle: (_, signal) => {
+        lost = signal;
+        return new Promise(() => {});
+      },
+    });
+    ended.catch(() => {}); // The broker is gone: how it ends is of no interest.
+    await bus.publish(topic, [message('a', 0)]);
+    await until(() => expect(lost).toBeDefined());
+    await broker.kill();
+    await clock.advance(9_000);
+    await sleep(50); // Time for a wrong abort to happen.
+    expect(lost!.aborted).toBe(false);
+    await until(async () => {
+      await clock.advance(500);
+      expect(lost!.aborted).toBe(true);
+    });
+    stop.abort();
+    await bus.close();
+    await broker.start();
+  }, 60_000);
+
+  test('while the broker is away a publish fails after some seconds, and a ping; both go on when it is back', async () => {
+    const topic = await freshTopic();
+    const bus = await open([topic]);
+    await bus.publish(topic, [message('a', 0)]);
+    await broker.kill();
+    await expect(bus.publish(topic, [message('a', 1)])).rejects.toMatchObject({ name: 'ServerUnavailable' });
+    await expect(bus.ping()).rejects.toMatchObject({ name: 'ServerUnavailable' });
+    await broker.start();
+    await until(() => bus.ping());
+    await until(() => bus.publish(topic, [message('a', 1)]));
+    const seen = collect(bus, topic);
+    await until(() => expect(new Set(seen.map(numberOf))).toEqual(new Set([0, 1])));
+    await bus.close();
+  }, 60_000);
+
+  test('the broker is killed three times under load: nothing is lost, and each key keeps its order', async () => {
+    const topic = await freshTopic();
+    const [sending, one, two] = [await open(), await open(), await open()];
+    const seen: Delivered[] = [];
+    const group = randomUUID();
+    const members = [one, two].map((bus) =>
+      supervise(group, runtime, stop.signal, (signal) =>
+        bus.consume({ group, topics: [topic], signal, handle: async (batch) => void seen.push(...batch) }),
+      ),
+    );
+    const keys = Array.from({ length: 40 }, (_, i) => `order-${i}`);
+    let kills = 0;
+    let rounds = 0;
+    const publishing = (async () => {
+      for (; kills < 3 || rounds % 50 > 0; rounds++) {
+        const batch = keys.map((key) => message(key, rounds));
+        // As the relay does it: what was not acknowledged is sent again.
+        await until(() => sending.publish(topic, batch), 60_000);
+        await sleep(5);
+      }
+    })();
+    for (; kills < 3; kills++) {
+      const before = seen.length;
+      await until(() => expect(seen.length).toBeGreaterThan(before + 400), 60_000);
+      await broker.kill();
+      await broker.start();
+    }
+    await publishing;
+    const ids = () => new Set(seen.map(({ id }) => id));
+    await until(() => expect(ids().size).toBe(rounds * keys.length), 60_000);
+    stop.abort();
+    await Promise.all(members);
+    await Promise.all([sending, one, two].map((bus) => bus.close()));
+    for (const key of keys) {
+      const firsts = [...new Set(seen.filter((each) => each.key === key).map(numberOf))];
+      expect(firsts, `messages of ${key}`).toEqual(Array.from({ length: rounds }, (_, n) => n));
+    }
+  }, 180_000);
+
+  /** Collects what a new group is given, until the test ends. */
+  function collect(bus: KafkaMessageBus, topic: string): Delivered[] {
+    const seen: Delivered[] = [];
+    const group = randomUUID();
+    const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
+    void supervise(group, runtime, stop.signal, (signal) => bus.consume({ group, topics: [topic], handle, signal }));
+    return seen;
+  }
+});

@@ -1,0 +1,176 @@
+/**
+ * The message bus on Kafka, by kafkajs. The only files that know it are `kafka*.ts`:
+ *
+ *   kafka-url.ts      where the brokers are, and how they know us
+ *   kafka-client.ts   the client, and its topics
+ *   kafka-record.ts   messages as records: CloudEvents in binary mode
+ *   kafka-member.ts   one instance of a consumer group
+ *   kafka-errors.ts   what kafkajs's errors mean
+ */
+import type { Admin, Kafka, Producer, TopicPartitionOffset } from 'kafkajs';
+import { type Clock, type Log, ServerUnavailable, within } from '#runtime';
+import { assertTopics, kafkaAt } from './client.js';
+import { translated } from './errors.js';
+import { KafkaMember } from './member.js';
+import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './record.js';
+import { partitionOf } from '../partitions.js';
+import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
+
+export { createTopics } from './client.js';
+
+export interface KafkaMessageBusOptions {
+  /** `kafka://host:port,host:port`, or `kafkas://` for TLS: see `kafka-url.ts`. */
+  readonly url: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Topics that must be there. */
+  readonly topics: readonly string[];
+}
+
+/** How long the brokers may take to acknowledge messages: less than a service may take to stop. */
+const SEND_MS = 8_000;
+
+/** What the headers and the key of a record take, more or less: MAX_VALUE_BYTES is below the brokers' limit. */
+const RECORD_OVERHEAD_BYTES = 500;
+
+export class KafkaMessageBus extends MessageBus {
+  private readonly kafka: Kafka;
+  private readonly admin: Admin;
+  private readonly members = new Map<KafkaMember, Promise<void>>();
+  private producer: Promise<Producer> | undefined;
+  private closed = false;
+
+  private constructor(private readonly options: KafkaMessageBusOptions) {
+    super();
+    this.kafka = kafkaAt(options.url, options.log);
+    this.admin = this.kafka.admin();
+  }
+
+  /** @throws ServerRefusal when the URL, the credentials or the topics are not right; ServerUnavailable */
+  static async open(options: KafkaMessageBusOptions): Promise<KafkaMessageBus> {
+    const bus = new KafkaMessageBus(options);
+    try {
+      await bus.admin.connect();
+      await bus.ping();
+      return bus;
+    } catch (error) {
+      await bus.close();
+      throw translated(error);
+    }
+  }
+
+  /** @throws ServerUnavailable after some seconds without the brokers; some of the messages may have been written then */
+  override async publish(topic: string, messages: readonly Message[]): Promise<void> {
+    for (const records of batchesOf(messages.map(recordOf))) await this.send(topic, records);
+  }
+
+  private async send(topic: string, messages: KafkaRecord[]): Promise<void> {
+    this.assertOpen();
+    const producer = (this.producer ??= this.openProducer());
+    const tooLate = () => {
+      throw new ServerUnavailable(`Kafka has acknowledged nothing for ${SEND_MS} ms.`);
+    };
+    try {
+      const send = () => producer.then((it) => it.send({ topic, messages, acks: -1 }));
+      await within(this.options.clock, SEND_MS, send, tooLate);
+    } catch (error) {
+      // What it has sent and not seen acknowledged leaves its sequence numbers in doubt: the next send begins anew.
+      if (this.producer === producer) this.producer = undefined;
+      void producer.then((it) => it.disconnect()).catch(() => {});
+      throw translated(error);
+    }
+  }
+
+  private async openProducer(): Promise<Producer> {
+    const producer = this.kafka.producer({
+      idempotent: true,
+      maxInFlightRequests: 5,
+      allowAutoTopicCreation: false,
+      createPartitioner:
+        () =>
+        ({ message, partitionMetadata }) =>
+          partitionOf(String(message.key), partitionMetadata.length),
+    });
+    await producer.connect();
+    return producer;
+  }
+
+  override async consume(options: ConsumeOptions): Promise<void> {
+    this.assertOpen();
+    const member = new KafkaMember(this.kafka, options, this.options.clock, this.options.log);
+    const consuming = member.consume();
+    this.members.set(member, consuming);
+    try {
+      await consuming;
+    } finally {
+      this.members.delete(member);
+    }
+  }
+
+  override async rewind(group: string, topics: readonly string[]): Promise<void> {
+    this.assertOpen();
+    try {
+      const { groups } = await this.admin.describeGroups([group]);
+      const state = groups[0]?.state;
+      if (state === 'Dead') return; // Kafka's word for a group that does not exist.
+      if (state !== 'Empty') throw new Error(`The group ${group} is consuming: stop its instances, then rewind it.`);
+      await this.commit(group, (await Promise.all(topics.map((topic) => this.beginningOf(topic)))).flat());
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  private async beginningOf(topic: string): Promise<TopicPartitionOffset[]> {
+    const partitions = await this.admin.fetchTopicOffsets(topic);
+    return partitions.map(({ partition, low }) => ({ topic, partition, offset: low }));
+  }
+
+  /** As a member of the group, for a moment: kafkajs's admin can do it too, and takes five seconds for each topic. */
+  private async commit(group: string, offsets: TopicPartitionOffset[]): Promise<void> {
+    const member = this.kafka.consumer({ groupId: group, maxWaitTimeInMs: 10 });
+    try {
+      await member.connect();
+      await member.subscribe({ topics: [...new Set(offsets.map(({ topic }) => topic))] });
+      await member.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: async () => {} });
+      await member.commitOffsets(offsets);
+    } finally {
+      await member.disconnect();
+    }
+  }
+
+  override async ping(): Promise<void> {
+    this.assertOpen();
+    await assertTopics(this.admin, this.options.topics);
+  }
+
+  /** Batches under way are not stored any more, and their partitions are free for other instances at once. */
+  override async close(): Promise<void> {
+    this.closed = true;
+    const members = [...this.members];
+    members.forEach(([member]) => member.giveUp(new Error('This message bus is closed.')));
+    await Promise.allSettled([
+      ...members.map(([, consuming]) => consuming),
+      this.producer?.then((producer) => producer.disconnect()),
+      this.admin.disconnect(),
+    ]);
+  }
+
+  private assertOpen(): void {
+    if (this.closed) throw new Error('This message bus is closed.');
+  }
+}
+
+/** Parts that a broker takes: it refuses a batch of records that is larger than the largest single one may be. */
+function* batchesOf(records: readonly KafkaRecord[]): Iterable<KafkaRecord[]> {
+  let [batch, bytes]: [KafkaRecord[], number] = [[], 0];
+  for (const record of records) {
+    const size = record.value.length + RECORD_OVERHEAD_BYTES;
+    if (batch.length > 0 && bytes + size > MAX_VALUE_BYTES) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(record);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}

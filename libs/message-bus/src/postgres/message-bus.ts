@@ -1,0 +1,318 @@
+/**
+ * The message bus as a partitioned log in Postgres, with Kafka's meaning.
+ *
+ *   publish ──▶ topics.head += n ──▶ messages (topic, partition, offset) ──▶ NOTIFY
+ *                                        │
+ *   consume ◀── next of my partitions ◀──┘       offsets (group, topic, partition) ◀── stored after the work
+ *
+ * The row of a topic is locked from the moment its offsets are taken until they are committed. So offsets appear in
+ * order, and a reader that has seen one has seen all before it. Everything that belongs to one instance of a consumer
+ * group happens on one connection: see `postgres-member.ts`.
+ *
+ * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: 7 days unless told otherwise.
+ */
+import type pg from 'pg';
+import { Bell, type Clock, postgresPool, PostgresSession } from '#runtime';
+import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
+import { partitionOf } from '../partitions.js';
+import { Member, type Subscription } from './member.js';
+
+export interface PostgresMessageBusOptions {
+  /** A connection of its own per `consume()` keeps locks, so this must not lead through a pooler such as PgBouncer. */
+  readonly url: string;
+  readonly clock: Clock;
+  /** Partitions of topics that this bus is the first to use: the most instances that can share the work of a group. */
+  readonly partitions?: number;
+  readonly retentionMs?: number;
+}
+
+/** How long a reader waits for a notification before it looks by itself. */
+const POLL_MS = 1_000;
+/** Within this time it is stored what is done. */
+const STORE_MS = 50;
+const DAY_MS = 24 * 60 * 60_000;
+/** How often expired messages are looked for. */
+const SWEEP_MS = 60 * 60_000;
+/** Expired messages that one statement deletes in each partition. */
+const SWEEP_ROWS = 1_000;
+/** The channel on which members of groups tell each other that they come, go or give up a partition. */
+const MEMBERS = 'message_bus';
+
+export class PostgresMessageBus extends MessageBus {
+  private readonly pool: pg.Pool;
+  private readonly session: PostgresSession;
+  private readonly members = new Set<Member>();
+  /** The topics that exist, each once it is known to have as many partitions as this bus expects. */
+  private readonly topics = new Map<string, Promise<void>>();
+  private readonly sweptMs = new Map<string, number>();
+  private closed = false;
+
+  private constructor(private readonly options: Required<PostgresMessageBusOptions>) {
+    super();
+    this.pool = postgresPool(options.url, { max: 4, name: 'larder-message-bus' });
+    this.session = new PostgresSession(options.url, options.clock, 'larder-message-bus-session');
+  }
+
+  /** Connects, and creates the schema `message_bus` where the database does not have it yet. */
+  static async open({
+    partitions = 12,
+    retentionMs = 7 * DAY_MS,
+    ...options
+  }: PostgresMessageBusOptions): Promise<PostgresMessageBus> {
+    const bus = new PostgresMessageBus({ ...options, partitions, retentionMs });
+    try {
+      await createSchema(bus.pool);
+      return bus;
+    } catch (error) {
+      await bus.close();
+      throw error;
+    }
+  }
+
+  override async publish(topic: string, messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    await this.ensureTopic(topic);
+    await this.pool.query({
+      name: 'message_bus.publish',
+      text: PUBLISH,
+      values: [
+        topic,
+        messages.length,
+        this.options.clock.now(),
+        messages.map(({ key }) => partitionOf(key, this.options.partitions)),
+        messages.map(({ key }) => key),
+        messages.map(({ id }) => id),
+        messages.map(({ type }) => type),
+        messages.map(({ source }) => source),
+        messages.map(({ time }) => time),
+        messages.map(({ correlationId }) => correlationId),
+        messages.map(({ traceparent }) => traceparent),
+        // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+        messages.map(({ data }) => JSON.stringify(data)).join('\n'),
+      ],
+    });
+    this.session.notify(channelOf(topic));
+    this.sweepLater(topic);
+  }
+
+  override async consume({ group, topics, handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
+    const subscriptions = await this.subscriptions(group, topics);
+    const bell = new Bell();
+    let membersChanged = true;
+    const stopListening = [
+      ...topics.map((topic) => this.session.listen(channelOf(topic), () => bell.ring())),
+      this.session.listen(MEMBERS, () => {
+        membersChanged = true;
+        bell.ring();
+      }),
+    ];
+    const member = new Member(this.options.url, group, subscriptions, onAssigned);
+    this.members.add(member);
+    member.lost.addEventListener('abort', () => bell.ring());
+    try {
+      await member.join();
+      this.session.notify(MEMBERS);
+      const { clock } = this.options;
+      let sharedMs = 0;
+      for (let failures = 0; !signal.aborted;) {
+        if (membersChanged || clock.now().getTime() - sharedMs >= POLL_MS) {
+          membersChanged = false;
+          sharedMs = clock.now().getTime();
+          if (await member.share()) this.session.notify(MEMBERS);
+        }
+        bell.silence();
+        const batch = await member.next();
+        if (batch.length === 0) {
+          await bell.heard(signal, { clock, pollMs: POLL_MS });
+          continue;
+        }
+        try {
+          await handle(batch, member.lost);
+          failures = 0;
+        } catch {
+          await clock.sleep(Math.min(100 * 2 ** failures++, 5_000), AbortSignal.any([signal, member.lost]));
+          continue;
+        }
+        member.done(batch);
+        // Unless somebody has published meanwhile, that was all: what is done is stored when there is more, or in a moment.
+        if (!member.mayHaveMore) await bell.heard(signal, { clock, pollMs: STORE_MS });
+      }
+      if (!member.lost.aborted) await member.store();
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      stopListening.forEach((stop) => stop());
+      this.members.delete(member);
+      await member.leave();
+      this.session.notify(MEMBERS);
+    }
+  }
+
+  override async rewind(group: string, topics: readonly string[]): Promise<void> {
+    for (const { id, topic } of await this.subscriptions(group, topics)) {
+      const { rows } = await this.pool.query<{ free: boolean }>(REWIND, [id]);
+      if (!rows[0]?.free) {
+        throw new Error(`The group ${group} is consuming ${topic}: stop its instances, then rewind it.`);
+      }
+    }
+  }
+
+  override async ping(): Promise<void> {
+    await this.pool.query('SELECT');
+  }
+
+  /** A batch under way is not stored any more, and its partitions are free for other instances at once. */
+  override async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await Promise.all([...this.members].map((member) => member.leave()));
+    await Promise.all([this.session.close(), this.pool.end()]);
+  }
+
+  /** What locks are named after: each (group, topic) has a number, made at its first use. */
+  private async subscriptions(group: string, topics: readonly string[]): Promise<Subscription[]> {
+    await Promise.all(topics.map((topic) => this.ensureTopic(topic)));
+    const { rows } = await this.pool.query<{ id: number; topic: string }>(SUBSCRIBE, [group, topics]);
+    return rows.map(({ id, topic }) => ({ id, topic, partitions: this.options.partitions }));
+  }
+
+  private ensureTopic(topic: string): Promise<void> {
+    const known = this.topics.get(topic);
+    if (known) return known;
+    const ensured = this.createTopic(topic);
+    this.topics.set(topic, ensured);
+    ensured.catch(() => this.topics.delete(topic));
+    return ensured;
+  }
+
+  private async createTopic(topic: string): Promise<void> {
+    if (!/^[\w.-]{1,50}$/.test(topic)) {
+      throw new Error(
+        `"${topic}" is no name for a topic: use up to 50 letters, digits, dots, hyphens and underscores.`,
+      );
+    }
+    const { partitions } = this.options;
+    const { rows } = await this.pool.query<{ partitions: number }>(CREATE_TOPIC, [topic, partitions]);
+    const stored = rows[0]?.partitions;
+    if (stored !== partitions) {
+      throw new Error(
+        `The topic ${topic} was created with ${stored} partitions, and this bus was opened with ${partitions}. ` +
+          `A key would change its partition and lose its order: open the bus with partitions: ${stored}.`,
+      );
+    }
+  }
+
+  /** Once an hour, beside the work: what cannot be deleted now is deleted the next time. */
+  private sweepLater(topic: string): void {
+    const nowMs = this.options.clock.now().getTime();
+    if (nowMs - (this.sweptMs.get(topic) ?? 0) < SWEEP_MS) return;
+    this.sweptMs.set(topic, nowMs);
+    void this.sweep(topic, new Date(nowMs - this.options.retentionMs)).catch(() => {});
+  }
+
+  private async sweep(topic: string, publishedBefore: Date): Promise<void> {
+    let deleted: number;
+    do {
+      const { rowCount } = await this.pool.query(SWEEP, [topic, this.options.partitions, publishedBefore, SWEEP_ROWS]);
+      deleted = rowCount ?? 0;
+    } while (deleted >= SWEEP_ROWS && !this.closed);
+  }
+}
+
+/** Readers of a topic wait on a channel of its own: names have at most 63 bytes. */
+function channelOf(topic: string): string {
+  return `message_bus:${topic}`;
+}
+
+async function createSchema(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ there: boolean }>(
+    `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS there`,
+  );
+  // Several statements in one simple query are one transaction; the lock keeps instances that start together apart.
+  if (!rows[0]?.there) await pool.query(SCHEMA);
+}
+
+const SCHEMA = `
+  SELECT pg_advisory_xact_lock(hashtextextended('message_bus schema', 0));
+  CREATE SCHEMA IF NOT EXISTS message_bus;
+
+  CREATE TABLE IF NOT EXISTS message_bus.topics (
+    topic text COLLATE "C" PRIMARY KEY,
+    partitions int NOT NULL,
+    -- The last offset given out. Updating it is what makes publishers take turns.
+    head bigint NOT NULL DEFAULT 0
+  );
+
+  -- "data" is json and not jsonb: the log hands on what it was given and never looks inside, and jsonb refuses
+  -- some strings that JSON allows (U+0000).
+  CREATE TABLE IF NOT EXISTS message_bus.messages (
+    topic text COLLATE "C" NOT NULL,
+    partition int NOT NULL,
+    "offset" bigint NOT NULL,
+    published_at timestamptz NOT NULL,
+    key text NOT NULL,
+    id text NOT NULL,
+    type text NOT NULL,
+    source text NOT NULL,
+    time text NOT NULL,
+    correlation_id text NOT NULL,
+    traceparent text,
+    data json NOT NULL,
+    PRIMARY KEY (topic, partition, "offset")
+  );
+
+  CREATE TABLE IF NOT EXISTS message_bus.subscriptions (
+    id int GENERATED ALWAYS AS IDENTITY UNIQUE,
+    "group" text NOT NULL,
+    topic text NOT NULL,
+    PRIMARY KEY ("group", topic)
+  );
+
+  -- The last offset that a group is done with in each partition; no row before the first.
+  CREATE TABLE IF NOT EXISTS message_bus.offsets (
+    subscription int NOT NULL REFERENCES message_bus.subscriptions (id),
+    partition int NOT NULL,
+    done bigint NOT NULL,
+    PRIMARY KEY (subscription, partition)
+  );
+`;
+
+/** Updates nothing where the topic exists: only so does the statement return its row. The same in SUBSCRIBE. */
+const CREATE_TOPIC = `
+  INSERT INTO message_bus.topics (topic, partitions) VALUES ($1, $2)
+  ON CONFLICT (topic) DO UPDATE SET partitions = topics.partitions
+  RETURNING partitions`;
+
+const SUBSCRIBE = `
+  INSERT INTO message_bus.subscriptions ("group", topic) SELECT $1, topic FROM unnest($2::text[]) AS topic
+  ON CONFLICT ("group", topic) DO UPDATE SET topic = EXCLUDED.topic
+  RETURNING id, topic`;
+
+const PUBLISH = `
+  WITH taken AS (
+    UPDATE message_bus.topics SET head = head + $2 WHERE topic = $1 RETURNING head - $2 AS before
+  )
+  INSERT INTO message_bus.messages
+    (topic, partition, "offset", published_at, key, id, type, source, time, correlation_id, traceparent, data)
+  SELECT $1, m.partition, taken.before + m.n, $3, m.key, m.id, m.type, m.source, m.time, m.correlation_id,
+    m.traceparent, m.data::json
+  FROM taken, unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+    string_to_array($12, E'\\n')) WITH ORDINALITY
+    AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)`;
+
+/** Members hold the lock (subscription, 0) together, so whoever gets it alone knows that there are none. */
+const REWIND = `
+  WITH alone AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1::int, 0) AS free),
+  rewound AS (DELETE FROM message_bus.offsets USING alone WHERE subscription = $1 AND alone.free)
+  SELECT free FROM alone`;
+
+/** Looks at the oldest messages of each partition only: time grows with the offset, so no index on it is needed. */
+const SWEEP = `
+  DELETE FROM message_bus.messages AS expired
+  USING generate_series(0, $2::int - 1) AS p (partition)
+  CROSS JOIN LATERAL (
+    SELECT "offset", published_at FROM message_bus.messages AS m
+    WHERE m.topic = $1 AND m.partition = p.partition ORDER BY "offset" LIMIT $4
+  ) AS oldest
+  WHERE expired.topic = $1 AND expired.partition = p.partition AND expired."offset" = oldest."offset"
+    AND oldest.published_at < $3`;

@@ -1,0 +1,194 @@
+/**
+ * The life of a service's process.
+ *
+ *   configuration ─▶ servers reached ─▶ modules ─▶ loops run ─▶ HTTP listens ─▶ … ─▶ a signal ─▶ stop (background.ts)
+ *        │ 78             │ 69, 78                                                                  │ 0
+ *                         └─ meanwhile waiting-room.ts answers: alive, not ready
+ *
+ * What fails on the way is one line on stderr and an exit code. Once it runs, an error that nobody caught is logged and
+ * ends the process with 1: what it left half-done is taken up by its next start.
+ */
+import { setMaxListeners } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { type InjectionToken, Module } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { Projection } from '#projections';
+import { type Clock, SystemClock, SystemIds, SystemRandom } from '#runtime';
+import { openPorts } from '../../../service/src/adapters/adapters.js';
+import { AdminController, PROJECTIONS } from '../admin/admin.controller.js';
+import { Background } from './background.js';
+import { type BaseConfig, loadConfig, StartError } from '../../../service/src/config.js';
+import { Health } from './health.js';
+import { createApp, type HttpOptions } from '../http/http.js';
+import { createLog, withoutPasswords } from './logger.js';
+import { Metrics } from './metrics.js';
+import { CONFIG, DATABASE, PORTS, type ServicePorts } from '../../../service/src/ports.js';
+import { ReadYourWrites } from '../http/position.js';
+import { watchProjections } from './progress.js';
+import { openWaitingRoom } from './waiting-room.js';
+
+export interface ServiceOptions extends HttpOptions {
+  /** `baseConfig.extend({ PORT: port(3001), … })` */
+  readonly config: z.ZodObject;
+  /** Each is watched in `/health/ready` and `/metrics`. */
+  readonly projections: readonly Projection<any, any>[];
+  /** Puts something between the service and its ports; a crash test does (steps.ts). */
+  readonly through?: (ports: ServicePorts) => ServicePorts;
+}
+
+export interface RunningService {
+  readonly app: NestFastifyApplication;
+  readonly log: Logger;
+  readonly config: BaseConfig;
+  /** Where it listens: `http://127.0.0.1:3001`. */
+  readonly url: string;
+  /** Stops it, in the order that background.ts shows. */
+  stop(): Promise<void>;
+}
+
+@Module({})
+class ServiceModule {}
+
+/**
+ * Starts a service in this process and comes back when it listens.
+ * @throws StartError when it is set up wrongly or a server stays away
+ */
+export async function startService(options: ServiceOptions, env = process.env): Promise<RunningService> {
+  const config = loadConfig(options.config, env) as BaseConfig;
+  const clock = new SystemClock();
+  const log = await createLog(options.name, config);
+  const background = new Background(log);
+  try {
+    const runtime = { clock, ids: new SystemIds(), random: new SystemRandom(), log };
+    const metrics = new Metrics(options.name);
+    const counters = {
+      skipped: metrics.counter('larder_messages_skipped_total', 'Messages of a type that is not known here.', [
+        'topic',
+      ]),
+      dead: metrics.counter('larder_dead_letters_total', 'Messages that became dead letters.', ['topic']),
+    };
+    const leaveWaitingRoom = await openWaitingRoom(config).catch((error: unknown) => {
+      throw refusedAddress(error, config);
+    });
+    background.onClose(leaveWaitingRoom);
+    const { ports: opened, pool } = await openPorts(options.name, config, { ...runtime, counters }, background);
+    const ports = options.through?.(opened) ?? opened;
+    const health = new Health(clock);
+    health.add('store', async () => void (await ports.store.head()));
+    health.add('bus', () => ports.bus.ping());
+    health.add('database', async () => void (await pool.query('SELECT')));
+    watchProjections(options.projections, ports, health, metrics);
+    metrics.gauge(
+      'larder_dead_letters',
+      'Messages that wait for a person; at most 1,000 are counted.',
+      [],
+      async () => [{ labels: {}, value: (await ports.parked.deadLetters(1n, 1_000)).length }],
+    );
+
+    const provided: [InjectionToken, object][] = [
+      [CONFIG, config],
+      [PORTS, ports],
+      [DATABASE, pool],
+      [PROJECTIONS, options.projections],
+      [Background, background],
+      [Health, health],
+      [Metrics, metrics],
+      [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
+    ];
+    const module = {
+      module: ServiceModule,
+      global: true,
+      imports: [options.module],
+      controllers: [AdminController],
+      providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
+      exports: provided.map(([token]) => token),
+    };
+    const app = await createApp(
+      { ...options, module },
+      {
+        ...runtime,
+        background,
+        health,
+        metrics,
+        requestTimeoutMs: config.REQUEST_TIMEOUT,
+        readTimeoutMs: config.READ_TIMEOUT,
+      },
+    );
+    await listen(app, config, leaveWaitingRoom);
+    const url = await app.getUrl();
+    log.info({ url, docs: `${url}/docs` }, `${options.name} listens.`);
+    return { app, log, config, url, stop: () => app.close() };
+  } catch (error) {
+    await background.onApplicationShutdown();
+    throw error;
+  }
+}
+
+async function listen(app: NestFastifyApplication, config: BaseConfig, leaveWaitingRoom: () => Promise<void>) {
+  try {
+    // What takes a while comes first: from one to the other nobody answers.
+    await app.init();
+    await app.getHttpAdapter().getInstance().ready();
+    await leaveWaitingRoom();
+    await app.listen(config.PORT, config.HOST);
+  } catch (error) {
+    await app.close();
+    throw refusedAddress(error, config);
+  }
+}
+
+/** A StartError when `error` says that the address to listen at cannot be had; otherwise `error` itself. */
+function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
+  const { code } = error as { code?: string };
+  if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
+  const why = { EADDRINUSE: 'is in use', EACCES: 'is not allowed', EADDRNOTAVAIL: 'is not on this machine' }[code];
+  return new StartError(`HOST and PORT: ${HOST}:${PORT} ${why}. Set others.`, 78, { cause: error });
+}
+
+/**
+ * V8 collects old garbage when its heap has grown to several times what is alive: under load, a service with 35 MB of
+ * living objects would keep 120 MB. Collecting at a third more than was alive the last time takes 3 % more processor time.
+ */
+const HEAP_GROWING_PERCENT = 30;
+
+/**
+ * The whole of a `main.ts`: runs the service until SIGTERM, SIGINT or, when another process forked it, the end of that
+ * process. A second signal ends it at once.
+ */
+export async function bootService(options: ServiceOptions): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  // Many wait for one signal here, every payment that the provider keeps waiting for one: no leak to warn of.
+  setMaxListeners(0);
+  let service: RunningService | undefined;
+  let signals = 0;
+  const stop = (signal: string) => {
+    if (signals++ > 0 || service === undefined) process.exit(service === undefined ? 0 : 1);
+    service.log.info({ signal }, `${options.name} stops.`);
+    void end(service, new SystemClock());
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  if (process.send) process.once('disconnect', () => stop('disconnect'));
+  const fatal = (error: unknown) => {
+    if (service) service.log.fatal({ err: error }, `${options.name} failed and ends.`);
+    else complain(options.name, error);
+    process.exit(error instanceof StartError ? error.exitCode : 1);
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  service = await startService(options).catch(fatal);
+}
+
+/** Stops within STOP_TIMEOUT, with exit code 0, or ends with 1. */
+async function end({ stop, log, config }: RunningService, clock: Clock): Promise<void> {
+  const stopped = await Promise.race([stop().then(() => true), clock.sleep(config.STOP_TIMEOUT).then(() => false)]);
+  if (!stopped) log.error({}, 'It did not stop within STOP_TIMEOUT, and ends regardless.');
+  process.exit(stopped ? 0 : 1);
+}
+
+function complain(name: string, error: unknown): void {
+  const text = error instanceof StartError ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${name} cannot start: ${withoutPasswords(text ?? '')}\n`);
+}

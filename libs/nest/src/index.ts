@@ -1,0 +1,16 @@
+export * from '../../service/src/ports.js';
+export { baseConfig, type BaseConfig, duration, loadConfig, port, StartError } from '../../service/src/config.js';
+export { openEventStore, openMessageBus } from '../../service/src/adapters/adapters.js';
+export { bootService, type RunningService, type ServiceOptions, startService } from './boot/boot.js';
+export { Background } from './boot/background.js';
+export { type Check, Health } from './boot/health.js';
+export { Metrics } from './boot/metrics.js';
+export { isUnavailable, Problem, type Statuses } from './http/problem.js';
+export { RequestCause } from './http/correlation.js';
+export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
+export { type After, AfterPosition, positionHeader, ReadYourWrites, WrittenAt } from './http/position.js';
+export { preferenceAppliedHeader, PreferWait, type Wait } from './http/prefer.js';
+export { type Attention, AttentionController, type AttentionItem, attentionOf } from './admin/attention.controller.js';
+export { documented, refuses } from './http/openapi.js';
+export { createLog } from './boot/logger.js';
+export { type OnStep, type Step, stepped, steppedPort } from '../../service/src/steps.js';

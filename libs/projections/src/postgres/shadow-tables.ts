@@ -1,0 +1,163 @@
+/**
+ * Tables that stand beside a projection's own: made like it, put in its place, taken away.
+ *
+ *   order_summary                       read and written
+ *   order_summary_rebuild               being built anew; a run that was ended goes on with it
+ *   order_summary_before                what a rebuild took out of service, for a rollback
+ *   order_summary_at_20261120t120000z   as it was at that moment
+ *
+ * The first three have a checkpoint each, which moves with their rows. A table of a moment has one until it is done.
+ */
+import pg from 'pg';
+import { checkpointName, type Database } from './tables.js';
+import type { Projection } from '../projection.js';
+
+const { escapeIdentifier, escapeLiteral } = pg;
+
+/** What Postgres keeps of a name. */
+const NAME_BYTES = 63;
+
+/** The same projection on a table beside its own, with a checkpoint of its own. */
+export function beside<P extends Projection<any, any>>(projection: P, what: string): P {
+  const table = `${projection.table.slice(0, NAME_BYTES - what.length - 1)}_${what}`;
+  return { ...projection, name: `${projection.name}:${what}`, table };
+}
+
+/** Makes a table empty, with the columns, indexes, constraints and grants of `like`, in the place of any of its name. */
+export async function createBeside(
+  db: Database,
+  like: Projection<any, any>,
+  table: Projection<any, any>,
+  builtBy: string,
+): Promise<void> {
+  const [from, to] = [escapeIdentifier(like.table), escapeIdentifier(table.table)];
+  const { rows: grants } = await db.query<{ sql: string }>(
+    `SELECT format('GRANT %s ON %I TO %s;', privilege_type, $2::text,
+              CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) AS sql
+     FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = to_regclass($1)`,
+    [from, table.table],
+  );
+  // Several statements in one simple query are one transaction.
+  await db.query(`
+    ${dropping(table)}
+    CREATE TABLE ${to} (LIKE ${from} INCLUDING ALL);
+    ${grants.map(({ sql }) => sql).join('')}
+    INSERT INTO checkpoints (name, position, built_by)
+    VALUES (${escapeLiteral(checkpointName(table))}, 0, ${escapeLiteral(builtBy)})`);
+}
+
+export async function dropBeside(db: Database, table: Projection<any, any>): Promise<void> {
+  await db.query(dropping(table));
+}
+
+const dropping = (table: Projection<any, any>) =>
+  `DROP TABLE IF EXISTS ${escapeIdentifier(table.table)};
+   DELETE FROM checkpoints WHERE name = ${escapeLiteral(checkpointName(table))};`;
+
+/** How far a table beside has got, and who built it; undefined when there is no such table, or no checkpoint of it. */
+export async function standing(
+  db: Database,
+  table: Projection<any, any>,
+): Promise<{ readonly position: bigint; readonly builtBy: string | null } | undefined> {
+  const { rows } = await db.query<{ position: string; built_by: string | null }>(
+    'SELECT position, built_by FROM checkpoints WHERE name = $1 AND to_regclass($2) IS NOT NULL',
+    [checkpointName(table), escapeIdentifier(table.table)],
+  );
+  return rows[0] && { position: BigInt(rows[0].position), builtBy: rows[0].built_by };
+}
+
+export async function exists(db: Database, { table }: Projection<any, any>): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
+    escapeIdentifier(table),
+  ]);
+  return rows[0]!.found;
+}
+
+/** Columns and indexes that one of two tables has and the other lacks, in words. A migration of one makes some. */
+export async function unlikeness(
+  db: Database,
+  a: Projection<any, any>,
+  b: Projection<any, any>,
+): Promise<readonly string[]> {
+  const { rows } = await db.query<{ part: string }>(
+    `WITH parts AS (
+       SELECT attrelid AS relation, concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
+              CASE WHEN attnotnull THEN 'not null' END) AS part
+       FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
+       UNION ALL
+       SELECT indrelid, 'index' || ${INDEX} FROM pg_index)
+     SELECT part FROM parts WHERE relation IN (to_regclass($1), to_regclass($2)) GROUP BY part
+     HAVING count(*) FILTER (WHERE relation = to_regclass($1)) <> count(*) FILTER (WHERE relation = to_regclass($2))`,
+    [escapeIdentifier(a.table), escapeIdentifier(b.table)],
+  );
+  return rows.map(({ part }) => part);
+}
+
+/** What an index is, whatever it is called. */
+const INDEX = `CASE WHEN indisprimary THEN ' primary' WHEN indisunique THEN ' unique' ELSE '' END ||
+               substring(pg_get_indexdef(indexrelid) FROM ' USING .*')`;
+
+/** Views and other tables that hold on to a table itself and not to its name: they would follow it out of service. */
+export async function dependents(db: Database, { table }: Projection<any, any>): Promise<readonly string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT ev_class::regclass::text AS name FROM pg_rewrite JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
+     WHERE refobjid = to_regclass($1) AND ev_class <> refobjid
+     UNION SELECT conrelid::regclass::text FROM pg_constraint WHERE confrelid = to_regclass($1) AND conrelid <> confrelid`,
+    [escapeIdentifier(table)],
+  );
+  return rows.map(({ name }) => name);
+}
+
+/**
+ * The SQL by which two tables change places: their names, those of their indexes and of the constraints that rest on
+ * them, and their checkpoints.
+ */
+export async function exchanging(db: Database, a: Projection<any, any>, b: Projection<any, any>): Promise<string> {
+  const { rows } = await db.query<{ a: string; b: string }>(
+    `WITH indexes AS (
+       SELECT indrelid, relname, definition, row_number() OVER (PARTITION BY indrelid, definition ORDER BY indexrelid) AS nth
+       FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid, concat('', ${INDEX}) AS definition)
+     SELECT a.relname AS a, b.relname AS b FROM indexes AS a JOIN indexes AS b USING (definition, nth)
+     WHERE a.indrelid = to_regclass($1) AND b.indrelid = to_regclass($2)`,
+    [escapeIdentifier(a.table), escapeIdentifier(b.table)],
+  );
+  const [first, second] = [escapeLiteral(checkpointName(a)), escapeLiteral(checkpointName(b))];
+  return `
+    ${swapping('TABLE', a.table, b.table)}
+    ${rows.map((index) => swapping('INDEX', index.a, index.b)).join('')}
+    UPDATE checkpoints AS mine SET position = other.position, built_by = other.built_by FROM checkpoints AS other
+    WHERE (mine.name, other.name) IN ((${first}, ${second}), (${second}, ${first}));`;
+}
+
+/** `a` becomes `b` and `b` becomes `a`, by way of a name that nobody has. */
+function swapping(kind: 'TABLE' | 'INDEX', a: string, b: string): string {
+  const rename = (from: string, to: string) =>
+    `ALTER ${kind} ${escapeIdentifier(from)} RENAME TO ${escapeIdentifier(to)};`;
+  return rename(a, 'changing_places') + rename(b, a) + rename('changing_places', b);
+}
+
+/** The SQL that keeps others from a table until the transaction ends. */
+export const locking = ({ table }: Projection<any, any>, mode = 'ACCESS EXCLUSIVE') =>
+  `LOCK TABLE ${escapeIdentifier(table)} IN ${mode} MODE;`;
+
+/** The SQL that gives one table beside the name and the checkpoint of another, which goes. */
+export function replacing(old: Projection<any, any>, by: Projection<any, any>): string {
+  return `
+    ${dropping(old)}
+    ALTER TABLE ${escapeIdentifier(by.table)} RENAME TO ${escapeIdentifier(old.table)};
+    UPDATE checkpoints SET name = ${escapeLiteral(checkpointName(old))} WHERE name = ${escapeLiteral(checkpointName(by))};`;
+}
+
+/** The tables beside a projection's that can be done without, with the room that each takes (`120 MB`), largest first. */
+export async function spareTables(
+  db: Database,
+  projection: Projection<any, any>,
+): Promise<readonly { readonly table: string; readonly size: string }[]> {
+  const { rows } = await db.query<{ table: string; size: string }>(
+    `SELECT relname AS table, pg_size_pretty(pg_total_relation_size(oid)) AS size FROM pg_class
+     WHERE relkind = 'r' AND pg_table_is_visible(oid) AND (relname = $1 OR starts_with(relname, $2) AND relname ~ '_at_\\d[\\dtz]*$')
+     ORDER BY pg_total_relation_size(oid) DESC`,
+    [beside(projection, 'before').table, beside(projection, 'at_').table],
+  );
+  return rows;
+}

@@ -1,0 +1,262 @@
+/**
+ * Projections' tables in a service's Postgres database.
+ *
+ * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
+ * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement.
+ *
+ * A rebuild (rebuild.ts) may put another table in the place of one while a batch is between its two statements. Rows
+ * folded from the old table must not reach the new one, so the write also asks whether the table is still the one whose
+ * columns were read at first; when it is not, the batch starts over.
+ */
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import { builtBy, type Staleness, stalenessOf } from '../built-by.js';
+import type { Projection, Row } from '../projection.js';
+import { CheckpointMoved, type TableChange, Tables } from '../port.js';
+
+/** A pool, or one connection of it. */
+export type Database = Pick<pg.Pool | pg.ClientBase, 'query'>;
+
+/** A table as it is, and the SQL for it. */
+interface Shape {
+  /** What `IDENTITY` says of it. */
+  readonly identity: string;
+  readonly columns: readonly { readonly name: string; readonly json: boolean }[];
+  /** Parameters: the keys. */
+  readonly load: Statement;
+  /** Parameters: those of `move`, the table's identity, the columns of the upserts. */
+  readonly upsert: Statement;
+  /** The same, and then the keys of the deletes. */
+  readonly upsertAndDelete: Statement;
+}
+
+/**
+ * A named statement is planned once per connection, and its plan kept: planning takes longer than a small statement does
+ * its work. It is named after its text, so that a name never stands for another text when the table has changed.
+ */
+type Statement = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
+
+/**
+ * So many rows are looked up by their index whatever the size of the table, and that plan may be kept (BY_INDEX sees to
+ * it). For more, as in a rebuild, it depends, and it is planned anew.
+ */
+const FEW = 100;
+
+const { escapeIdentifier } = pg;
+
+/** The name under which a projection's checkpoint stands in the table `checkpoints`. */
+export const checkpointName = (projection: Projection<any, any>) => `projection:${projection.name}`;
+
+/**
+ * Moves the checkpoint $1 from $2 to $3. No row yet counts as 0, and the new row says that the table is built by $4.
+ * `condition` may ask for more.
+ */
+const move = (condition = 'true') => `
+  INSERT INTO checkpoints (name, position, built_by)
+  SELECT $1::text, $3::bigint, $4::text
+  WHERE ($2::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = $1::text)) AND ${condition}
+  ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position = $2::bigint
+  RETURNING 1`;
+
+/**
+ * Nothing here waits for the server's disk: a crash of the server may take the last commits, but each whole, and the
+ * checkpoint with its rows. They are folded again from the events. `set_config` does it for this transaction only, and
+ * without a round trip.
+ */
+const ASYNCHRONOUS = `set_config('synchronous_commit', 'off', true)`;
+
+/**
+ * Tells a table from every other that ever had its name, and from itself once it has had another one: a table that was
+ * taken out of service and put back (a rollback, and forth again) may have missed events in between.
+ */
+const IDENTITY = `pg_class.oid || ' ' || pg_class.xmin`;
+
+/** The columns of the table $1, in one string. */
+const COLUMNS = `
+  SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attname)
+  FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`;
+
+/** The digest of a projection's code and of the columns that its table has now. */
+export async function builtByNow(db: Database, projection: Projection<any, any>): Promise<string> {
+  const { rows } = await db.query<{ columns: string | null }>(`SELECT (${COLUMNS}) AS columns`, [
+    escapeIdentifier(projection.table),
+  ]);
+  return builtBy(projection, rows[0]!.columns ?? '');
+}
+
+export class PostgresTables extends Tables {
+  private readonly shapes = new Map<string, Promise<Shape>>();
+
+  constructor(private readonly db: Database) {
+    super();
+  }
+
+  override async checkpoint(projection: Projection<any, any>): Promise<bigint> {
+    const { rows } = await this.db.query<{ position: string }>({
+      name: 'checkpoint',
+      text: 'SELECT position FROM checkpoints WHERE name = $1',
+      values: [checkpointName(projection)],
+    });
+    return BigInt(rows[0]?.position ?? 0);
+  }
+
+  override async load(projection: Projection<any, any>, keys: readonly Row[]): Promise<Row[]> {
+    if (keys.length === 0) return [];
+    const shape = await this.shape(projection);
+    const values = projection.keyColumns.map((column) => keys.map((key) => key[column]));
+    const { rows } = await this.db.query<Row>({ ...planned(shape.load, keys.length), values, types: asJson });
+    return rows;
+  }
+
+  override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
+    const builder = from === 0n ? await builtByNow(this.db, projection) : null;
+    const checkpoint = [checkpointName(projection), from, to, builder];
+    const { rowCount } =
+      upserts.length + deletes.length > 0
+        ? await this.write(projection, checkpoint, upserts, deletes)
+        : await this.db.query({
+            name: 'move_checkpoint',
+            text: `WITH moved AS (${move()}) SELECT ${ASYNCHRONOUS} FROM moved`,
+            values: checkpoint,
+          });
+    if (rowCount === 0) {
+      this.shapes.delete(projection.name); // It may be the table that has moved.
+      throw new CheckpointMoved(projection.name);
+    }
+  }
+
+  override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
+    const by = escapeIdentifier(column);
+    const { rows } = await this.db.query<Row>({
+      text: `SELECT * FROM ${escapeIdentifier(projection.table)} WHERE ${by} <= $1 ORDER BY ${by} LIMIT $2`,
+      values: [until.toISOString(), limit],
+      types: asJson,
+    });
+    return rows;
+  }
+
+  override async staleness(projection: Projection<any, any>): Promise<Staleness | undefined> {
+    const { rows } = await this.db.query<{ built_by: string | null; columns: string }>({
+      text: `SELECT built_by, (${COLUMNS}) AS columns FROM checkpoints WHERE name = $2`,
+      values: [escapeIdentifier(projection.table), checkpointName(projection)],
+    });
+    if (!rows[0]) return undefined;
+    const now = builtBy(projection, rows[0].columns ?? '');
+    if (rows[0].built_by !== null) return stalenessOf(rows[0].built_by, now);
+    await this.db.query('UPDATE checkpoints SET built_by = $2 WHERE name = $1 AND built_by IS NULL', [
+      checkpointName(projection),
+      now,
+    ]);
+    return undefined;
+  }
+
+  private async write(
+    projection: Projection<any, any>,
+    checkpoint: readonly unknown[],
+    upserts: readonly Row[],
+    deletes: readonly Row[],
+  ): Promise<pg.QueryResult> {
+    const shape = await this.shape(projection);
+    const unknown = Object.keys(upserts[0] ?? {}).find((name) => !shape.columns.some((column) => column.name === name));
+    if (unknown) {
+      throw new Error(`The table ${projection.table} has no column ${unknown}: apply the migration that adds it.`);
+    }
+    const upserted = shape.columns.map(({ name, json }) =>
+      json
+        ? upserts.map((row) => (row[name] == null ? '' : JSON.stringify(row[name]))).join('\n')
+        : upserts.map((row) => row[name]),
+    );
+    const values = [...checkpoint, shape.identity, ...upserted];
+    if (deletes.length === 0) return this.db.query({ ...shape.upsert, values });
+    const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
+    return this.db.query({ ...planned(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
+  }
+
+  private shape(projection: Projection<any, any>): Promise<Shape> {
+    let shape = this.shapes.get(projection.name);
+    if (shape === undefined) {
+      shape = shapeOf(this.db, projection).catch((error: unknown) => {
+        this.shapes.delete(projection.name);
+        throw error;
+      });
+      this.shapes.set(projection.name, shape);
+    }
+    return shape;
+  }
+}
+
+/** Reads a table's columns and writes the SQL for it. */
+async function shapeOf(db: Database, projection: Projection<any, any>): Promise<Shape> {
+  const table = escapeIdentifier(projection.table);
+  const { rows: columns } = await db.query<{ identity: string; name: string; type: string; is_array: boolean }>({
+    text: `SELECT ${IDENTITY} AS identity, attname AS name, format_type(atttypid, NULL) AS type,
+             typcategory = 'A' AS is_array
+           FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid JOIN pg_type ON pg_type.oid = atttypid
+           WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+           ORDER BY attnum`,
+    values: [table],
+  });
+  if (columns.length === 0) throw new Error(`There is no table ${projection.table}: apply the migrations.`);
+  const array = columns.find((column) => column.is_array);
+  if (array) throw new Error(`${projection.table}.${array.name} is an array: make it jsonb, which can be unnested.`);
+
+  const names = (list: readonly { name: string }[], prefix = '') =>
+    list.map(({ name }) => prefix + escapeIdentifier(name)).join(', ');
+  const unnest = (list: readonly { type: string }[], first: number) =>
+    `UNNEST(${list.map(({ type }, i) => arrayOf(type, `$${first + i}`)).join(', ')})`;
+  const keys = projection.keyColumns.map((name) => columns.find((column) => column.name === name)!);
+  const others = columns.filter((column) => !keys.includes(column));
+  const key = names(keys);
+  const onConflict = others.length ? `UPDATE SET (${names(others)}) = ROW(${names(others, 'EXCLUDED.')})` : 'NOTHING';
+
+  // The name is looked up when the statement runs, after it has waited for its locks: it is that of the table written.
+  const moved = `moved AS (${move(`(SELECT ${IDENTITY} FROM pg_class WHERE oid = to_regclass('${table}')) = $5`)})`;
+  const upserted = `upserted AS (
+    INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 6)} WHERE EXISTS (SELECT FROM moved)
+    ON CONFLICT (${key}) DO ${onConflict})`;
+  const deleted = `deleted AS (
+    DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 6 + columns.length)})
+    AND EXISTS (SELECT FROM moved))`;
+
+  return {
+    identity: columns[0]!.identity,
+    columns: columns.map(({ name, type }) => ({ name, json: isJson(type) })),
+    load: statement(
+      `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
+    ),
+    upsert: statement(`WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+    upsertAndDelete: statement(`WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+  };
+}
+
+function statement(text: string): Statement {
+  return { name: createHash('sha1').update(text).digest('hex'), text };
+}
+
+/** A statement that looks so many rows up, with its name where the plan may be kept. */
+function planned({ name, text }: Statement, rows: number): pg.QueryConfig {
+  return rows <= FEW ? { name, text } : { text };
+}
+
+const isJson = (type: string) => type === 'jsonb' || type === 'json';
+
+/**
+ * A column's values as they travel: as an array, and JSON as lines, an empty one being null. No JSON text is empty or has
+ * a line break, and all its quotes would have to be escaped in an array: rows with JSON are written a seventh faster so.
+ */
+function arrayOf(type: string, parameter: string): string {
+  return isJson(type) ? `string_to_array(${parameter}, E'\\n', '')::${type}[]` : `${parameter}::${type}[]`;
+}
+
+/** Values as JSON has them, so that a row from the database looks like one from memory. */
+const asJson: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format: 'text') => {
+    const { builtins } = pg.types;
+    if (oid === builtins.INT8) return Number;
+    if (oid === builtins.TIMESTAMPTZ) {
+      const parse = pg.types.getTypeParser(oid, format);
+      return (value: string) => (parse(value) as Date).toISOString();
+    }
+    return pg.types.getTypeParser(oid, format);
+  }) as typeof pg.types.getTypeParser,
+};

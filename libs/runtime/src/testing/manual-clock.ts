@@ -1,0 +1,54 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { Clock } from '../ports.js';
+
+/** A clock that stands still until a test moves it on. */
+export class ManualClock extends Clock {
+  private readonly sleepers = new Set<{ readonly dueMs: number; readonly wake: () => void }>();
+  private nowMs: number;
+
+  constructor(start = '2026-01-01T00:00:00.000Z') {
+    super();
+    this.nowMs = Date.parse(start);
+  }
+
+  override now(): Date {
+    return new Date(this.nowMs);
+  }
+
+  override sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.sleepers.delete(sleeper);
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      const sleeper = { dueMs: this.nowMs + Math.max(0, ms), wake };
+      this.sleepers.add(sleeper);
+      signal?.addEventListener('abort', wake);
+    });
+  }
+
+  /** How many sleep now: what a test waits for before it moves time on. */
+  get sleeping(): number {
+    return this.sleepers.size;
+  }
+
+  /**
+   * Moves time on by `ms` milliseconds and wakes whoever is due on the way, each at its own moment. Whatever one of them
+   * does in memory is done before the next wakes; I/O needs a test that waits for its effect.
+   */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.nowMs + ms;
+    await turn();
+    for (;;) {
+      const due = [...this.sleepers].filter((sleeper) => sleeper.dueMs <= untilMs);
+      const next = due.sort((a, b) => a.dueMs - b.dueMs)[0];
+      if (next === undefined) break;
+      this.nowMs = next.dueMs;
+      next.wake();
+      await turn();
+    }
+    this.nowMs = untilMs;
+  }
+}

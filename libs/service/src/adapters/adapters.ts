@@ -1,0 +1,102 @@
+/** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which one it has. */
+import type pg from 'pg';
+import { topics } from '#contracts';
+import { type EventStore, PostgresEventStore, PostgresSnapshots } from '#event-store';
+import { type MessageBus, PostgresMessageBus, PostgresParkedMessages } from '#message-bus';
+import { PostgresTables } from '#projections';
+import {
+  BY_INDEX,
+  type Clock,
+  postgresPool,
+  PostgresCheckpoints,
+  PostgresLeases,
+  PostgresSession,
+  type Runtime,
+} from '#runtime';
+import type { Background } from '../../../nest/src/boot/background.js';
+import { type BaseConfig, StartError } from '../config.js';
+import { assertMigrated, migrationsOf } from './migrations.js';
+import type { ServicePorts } from '../ports.js';
+import { reach } from './reach.js';
+
+/** @throws StartError for a scheme that has no adapter; the driver's error when the server cannot be reached */
+export async function openEventStore(url: string, clock: Clock): Promise<EventStore> {
+  switch (schemeOf(url)) {
+    case 'postgres':
+    case 'postgresql':
+      return PostgresEventStore.open({ url, clock });
+    case 'kurrentdb':
+    case 'esdb':
+    case 'kurrentdb+discover':
+    case 'esdb+discover': {
+      const { KurrentDbEventStore } = await import('#event-store/kurrentdb');
+      return KurrentDbEventStore.open({ url, clock });
+    }
+    default:
+      throw unknownScheme('EVENT_STORE_URL', url, 'postgresql:// or kurrentdb://');
+  }
+}
+
+/** @throws StartError for a scheme that has no adapter; the driver's error when the server cannot be reached */
+export async function openMessageBus(url: string, { clock, log }: Pick<Runtime, 'clock' | 'log'>): Promise<MessageBus> {
+  switch (schemeOf(url)) {
+    case 'postgres':
+    case 'postgresql':
+      return PostgresMessageBus.open({ url, clock });
+    case 'kafka':
+    case 'kafkas': {
+      const { KafkaMessageBus } = await import('#message-bus/kafka');
+      return KafkaMessageBus.open({ url, clock, log, topics: topics.map(({ name }) => name) });
+    }
+    default:
+      throw unknownScheme('MESSAGE_BUS_URL', url, 'postgresql://, kafka:// or kafkas://');
+  }
+}
+
+function schemeOf(url: string): string {
+  return url.slice(0, Math.max(0, url.indexOf('://')));
+}
+
+function unknownScheme(variable: string, url: string, known: string): StartError {
+  return new StartError(`${variable} has the scheme ${schemeOf(url)}://, which has no adapter. Use ${known}.`, 78);
+}
+
+/**
+ * Opens all that `service` needs, waiting for what is not there yet, and has `background` close it.
+ * @throws StartError that names the variable, when a server stays away for START_TIMEOUT or refuses us, and when the
+ * database then still lacks a migration
+ */
+export async function openPorts(
+  service: string,
+  config: BaseConfig,
+  runtime: Runtime & Pick<ServicePorts, 'counters'>,
+  background: Background,
+): Promise<{ ports: ServicePorts; pool: pg.Pool }> {
+  const { clock } = runtime;
+  const open = <T>(variable: string, attempt: () => Promise<T>) =>
+    reach(variable, attempt, runtime, config.START_TIMEOUT);
+  const migrations = migrationsOf(service);
+
+  const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
+  background.onClose(() => store.close());
+  const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
+  background.onClose(() => bus.close());
+  const pool = postgresPool(config.DATABASE_URL, { options: BY_INDEX });
+  background.onClose(() => pool.end());
+  await open('DATABASE_URL', () => assertMigrated(pool, migrations));
+  const session = new PostgresSession(config.DATABASE_URL, clock);
+  background.onClose(() => session.close());
+  return {
+    pool,
+    ports: {
+      ...runtime,
+      store,
+      snapshots: new PostgresSnapshots(pool),
+      bus,
+      tables: new PostgresTables(pool),
+      checkpoints: new PostgresCheckpoints(pool),
+      parked: new PostgresParkedMessages(pool),
+      leases: new PostgresLeases(session, clock),
+    },
+  };
+}

@@ -1,0 +1,54 @@
+/** Waits for a server, and says in one line what is wrong with it: while it may still come, and when it did not. */
+import { type Runtime, ServerRefusal } from '#runtime';
+import { StartError } from '../config.js';
+import { withoutPasswords } from '../../../nest/src/boot/logger.js';
+import { MissingMigration } from './migrations.js';
+import { isUnavailable } from '../../../nest/src/http/problem.js';
+
+/** Postgres: wrong password or role, no such database, no right to it. */
+const POSTGRES_REFUSALS = /^(28...|3D000|42501)$/;
+
+const RETRY_MS = 500;
+const SAY_EVERY_MS = 3_000;
+
+/**
+ * Repeats `attempt` for as long as its server is away, or its database is not migrated, up to `timeoutMs` milliseconds.
+ * @throws StartError that names `variable`: 69 when no server answered, 78 when it refuses us or lacks a migration
+ */
+export async function reach<T>(
+  variable: string,
+  attempt: () => Promise<T>,
+  { clock, log }: Pick<Runtime, 'clock' | 'log'>,
+  timeoutMs: number,
+): Promise<T> {
+  const startedMs = clock.now().getTime();
+  let saidMs = startedMs - SAY_EVERY_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const { message, code = '' } = error as { message?: string; code?: string };
+      const why = withoutPasswords(message || code);
+      const fail = (text: string, exitCode: 78 | 69) =>
+        new StartError(`${variable}: ${text}`, exitCode, { cause: error });
+
+      if (error instanceof ServerRefusal) throw fail(why, 78);
+      if (POSTGRES_REFUSALS.test(code)) {
+        throw fail(`the server refuses us (${why}). Correct the URL, or the server.`, 78);
+      }
+      const unmigrated = error instanceof MissingMigration;
+      if (!unmigrated && !isUnavailable(error)) throw error;
+      const nowMs = clock.now().getTime();
+      if (nowMs - startedMs >= timeoutMs) {
+        if (unmigrated) throw fail(why, 78);
+        throw fail(`no server answered within ${timeoutMs} ms (${why}). Start the server or correct the URL.`, 69);
+      }
+      if (nowMs - saidMs >= SAY_EVERY_MS) {
+        saidMs = nowMs;
+        const trouble = unmigrated ? why : `no server answers (${why}). Start it or correct the URL.`;
+        log.warn({ variable }, `${variable}: ${trouble} Still trying.`);
+      }
+      await clock.sleep(RETRY_MS);
+    }
+  }
+}
