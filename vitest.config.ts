@@ -4,8 +4,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node'] } },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
-    include: ['{apps,libs,test,scripts,simulation,bench}/**/*.spec.ts'],
-    globalSetup: ['test/postgres.ts'],
+    include: ['{apps,libs,test,scripts,proof,bench}/**/*.spec.ts'],
+    globalSetup: ['test/support/postgres.ts'],
     testTimeout: 20_000,
     // Most open a shop, or close one.
     hookTimeout: 60_000,

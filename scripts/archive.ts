@@ -4,9 +4,9 @@
  */
 import { archive } from '#event-store';
 import { postgresPool, SystemClock } from '#runtime';
-import { databasesOfTheShop } from './databases.js';
-import { count, type Output, progressBar } from './progress-bar.js';
-import { services } from './shop.js';
+import { databasesOfTheShop } from './lib/databases.js';
+import { count, type Output, progressBar } from './lib/progress-bar.js';
+import { services } from './lib/shop.js';
 
 const USAGE = 'Say which events to archive: npm run archive -- --older-than 90d.';
 

@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
-import { Advice } from './advice.js';
+import { Advice } from './lib/advice.js';
 
 export async function main(args: readonly string[]): Promise<void> {
   const installed = 'bench/node_modules/.package-lock.json';

@@ -7,10 +7,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Advice } from './advice.js';
-import { call, find } from './api.js';
-import { bold, cyan, dim, green, magenta, red, yellow } from './screen.js';
-import { services, urlOf } from './shop.js';
+import { Advice } from './lib/advice.js';
+import { call, find } from './lib/api.js';
+import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
+import { services, urlOf } from './lib/shop.js';
 
 const SKU = 'olive-oil';
 const POLL_MS = 20;

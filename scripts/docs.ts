@@ -17,10 +17,10 @@ import { z } from 'zod';
 import { inventoryConfig } from '../apps/inventory/src/http/inventory.module.js';
 import { orderConfig } from '../apps/order/src/http/order.module.js';
 import { paymentConfig } from '../apps/payment/src/http/payment.module.js';
-import { Advice } from './advice.js';
-import { asyncApi } from './asyncapi.js';
-import { openApi } from './openapi.js';
-import { defaultPorts, portVariable, type Service, services } from './shop.js';
+import { Advice } from './lib/advice.js';
+import { asyncApi } from './lib/docs/asyncapi.js';
+import { openApi } from './lib/docs/openapi.js';
+import { defaultPorts, portVariable, type Service, services } from './lib/shop.js';
 
 export interface Variable {
   readonly name: string;

@@ -4,11 +4,11 @@
  *   broker ─▶ topics ─▶ open ─▶ … ─▶ Ctrl-C: closed, and its data stay
  */
 import { join } from 'node:path';
-import { Advice } from './advice.js';
-import { isTaken } from './embedded-postgres.js';
-import { type KafkaBroker, missingForKafka, startKafka } from './kafka-broker.js';
-import { bold, cyan, Screen } from './screen.js';
-import { dataFolder, portOf, shown } from './shop.js';
+import { Advice } from './lib/advice.js';
+import { isTaken } from './lib/embedded-postgres.js';
+import { type KafkaBroker, missingForKafka, startKafka } from './lib/kafka-broker.js';
+import { bold, cyan, Screen } from './lib/screen.js';
+import { dataFolder, portOf, shown } from './lib/shop.js';
 import { createTopics } from './topics.js';
 
 const screen = new Screen();

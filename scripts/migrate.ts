@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { Advice } from './advice.js';
+import { Advice } from './lib/advice.js';
 
 /** `npm run migrate`: the databases of all services, at ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL. */
 export async function main(): Promise<void> {

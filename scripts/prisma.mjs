@@ -1,11 +1,12 @@
 /**
- * Prisma's own command line for the three schemas: `node scripts/prisma.mjs generate`.
+ * Prisma's own command line for the schema of each service: `node scripts/prisma.mjs generate`.
  *
  * The CLI wants a schema engine on disk even for commands that never run it, and downloads one otherwise. Naming any
  * executable in its place keeps `generate` working behind a firewall. The engine's own commands (`migrate diff`) take
  * a real one: set PRISMA_SCHEMA_ENGINE_BINARY.
  */
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const cli = createRequire(import.meta.url).resolve('prisma/build/index.js');
@@ -15,7 +16,7 @@ const env = {
   CHECKPOINT_DISABLE: '1',
   ...process.env,
 };
-for (const service of ['order', 'inventory', 'payment']) {
+for (const service of readdirSync('prisma')) {
   const args = [cli, ...process.argv.slice(2), '--schema', `prisma/${service}/schema.prisma`];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
   if (status !== 0) {

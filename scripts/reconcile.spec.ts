@@ -12,12 +12,12 @@ import { MemoryEvents, MemoryEventStore } from '#event-store';
 import { fold, MemoryTables, type Row } from '#projections';
 import { type Clock, ManualClock, SequentialIds, SystemClock } from '#runtime';
 import { run } from './reconcile.js';
-import { type Books, keysInMemory } from './reconcile/books.js';
-import { money } from './reconcile/finding.js';
-import { allReadModels } from './reconcile/read-models.js';
-import { type Finding, reconcile } from './reconcile/reconcile.js';
-import { Roll } from './reconcile/roll.js';
-import { type Service, services } from './shop.js';
+import { type Books, keysInMemory } from './lib/reconcile/books.js';
+import { money } from './lib/reconcile/finding.js';
+import { allReadModels } from './lib/reconcile/read-models.js';
+import { type Finding, reconcile } from './lib/reconcile/reconcile.js';
+import { Roll } from './lib/reconcile/roll.js';
+import { type Service, services } from './lib/shop.js';
 
 const clock = new SystemClock();
 const PAUSE_MS = 20;

@@ -3,10 +3,10 @@
  * answered with silence and exit code 0, also while it is open; see reconcile/reconcile.ts. It reads only.
  */
 import { SystemClock } from '#runtime';
-import { databasesOfTheShop } from './databases.js';
-import { count, type Output, progressBar } from './progress-bar.js';
-import { openBooks } from './reconcile/books.js';
-import { type Books, reconcile } from './reconcile/reconcile.js';
+import { databasesOfTheShop } from './lib/databases.js';
+import { count, type Output, progressBar } from './lib/progress-bar.js';
+import { openBooks } from './lib/reconcile/books.js';
+import { type Books, reconcile } from './lib/reconcile/reconcile.js';
 
 /** With --json, a finding is a line of JSON. */
 const USAGE =

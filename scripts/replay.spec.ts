@@ -1,10 +1,10 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { freshDatabase } from '../test/database.js';
+import { freshDatabase } from '../test/support/database.js';
 import { idOf, MemoryEventStore, MemoryEvents } from '#event-store';
 import { PostgresTables, projection, rebuild, type RebuildOptions } from '#projections';
 import { ManualClock, postgresPool, silentLog, SystemClock } from '#runtime';
-import { progressBar } from './progress-bar.js';
+import { progressBar } from './lib/progress-bar.js';
 import { replay, type ReplayTarget } from './replay.js';
 
 type Price = { sku: string; amount_minor: number; currency: string; since: string };

@@ -26,9 +26,9 @@ import {
 import { postgresPool, silentLog, SystemClock } from '#runtime';
 import { openEventStore } from '#service';
 import pg from 'pg';
-import { databasesOfTheShop, readModels } from './databases.js';
-import { count, number, type Output, progressBar } from './progress-bar.js';
-import { services } from './shop.js';
+import { databasesOfTheShop, readModels } from './lib/databases.js';
+import { count, number, type Output, progressBar } from './lib/progress-bar.js';
+import { services } from './lib/shop.js';
 
 export interface ReplayTarget {
   readonly service: string;

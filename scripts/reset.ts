@@ -1,9 +1,9 @@
 /** `npm run reset`: empties the shop. Everything that it ever kept is gone. */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Advice } from './advice.js';
-import { isTaken, serverIn } from './embedded-postgres.js';
-import { dataFolder, shown } from './shop.js';
+import { Advice } from './lib/advice.js';
+import { isTaken, serverIn } from './lib/embedded-postgres.js';
+import { dataFolder, shown } from './lib/shop.js';
 
 export async function main(): Promise<void> {
   const data = dataFolder();

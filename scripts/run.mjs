@@ -1,10 +1,10 @@
 /**
  * Where `npm start` and its like begin: `node scripts/run.mjs start` brings the build up to date and runs
- * dist/scripts/start.js. This file is plain JavaScript without dependencies, because it runs before there is anything
+ * dist/scripts/start.js, or for a proof, dist/proof/crash.js. This file is plain JavaScript without dependencies, because it runs before there is anything
  * else, and says what is missing. In a container image, which has a build and no compiler, the build is what there is.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -16,7 +16,8 @@ if (existsSync('node_modules/typescript')) build();
 else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
   giveUp('The dependencies are not installed: run `npm ci` first.');
 
-const { main } = await import(`../dist/scripts/${command}.js`);
+const folder = existsSync(`dist/scripts/${command}.js`) ? 'scripts' : 'proof';
+const { main } = await import(`../dist/${folder}/${command}.js`);
 await main(args).catch((error) => giveUp(inOneLine(error)));
 
 /** `required` is `>=` and a version. */
@@ -30,7 +31,7 @@ function checkNode(required) {
 }
 
 function build() {
-  for (const service of ['order', 'inventory', 'payment']) {
+  for (const service of readdirSync('prisma')) {
     const [schema, client] = [`prisma/${service}/schema.prisma`, `prisma/${service}/client/client.ts`];
     if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
       runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see above.');

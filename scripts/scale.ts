@@ -3,8 +3,8 @@
  * second, the time of a rebuild. docs/scale.md explains it, and a spec compares it with what real orders leave behind.
  */
 import { parseArgs } from 'node:util';
-import { number, type Output } from './progress-bar.js';
-import { type Service, services } from './shop.js';
+import { number, type Output } from './lib/progress-bar.js';
+import { type Service, services } from './lib/shop.js';
 
 /** Events of one kind: how long the names of their streams are, their data, and how many an order that is completed has. */
 interface Kind {

@@ -9,14 +9,14 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Advice } from './advice.js';
-import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './embedded-postgres.js';
-import { fillShelves } from './groceries.js';
+import { Advice } from './lib/advice.js';
+import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
+import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
-import { Screen } from './screen.js';
-import { ServiceProcess } from './service-process.js';
-import { dataFolder, portOf, portVariable, type Service, services, shown, urlOf } from './shop.js';
-import { welcome } from './welcome.js';
+import { Screen } from './lib/screen.js';
+import { ServiceProcess } from './lib/service-process.js';
+import { dataFolder, portOf, portVariable, type Service, services, shown, urlOf } from './lib/shop.js';
+import { welcome } from './lib/welcome.js';
 
 /** A process that ends this often, each time within CALM_MS of its start, is given up. */
 const TRIES = 5;

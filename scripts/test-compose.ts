@@ -15,12 +15,12 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Advice } from './advice.js';
-import { call } from './api.js';
-import { freePort } from './embedded-postgres.js';
-import { fillShelves } from './groceries.js';
-import { green, red, Screen } from './screen.js';
-import { portVariable, services, urlOf } from './shop.js';
+import { Advice } from './lib/advice.js';
+import { call } from './lib/api.js';
+import { freePort } from './lib/embedded-postgres.js';
+import { fillShelves } from './lib/groceries.js';
+import { green, red, Screen } from './lib/screen.js';
+import { portVariable, services, urlOf } from './lib/shop.js';
 
 const PROJECT = 'larder-test';
 const IMAGE = 'larder:test';

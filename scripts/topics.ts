@@ -5,7 +5,7 @@
 import { topics } from '#contracts';
 import { createTopics as createIn } from '#message-bus/kafka';
 import { ServerRefusal, ServerUnavailable, silentLog, SystemClock } from '#runtime';
-import { Advice } from './advice.js';
+import { Advice } from './lib/advice.js';
 
 export async function main(): Promise<void> {
   const { MESSAGE_BUS_URL: url, TOPIC_REPLICATION_FACTOR: replicas } = process.env;

@@ -4,11 +4,11 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { crash, matrix, pick } from '../scripts/crash.js';
-import { ORDER_DEADLINE } from '../scripts/crash/customers.js';
-import { rowsFor, VICTIM } from '../scripts/crash/matrix.js';
-import { notSteps, steps } from '../scripts/crash/steps.js';
-import { openShop } from './shop.js';
+import { crash, matrix, pick } from '../proof/crash.js';
+import { ORDER_DEADLINE } from '../proof/crash/customers.js';
+import { rowsFor, VICTIM } from '../proof/crash/matrix.js';
+import { notSteps, steps } from '../proof/crash/steps.js';
+import { openShop } from './support/shop.js';
 
 const hurting = [
   'order append OrderConfirmed after', // Past the pivot, and nobody has heard of it.

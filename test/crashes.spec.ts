@@ -1,7 +1,7 @@
 /** Each service is killed in turn amid 200 checkouts, and started again: nothing is lost, nothing is taken twice. */
 import { afterAll, expect, test } from 'vitest';
-import { expectInvariants } from './invariants.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const CHECKOUTS = 200;
 /** Mostly paid, some declined, and more asked for than there is. */

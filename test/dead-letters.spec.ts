@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus';
 import { SystemClock } from '#runtime';
-import { expectInvariants } from './invariants.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const OTHERS = 1_000;
 const CUSTOMERS = 16;

@@ -17,7 +17,7 @@ import { recordOf } from '../libs/message-bus/src/kafka/record.js';
 import { received, type Topic, topics } from '#contracts';
 import { loadConfig } from '#service';
 import { commandVariables, documents, serviceVariables } from '../scripts/docs.js';
-import { portOf, portVariable, services } from '../scripts/shop.js';
+import { portOf, portVariable, services } from '../scripts/lib/shop.js';
 
 const configs = { order: orderConfig, inventory: inventoryConfig, payment: paymentConfig };
 const textOf = (path: string) => readFileSync(path, 'utf8');

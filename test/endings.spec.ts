@@ -1,5 +1,5 @@
 /** Every ending of a checkout, on the embedded profile. */
-import { endings } from './endings.js';
-import { openShop } from './shop.js';
+import { endings } from './support/endings.js';
+import { openShop } from './support/shop.js';
 
 endings(openShop);

@@ -7,7 +7,7 @@ import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
 import { MemoryMessageBus } from '#message-bus';
 import { foldStream } from '#projections';
 import { SystemClock, SystemIds } from '#runtime';
-import { openMemoryShop } from './memory-shop.js';
+import { openMemoryShop } from './support/memory-shop.js';
 
 const cause = { correlationId: 'test', causationId: 'test' };
 const clock = new SystemClock();

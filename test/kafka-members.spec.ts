@@ -1,11 +1,11 @@
 /** Instances of the services join and leave their Kafka consumer groups, in every way there is, while orders are on their way. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { KafkaBroker } from '../scripts/kafka-broker.js';
+import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
 import { createTopics } from '../scripts/topics.js';
-import { expectInvariants } from './invariants.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing } from './kafka.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing } from './support/kafka.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const CUSTOMERS = 4;
 const received = { coffee: 1_000_000, tea: 1_000_000 };

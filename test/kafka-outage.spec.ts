@@ -7,12 +7,12 @@ import { SystemClock } from '#runtime';
 import { tell as tellInventory } from '../apps/inventory/src/messaging/messages.js';
 import { tell as tellOrder } from '../apps/order/src/messaging/messages.js';
 import { tell as tellPayment } from '../apps/payment/src/messaging/messages.js';
-import type { KafkaBroker } from '../scripts/kafka-broker.js';
-import { services } from '../scripts/shop.js';
+import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
+import { services } from '../scripts/lib/shop.js';
 import { createTopics } from '../scripts/topics.js';
-import { expectInvariants } from './invariants.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './kafka.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './support/kafka.js';
+import { openShop, type Shop } from './support/shop.js';
 
 /** What each service tells, of which streams. */
 const told = [

@@ -5,12 +5,12 @@ import { writeFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { rootCertificates } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { KafkaBroker } from '../scripts/kafka-broker.js';
+import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
 import { createTopics } from '../scripts/topics.js';
-import { freshDatabase } from './database.js';
-import { expectInvariants } from './invariants.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from './kafka.js';
-import { openShop } from './shop.js';
+import { freshDatabase } from './support/database.js';
+import { expectInvariants } from './support/invariants.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from './support/kafka.js';
+import { openShop } from './support/shop.js';
 
 const USER = 'larder';
 const PASSWORD = 'p@ss:w/rd 100%';

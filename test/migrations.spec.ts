@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { migrate } from '../scripts/migrate.js';
-import { freshDatabase } from './database.js';
+import { freshDatabase } from './support/database.js';
 
 test.each(['order', 'inventory', 'payment'])('the migrations of %s apply once', async (service) => {
   const url = await freshDatabase();

@@ -4,11 +4,11 @@ import { test } from 'vitest';
 import { projections as inventory } from '../apps/inventory/src/service.js';
 import { projections as order } from '../apps/order/src/service.js';
 import { projections as payment } from '../apps/payment/src/service.js';
-import { call } from '../scripts/api.js';
-import { type Service, services } from '../scripts/shop.js';
-import { freshDatabase } from './database.js';
-import { expectInvariants } from './invariants.js';
-import { openShop, type OrderView, type Shop } from './shop.js';
+import { call } from '../scripts/lib/api.js';
+import { type Service, services } from '../scripts/lib/shop.js';
+import { freshDatabase } from './support/database.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type OrderView, type Shop } from './support/shop.js';
 
 const projections: Record<Service, readonly { readonly table: string }[]> = { order, inventory, payment };
 

@@ -1,9 +1,9 @@
 /** The simulation finds bugs: a few of those that `npm run simulate:mutants` plants, and all of them still fit the code. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { hunt, huntOne } from '../scripts/mutants.js';
-import { mutants } from '../simulation/mutants.js';
-import { refuseOldBuild } from './shop.js';
+import { hunt, huntOne } from '../proof/mutants.js';
+import { mutants } from '../proof/simulation/mutants.js';
+import { refuseOldBuild } from './support/shop.js';
 
 test.each(mutants)('$name: its lines stand in the code, once', ({ edits }) => {
   for (const { file, replace } of edits) expect(readFileSync(file, 'utf8').split(replace)).toHaveLength(2);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus';
 import { SystemClock } from '#runtime';
-import { openShop, type Shop } from './shop.js';
+import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
 beforeAll(async () => {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
-import { freePort, type PostgresServer, startPostgres } from '../scripts/embedded-postgres.js';
-import { expectInvariants } from './invariants.js';
-import { openShop, type Shop } from './shop.js';
+import { freePort, type PostgresServer, startPostgres } from '../scripts/lib/embedded-postgres.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'larder-outage-'));
 let postgres: PostgresServer | undefined;

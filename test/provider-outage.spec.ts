@@ -7,8 +7,8 @@ import pg from 'pg';
 import request from 'supertest';
 import { afterEach, expect, test } from 'vitest';
 import { sign } from '../apps/payment/src/webhook.js';
-import { expectInvariants } from './invariants.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const SECRET = 'a secret of the test';
 const DEADLINE = { order: { ORDER_DEADLINE: '2s' } };

@@ -3,10 +3,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PostgresEventStore } from '#event-store';
 import { SystemClock } from '#runtime';
-import { race, raceIn } from '../scripts/race.js';
-import type { Driven } from '../scripts/race/drive.js';
-import { judge, type Verdict } from '../scripts/race/judge.js';
-import { openShop, type Shop } from './shop.js';
+import { race, raceIn } from '../proof/race.js';
+import type { Driven } from '../proof/race/drive.js';
+import { judge, type Verdict } from '../proof/race/judge.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const options = { orders: 400, instances: 2, seed: Math.floor(Math.random() * 1e9) };
 

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import request, { type Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeThenRead } from '../scripts/consistency.js';
-import { openShop, type Shop } from './shop.js';
+import { writeThenRead } from '../proof/consistency.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const POSITION = 'Larder-Position';
 

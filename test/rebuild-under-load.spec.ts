@@ -9,11 +9,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, expect, inject, test } from 'vitest';
-import { call } from '../scripts/api.js';
-import { freshDatabases, openShop, type Shop } from '../scripts/proof/shop.js';
-import { atConstantRate } from './constant-rate.js';
-import { manyOrders } from './many-orders.js';
-import { refuseOldBuild } from './shop.js';
+import { call } from '../scripts/lib/api.js';
+import { freshDatabases, openShop, type Shop } from '../proof/shop/shop.js';
+import { atConstantRate } from './support/constant-rate.js';
+import { manyOrders } from './support/many-orders.js';
+import { refuseOldBuild } from './support/shop.js';
 
 const MEASURED = process.env['REBUILD_ORDERS'] !== undefined;
 const ORDERS = Number(process.env['REBUILD_ORDERS'] ?? 12_000);

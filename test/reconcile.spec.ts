@@ -3,15 +3,15 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { call } from '../scripts/api.js';
-import { openBooks } from '../scripts/reconcile/books.js';
-import type { Finding } from '../scripts/reconcile/finding.js';
-import type { Service } from '../scripts/shop.js';
+import { call } from '../scripts/lib/api.js';
+import { openBooks } from '../scripts/lib/reconcile/books.js';
+import type { Finding } from '../scripts/lib/reconcile/finding.js';
+import type { Service } from '../scripts/lib/shop.js';
 import type { EventStore } from '#event-store';
 import { SystemClock } from '#runtime';
-import { freshDatabase } from './database.js';
-import { manyOrders } from './many-orders.js';
-import { openShop, type Shop } from './shop.js';
+import { freshDatabase } from './support/database.js';
+import { manyOrders } from './support/many-orders.js';
+import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
 /** One settled order of each ending. */

@@ -5,7 +5,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { MemoryMessageBus, type Message } from '#message-bus';
 import { ManualClock, SequentialIds } from '#runtime';
-import { openMemoryShop } from './memory-shop.js';
+import { openMemoryShop } from './support/memory-shop.js';
 
 const cause = { correlationId: 'test', causationId: 'test' };
 const orderId = '11111111-1111-4111-8111-111111111111';

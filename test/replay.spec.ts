@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import pg from 'pg';
 import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
-import { openShop, type Shop } from './shop.js';
+import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
 afterAll(() => shop?.close());

@@ -1,10 +1,10 @@
 /** The model of scripts/scale.ts against what a real shop leaves on the disk. */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readModels } from '../scripts/databases.js';
+import { readModels } from '../scripts/lib/databases.js';
 import { MESSAGES_PER_ORDER, perOrder, ROWS_PER_ORDER, scale } from '../scripts/scale.js';
-import { services } from '../scripts/shop.js';
-import { openShop, type Shop } from './shop.js';
+import { services } from '../scripts/lib/shop.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const ORDERS = 1_500;
 /** How far the model may be off, in percent. */

@@ -4,10 +4,10 @@ import { readdirSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
-import { simulate } from '../scripts/simulate.js';
-import { type Durable, violations } from '../simulation/invariants.js';
-import { points, services } from '../simulation/points.js';
-import { type Compositions, runWorld } from '../simulation/world.js';
+import { simulate } from '../proof/simulate.js';
+import { type Durable, violations } from '../proof/simulation/invariants.js';
+import { points, services } from '../proof/simulation/points.js';
+import { type Compositions, runWorld } from '../proof/simulation/world.js';
 
 async function run(argv: readonly string[], compositions?: Partial<Compositions>) {
   const written = { stdout: '', stderr: '' };

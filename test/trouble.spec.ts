@@ -6,7 +6,7 @@ import { sign } from '../apps/payment/src/webhook.js';
 import { orderEvents } from '#contracts';
 import { MALFORMED, PostgresMessageBus } from '#message-bus';
 import { SystemClock } from '#runtime';
-import { openShop, type Shop } from './shop.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const SECRET = 'a secret of the test';
 

@@ -4,8 +4,8 @@ import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProviderPayment } from '../apps/payment/src/provider.js';
 import { sign } from '../apps/payment/src/webhook.js';
-import { expectInvariants } from './invariants.js';
-import { openShop, type Shop } from './shop.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
 const SECRET = 'a secret of the test';
 const lines = [{ sku: 'honey', quantity: 1 }];

@@ -1,7 +1,7 @@
 /** docs/performance.md and its plot, from results.json and the fragments of prose beside it. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Advice } from '../../scripts/advice.js';
+import { Advice } from '../../scripts/lib/advice.js';
 import { median } from './measure.js';
 import { plot } from './plot.js';
 import type { Profile } from './profile.js';

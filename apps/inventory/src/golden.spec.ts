@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
+import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
 import { entry, type EntryEvent } from './domain/entry.js';
 import { reservation, type ReservationEvent } from './domain/reservation.js';
 import { stock, type StockEvent } from './domain/stock.js';

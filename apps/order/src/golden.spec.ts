@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
+import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
 import { isSettled, order, type OrderCommand, type OrderEvent } from './domain/order.js';
 import { price, type PriceEvent } from './domain/price.js';
 import { shapes } from './upcasters.js';

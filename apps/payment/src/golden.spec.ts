@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/golden.js';
+import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
 import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
 import { shapes } from './upcasters.js';
 

@@ -19,7 +19,7 @@ import {
   SystemIds,
   SystemRandom,
 } from '../../../libs/runtime/src/index.js';
-import { missingForKafka, startKafka } from '../../../scripts/kafka-broker.js';
+import { missingForKafka, startKafka } from '../../../scripts/lib/kafka-broker.js';
 import { summary } from '../load.js';
 import type { Row } from '../row.js';
 import { placedOrder } from '../samples.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../test/database.js';
+import { freshDatabase } from '../../../test/support/database.js';
 import type { Decider } from '#decider';
 import { postgresPool, SeededRandom, SequentialIds, SystemClock } from '#runtime';
 import { MemoryEvents, MemoryEventStore } from './memory.js';

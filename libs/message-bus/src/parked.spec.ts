@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { postgresPool } from '#runtime';
-import { freshDatabase } from '../../../test/database.js';
+import { freshDatabase } from '../../../test/support/database.js';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';
 import { PostgresParkedMessages } from './postgres/parked.js';

@@ -13,4 +13,4 @@ export { preferenceAppliedHeader, PreferWait, type Wait } from './http/prefer.js
 export { type Attention, AttentionController, type AttentionItem, attentionOf } from './admin/attention.controller.js';
 export { documented, refuses } from './http/openapi.js';
 export { createLog } from './boot/logger.js';
-export { type OnStep, type Step, stepped, steppedPort } from '../../service/src/steps.js';
+export { type OnStep, type Step, stepped, steppedPort } from '../../../proof/steps.js';

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'vitest';
-import { freshDatabase } from '../../../test/database.js';
+import { freshDatabase } from '../../../test/support/database.js';
 import { postgresPool } from '#runtime';
 import { MemoryTables, PostgresTables, projection } from '#projections';
 import { CONTRACT_TABLE, tablesContract } from './contract.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { inventoryEvents, received } from '#contracts';
-import { goldenEvents } from '../../../../test/golden.js';
+import { goldenEvents } from '../../../../test/support/golden.js';
 import { tell } from './messages.js';
 import type { ReservationEvent } from '../domain/reservation.js';
 

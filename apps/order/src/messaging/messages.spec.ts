@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { orderEvents, received } from '#contracts';
-import { goldenEvents } from '../../../../test/golden.js';
+import { goldenEvents } from '../../../../test/support/golden.js';
 import { tell } from './messages.js';
 import type { OrderEvent } from '../domain/order.js';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { paymentEvents, received } from '#contracts';
-import { goldenEvents } from '../../../../test/golden.js';
+import { goldenEvents } from '../../../../test/support/golden.js';
 import { tell } from './messages.js';
 import type { PaymentEvent } from '../domain/payment.js';
 

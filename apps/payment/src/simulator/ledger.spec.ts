@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Clock, ManualClock, postgresPool, SeededRandom, silentLog, SystemIds } from '#runtime';
-import { freshDatabase } from '../../../../test/database.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { ProviderUnavailable } from '../provider.js';
 import { type Ledger, MemoryLedger } from './ledger.js';
 import { PostgresLedger } from './postgres-ledger.js';

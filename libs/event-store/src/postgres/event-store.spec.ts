@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/database.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { ManualClock, postgresPool, SystemClock } from '#runtime';
 import { eventStoreContract } from '../contract.js';
 import { type Batch, categoryOf, type NewEvent } from '../port.js';

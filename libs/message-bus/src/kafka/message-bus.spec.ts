@@ -1,10 +1,10 @@
-/** On a real broker: see test/kafka.ts for what that takes. */
+/** On a real broker: see test/support/kafka.ts for what that takes. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { KafkaBroker } from '../../../../scripts/kafka-broker.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '../../../../test/kafka.js';
+import type { KafkaBroker } from '../../../../scripts/lib/kafka-broker.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '../../../../test/support/kafka.js';
 import { type Clock, ManualClock, SeededRandom, silentLog, supervise, SystemClock } from '#runtime';
 import { message, messageBusContract, numberOf, until } from '../contract.js';
 import { createTopics, KafkaMessageBus } from './message-bus.js';

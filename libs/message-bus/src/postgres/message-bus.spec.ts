@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { type Clock, ManualClock, SystemClock } from '#runtime';
-import { freshDatabase } from '../../../../test/database.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { message, messageBusContract, numberOf, until } from '../contract.js';
 import type { Delivered } from '../port.js';
 import { PostgresMessageBus } from './message-bus.js';

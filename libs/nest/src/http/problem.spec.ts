@@ -5,8 +5,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
-import { freePort } from '../../../../scripts/embedded-postgres.js';
-import { freshDatabase } from '../../../../test/database.js';
+import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { postgresPool, PostgresSession, SystemClock } from '#runtime';
 import { isUnavailable, problemOf } from './problem.js';
 

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/database.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { idOf, MemoryEventStore, type NewEvent } from '#event-store';
 import { MemoryLeases, postgresPool, SeededRandom, SequentialIds, silentLog, SystemClock } from '#runtime';
 import {

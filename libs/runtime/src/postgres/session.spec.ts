@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/database.js';
+import { freshDatabase } from '../../../../test/support/database.js';
 import { PostgresLeases, PostgresSession, SystemClock } from '#runtime';
 
 test('a lease has one holder, and the next takes over when the connection of the first ends', async () => {

@@ -1,0 +1,138 @@
+/**
+ * `npm run crash`: the services of a real shop are killed with SIGKILL at every durable step they have, before and after
+ * it, under load, and so are the servers that they need; after each crash nothing may be lost. A row of its table is a
+ * step of a service.
+ */
+import { parseArgs } from 'node:util';
+import { SeededRandom } from '#runtime';
+import { ORDER_DEADLINE } from './crash/customers.js';
+import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { number, type Output } from '../scripts/lib/progress-bar.js';
+import { disagreements } from './shop/reconciled.js';
+import { type Bus, buses, onTrial } from './shop/trial.js';
+import { bold, dim, green, red } from '../scripts/lib/screen.js';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await crash(argv, process);
+}
+
+interface Flags {
+  readonly bus: Bus;
+  readonly rows: readonly Row[];
+  readonly list: boolean;
+  readonly seed: number;
+}
+
+/** Returns the exit code: 0, 1 when a row fails, 2 for a command line that cannot be followed. */
+export async function crash(argv: readonly string[], out: Output): Promise<number> {
+  const flags = flagsOf(argv);
+  if (typeof flags === 'string') {
+    out.stderr.write(`${flags}\n`);
+    return 2;
+  }
+  const { bus, rows, list, seed } = flags;
+  if (list) {
+    rows.forEach((row) => out.stdout.write(`${nameOf(row)}\n`));
+    return 0;
+  }
+  out.stderr.write(`Opening a shop of its own, with messages on ${bus === 'kafka' ? 'Kafka' : 'Postgres'} …\n`);
+  const options = { bus, program: VICTIM, env: { order: { ORDER_DEADLINE } } };
+  return onTrial(options, async (trial) => {
+    const held = await matrix(trial, rows, seed, out);
+    const found = await disagreements(trial.shop);
+    if (found.length === 0) out.stdout.write(`reconcile: ${green('all books agree')}\n`);
+    found.slice(0, MAX_COMPLAINTS).forEach((what) => out.stdout.write(`reconcile: ${red(what)}\n`));
+    return held && found.length === 0 ? 0 : 1;
+  });
+}
+
+/** Runs the rows one after the other, writes the table as it goes, and returns whether all is well. */
+export async function matrix(target: Crashable, rows: readonly Row[], seed: number, out: Output): Promise<boolean> {
+  const startedMs = Date.now();
+  const random = new SeededRandom(seed);
+  const [wide, total] = [Math.max(...rows.map(({ step }) => step.length)), { crashes: 0, orders: 0, failed: 0 }];
+  const cells = (victim: string, step: string, before: string, after: string, orders: string) =>
+    [victim.padEnd(9), step.padEnd(wide), before.padStart(9), after.padStart(9), orders.padStart(6)].join('  ');
+  out.stdout.write(`${bold(cells('victim', 'step', 'before', 'after', 'orders'))}  ${bold('verdict')}\n`);
+
+  let shelf = 0;
+  for (const [i, row] of rows.entries()) {
+    const outcomes: Outcome[] = [];
+    for (const each of row.crashes) {
+      progress(out, `${i + 1} of ${rows.length}: ${nameOf(row)}, ${each.when}`);
+      outcomes.push(await run(target, { often: row.often, crash: each }, random, `${++shelf}`));
+    }
+    progress(out, '');
+    const orders = outcomes.reduce((sum, outcome) => sum + outcome.orders, 0);
+    const wrong = outcomes.flatMap((outcome) => outcome.wrong.map((what) => `${outcome.when}: ${what}`));
+    // A server has no before and after: it is killed wherever it is.
+    const before = msOf(outcomes.find(({ when }) => when === 'before'));
+    const after = msOf(outcomes.find(({ when }) => when !== 'before'));
+    const verdict = wrong.length === 0 ? green('ok') : red('FAILED');
+    out.stdout.write(`${cells(row.victim, row.step, before, after, number(orders))}  ${verdict}\n`);
+    wrong.slice(0, MAX_COMPLAINTS).forEach((what) => out.stdout.write(`  ${red(what)}\n`));
+    total.crashes += outcomes.length;
+    total.orders += orders;
+    total.failed += wrong.length > 0 ? 1 : 0;
+  }
+  const took = `${Math.round((Date.now() - startedMs) / 1_000)} s, seed ${seed}`;
+  const verdict = total.failed === 0 ? green('nothing was lost') : red(`${total.failed} rows FAILED`);
+  out.stdout.write(
+    `\n${rows.length} rows, ${total.crashes} crashes, ${number(total.orders)} orders: ${verdict} ${dim(`(${took})`)}\n`,
+  );
+  return total.failed === 0;
+}
+
+/** How many things that are wrong are told of one row. */
+const MAX_COMPLAINTS = 5;
+
+/** As `--list` prints it. */
+const nameOf = ({ victim, step }: Row) => `${victim} ${step}`;
+
+/** Those of the crashes whose names begin with one of these: `payment append PaymentCaptured before` is one. */
+export function pick(rows: readonly Row[], beginnings: readonly string[]): Row[] {
+  return rows.flatMap((row) => {
+    const crashes = row.crashes.filter(({ when }) =>
+      beginnings.some((beginning) => `${nameOf(row)} ${when}`.startsWith(beginning)),
+    );
+    return crashes.length > 0 ? [{ ...row, crashes }] : [];
+  });
+}
+
+function msOf(outcome: Outcome | undefined): string {
+  if (outcome === undefined) return '';
+  return outcome.finalMs === undefined ? '–' : `${number(outcome.finalMs)} ms`;
+}
+
+function progress({ stderr }: Output, text: string): void {
+  if (stderr.isTTY) stderr.write(`\r\x1b[K${dim(text)}`);
+}
+
+/** What the command line asks for, or what is wrong with it. */
+function flagsOf(argv: readonly string[]): Flags | string {
+  const usage = `--bus ${buses.join('|')}, --only <the beginning of rows, such as "order" or "payment append">, --seed <number>, --list`;
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        bus: { type: 'string', default: buses[0] },
+        only: { type: 'string', multiple: true, default: [''] },
+        seed: { type: 'string' },
+        list: { type: 'boolean', default: false },
+      },
+    });
+    const bus = buses.find((each) => each === values.bus);
+    if (!bus) return `There is no bus "${values.bus}". There is: ${usage}.`;
+    const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+    if (!Number.isSafeInteger(seed)) return `"${values.seed}" is not a whole number. There is: ${usage}.`;
+    const all = rowsFor(bus);
+    const rows = pick(all, values.only);
+    if (rows.length === 0) {
+      const victims = [...new Set(all.map(({ victim }) => victim))].join(', ');
+      return `No row begins with "${values.only.join('", "')}". There are rows of ${victims}; --list names all of them.`;
+    }
+    return { bus, rows, list: values.list, seed };
+  } catch (error) {
+    return `${(error as Error).message.split('.')[0]}. There is: ${usage}.`;
+  }
+}

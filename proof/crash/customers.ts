@@ -1,0 +1,238 @@
+/**
+ * The load of the crash matrix: customers, and a clerk, who bring about everything that can become of a checkout, and who
+ * ask again when they were not answered. What they want is random (seeded); how it ends is up to the shop.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '#runtime';
+import { call } from '../../scripts/lib/api.js';
+import type { OrderView, Shop } from '../shop/shop.js';
+
+/** For the order service: an order that the provider keeps waiting for longer than this is called off. */
+export const ORDER_DEADLINE = '2500ms';
+
+const CUSTOMERS = 6;
+/** A customer thinks for a moment between two orders, so that the load is steady also where machines are fast. */
+const PAUSE_MS = 60;
+
+const WISHES = [
+  'get something',
+  'get more than there is',
+  'pay with a bad card',
+  'wait for a bad connection',
+  'wait too long',
+  'cancel at once',
+  'cancel while paying',
+  'cancel at the pivot',
+  'be refused',
+  'have it called off late',
+  'bring something',
+  'set a price',
+] as const;
+export type Wish = (typeof WISHES)[number];
+
+/** How many of ten wishes are the one that is wanted often. */
+const OFTEN = 6;
+/** The clerk looks into the inbox this often. */
+const CLERK_EVERY_MS = 250;
+
+interface InboxItem {
+  readonly orderId: string;
+  readonly tried: readonly { readonly what: string }[];
+  readonly choices: readonly { readonly decision: string }[];
+}
+
+export class Customers {
+  /** The orders that were accepted. */
+  readonly orderIds: string[] = [];
+  /** The units that came in, by SKU. No one else asks for these SKUs. */
+  readonly received: Record<string, number> = {};
+  private readonly leaving = new AbortController();
+  private readonly closing = new AbortController();
+  private shopping: Promise<unknown> = Promise.resolve();
+  private deciding: Promise<unknown> = Promise.resolve();
+  private wishes: Wish[] = [];
+  private readonly skus: { readonly plenty: string; readonly scarce: string; readonly none: string };
+
+  /** `shelf` is a name for the SKUs that they want, `often` what they want more often than anything else. */
+  constructor(
+    private readonly shop: Shop,
+    private readonly random: Random,
+    shelf: string,
+    private readonly often?: Wish,
+  ) {
+    this.skus = { plenty: `honey-${shelf}`, scarce: `olive-oil-${shelf}`, none: `truffle-${shelf}` };
+  }
+
+  /** Fills the shelves and lets the customers in. */
+  async enter(): Promise<void> {
+    const { plenty, scarce, none } = this.skus;
+    await this.shop.setPrices({ [plenty]: 895, [scarce]: 1299, [none]: 9900 });
+    await Promise.all([this.receive(plenty, 10_000), this.receive(scarce, 20), this.receive(none, 1)]);
+    this.shopping = Promise.all(Array.from({ length: CUSTOMERS }, () => this.goShopping()));
+    this.deciding = this.decideForThem();
+    // Whoever awaits them hears of a failure.
+    this.shopping.catch(() => {});
+    this.deciding.catch(() => {});
+  }
+
+  /** Resolves when that many orders were accepted. */
+  async placed(orders: number): Promise<void> {
+    await this.shop.until(`${orders} orders are placed`, async () => {
+      const found = this.orderIds.length;
+      return { done: found >= orders, found };
+    });
+  }
+
+  /** Lets the customers finish what they have begun. @throws when one of them could not */
+  async leave(): Promise<void> {
+    this.leaving.abort();
+    await this.shopping;
+  }
+
+  /** Sends the clerk home: nobody decides any more. */
+  async close(): Promise<void> {
+    this.leaving.abort();
+    this.closing.abort();
+    await Promise.all([this.shopping, this.deciding]);
+  }
+
+  private async goShopping(): Promise<void> {
+    const { signal } = this.leaving;
+    while (!signal.aborted) {
+      if (this.wishes.length === 0) this.wishes = shuffled(this.manyWishes(), this.random);
+      await this.fulfil(this.wishes.pop()!);
+      await sleep(PAUSE_MS * 2 * this.random.next(), undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** One of everything, and more of what is common, and of what is wanted often. */
+  private manyWishes(): Wish[] {
+    const common: Wish[] = ['get something', 'get something', ...WISHES];
+    const { often } = this;
+    return often ? [...common, ...Array.from({ length: common.length * (OFTEN / (10 - OFTEN)) }, () => often)] : common;
+  }
+
+  private async fulfil(wish: Wish): Promise<void> {
+    const { plenty, scarce, none } = this.skus;
+    const units = 1 + Math.floor(this.random.next() * 3);
+    const some = [{ sku: plenty, quantity: units }];
+    const both = [...some, { sku: scarce, quantity: 1 }];
+    const chance = this.random.next();
+    switch (wish) {
+      case 'get something':
+        await this.place(chance < 0.5 ? some : both);
+        return;
+      case 'get more than there is': // Of one, so that nothing may be held of the other.
+        await this.place([...some, { sku: none, quantity: 2 }]);
+        return;
+      case 'pay with a bad card':
+        await this.place(both, 'tok_declined');
+        return;
+      case 'wait for a bad connection':
+        await this.place(some, 'tok_capture_fails_twice');
+        return;
+      case 'wait too long': // Pending for longer than the deadline.
+        await this.place(some, 'tok_charged_after_timeout');
+        return;
+      case 'cancel at once':
+        await this.cancel(await this.place(both));
+        return;
+      case 'cancel while paying':
+        await this.cancel(await this.place(both, 'tok_slow'), 300);
+        return;
+      case 'cancel at the pivot':
+        await this.cancel(await this.place(some), 150 * chance);
+        return;
+      case 'be refused': // The clerk tries once more, and then calls it off.
+        await this.place(some, chance < 0.5 ? 'tok_capture_refused' : 'tok_capture_refused_once');
+        return;
+      case 'have it called off late':
+        await this.callOffLate(await this.place(some, chance < 0.5 ? 'tok_refund_refused_once' : 'tok_approved'));
+        return;
+      case 'bring something':
+        await this.receive(scarce, units);
+        return;
+      case 'set a price':
+        await this.setPrice(plenty, 800 + units);
+        return;
+    }
+  }
+
+  private async place(lines: readonly { sku: string; quantity: number }[], token = 'tok_approved'): Promise<string> {
+    const orderId = await this.shop.place({ lines, token, patient: true });
+    this.orderIds.push(orderId);
+    return orderId;
+  }
+
+  private async cancel(orderId: string, afterMs = 0): Promise<void> {
+    await sleep(afterMs);
+    await this.answered('POST', `/orders/${orderId}/cancel`);
+  }
+
+  /** As soon as it is confirmed: the money may be captured before payment hears of it, and then goes back. */
+  private async callOffLate(orderId: string): Promise<void> {
+    await this.shop.until(`order ${orderId} is past the pivot, or will never be`, async () => {
+      const { order } = await call<{ order: OrderView }>('GET', `${this.shop.order[0]}/orders/${orderId}/history`);
+      return { done: !['placed', 'stock-reserved'].includes(order.status), found: order };
+    });
+    await sleep(30 * this.random.next());
+    await this.decide(orderId, 'call-off');
+  }
+
+  /** The clerk: what was refused is tried once more, and then called off where that can be. */
+  private async decideForThem(): Promise<void> {
+    const { signal } = this.closing;
+    while (!signal.aborted) {
+      await this.shop.until('the inbox is read', async () => {
+        const { items } = await call<{ items: InboxItem[] }>('GET', `${this.shop.order[0]}/admin/attention?limit=100`);
+        for (const { orderId, tried, choices } of items) {
+          const again = !tried.some(({ what }) => what.includes('reminded'));
+          const callOff = choices.some(({ decision }) => decision === 'call-off');
+          await this.decide(orderId, again || !callOff ? 'retry' : 'call-off');
+        }
+        return { done: true, found: items };
+      });
+      await sleep(CLERK_EVERY_MS, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  private async decide(orderId: string, decision: string): Promise<void> {
+    const body = { decision, actor: 'a clerk', reason: 'The crash matrix wants it.' };
+    await this.answered('POST', `/admin/attention/${orderId}`, body);
+  }
+
+  /** Asks until there is an answer: that something comes too late (409) is one. */
+  private async answered(method: string, path: string, body?: object): Promise<void> {
+    await this.shop.until(`${method} ${path} is answered`, async () => {
+      const { status } = await fetch(`${this.shop.order[0]}${path}`, {
+        method,
+        ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      });
+      return { done: status < 300 || status === 409, found: status };
+    });
+  }
+
+  private async receive(sku: string, quantity: number): Promise<void> {
+    const key = { 'idempotency-key': randomUUID() };
+    this.received[sku] = (this.received[sku] ?? 0) + quantity;
+    await this.shop.until(`${sku} is received`, async () => {
+      const found = await call('POST', `${this.shop.inventory[0]}/stock/${sku}/receipts`, { quantity }, key);
+      return { done: true, found };
+    });
+  }
+
+  private async setPrice(sku: string, amountMinor: number): Promise<void> {
+    await this.shop.until(`${sku} has a price`, async () => {
+      await this.shop.setPrices({ [sku]: amountMinor });
+      return { done: true, found: amountMinor };
+    });
+  }
+}
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  return items
+    .map((item) => ({ item, place: random.next() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
+}

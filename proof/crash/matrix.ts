@@ -1,0 +1,163 @@
+/**
+ * The rows of the crash matrix, and how one of them is run:
+ *
+ *   fill shelves of its own ─▶ customers come ─▶ the victim dies at its step ─▶ it is started again ─▶ customers leave
+ *     ─▶ every order is final within 30 s of the crash ─▶ orders, stock and the provider's books agree
+ *
+ * The shop stays open from row to row, and all services are victims that wait for their turn (victim.ts).
+ */
+import type { Random } from '#runtime';
+import { call } from '../../scripts/lib/api.js';
+import { inspect } from '../shop/invariants.js';
+import { type OrderView, type Shop, TooLong } from '../shop/shop.js';
+import { Customers, type Wish } from './customers.js';
+import { type Doom, type DurableStep, type Moment, moments, steps } from './steps.js';
+
+/** What is run by services that can be told where to die. */
+export const VICTIM = 'dist/proof/crash/victim.js';
+
+const FINAL_WITHIN_MS = 30_000;
+/** That many orders are on their way before a victim is told where to die. */
+const LOAD_FIRST = 8;
+/** A victim that has not got to its step after that many orders is not going to. */
+const ENOUGH_ORDERS = 300;
+/** It dies at one of the first times that it gets there, which one is random. */
+const MAX_NTH = 3;
+/** Where appends are to fail, one of that many does. */
+const FAIL_EVERY = 6;
+/** How often a server is killed under one load. */
+const SERVER_CRASHES = 3;
+
+/** A shop whose servers can be killed too. */
+export interface Crashable {
+  readonly shop: Shop;
+  crashPostgres?(): Promise<void>;
+  crashKafka?(): Promise<void>;
+}
+
+export interface Row {
+  /** A service, or a server. */
+  readonly victim: string;
+  readonly step: string;
+  /** What the load wants more often than anything else. */
+  readonly often?: Wish | undefined;
+  /** One is run after the other. */
+  readonly crashes: readonly Crash[];
+}
+
+interface Crash {
+  readonly when: string;
+  /** Kills the victim amid the load and starts it again. Resolves with the time of the last kill, or undefined when the victim never got there. */
+  readonly happen: (target: Crashable, load: Customers, random: Random) => Promise<number | undefined>;
+}
+
+export interface Outcome {
+  readonly when: string;
+  readonly orders: number;
+  /** From the crash until the last order was final; undefined when one was not. */
+  readonly finalMs?: number;
+  /** What is wrong, in words; empty when all is well. */
+  readonly wrong: readonly string[];
+}
+
+/** All rows there are for a shop whose bus is Postgres, or Kafka. */
+export function rowsFor(bus: 'postgres' | 'kafka'): readonly Row[] {
+  return [
+    ...steps.map((step) => ({
+      victim: step.service,
+      step: step.name,
+      often: step.takes,
+      crashes: moments.map((moment) => ({ when: moment, happen: dieAt(step, moment) })),
+    })),
+    server('postgres', (target) => target.crashPostgres!()),
+    ...(bus === 'kafka' ? [server('kafka', (target) => target.crashKafka!())] : []),
+  ];
+}
+
+function server(victim: string, crash: (target: Crashable) => Promise<void>): Row {
+  const happen: Crash['happen'] = async (target, load) => {
+    let killedMs: number | undefined;
+    for (let i = 1; i <= SERVER_CRASHES; i++) {
+      await load.placed(load.orderIds.length + 10);
+      killedMs = Date.now();
+      await crash(target);
+    }
+    return killedMs;
+  };
+  return { victim, step: `kill -9, ${SERVER_CRASHES} times`, crashes: [{ when: 'amid the load', happen }] };
+}
+
+function dieAt({ service, point, about, takesFailures }: DurableStep, moment: Moment): Crash['happen'] {
+  return async ({ shop }, load, random) => {
+    const doom: Doom = {
+      point,
+      moment,
+      nth: 1 + Math.floor(random.next() * MAX_NTH),
+      ...(about && { about }),
+      ...(takesFailures && { failEvery: FAIL_EVERY }),
+    };
+    await load.placed(LOAD_FIRST);
+    let diedMs: number | undefined;
+    void shop.doom(service, doom).then(() => (diedMs = Date.now()));
+    await shop.until(`${service} has got to its step`, async () => {
+      const found = load.orderIds.length;
+      return { done: diedMs !== undefined || found >= ENOUGH_ORDERS, found };
+    });
+    const reachedMs = diedMs;
+    await shop.restart(service);
+    return reachedMs;
+  };
+}
+
+/**
+ * Runs one crash of a row, and leaves a shop that is open to the next. `shelf` is a name for the SKUs of its load.
+ * @throws when the shop is closed meanwhile
+ */
+export async function run(
+  target: Crashable,
+  { often, crash }: { readonly often: Wish | undefined; readonly crash: Crash },
+  random: Random,
+  shelf: string,
+): Promise<Outcome> {
+  const { shop } = target;
+  const load = new Customers(shop, random, shelf, often);
+  try {
+    return { when: crash.when, ...(await runWith(load, target, crash, random)), orders: load.orderIds.length };
+  } catch (error) {
+    const wrong = [(error as Error).message];
+    await shop.revive();
+    await load.leave().catch((left: Error) => wrong.push(left.message));
+    return { when: crash.when, orders: load.orderIds.length, wrong };
+  } finally {
+    await load.close().catch(() => {}); // Said already.
+  }
+}
+
+async function runWith(
+  load: Customers,
+  target: Crashable,
+  crash: Crash,
+  random: Random,
+): Promise<Pick<Outcome, 'finalMs' | 'wrong'>> {
+  const { shop } = target;
+  await load.enter();
+  const killedMs = await crash.happen(target, load, random);
+  await load.leave();
+  const { orderIds, received } = load;
+  if (killedMs === undefined) return { wrong: [`the step was not reached within ${orderIds.length} orders`] };
+  const open: string[] = [];
+  for (const orderId of orderIds) {
+    // For as long as there is time; where there is none left, each is looked at once.
+    await shop.settled(orderId, killedMs + FINAL_WITHIN_MS - Date.now()).catch((error: unknown) => {
+      if (!(error instanceof TooLong)) throw error;
+      open.push(orderId);
+    });
+  }
+  if (open.length > 0) {
+    const first = await call<OrderView>('GET', `${shop.order[0]}/orders/${open[0]}`);
+    return { wrong: [`${open.length} orders are not final after 30 s; ${open[0]} is ${first.status}`] };
+  }
+  const finalMs = Date.now() - killedMs;
+  const { wrong } = await inspect(shop, orderIds, received);
+  return { finalMs, wrong };
+}

@@ -1,0 +1,156 @@
+/**
+ * `npm run simulate:mutants` plants one bug after the other (proof/simulation/mutants.ts) into a copy of the build, and runs
+ * seeds of the simulation on it until a rule is broken. A mutant that survives is a hole in the simulation.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import ts from 'typescript';
+import type { Ran } from './simulation/worker.js';
+import { type Mutant, mutants } from './simulation/mutants.js';
+import { Advice } from '../scripts/lib/advice.js';
+import type { Output } from '../scripts/lib/progress-bar.js';
+import { bold, dim, green, red } from '../scripts/lib/screen.js';
+
+const USAGE =
+  'simulate:mutants takes --seeds N (at most so many worlds for each bug, 300), --first S (the first seed, 1), --only <the ' +
+  'beginning of a name> and --list.';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await hunt(argv, process);
+}
+
+interface Hunted {
+  readonly mutant: Mutant;
+  /** The number of worlds that it took, and the rule that was broken; undefined when the bug survived all of them. */
+  readonly found?: { readonly worlds: number; readonly seed: number; readonly rule: string };
+}
+
+/** Returns the exit code: 0 when every bug was found, 1 when one survived, 2 for a command line that cannot be followed. */
+export async function hunt(argv: readonly string[], out: Output): Promise<number> {
+  const wanted = wantedBy(argv);
+  if (!wanted) {
+    out.stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  if (wanted.list) {
+    wanted.mutants.forEach(({ name }) => out.stdout.write(`${name}\n`));
+    return 0;
+  }
+  const clean = () => folders.forEach(remove);
+  const interrupt = () => process.exit(130);
+  process.once('SIGINT', interrupt).once('exit', clean);
+  const waiting = [...wanted.mutants];
+  const hunted: Hunted[] = [];
+  const hunter = async () => {
+    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+      const each = await huntOne(mutant, wanted.first, wanted.seeds);
+      hunted.push(each);
+      const verdict = each.found
+        ? green(`found in world ${each.found.worlds}: ${each.found.rule}`) + dim(` (--seed ${each.found.seed})`)
+        : red(`SURVIVED ${wanted.seeds} worlds`);
+      out.stdout.write(`${mutant.name}\n  ${verdict}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), waiting.length) }, hunter));
+
+  process.off('SIGINT', interrupt).off('exit', clean);
+
+  const worlds = hunted.flatMap(({ found }) => found?.worlds ?? []).sort((a, b) => a - b);
+  const survivors = hunted.length - worlds.length;
+  const median = worlds[Math.floor((worlds.length - 1) / 2)] ?? '–';
+  out.stdout.write(
+    `\n${bold(`${hunted.length} bugs, ${worlds.length} found`)}, in ${median} worlds at the median and ${worlds.at(-1) ?? '–'} at worst` +
+      `${survivors > 0 ? red(`; ${survivors} survived`) : ''}.\n`,
+  );
+  return survivors > 0 ? 1 : 0;
+}
+
+/** Runs worlds on a build with the bug in it, one after the other, until a rule is broken. */
+export async function huntOne(mutant: Mutant, first: number, seeds: number): Promise<Hunted> {
+  const folder = mkdtempSync(join(tmpdir(), 'larder-mutant-'));
+  folders.add(folder);
+  try {
+    buildWith(mutant, folder);
+    // Not with the flags of whoever started us: under vitest they lead to sources, which the copy does not have.
+    const worker = new Worker(join(folder, 'dist/proof/simulation/worker.js'), { execArgv: [] });
+    try {
+      for (let seed = first; seed < first + seeds; seed++) {
+        const { violations } = await worldOf(worker, seed);
+        if (violations[0]) return { mutant, found: { worlds: seed - first + 1, seed, rule: violations[0].rule } };
+      }
+      return { mutant };
+    } finally {
+      await worker.terminate();
+    }
+  } finally {
+    remove(folder);
+  }
+}
+
+/** The copies of the build that are in use: whoever ends us before they are done leaves none behind. */
+const folders = new Set<string>();
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
+}
+
+/** What becomes of a world. A bug may throw where nobody catches it: then that is what is wrong. */
+function worldOf(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>> {
+  return new Promise((done) => {
+    const failed = (error: Error) => done({ violations: [{ rule: 'uncaught', text: String(error), orders: [] }] });
+    worker.once('error', failed);
+    worker.once('message', (ran: Ran) => {
+      worker.off('error', failed);
+      done(ran);
+    });
+    worker.postMessage({ seed }, []);
+  });
+}
+
+/** Copies the build to `folder` and compiles the edited files anew. @throws Advice when an edit does not fit its file */
+function buildWith({ name, edits }: Mutant, folder: string): void {
+  cpSync('dist', join(folder, 'dist'), { recursive: true });
+  cpSync('package.json', join(folder, 'package.json'));
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'), 'junction');
+  const edited = new Map<string, string>();
+  for (const { file, replace, by } of edits) {
+    const before = edited.get(file) ?? readFileSync(file, 'utf8');
+    if (before.split(replace).length !== 2) throw new Advice(`"${name}" does not fit ${file} any more: "${replace}".`);
+    edited.set(
+      file,
+      before.replace(replace, () => by),
+    );
+  }
+  for (const [file, text] of edited) {
+    const { outputText } = ts.transpileModule(text, {
+      fileName: file,
+      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
+    });
+    writeFileSync(join(folder, 'dist', file.replace(/\.ts$/, '.js')), outputText);
+  }
+}
+
+function wantedBy(argv: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        seeds: { type: 'string', default: '300' },
+        first: { type: 'string', default: '1' },
+        only: { type: 'string', default: '' },
+        list: { type: 'boolean', default: false },
+      },
+    });
+    const [seeds, first] = [values.seeds, values.first].map(Number) as [number, number];
+    const chosen = mutants.filter(({ name }) => name.startsWith(values.only));
+    if (!Number.isSafeInteger(seeds) || seeds < 1 || !Number.isSafeInteger(first) || chosen.length === 0)
+      return undefined;
+    return { seeds, first, list: values.list, mutants: chosen };
+  } catch {
+    return undefined;
+  }
+}

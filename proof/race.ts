@@ -1,0 +1,208 @@
+/**
+ * `npm run race`: many customers fight over a few SKUs at several instances of each service, and change their minds at
+ * the worst moment: reservations, cancellations and captures race each other. Then every unit and every cent is counted.
+ */
+import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { SeededRandom } from '#runtime';
+import { number, type Output } from '../scripts/lib/progress-bar.js';
+import { disagreements } from './shop/reconciled.js';
+import type { Shop } from './shop/shop.js';
+import { onTrial } from './shop/trial.js';
+import { drive, type Driven, SKUS } from './race/drive.js';
+import { judge, type Verdict } from './race/judge.js';
+import { dim, green, red } from '../scripts/lib/screen.js';
+
+export interface RaceOptions {
+  readonly orders: number;
+  readonly instances: number;
+  readonly seed: number;
+}
+
+/** How many things that are wrong are told. */
+const MAX_COMPLAINTS = 20;
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await race(argv, process);
+}
+
+/** Returns the exit code: 0, 1 when something is wrong, 2 for a command line that cannot be followed. */
+export async function race(argv: readonly string[], out: Output): Promise<number> {
+  const options = optionsOf(argv);
+  if (typeof options === 'string') {
+    out.stderr.write(`${options}\n`);
+    return 2;
+  }
+  const { instances } = options;
+  out.stderr.write(`Opening a shop of its own, with ${instances} instances of each service …\n`);
+  const shops = { bus: 'postgres', instances: { order: instances, inventory: instances, payment: instances } } as const;
+  return onTrial(shops, async ({ shop }) => ((await raceIn(shop, options, out)).verdict.wrong.length === 0 ? 0 : 1));
+}
+
+/** Runs the race in a new shop and writes the figures. */
+export async function raceIn(
+  shop: Shop,
+  options: RaceOptions,
+  out: Output,
+): Promise<{ readonly driven: Driven; readonly verdict: Verdict }> {
+  const { orders, seed } = options;
+  await shop.setPrices(Object.fromEntries(SKUS.map((sku, i) => [sku, 500 + 100 * i])));
+  const driven: Driven = {
+    orderIds: new Set(),
+    received: {},
+    cancellations: { accepted: 0, tooLate: 0 },
+    repeated: 0,
+  };
+  const startedMs = Date.now();
+  const ended = new AbortController();
+  const memory = watch(shop, orders, driven, out, ended.signal);
+  try {
+    await drive(shop, { orders, random: new SeededRandom(seed) }, driven);
+    await atRest(shop, driven);
+  } finally {
+    ended.abort();
+  }
+  const seconds = (Date.now() - startedMs) / 1_000;
+  const judged = await judge(shop, driven);
+  const verdict = { ...judged, wrong: [...judged.wrong, ...(await disagreements(shop))] };
+  report({ options, seconds, driven, verdict, memory: await memory }, out);
+  return { driven, verdict };
+}
+
+/** Waits until every order is final, or none has become so for a minute: then the verdict names those that are not. */
+async function atRest(shop: Shop, driven: Driven): Promise<void> {
+  const client = new pg.Client({ connectionString: shop.databases.order });
+  await client.connect();
+  try {
+    let [settled, sinceMs] = [-1, Date.now()];
+    while (settled < driven.orderIds.size && Date.now() - sinceMs < 60_000) {
+      const { rows } = await client.query('SELECT count(*)::int AS settled FROM order_summary WHERE settled');
+      if (rows[0].settled > settled) [settled, sinceMs] = [rows[0].settled, Date.now()];
+      await sleep(100);
+    }
+    await shop.caughtUp();
+  } finally {
+    await client.end();
+  }
+}
+
+/** Shows how far the race is, and returns the memory of the instances (MB, by name) at each tenth of it. */
+async function watch(
+  shop: Shop,
+  orders: number,
+  { orderIds }: Driven,
+  { stderr }: Output,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, number>[]> {
+  const startedMs = Date.now();
+  const memory: ReadonlyMap<string, number>[] = [];
+  let saidMs = startedMs;
+  while (!signal.aborted) {
+    await sleep(250, undefined, { signal }).catch(() => {});
+    const [share, seconds] = [orderIds.size / orders, (Date.now() - startedMs) / 1_000];
+    while (memory.length < Math.floor(share * 10)) memory.push(memoryOf(shop));
+    const text = `${Math.floor(share * 100)} %, ${number(orderIds.size)} orders, ${number(Math.round(orderIds.size / seconds))}/s`;
+    const full = Math.round(share * 30);
+    if (stderr.isTTY) stderr.write(`\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}`);
+    else if (Date.now() - saidMs >= 10_000) {
+      stderr.write(`${text}\n`);
+      saidMs = Date.now();
+    }
+  }
+  if (stderr.isTTY) stderr.write('\r\x1b[K');
+  return memory;
+}
+
+/** The resident memory of each instance, in MB. */
+function memoryOf(shop: Shop): Map<string, number> {
+  const pids = [...shop.pids];
+  const kilobytes = execFileSync('ps', ['-o', 'pid=,rss=', '-p', pids.map(([, pid]) => pid).join()], {
+    encoding: 'utf8',
+  });
+  const byPid = new Map(
+    kilobytes
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number) as [number, number]),
+  );
+  return new Map(pids.map(([name, pid]) => [name, Math.round((byPid.get(pid) ?? 0) / 1_024)]));
+}
+
+function report(
+  {
+    options: { orders, instances, seed },
+    seconds,
+    driven,
+    verdict,
+    memory,
+  }: {
+    options: RaceOptions;
+    seconds: number;
+    driven: Driven;
+    verdict: Verdict;
+    memory: readonly ReadonlyMap<string, number>[];
+  },
+  { stdout }: Output,
+): void {
+  const { reservations, captures, leastAvailable, wrong } = verdict;
+  const { accepted, tooLate } = driven.cancellations;
+  const tried = reservations.made + reservations.refused;
+  const raced = tried + accepted + tooLate + captures;
+  const units = Object.values(driven.received).reduce((sum, each) => sum + each, 0);
+  const line = (what: string, count: number, rest: string) =>
+    stdout.write(`${what.padEnd(14)}${number(count).padStart(9)}   ${rest}\n`);
+  stdout.write(
+    `${number(orders)} orders for ${SKUS.length} SKUs at ${instances} instances of each service, ` +
+      `${Math.round(seconds)} s, ${number(Math.round(orders / seconds))} orders/s (seed ${seed})\n\n`,
+  );
+  line(
+    'reservations',
+    tried,
+    `${number(reservations.made)} made, ${number(reservations.refused)} refused, ${number(reservations.released)} given back, ${number(reservations.shipped)} shipped`,
+  );
+  line('cancellations', accepted + tooLate, `${number(accepted)} accepted, ${number(tooLate)} too late`);
+  line('captures', captures, `by the provider's ledger`);
+  line('together', raced, `${number(Math.round(raced / seconds))}/s`);
+  const ends = Object.entries(verdict.orders).map(([status, count]) => `${number(count)} ${status}`);
+  line('orders', driven.orderIds.size, ends.join(', '));
+  line('units', units, `came in; never fewer than ${leastAvailable} of a SKU available`);
+  if (driven.repeated > 0) line('repeated', driven.repeated, 'requests, because a service was busy');
+  const [early, late] = [memory[1], memory.at(-1)];
+  if (early && late && early !== late) {
+    const grown = [...late].map(([name, mb]) => `${name}: ${number(early.get(name) ?? 0)} → ${number(mb)}`);
+    stdout.write(`${dim(`memory (MB), after a fifth and at the end: ${grown.join(', ')}`)}\n`);
+  }
+  for (const what of wrong.slice(0, MAX_COMPLAINTS)) stdout.write(`${red(what)}\n`);
+  const good = 'Nothing was oversold, nothing was charged twice, nothing was lost.';
+  stdout.write(`\n${wrong.length === 0 ? green(good) : red(`${number(wrong.length)} things are WRONG.`)}\n`);
+}
+
+/** What the command line asks for, or what is wrong with it. */
+function optionsOf(argv: readonly string[]): RaceOptions | string {
+  const usage = 'There is: --orders <number>, --instances <1 to 5>, --seed <number>.';
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        orders: { type: 'string', default: '100000' },
+        instances: { type: 'string', default: '2' },
+        seed: { type: 'string', default: `${Math.floor(Math.random() * 1e9)}` },
+      },
+    });
+    const [orders, instances, seed] = [values.orders, values.instances, values.seed].map(Number) as [
+      number,
+      number,
+      number,
+    ];
+    if (!Number.isSafeInteger(orders) || orders < 1) return `"${values.orders}" is not a number of orders. ${usage}`;
+    if (!(instances >= 1 && instances <= 5 && Number.isInteger(instances))) {
+      return `"${values.instances}" is not a number of instances. ${usage}`;
+    }
+    if (!Number.isSafeInteger(seed)) return `"${values.seed}" is not a whole number. ${usage}`;
+    return { orders, instances, seed };
+  } catch (error) {
+    return `${(error as Error).message.split('.')[0]}. ${usage}`;
+  }
+}

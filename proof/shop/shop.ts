@@ -1,0 +1,326 @@
+/**
+ * A whole shop for a proof: the compiled services as processes of their own, on databases of their own, over HTTP. The
+ * specs open theirs on the test run's Postgres (test/support/shop.ts), the commands on servers of their own (trial.ts).
+ *
+ *   const shop = await openShop({ databases, instances: { order: 2 }, env: { order: { ORDER_DEADLINE: '2s' } } });
+ *   await shop.setPrices({ 'olive-oil': 1299 });
+ *   await shop.stockUp({ 'olive-oil': 10 });
+ *   const orderId = await shop.place({ lines: [{ sku: 'olive-oil', quantity: 2 }] });
+ *   shop.kill('payment');
+ *   await shop.restart('payment');
+ *   expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
+ *   await shop.close();
+ *
+ * The services end with the process that opened them, even when that is killed: see service-process.ts.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import pg from 'pg';
+import { call } from '../../scripts/lib/api.js';
+import { freePort } from '../../scripts/lib/embedded-postgres.js';
+import { migrate } from '../../scripts/migrate.js';
+import { ServiceProcess } from '../../scripts/lib/service-process.js';
+import { type Service, services } from '../../scripts/lib/shop.js';
+
+/** Generous: a machine that does other things too must not fail a proof. */
+const PATIENCE_MS = 60_000;
+
+type Environments = Partial<Record<Service, Record<string, string>>>;
+
+export interface OrderRequest {
+  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
+  /** `tok_approved` unless told. */
+  readonly token?: string;
+  readonly customerId?: string;
+  /** Which instance of the order service is asked; the first unless told. */
+  readonly instance?: number;
+  /** Sends the request again until it is answered, as one does who was cut off. */
+  readonly patient?: boolean;
+}
+
+export interface OrderView {
+  readonly orderId: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly settled: boolean;
+}
+
+/** The URL of each service's database, and of the bus. */
+export type Databases = Readonly<Record<Service | 'bus', string>>;
+
+export interface ShopOptions {
+  readonly databases: Databases;
+  /** Variables of single services. */
+  readonly env?: Environments;
+  /** How many processes each service has: 1 unless told. */
+  readonly instances?: Partial<Record<Service, number>>;
+  /** What runs instead of a service's own program: see ServiceProcess. */
+  readonly program?: string;
+  /** Is given the shop before its services start, so that it can be closed meanwhile. */
+  readonly onOpening?: (shop: Shop) => void;
+}
+
+/** Opens a shop with empty shelves. @throws Advice when a service does not get ready */
+export async function openShop({ instances = {}, onOpening, ...options }: ShopOptions): Promise<Shop> {
+  const shop = new Shop(options);
+  onOpening?.(shop);
+  try {
+    await Promise.all(
+      services.flatMap((service) => Array.from({ length: instances[service] ?? 1 }, () => shop.add(service))),
+    );
+  } catch (error) {
+    await shop.close();
+    throw error;
+  }
+  return shop;
+}
+
+/** Databases for a shop on the Postgres at `server`, migrated; the bus has one too unless it is at `busUrl`. They go with the server. */
+export async function freshDatabases(server: string, busUrl?: string): Promise<Databases> {
+  const [order, inventory, payment, bus] = await Promise.all([
+    freshDatabase(server, 'order'),
+    freshDatabase(server, 'inventory'),
+    freshDatabase(server, 'payment'),
+    busUrl ?? freshDatabase(server),
+  ]);
+  return { order, inventory, payment, bus };
+}
+
+/** Creates a database on the Postgres at `server`, empty or with a service's tables, and returns its URL. */
+export async function freshDatabase(server: string, service?: Service): Promise<string> {
+  const url = new URL(server);
+  const client = new pg.Client({ connectionString: url.href });
+  await client.connect();
+  url.pathname = `/t_${randomUUID().replaceAll('-', '')}`;
+  await client.query(`CREATE DATABASE "${url.pathname.slice(1)}"`);
+  await client.end();
+  if (service) await migrate(url.href, `prisma/${service}/migrations`);
+  return url.href;
+}
+
+/** What was waited for did not come about in time. */
+export class TooLong extends Error {
+  override readonly name = 'TooLong';
+}
+
+export class Shop implements AsyncDisposable {
+  /** The base URLs of the instances of each service. */
+  readonly order: string[] = [];
+  readonly inventory: string[] = [];
+  readonly payment: string[] = [];
+
+  private readonly processes: Record<Service, ServiceProcess[]> = { order: [], inventory: [], payment: [] };
+  private readonly instanceEnv: Record<Service, Record<string, string>[]> = { order: [], inventory: [], payment: [] };
+  /** Those that we ended ourselves. */
+  private readonly killed = new Set<ServiceProcess>();
+  private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
+  private closing: Promise<void> | undefined;
+
+  constructor(private readonly options: Omit<ShopOptions, 'instances' | 'onOpening'>) {}
+
+  get databases(): Databases {
+    return this.options.databases;
+  }
+
+  /** Where `npm run replay` finds this shop. */
+  get replayEnv(): Record<string, string> {
+    return Object.fromEntries(
+      services.flatMap((service) => [
+        [`${service.toUpperCase()}_DATABASE_URL`, this.databases[service]],
+        [`${service.toUpperCase()}_EVENT_STORE_URL`, this.databases[service]],
+      ]),
+    );
+  }
+
+  /** Starts one more instance of a service; `env` are variables of this one alone. */
+  async add(service: Service, env: Record<string, string> = {}): Promise<void> {
+    const port = await freePort();
+    const instance = this[service].push(`http://127.0.0.1:${port}`) - 1;
+    this.instanceEnv[service][instance] = env;
+    await this.launch(service, instance, port);
+  }
+
+  /** SIGKILL: whatever it was doing stays half-done. */
+  kill(service: Service, instance = 0): void {
+    const victim = this.process(service, instance);
+    this.killed.add(victim);
+    victim.kill('SIGKILL');
+  }
+
+  /** SIGTERM: it finishes what it has begun, and takes its leave. */
+  async stop(service: Service, instance = 0): Promise<void> {
+    const leaving = this.process(service, instance);
+    this.killed.add(leaving);
+    await leaving.stop();
+  }
+
+  /** Tells an instance to end, which a victim knows how to (crash/victim.ts), and resolves when it has. */
+  async doom(service: Service, message: object, instance = 0): Promise<void> {
+    const victim = this.process(service, instance);
+    this.killed.add(victim);
+    victim.send(message);
+    await victim.ended;
+  }
+
+  /** Starts an instance again, at its old port; kills it first where it still runs. */
+  async restart(service: Service, instance = 0): Promise<void> {
+    const before = this.process(service, instance);
+    this.kill(service, instance);
+    await before.ended;
+    await this.launch(service, instance, before.port);
+  }
+
+  /** Starts again whatever has ended, for whatever reason. */
+  async revive(): Promise<void> {
+    for (const service of services) {
+      for (const [instance, it] of this.processes[service].entries()) {
+        if (!it.running) await this.restart(service, instance);
+      }
+    }
+  }
+
+  /** What the instances of a service have logged so far. */
+  logs(service: Service): string {
+    return this.processes[service].map((_, instance) => readFileSync(this.logOf(service, instance), 'utf8')).join('');
+  }
+
+  /** `prices` are minor units of EUR, by SKU. */
+  async setPrices(prices: Readonly<Record<string, number>>): Promise<void> {
+    await Promise.all(
+      Object.entries(prices).map(([sku, amountMinor]) =>
+        call('PUT', `${this.order[0]}/prices/${sku}`, { amountMinor, currency: 'EUR' }),
+      ),
+    );
+  }
+
+  async stockUp(units: Readonly<Record<string, number>>): Promise<void> {
+    await Promise.all(
+      Object.entries(units).map(([sku, quantity]) =>
+        call('POST', `${this.inventory[0]}/stock/${sku}/receipts`, { quantity }, { 'idempotency-key': randomUUID() }),
+      ),
+    );
+  }
+
+  /** Places an order and returns its id. @throws Advice when it is refused */
+  async place({
+    lines,
+    token = 'tok_approved',
+    customerId = randomUUID(),
+    instance = 0,
+    patient = false,
+  }: OrderRequest): Promise<string> {
+    const key = { 'idempotency-key': randomUUID() };
+    const body = { customerId, lines, payment: { token } };
+    const send = async () => (await call<OrderView>('POST', `${this.order[instance]}/orders`, body, key)).orderId;
+    if (!patient) return send();
+    return this.until('the order is accepted', async () => ({ done: true, found: await send() }));
+  }
+
+  /** Waits until nothing more will happen to an order, and returns it as the read model has it. */
+  settled(orderId: string, patienceMs = PATIENCE_MS): Promise<OrderView> {
+    const look = async () => {
+      const found = await call<OrderView>('GET', `${this.order[0]}/orders/${orderId}`);
+      return { done: found.settled, found };
+    };
+    return this.until(`order ${orderId} is settled`, look, patienceMs);
+  }
+
+  /** Waits until every read model shows all that has happened so far. */
+  async caughtUp(): Promise<void> {
+    for (const service of services) {
+      await this.until(`the read models of ${service} have caught up`, async () => {
+        const found = await call<{ items: { lag: number }[] }>('GET', `${this[service][0]}/admin/projections`);
+        return { done: found.items.every(({ lag }) => lag === 0), found };
+      });
+    }
+  }
+
+  /**
+   * Looks again and again until it is `done`, and returns what was found. A look that throws is repeated too.
+   * @throws TooLong when that takes too long, with what was seen last; an Error when a service has ended by itself
+   */
+  async until<T>(
+    description: string,
+    look: () => Promise<{ done: boolean; found: T }>,
+    patienceMs = PATIENCE_MS,
+  ): Promise<T> {
+    let last: unknown = 'nothing yet';
+    const giveUpAt = Date.now() + patienceMs;
+    do {
+      this.refuseEnd();
+      try {
+        const { done, found } = await look();
+        if (done) return found;
+        last = found;
+      } catch (error) {
+        last = error;
+      }
+      await sleep(25);
+    } while (Date.now() < giveUpAt);
+    const words = services.map((service) => `${service} said last: ${this.process(service, 0).lastWords()}`);
+    throw new TooLong(`Waited too long until ${description}. Seen last: ${inspect(last)}\n${words.join('\n')}`);
+  }
+
+  /** Whether it is closed, or being closed. */
+  get closed(): boolean {
+    return this.closing !== undefined;
+  }
+
+  /** The process ids of all instances, by name. */
+  get pids(): ReadonlyMap<string, number> {
+    return new Map(services.flatMap((name) => this.processes[name].map(({ pid }, i) => [`${name} ${i + 1}`, pid])));
+  }
+
+  /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started any more. */
+  close({ abandoned = false } = {}): Promise<void> {
+    this.closing ??= (async () => {
+      const running = Object.values(this.processes).flat();
+      if (abandoned) running.forEach((it) => it.kill('SIGKILL'));
+      await Promise.all(running.map((it) => it.stop()));
+      rmSync(this.folder, { recursive: true, force: true });
+    })();
+    return this.closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private async launch(service: Service, instance: number, port: number): Promise<void> {
+    if (this.closed) throw new Error('The shop is closed.');
+    const { databases, env = {}, program } = this.options;
+    const { [service]: database, bus } = databases;
+    const variables = {
+      EVENT_STORE_URL: database,
+      DATABASE_URL: database,
+      MESSAGE_BUS_URL: bus,
+      ...env[service],
+      ...this.instanceEnv[service][instance],
+    };
+    const launched = new ServiceProcess(service, port, variables, this.logOf(service, instance), program);
+    this.processes[service][instance] = launched;
+    await launched.ready();
+  }
+
+  private process(service: Service, instance: number): ServiceProcess {
+    const found = this.processes[service][instance];
+    if (!found) throw new Error(`There is no instance ${instance} of ${service}.`);
+    return found;
+  }
+
+  private logOf(service: Service, instance: number): string {
+    return join(this.folder, `${service}-${instance}.log`);
+  }
+
+  /** @throws when the shop is closed, or a service has ended that nobody ended */
+  private refuseEnd(): void {
+    if (this.closed) throw new Error('The shop is closed.');
+    for (const it of Object.values(this.processes).flat()) {
+      if (!it.running && !this.killed.has(it)) throw new Error(`${it.name} ended by itself: ${it.lastWords()}`);
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * `npm run simulate -- --seeds 1000` runs as many simulated worlds, and says what they have been through. A seed that
+ * breaks a rule is made small and told as a story; `--seed 4711` runs that one again, `--only 3,7,12` with these items of
+ * its plan alone.
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+import { SystemClock } from '#runtime';
+import { add, emptyCoverage, report } from './simulation/coverage.js';
+import { describe, duration, type Item } from './simulation/plan.js';
+import { shrink } from './simulation/shrink.js';
+import { inWords, timeline, timeOf } from './simulation/story.js';
+import type { Ran } from './simulation/worker.js';
+import { type Compositions, runWorld, type World } from './simulation/world.js';
+import { count, number, type Output, progressBar } from '../scripts/lib/progress-bar.js';
+
+const USAGE =
+  'simulate takes --seeds N (how many worlds, 200), --first S (the first seed, 1), --orders N (in each, 24), ' +
+  '--workers N (threads, one per core), --quiet (no coverage); or --seed N (one world, told as a story) and --only 3,7,12 ' +
+  '(with these items of its plan alone).';
+
+interface Wanted {
+  readonly seeds: number;
+  readonly first: number;
+  readonly orders: number;
+  readonly workers: number;
+  readonly quiet: boolean;
+  readonly seed?: number;
+  readonly only?: readonly number[];
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await simulate(argv, process);
+}
+
+/**
+ * Returns the exit code: 0 when every rule held, 1 when not, 2 for a command line that cannot be followed.
+ * `compositions` puts other services in the place of ours.
+ */
+export async function simulate(
+  argv: readonly string[],
+  out: Output,
+  compositions?: Partial<Compositions>,
+): Promise<number> {
+  const wanted = wantedBy(argv);
+  if (!wanted) {
+    out.stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  const { orders, seed, only } = wanted;
+  const run = (seed: number, only?: readonly number[], story = false) =>
+    runWorld(seed, { orders, story, ...(only && { only }), ...(compositions && { compositions }) });
+  if (seed !== undefined) return tellOne(await run(seed, only, true), wanted, run, out);
+
+  const failed = await runMany(wanted, run, out);
+  return failed === undefined ? 0 : tellOne(await run(failed, undefined, true), wanted, run, out);
+}
+
+type Run = (seed: number, only?: readonly number[], story?: boolean) => Promise<World>;
+
+/** Undefined when the command line cannot be followed. */
+function wantedBy(argv: readonly string[]): Wanted | undefined {
+  const number = { type: 'string' } as const;
+  const options = {
+    seeds: number,
+    first: number,
+    orders: number,
+    workers: number,
+    seed: number,
+    only: number,
+    quiet: { type: 'boolean' },
+  } as const;
+  try {
+    const { values } = parseArgs({ args: [...argv], options });
+    const { seeds = '200', first = '1', orders = '24', workers, seed, only, quiet = false } = values;
+    if (only !== undefined && seed === undefined) return undefined;
+    return {
+      seeds: whole(seeds, 1),
+      first: whole(first, 0),
+      orders: whole(orders, 1),
+      workers: workers === undefined ? availableParallelism() : whole(workers, 1),
+      quiet,
+      ...(seed === undefined ? {} : { seed: whole(seed, 0) }),
+      ...(only === undefined ? {} : { only: only.split(',').map((n) => whole(n, 1)) }),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws when the text is not a whole number from `least` up */
+function whole(text: string, least: number): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < least || number > 0xffff_ffff) throw new RangeError(text);
+  return number;
+}
+
+/** Runs the worlds, and says what they have been through. Returns the lowest seed that broke a rule. */
+async function runMany(wanted: Wanted, run: Run, out: Output): Promise<number | undefined> {
+  const { seeds, first, workers, orders, quiet } = wanted;
+  const clock = new SystemClock();
+  const startedMs = clock.now().getTime();
+  const bar = progressBar(clock, out.stderr, 'world');
+  const sum = { worlds: 0, orders: 0, coverage: emptyCoverage() };
+  const failed: number[] = [];
+  const ran = ({ seed, violations, coverage, orders }: Ran) => {
+    sum.worlds++;
+    sum.orders += orders;
+    add(sum.coverage, coverage);
+    if (violations.length > 0) failed.push(seed);
+    bar.show({ share: sum.worlds / seeds, done: sum.worlds });
+  };
+  // Seeds are given out in order and none after a failure, so the lowest that fails is always among those that ran.
+  let next = first;
+  const nextSeed = () => (next < first + seeds && failed.length === 0 ? next++ : undefined);
+  try {
+    if (workers === 1) for (let seed = nextSeed(); seed !== undefined; seed = nextSeed()) ran(await run(seed));
+    else await inThreads(Math.min(workers, seeds), orders, nextSeed, ran);
+  } finally {
+    bar.end();
+  }
+  const minutes = (clock.now().getTime() - startedMs) / 60_000;
+  if (!quiet && failed.length === 0) out.stdout.write(report(sum.coverage));
+  out.stdout.write(
+    `${count(sum.worlds, 'world')} with ${count(sum.orders, 'order')}, seeds ${first} to ${next - 1}: ` +
+      `${failed.length === 0 ? 'every rule held' : `seed ${Math.min(...failed)} breaks a rule`}. ` +
+      `${number(Math.round(sum.worlds / minutes))} worlds a minute.\n`,
+  );
+  return failed.length === 0 ? undefined : Math.min(...failed);
+}
+
+/** Gives each of some threads one seed after the other. */
+async function inThreads(
+  threads: number,
+  orders: number,
+  nextSeed: () => number | undefined,
+  ran: (ran: Ran) => void,
+): Promise<void> {
+  const workers = Array.from({ length: threads }, () => new Worker(new URL('./simulation/worker.js', import.meta.url)));
+  try {
+    await Promise.all(
+      workers.map(
+        (worker) =>
+          new Promise<void>((resolve, reject) => {
+            const give = () => {
+              const seed = nextSeed();
+              if (seed === undefined) resolve();
+              else worker.postMessage({ seed, orders }, []);
+            };
+            worker.on('message', (result: Ran) => {
+              ran(result);
+              give();
+            });
+            worker.on('error', reject);
+            give();
+          }),
+      ),
+    );
+  } finally {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}
+
+/** Tells one world; one that breaks a rule is made small first, unless the items were chosen. */
+async function tellOne(world: World, wanted: Wanted, run: Run, out: Output): Promise<number> {
+  const say = (...lines: string[]) => out.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  const { seed, violations } = world;
+  const orders = wanted.orders === 24 ? '' : ` --orders ${wanted.orders}`;
+  if (violations.length === 0) {
+    if (!wanted.quiet) say(...timeline(world.story, new Set()));
+    say(`Seed ${seed}: every rule held, for ${world.orders} orders. Trace ${world.trace}, ${world.steps} steps.`);
+    return 0;
+  }
+  say(
+    `Seed ${seed} breaks ${violations[0]!.rule}:`,
+    ...violations.slice(0, 10).map(({ text }) => `  ${inWords(text)}`),
+    '',
+  );
+  let small = world;
+  if (!wanted.only) {
+    const { only, tried } = await shrink(world, (only) => run(seed, only));
+    small = await run(seed, only, true);
+    say(`It needs ${only.length} of the ${world.plan.items.length} things that happen (${tried} worlds were tried):`);
+  } else say('What happens:');
+  say(...small.plan.items.map(planned));
+  say(`An order that is not confirmed ${duration(small.plan.deadlineMs)} after it was placed is called off.`, '');
+  say(
+    `Then ${small.violations[0]!.rule}:`,
+    ...small.violations.slice(0, 10).map(({ text }) => `  ${inWords(text)}`),
+    '',
+  );
+  say(...timeline(small.story, new Set(small.violations.flatMap(({ orders }) => orders))), '');
+  say(`All of it again:  npm run simulate -- --seed ${seed}${orders}`);
+  say(
+    `The small one:    npm run simulate -- --seed ${seed}${orders} --only ${small.plan.items.map(({ n }) => n).join(',')}`,
+  );
+  return 1;
+}
+
+function planned(item: Item): string {
+  return `${String(item.n).padStart(5)}  ${timeOf(item.atMs)}  ${describe(item)}`;
+}

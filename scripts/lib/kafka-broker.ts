@@ -1,0 +1,373 @@
+/**
+ * A real Kafka for tests, and for people without Docker: one KRaft node, broker and controller in one process, in a
+ * folder of its own. Its jars come from a Maven repository, once per checkout.
+ *
+ *   pom.xml ──mvn──▶ .cache/kafka/<version>/*.jar ─▶ certificates ─▶ format ─▶ start ─▶ kill or stop ─▶ start ─▶ …
+ *                                                    └──── once per folder ────┘
+ *
+ *   this process ──pipe──▶ /bin/sh, in a process group of its own
+ *                             ├─ java
+ *                             └─ guard: reads the pipe until it ends, then sends SIGTERM
+ *
+ * As with the embedded Postgres, Ctrl-C in a terminal does not reach the broker, which has to outlive the services that
+ * are closing; and however this process ends, even by `kill -9`, the guard sees its end of the pipe close.
+ */
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Kafka, logLevel } from 'kafkajs';
+import { Advice } from './advice.js';
+import { freePort } from './embedded-postgres.js';
+
+export interface KafkaOptions {
+  /** Keeps the broker's configuration, data, certificates and log. What a broker left here before is taken up again. */
+  readonly folder: string;
+  /** Of the listener without TLS; a free one unless told. */
+  readonly port?: number;
+  /** `stop` removes the folder. */
+  readonly disposable?: boolean;
+  /** Opens a second listener, with TLS, for one user who may log in by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN. */
+  readonly secure?: {
+    readonly user: string;
+    /** Without quotes, commas and backslashes, which Kafka's own tool for users cannot take. */
+    readonly password: string;
+    /** Refuses clients that have no certificate of the broker's CA. */
+    readonly mutualTls?: boolean;
+  };
+}
+
+const POM = 'scripts/lib/kafka-pom.xml';
+const JAVA_MAJOR = 17;
+const STARTS_WITHIN_MS = 60_000;
+const STOPS_WITHIN_MS = 15_000;
+
+const run = promisify(execFile);
+
+const GUARDED = `
+  "$@" 3<&- & program=$!
+  { read -r _; kill -TERM $program; } <&3 & guard=$!
+  exec 3<&-
+  wait $program; status=$?
+  kill $guard 2>/dev/null; wait $guard 2>/dev/null
+  exit $status`;
+
+/** Why no broker can be had on this machine, as a clause (`Java 17 is not installed`), or undefined when one can. */
+export function missingForKafka(): string | undefined {
+  const { status, stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' });
+  const major = Number(/version "(\d+)/.exec(stderr ?? '')?.[1] ?? 0);
+  if (status !== 0 || major < JAVA_MAJOR) return `Java ${JAVA_MAJOR} or newer (\`java\`) is not installed`;
+  if (existsSync(jarFolder()) || spawnSync('mvn', ['-version']).status === 0) return undefined;
+  return 'Maven (`mvn`), which fetches the broker, is not installed';
+}
+
+/**
+ * Starts a broker and comes back when it answers.
+ * @throws Advice when its jars cannot be fetched, or it does not start
+ */
+export async function startKafka(options: KafkaOptions): Promise<KafkaBroker> {
+  const ports = { client: options.port ?? (await freePort()), secure: await freePort(), controller: await freePort() };
+  const broker = new KafkaBroker(options, ports, await fetchJars());
+  await broker.prepare();
+  await broker.start();
+  return broker;
+}
+
+export class KafkaBroker {
+  /** Of the listener without TLS: `kafka://127.0.0.1:9092`. */
+  readonly url: string;
+  /** PEM files: the CA, and a client's certificate and key. There when the broker was started with `secure`. */
+  readonly ca: string;
+  readonly clientCertificate: string;
+  readonly clientKey: string;
+  /** Where the broker says what is wrong. */
+  readonly log: string;
+  private readonly folder: string;
+  private readonly properties: string;
+  private readonly keystore: string;
+  private process: ChildProcess | undefined;
+  private end: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly options: KafkaOptions,
+    private readonly ports: { readonly client: number; readonly secure: number; readonly controller: number },
+    private readonly jars: string,
+  ) {
+    this.folder = resolve(options.folder);
+    const file = (name: string) => join(this.folder, name);
+    this.url = `kafka://127.0.0.1:${ports.client}`;
+    this.ca = file('ca.pem');
+    this.clientCertificate = file('client.pem');
+    this.clientKey = file('client.key');
+    this.log = file('broker.log');
+    this.properties = file('server.properties');
+    this.keystore = file('server.keystore.pem');
+  }
+
+  /**
+   * The URL of the secure listener for the user of the options. `changes` replaces its parts: `password`, or a parameter
+   * such as `mechanism` or `ca`, which undefined leaves out.
+   */
+  secureUrl(changes: Readonly<Record<string, string | undefined>> = {}): string {
+    const { secure } = this.options;
+    if (!secure) throw new Error('This broker has no secure listener.');
+    const { user, password, ...parameters }: Record<string, string | undefined> = {
+      user: secure.user,
+      password: secure.password,
+      ca: this.ca,
+      ...(secure.mutualTls && { cert: this.clientCertificate, key: this.clientKey }),
+      ...changes,
+    };
+    const given = Object.entries(parameters).filter(([, value]) => value !== undefined) as [string, string][];
+    const credentials = [user, password].map((part) => encodeURIComponent(part ?? '')).join(':');
+    return `kafkas://${credentials}@127.0.0.1:${this.ports.secure}?${new URLSearchParams(given).toString()}`;
+  }
+
+  /** Resolves when the process that was started last has ended, for whatever reason. */
+  get ended(): Promise<unknown> {
+    return this.end;
+  }
+
+  /** Writes the configuration, and makes certificates and data where they do not exist yet. */
+  async prepare(): Promise<void> {
+    const { secure } = this.options;
+    mkdirSync(this.folder, { recursive: true });
+    if (secure && !existsSync(this.keystore)) await this.makeCertificates();
+    const lines = Object.entries(this.settings()).map(
+      ([key, value]) => `${key}=${`${value}`.replaceAll('\\', '\\\\')}`,
+    );
+    writeFileSync(this.properties, `${lines.join('\n')}\n`, { mode: 0o600 });
+
+    // What was formatted half-way is thrown away: only a data folder with this file was ever started.
+    const data = join(this.folder, 'data');
+    if (existsSync(join(data, 'meta.properties'))) return;
+    rmSync(data, { recursive: true, force: true });
+    const scram = secure && `[name=${JSON.stringify(secure.user)},password=${JSON.stringify(secure.password)}]`;
+    const users = scram ? ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((it) => ['--add-scram', `${it}=${scram}`]) : [];
+    const id = `--cluster-id=${randomBytes(16).toString('base64url')}`;
+    await this.java('kafka.tools.StorageTool', 'format', id, '--config', this.properties, ...users).catch((error) => {
+      throw new Advice(`Kafka's data folder ${data} could not be made: ${complaint(outputOf(error))}`);
+    });
+  }
+
+  /** Starts it, also again: on the same ports and data. @throws Advice when it does not start */
+  async start(): Promise<void> {
+    const output = openSync(this.log, 'a');
+    const written = statSync(this.log).size;
+    const java = ['java', '-Xms128m', '-Xmx512m', ...this.classpath, 'kafka.Kafka', this.properties];
+    const broker = spawn('/bin/sh', ['-c', GUARDED, 'sh', ...java], {
+      cwd: this.folder,
+      detached: true,
+      stdio: ['ignore', output, output, 'pipe'],
+    });
+    closeSync(output);
+    this.process = broker;
+    this.end = new Promise((ended) => broker.on('error', ended).on('exit', ended));
+
+    const giveUpAt = Date.now() + STARTS_WITHIN_MS;
+    while (!(await this.answers())) {
+      const hasEnded = broker.exitCode !== null || broker.signalCode !== null;
+      if (!hasEnded && Date.now() < giveUpAt) {
+        await sleep(50);
+        continue;
+      }
+      await this.kill();
+      const why = complaint(readFileSync(this.log).subarray(written).toString());
+      throw new Advice(`Kafka did not start in ${this.folder}: ${why} See ${this.log}.`);
+    }
+  }
+
+  /** SIGKILL: the broker is gone at once, with its sessions and whatever it had not told anybody. */
+  async kill(): Promise<void> {
+    if (this.process?.exitCode === null && this.process.signalCode === null)
+      process.kill(-this.process.pid!, 'SIGKILL');
+    await this.end;
+  }
+
+  /** SIGTERM: the broker closes its log properly. SIGKILL when that takes too long. */
+  async stop(): Promise<void> {
+    this.process?.stdio[3]?.destroy();
+    const impatient = setTimeout(() => void this.kill(), STOPS_WITHIN_MS);
+    await this.end;
+    clearTimeout(impatient);
+    if (this.options.disposable) rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private get classpath(): string[] {
+    return ['-cp', join(this.jars, '*')];
+  }
+
+  private java(...args: string[]) {
+    return run('java', [...this.classpath, ...args]);
+  }
+
+  private settings(): Record<string, string | number | boolean> {
+    const { client, secure, controller } = this.ports;
+    const listeners = [
+      `PLAINTEXT://127.0.0.1:${client}`,
+      ...(this.options.secure ? [`SASL_SSL://127.0.0.1:${secure}`] : []),
+    ];
+    return {
+      'process.roles': 'broker,controller',
+      'node.id': 1,
+      'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+      listeners: [...listeners, `CONTROLLER://127.0.0.1:${controller}`].join(),
+      'advertised.listeners': listeners.join(),
+      'controller.listener.names': 'CONTROLLER',
+      'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
+      'log.dirs': join(this.folder, 'data'),
+      'auto.create.topics.enable': false,
+      // One node has no other to replicate to.
+      'offsets.topic.replication.factor': 1,
+      'offsets.topic.num.partitions': 4,
+      'transaction.state.log.replication.factor': 1,
+      'transaction.state.log.min.isr': 1,
+      'share.coordinator.state.topic.replication.factor': 1,
+      'share.coordinator.state.topic.min.isr': 1,
+      // Groups are formed at once, and members may say that they are to be missed soon.
+      'group.initial.rebalance.delay.ms': 0,
+      'group.min.session.timeout.ms': 1_000,
+      // After kill -9 the controller refuses the broker until its old session ends: 9 s by default.
+      'broker.session.timeout.ms': 1_000,
+      'broker.heartbeat.interval.ms': 200,
+      // Spares a small machine memory that only large compacted topics need: 128 MiB by default.
+      'log.cleaner.dedupe.buffer.size': 2 ** 22,
+      ...this.secureSettings(),
+    };
+  }
+
+  private secureSettings(): Record<string, string> {
+    const { secure } = this.options;
+    if (!secure) return {};
+    const listener = 'listener.name.sasl_ssl';
+    const scram = 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
+    const plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
+    return {
+      'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+      [`${listener}.plain.sasl.jaas.config`]: `${plain} user_${secure.user}=${JSON.stringify(secure.password)};`,
+      [`${listener}.scram-sha-256.sasl.jaas.config`]: scram,
+      [`${listener}.scram-sha-512.sasl.jaas.config`]: scram,
+      [`${listener}.ssl.keystore.type`]: 'PEM',
+      [`${listener}.ssl.keystore.location`]: this.keystore,
+      [`${listener}.ssl.truststore.type`]: 'PEM',
+      [`${listener}.ssl.truststore.location`]: this.ca,
+      [`${listener}.ssl.client.auth`]: secure.mutualTls ? 'required' : 'none',
+    };
+  }
+
+  /**
+   * A CA, and certificates of it for the server and for a client. With openssl, because keytool does not give a private
+   * key away, and a client needs its own as a PEM file.
+   */
+  private async makeCertificates(): Promise<void> {
+    const file = (name: string) => join(this.folder, name);
+    const openssl = (...args: string[]) =>
+      run('openssl', args).catch((error) => {
+        const why = (error as { code?: string }).code === 'ENOENT' ? 'It is not installed.' : outputOf(error).trim();
+        throw new Advice(`openssl could not make the broker's certificates. ${why}`);
+      });
+    const newKey = (name: string) => ['-newkey', 'rsa:2048', '-nodes', '-keyout', file(`${name}.key`)];
+    const valid = ['-days', '365'];
+    await openssl('req', '-x509', ...newKey('ca'), '-out', this.ca, '-subj', '/CN=Larder broker CA', ...valid);
+    for (const [i, name] of ['server', 'client'].entries()) {
+      await openssl('req', '-new', ...newKey(name), '-out', file(`${name}.csr`), '-subj', `/CN=${name}`);
+      writeFileSync(file(`${name}.ext`), 'subjectAltName = IP:127.0.0.1, DNS:localhost\n');
+      const ca = ['-CA', this.ca, '-CAkey', file('ca.key'), '-set_serial', `${i + 1}`];
+      const extensions = ['-extfile', file(`${name}.ext`)];
+      await openssl(
+        'x509',
+        '-req',
+        '-in',
+        file(`${name}.csr`),
+        '-out',
+        file(`${name}.pem`),
+        ...ca,
+        ...extensions,
+        ...valid,
+      );
+    }
+    const keystore = ['server.key', 'server.pem'].map((name) => readFileSync(file(name), 'utf8')).join('');
+    writeFileSync(this.keystore, keystore, { mode: 0o600 }); // Last: it says that all of them are there.
+  }
+
+  /** Whether the controller counts the broker among those that work: its port is open some time before. */
+  private async answers(): Promise<boolean> {
+    const kafka = new Kafka({
+      brokers: [`127.0.0.1:${this.ports.client}`],
+      connectionTimeout: 1_000,
+      requestTimeout: 1_000,
+      retry: { retries: 0 },
+      logLevel: logLevel.NOTHING,
+    });
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      return (await admin.describeCluster()).brokers.length > 0;
+    } catch {
+      return false;
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
+  }
+}
+
+function jarFolder(): string {
+  const version = /<kafka\.version>(.+)<\/kafka\.version>/.exec(readFileSync(POM, 'utf8'))![1]!;
+  return resolve('.cache/kafka', version);
+}
+
+/** The folder with the broker's jars. Several processes may fetch them at once: whoever is first puts them there. */
+async function fetchJars(): Promise<string> {
+  const folder = jarFolder();
+  if (existsSync(folder)) return folder;
+  mkdirSync(resolve('.cache/kafka'), { recursive: true });
+  const draft = mkdtempSync(`${folder}.`);
+  try {
+    // -C: a jar that does not have its checksum is an error, and no warning.
+    const args = [
+      '-q',
+      '-B',
+      '-C',
+      '-Dstyle.color=never',
+      '-f',
+      POM,
+      'dependency:copy-dependencies',
+      `-DoutputDirectory=${draft}`,
+    ];
+    await run('mvn', args).catch((error) => {
+      throw new Advice(`Maven could not fetch Kafka: ${complaint(outputOf(error))}`);
+    });
+    renameSync(draft, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error;
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+function outputOf(error: unknown): string {
+  const { stdout, stderr, message } = error as { stdout?: string; stderr?: string; message?: string };
+  return `${stdout ?? ''}${stderr ?? ''}` || (message ?? '');
+}
+
+/** What a program says is wrong: the message of its first exception, or its first line with an error, or its last line. */
+function complaint(output: string): string {
+  const exception = /^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)/m.exec(output)?.[1];
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const line = lines.find((line) => /\bERROR\b/.test(line)) ?? lines.at(-1) ?? 'it said nothing.';
+  return (exception ?? line.replace(/^\[ERROR\]/, '')).trim();
+}

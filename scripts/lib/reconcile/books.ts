@@ -1,0 +1,104 @@
+/**
+ * The books that are compared: each service's events and tables, and the provider's ledger. They can only be read: the
+ * types have no other methods, and every connection to Postgres refuses writes.
+ */
+import type pg from 'pg';
+import { escapeIdentifier } from 'pg';
+import type { Ledger } from '../../../apps/payment/src/simulator/ledger.js';
+import { PostgresLedger } from '../../../apps/payment/src/simulator/postgres-ledger.js';
+import { type EventStore, upcasting } from '#event-store';
+import { type MemoryTables, PostgresTables, type Projection, type Row, type Tables } from '#projections';
+import { type Clock, postgresPool } from '#runtime';
+import { openEventStore } from '#service';
+import { Advice } from '../advice.js';
+import { type Database, readModels } from '../databases.js';
+import { type Service, services } from '../shop.js';
+
+export interface ServiceBooks {
+  /** Its events are lifted to their current shapes. */
+  readonly store: Pick<EventStore, 'read' | 'subscribe' | 'head'>;
+  readonly tables: Pick<Tables, 'checkpoint' | 'load'>;
+  /** Every row's primary key, in pages that fit into memory. */
+  readonly keys: (projection: Projection<any, any>) => AsyncIterable<readonly string[]>;
+}
+
+export interface Books extends Readonly<Record<Service, ServiceBooks>> {
+  readonly ledger: Pick<Ledger, 'entries'>;
+}
+
+/**
+ * Opens the books of a shop at these URLs.
+ * @throws Advice, one line, when some of them cannot be opened
+ */
+export async function openBooks(
+  databases: Readonly<Record<Service, Database>>,
+  clock: Clock,
+): Promise<{ readonly books: Books; readonly close: () => Promise<void> }> {
+  const closes: (() => Promise<void>)[] = [];
+  const close = async () => void (await Promise.all(closes.map((close) => close())));
+  const open = async (service: Service): Promise<ServiceBooks & { pool: pg.Pool }> => {
+    const { databaseUrl, storeUrl } = databases[service];
+    const pool = postgresPool(readOnly(databaseUrl), { max: 2, name: 'larder-reconcile' });
+    closes.push(() => pool.end());
+    await pool.query('SELECT');
+    const store = await openEventStore(readOnly(storeUrl), clock);
+    closes.push(() => store.close());
+    return {
+      store: upcasting(store, readModels[service].shapes),
+      tables: new PostgresTables(pool),
+      keys: (projection) => keysInPostgres(pool, projection),
+      pool,
+    };
+  };
+  try {
+    const opened = await Promise.all(
+      services.map(async (service) => {
+        const books = await open(service).catch((error: unknown) => {
+          throw new Advice(`The books of ${service} cannot be opened: ${(error as Error).message}`, { cause: error });
+        });
+        return [service, books] as const;
+      }),
+    );
+    const books = Object.fromEntries(opened) as Record<Service, Awaited<ReturnType<typeof open>>>;
+    return { books: { ...books, ledger: new PostgresLedger(books.payment.pool) }, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The same URL, for connections whose transactions are all read-only. */
+function readOnly(url: string): string {
+  if (!/^postgres(ql)?:/.test(url)) return url;
+  const parsed = new URL(url);
+  const given = parsed.searchParams.get('options') ?? '';
+  parsed.searchParams.set('options', `${given} -c default_transaction_read_only=on`.trim());
+  return parsed.href;
+}
+
+const KEYS_AT_ONCE = 10_000;
+
+async function* keysInPostgres(pool: pg.Pool, { table, keyColumns }: Projection<any, any>): AsyncIterable<string[]> {
+  const key = escapeIdentifier(keyColumns[0]!);
+  const select = (where: string) =>
+    `SELECT ${key}::text AS key FROM ${escapeIdentifier(table)} ${where} ORDER BY ${key} LIMIT ${KEYS_AT_ONCE}`;
+  for (let last: string | undefined; ;) {
+    const { rows } =
+      last === undefined
+        ? await pool.query<{ key: string }>(select(''))
+        : await pool.query<{ key: string }>(select(`WHERE ${key} > $1`), [last]);
+    if (rows.length > 0) yield rows.map((row) => row.key);
+    if (rows.length < KEYS_AT_ONCE) return;
+    last = rows.at(-1)!.key;
+  }
+}
+
+/** `ServiceBooks.keys` of tables in memory. */
+export async function* keysInMemory(tables: MemoryTables, projection: Projection<any, any>): AsyncIterable<string[]> {
+  yield tables.rows(projection).map((row) => keyOf(projection, row));
+}
+
+/** The primary key of a row, which is one column: the id of the stream that the row is about. */
+export function keyOf(projection: Projection<any, any>, row: Row): string {
+  return String(row[projection.keyColumns[0]!]);
+}

@@ -1,0 +1,193 @@
+/**
+ * One order, by what the three services and the provider have written of it. The streams are the truth; here it is asked
+ * whether they tell one story.
+ *
+ * An order that is under way is only asked for what must hold at any time, because the services speak one after another.
+ * Of one that is settled everything is known. Its books are read in the order in which it is told: an order settles when
+ * it has heard of the others, so what it says of them stands in their books before.
+ */
+import { type Order, order, type OrderEvent, isSettled } from '../../../apps/order/src/domain/order.js';
+import {
+  type Reservation,
+  reservation,
+  type ReservationEvent,
+} from '../../../apps/inventory/src/domain/reservation.js';
+import { type Payment, payment, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
+import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
+import type { Recorded } from '#event-store';
+import { type Finding, goods, type Kind, money } from './finding.js';
+
+/** What is written of one order. */
+export interface OrderBooks {
+  readonly orderId: string;
+  readonly order: Recorded<OrderEvent>[];
+  readonly reservation: Recorded<ReservationEvent>[];
+  readonly payment: Recorded<PaymentEvent>[];
+  readonly ledger: LedgerEntry[];
+}
+
+/** The categories of streams that are about one order. */
+export const orderCategories = ['order', 'reservation', 'payment'] as const;
+
+export function emptyBooks(orderId: string): OrderBooks {
+  return { orderId, order: [], reservation: [], payment: [], ledger: [] };
+}
+
+/** Where the streams and the ledger disagree about an order that the order service knows. */
+export function judge(books: OrderBooks): Finding[] {
+  const broken = orderCategories.flatMap((category) => gapIn(books, category));
+  if (broken.length > 0) return broken; // A state that is folded from half a stream says nothing.
+  const states = {
+    order: books.order.reduce(order.evolve, order.initialState),
+    reservation: books.reservation.reduce(reservation.evolve, reservation.initialState),
+    payment: books.payment.reduce(payment.evolve, payment.initialState),
+  };
+  if (states.order.status === 'none') return [];
+  return [...ofGoods(books, states.order, states.reservation), ...ofMoney(books, states.order, states.payment)];
+}
+
+type Known = Exclude<Order, { status: 'none' }>;
+
+function gapIn(books: OrderBooks, category: (typeof orderCategories)[number]): Finding[] {
+  const stream = `${category}-${books.orderId}`;
+  const missing = books[category].findIndex(({ revision }, i) => revision !== i);
+  if (missing < 0) return [];
+  const message = `Order ${books.orderId}: ${stream} lacks event ${missing}, before its ${books[category][missing]!.type}.`;
+  return [{ kind: 'broken-stream', orderId: books.orderId, books: [stream], message }];
+}
+
+function ofGoods({ orderId, reservation }: OrderBooks, order: Known, state: Reservation): Finding[] {
+  const [ordered, reserved] = [`order-${orderId}`, `reservation-${orderId}`];
+  const { lines } = order.terms;
+  const found = (kind: Kind, says: string): Finding[] => {
+    const message = `Order ${orderId} is ${statusOf(order)}: ${goods(lines)}. But ${reserved} ${says}.`;
+    return [{ kind, orderId, books: [ordered, reserved], message }];
+  };
+
+  for (const { type, data } of reservation) {
+    if ('lines' in data && sorted(data.lines) !== sorted(lines)) {
+      return found('lines-differ', `says ${type} of ${goods(data.lines)}`);
+    }
+  }
+  const countsOnStock = order.status === 'stock-reserved' || order.status === 'confirmed';
+  if (countsOnStock && ['none', 'rejected', 'blocked'].includes(state.status)) {
+    return found('reservation-missing', `is ${state.status}`);
+  }
+  if (order.status === 'completed' && state.status !== 'shipped') return found('not-shipped', `is ${state.status}`);
+  if (isSettled(order) && order.status !== 'completed') {
+    if (state.status === 'made') return found('lost-release', `still holds ${goods(state.lines)}`);
+    if (state.status === 'shipped') return found('lost-return', `has shipped ${goods(state.lines)}`);
+    if (state.status === 'none') return found('reservation-missing', 'does not exist');
+  }
+  return [];
+}
+
+/** What was taken from the customer and given back, in minor units of the order's currency. */
+interface Sums {
+  readonly captures: number;
+  readonly captured: number;
+  readonly refunded: number;
+  readonly held: number;
+}
+
+function ofMoney({ orderId, payment, ledger }: OrderBooks, order: Known, state: Payment): Finding[] {
+  const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
+  const { amountMinor, currency } = order.terms.total;
+  const owed = order.status === 'completed' ? amountMinor : 0;
+  const [payments, entries] = [sumsOfPayment(payment), sumsOfLedger(ledger)];
+  const found = (kind: Kind, books: readonly string[], says: string): Finding[] => {
+    const message = `Order ${orderId} is ${statusOf(order)}, its total is ${money(amountMinor, currency)}. But ${says}.`;
+    return [{ kind, orderId, books, message }];
+  };
+  const told = ({ captures, captured, refunded }: Sums) => {
+    const took = `took ${money(captured, currency)}${captures > 1 ? ` in ${captures} captures` : ''}`;
+    return refunded > 0 ? `${took} and gave back ${money(refunded, currency)}` : took;
+  };
+
+  if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${told(payments)}`);
+  if (entries.captures > 1) {
+    return found('double-capture', ['ledger', paid], `the ledger ${told(entries)}, and ${paid} ${told(payments)}`);
+  }
+  for (const { type, data } of payment) {
+    if ('amount' in data && (data.amount.amountMinor !== amountMinor || data.amount.currency !== currency)) {
+      const amount = money(data.amount.amountMinor, data.amount.currency);
+      return found('totals-differ', [ordered, paid], `${paid} says ${type} of ${amount}`);
+    }
+  }
+  const foreign = ledger.find((entry) => entry.currency !== null && entry.currency !== currency);
+  if (foreign) return found('totals-differ', [ordered, 'ledger'], `the ledger has an entry in ${foreign.currency}`);
+  if (payment.length === 0 && ledger.length > 0) {
+    const types = ledger.map(({ type }) => type).join(', ');
+    return found('ledger-without-payment', ['ledger', paid], `there is no ${paid}, and the ledger says ${types}`);
+  }
+  if (order.status === 'confirmed' && ['none', 'requested', 'declined', 'blocked'].includes(state.status)) {
+    return found('payment-missing', [ordered, paid], `${paid} is ${state.status}`);
+  }
+
+  // Money that came late may be on its way back for as long as the provider takes.
+  const givingBack = state.status === 'returning' || state.status === 'refund-refused';
+  if (!isSettled(order) || (givingBack && order.status !== 'completed')) {
+    const atMost = Math.max(payments.captured, entries.captured);
+    if (atMost <= amountMinor) return [];
+    return found('money-not-owed', ['ledger', paid], `the ledger ${told(entries)}, and ${paid} ${told(payments)}`);
+  }
+  if (order.status === 'completed' && state.status !== 'captured') {
+    return found('not-paid', [ordered, paid], `${paid} is ${state.status}`);
+  }
+  if (order.status !== 'completed' && 'authorizationId' in state && state.status !== 'voided') {
+    return found('lost-refund', [ordered, paid], `${paid} is ${state.status}`);
+  }
+  for (const [book, sums] of [
+    [paid, payments],
+    ['ledger', entries],
+  ] as const) {
+    const net = sums.captured - sums.refunded;
+    const kind = net > owed ? 'money-not-owed' : 'not-paid';
+    const which = book === 'ledger' ? 'the ledger' : book;
+    if (net !== owed) return found(kind, [ordered, book], `${which} ${told(sums)}`);
+  }
+  if (entries.held !== 0) {
+    return found('money-held', [ordered, 'ledger'], `the ledger still holds ${money(entries.held, currency)}`);
+  }
+  if (payments.captured !== entries.captured) {
+    const says = `the ledger ${told(entries)}, and ${paid} ${told(payments)}`;
+    return found('payment-and-ledger-differ', ['ledger', paid], says);
+  }
+  return [];
+}
+
+function sumsOfPayment(events: OrderBooks['payment']): Sums {
+  const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
+  for (const { type, data } of events) {
+    if (type === 'PaymentCaptured') {
+      sums.captures++;
+      sums.captured += data.amount.amountMinor;
+    }
+    if (type === 'PaymentRefunded') sums.refunded += data.amount.amountMinor;
+  }
+  return sums;
+}
+
+function sumsOfLedger(entries: OrderBooks['ledger']): Sums {
+  const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
+  for (const { type, heldMinor, chargedMinor } of entries) {
+    if (type === 'captured') sums.captures++;
+    sums.captured += Math.max(chargedMinor, 0);
+    sums.refunded += Math.max(0 - chargedMinor, 0);
+    sums.held += heldMinor;
+  }
+  return sums;
+}
+
+/** `cancelled (customer) and settled` */
+function statusOf(order: Known): string {
+  const reason = 'reason' in order ? ` (${order.reason})` : '';
+  return `${order.status}${reason}${isSettled(order) && order.status !== 'completed' ? ' and settled' : ''}`;
+}
+
+function sorted(lines: readonly { readonly sku: string; readonly quantity: number }[]): string {
+  return lines
+    .map(({ sku, quantity }) => JSON.stringify([sku, quantity]))
+    .sort()
+    .join();
+}

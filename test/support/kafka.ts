@@ -1,0 +1,65 @@
+/** A real Kafka for a spec: a broker of its own, in a temporary folder. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Kafka, logLevel } from 'kafkajs';
+import { type KafkaBroker, type KafkaOptions, missingForKafka, startKafka } from '../../scripts/lib/kafka-broker.js';
+
+/** Why no broker can be had here, as a clause; undefined when one can: `describe.skipIf(kafkaMissing)(…)`. */
+export const kafkaMissing = missingForKafka();
+
+/** How long a broker may take to start, the first time with its download: the timeout of the hook that starts one. */
+export const KAFKA_STARTS_MS = 120_000;
+
+/** Starts a broker without topics. It ends with this process at the latest, and `stop` leaves nothing of it. */
+export function kafkaForTests(options: Pick<KafkaOptions, 'secure'> = {}): Promise<KafkaBroker> {
+  return startKafka({ ...options, folder: mkdtempSync(join(tmpdir(), 'larder-kafka-')), disposable: true });
+}
+
+/** A client that has nothing of our adapter, to look at what the adapter left. */
+export function plainKafka(url: string): Kafka {
+  return new Kafka({ brokers: [new URL(url).host], logLevel: logLevel.NOTHING });
+}
+
+export interface PlainRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly key: string;
+  /** CloudEvents' id: of the event that the message tells of. */
+  readonly id: string;
+}
+
+/** Everything that stands on these topics now, in the order of each partition. */
+export async function recordsOf(url: string, topics: readonly string[]): Promise<PlainRecord[]> {
+  const kafka = plainKafka(url);
+  const admin = kafka.admin();
+  await admin.connect();
+  const unread = new Map<string, bigint>();
+  for (const topic of topics) {
+    for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+      if (BigInt(high) > BigInt(low)) unread.set(`${topic} ${partition}`, BigInt(high) - 1n);
+    }
+  }
+  await admin.disconnect();
+  const records: PlainRecord[] = [];
+  if (unread.size === 0) return records;
+
+  const consumer = kafka.consumer({ groupId: randomUUID() });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+  await new Promise<void>((allRead, failed) => {
+    consumer.on(consumer.events.CRASH, ({ payload }) => failed(payload.error));
+    void consumer.run({
+      eachMessage: async ({ topic, partition, message }) => {
+        const last = unread.get(`${topic} ${partition}`);
+        if (last === undefined) return;
+        records.push({ topic, partition, key: `${message.key}`, id: `${message.headers?.['ce_id']}` });
+        if (BigInt(message.offset) >= last) unread.delete(`${topic} ${partition}`);
+        if (unread.size === 0) allRead();
+      },
+    });
+  });
+  await consumer.disconnect();
+  return records;
+}

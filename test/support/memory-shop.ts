@@ -1,0 +1,49 @@
+/** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
+import { inventoryService } from '../../apps/inventory/src/service.js';
+import { orderService } from '../../apps/order/src/service.js';
+import { bounded } from '../../apps/payment/src/provider.js';
+import { paymentService } from '../../apps/payment/src/service.js';
+import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
+import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
+import { MemoryEventStore, MemorySnapshots } from '#event-store';
+import { type MessageBus, MemoryParkedMessages } from '#message-bus';
+import { MemoryTables } from '#projections';
+import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog } from '#runtime';
+
+/** Starts the services; `stop` ends them. `timing` is the provider's, and all times are milliseconds of `clock`. */
+export function openMemoryShop(options: {
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly bus: MessageBus;
+  readonly deadlineMs: number;
+  readonly providerTimeoutMs: number;
+  readonly timing?: { readonly slowMs: number; readonly downMs: number };
+}) {
+  const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing } = options;
+  const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
+  const ports = () => ({
+    ...runtime,
+    bus,
+    store: new MemoryEventStore(clock),
+    snapshots: new MemorySnapshots(),
+    tables: new MemoryTables(),
+    checkpoints: new MemoryCheckpoints(),
+    parked: new MemoryParkedMessages(),
+    leases: new MemoryLeases(),
+    counters: { skipped() {}, dead() {} },
+  });
+  const ledger = new MemoryLedger();
+  const provider = new SimulatedProvider(ledger, async () => {}, runtime, timing);
+  const orderPorts = ports();
+  const order = orderService(orderPorts, { deadlineMs });
+  const inventory = inventoryService(ports());
+  const payment = paymentService({ ...ports(), provider: bounded(provider, clock, providerTimeoutMs) });
+  const stopping = new AbortController();
+  const running = [order, inventory, payment].map((service) => service.run(stopping.signal));
+  const stop = async () => {
+    stopping.abort();
+    await Promise.all(running);
+    await provider.close();
+  };
+  return { order, inventory, ledger, orderPorts, signal: stopping.signal, stop };
+}

@@ -1,0 +1,33 @@
+/**
+ * One Postgres for a whole test run (vitest's `globalSetup`); every test file takes databases of its own from it. And a
+ * word on the specs that need Kafka, where it cannot be had: in CI they are not skipped.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { freePort, startPostgres } from '../../scripts/lib/embedded-postgres.js';
+import { kafkaMissing } from './kafka.js';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    postgresUrl: string;
+  }
+}
+
+export default async function setup(project: TestProject) {
+  if (kafkaMissing && process.env['CI']) throw new Error(`CI runs the specs on a real Kafka, but ${kafkaMissing}.`);
+  if (kafkaMissing) console.log(`The specs on a real Kafka are skipped: ${kafkaMissing}.`);
+  const folder = mkdtempSync(join(tmpdir(), 'larder-test-'));
+  const server = await startPostgres({
+    folder: join(folder, 'postgres'),
+    port: await freePort(),
+    log: join(folder, 'postgres.log'),
+    disposable: true,
+  });
+  project.provide('postgresUrl', server.url('postgres'));
+  return async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+}
