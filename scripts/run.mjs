@@ -1,7 +1,8 @@
 /**
- * Where `npm start` and its like begin: `node scripts/run.mjs start` brings the build up to date and runs
- * dist/scripts/start.js, or for a proof, dist/proof/crash.js. This file is plain JavaScript without dependencies, because it runs before there is anything
- * else, and says what is missing. In a container image, which has a build and no compiler, the build is what there is.
+ * Where every command of package.json begins: `node scripts/run.mjs start` brings the build up to date and runs
+ * dist/scripts/start.js, and `node scripts/run.mjs crash` runs dist/proof/crash.js. This file is plain JavaScript without
+ * dependencies, because it runs before there is anything else, and says what is missing. In a container image, which has
+ * a build and no compiler, it runs the build as it is.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -16,7 +17,8 @@ if (existsSync('node_modules/typescript')) build();
 else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
   giveUp('The dependencies are not installed: run `npm ci` first.');
 
-const folder = existsSync(`dist/scripts/${command}.js`) ? 'scripts' : 'proof';
+// By the source: a build keeps what an older one left in dist.
+const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
 const { main } = await import(`../dist/${folder}/${command}.js`);
 await main(args).catch((error) => giveUp(inOneLine(error)));
 
