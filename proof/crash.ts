@@ -4,7 +4,7 @@
  * step of a service.
  */
 import { parseArgs } from 'node:util';
-import { SeededRandom } from '#runtime';
+import { SeededRandom } from '#runtime/testing';
 import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';

@@ -2,11 +2,12 @@
  * `npm run race`: many customers fight over a few SKUs at several instances of each service, and change their minds at
  * the worst moment: reservations, cancellations and captures race each other. Then every unit and every cent is counted.
  */
+import { perService } from '../apps/shop.js';
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { SeededRandom } from '#runtime';
+import { SeededRandom } from '#runtime/testing';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
 import { disagreements } from './shop/reconciled.js';
 import type { Shop } from './shop/shop.js';
@@ -37,7 +38,7 @@ export async function race(argv: readonly string[], out: Output): Promise<number
   }
   const { instances } = options;
   out.stderr.write(`Opening a shop of its own, with ${instances} instances of each service …\n`);
-  const shops = { bus: 'postgres', instances: { order: instances, inventory: instances, payment: instances } } as const;
+  const shops = { bus: 'postgres', instances: perService(() => instances) } as const;
   return onTrial(shops, async ({ shop }) => ((await raceIn(shop, options, out)).verdict.wrong.length === 0 ? 0 : 1));
 }
 

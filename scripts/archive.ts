@@ -2,11 +2,12 @@
  * `npm run archive -- --older-than 90d` moves old events of the shop's Postgres event stores out of the way of new ones.
  * Everything that reads events goes on seeing them. The shop may be open.
  */
-import { archive } from '#event-store';
-import { postgresPool, SystemClock } from '#runtime';
+import { archive } from '#event-store/postgres';
+import { postgresPool } from '#runtime/postgres';
+import { SystemClock } from '#runtime';
 import { databasesOfTheShop } from './lib/databases.js';
 import { count, type Output, progressBar } from './lib/progress-bar.js';
-import { services } from './lib/shop.js';
+import { services } from '../apps/shop.js';
 
 const USAGE = 'Say which events to archive: npm run archive -- --older-than 90d.';
 

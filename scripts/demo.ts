@@ -10,7 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
 import { call, find } from './lib/api.js';
 import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
-import { services, urlOf } from './lib/shop.js';
+import { services } from '../apps/shop.js';
+import { urlOf } from './lib/shop.js';
 
 const SKU = 'olive-oil';
 const POLL_MS = 20;

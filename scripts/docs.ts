@@ -14,13 +14,11 @@ import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript';
 import { format, resolveConfig } from 'prettier';
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { inventoryConfig } from '../apps/inventory/src/http/inventory.module.js';
-import { orderConfig } from '../apps/order/src/http/order.module.js';
-import { paymentConfig } from '../apps/payment/src/http/payment.module.js';
 import { Advice } from './lib/advice.js';
 import { asyncApi } from './lib/docs/asyncapi.js';
 import { openApi } from './lib/docs/openapi.js';
-import { defaultPorts, portVariable, type Service, services } from './lib/shop.js';
+import { type Service, services, shop } from '../apps/shop.js';
+import { defaultPorts, portVariable } from './lib/shop.js';
 
 export interface Variable {
   readonly name: string;
@@ -32,8 +30,6 @@ export interface Variable {
   /** A value to begin with, for one that has to be set. */
   readonly example?: string;
 }
-
-const configs = { order: orderConfig, inventory: inventoryConfig, payment: paymentConfig };
 
 /** What the commands of package.json read, beside the variables of the services that they start. */
 export const commandVariables: readonly Variable[] = [
@@ -79,7 +75,7 @@ export const commandVariables: readonly Variable[] = [
 export function serviceVariables(): Variable[] {
   const found = new Map<string, Variable>();
   for (const service of services) {
-    for (const variable of variablesOf(configs[service])) {
+    for (const variable of variablesOf(shop[service].config)) {
       const { name, about, fallback } = variable;
       const key = JSON.stringify([name, about, fallback]);
       found.set(key, { ...variable, readBy: [...(found.get(key)?.readBy ?? []), service] });

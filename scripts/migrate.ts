@@ -6,11 +6,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { services } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
 
 /** `npm run migrate`: the databases of all services, at ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL. */
 export async function main(): Promise<void> {
-  for (const service of ['order', 'inventory', 'payment']) {
+  for (const service of services) {
     const variable = `${service.toUpperCase()}_DATABASE_URL`;
     const url = process.env[variable];
     if (!url)

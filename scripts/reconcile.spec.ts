@@ -10,14 +10,15 @@ import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import type { Entry } from '../apps/payment/src/simulator/payment.js';
 import { MemoryEvents, MemoryEventStore } from '#event-store';
 import { fold, MemoryTables, type Row } from '#projections';
-import { type Clock, ManualClock, SequentialIds, SystemClock } from '#runtime';
+import { type Clock, SystemClock } from '#runtime';
+import { ManualClock, SequentialIds } from '#runtime/testing';
 import { run } from './reconcile.js';
 import { type Books, keysInMemory } from './lib/reconcile/books.js';
 import { money } from './lib/reconcile/finding.js';
 import { allReadModels } from './lib/reconcile/read-models.js';
 import { type Finding, reconcile } from './lib/reconcile/reconcile.js';
 import { Roll } from './lib/reconcile/roll.js';
-import { type Service, services } from './lib/shop.js';
+import { perService, type Service, services } from '../apps/shop.js';
 
 const clock = new SystemClock();
 const PAUSE_MS = 20;
@@ -195,8 +196,8 @@ interface Shop {
 /** Puts a script into stores, and what follows from it into the tables. The clocks of the services may be wrong. */
 async function open(written: Script, clocks: Partial<Record<Service, Clock>> = {}): Promise<Shop> {
   const uuid = new SequentialIds();
-  const events = { order: new MemoryEvents(), inventory: new MemoryEvents(), payment: new MemoryEvents() };
-  const tables = { order: new MemoryTables(), inventory: new MemoryTables(), payment: new MemoryTables() };
+  const events = perService(() => new MemoryEvents());
+  const tables = perService(() => new MemoryTables());
   const ledger = new MemoryLedger();
   const stores = services.map(
     (service) => [service, new MemoryEventStore(clocks[service] ?? clock, events[service])] as const,

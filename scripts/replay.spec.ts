@@ -1,9 +1,12 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { freshDatabase } from '../test/support/database.js';
-import { idOf, MemoryEventStore, MemoryEvents } from '#event-store';
-import { PostgresTables, projection, rebuild, type RebuildOptions } from '#projections';
-import { ManualClock, postgresPool, silentLog, SystemClock } from '#runtime';
+import { idOf, MemoryEvents, MemoryEventStore } from '#event-store';
+import { PostgresTables, rebuild, type RebuildOptions } from '#projections/postgres';
+import { projection } from '#projections';
+import { ManualClock } from '#runtime/testing';
+import { postgresPool } from '#runtime/postgres';
+import { silentLog, SystemClock } from '#runtime';
 import { progressBar } from './lib/progress-bar.js';
 import { replay, type ReplayTarget } from './replay.js';
 

@@ -10,11 +10,10 @@
  *   --list         says what there is, and how far it is behind
  */
 import { parseArgs } from 'node:util';
-import { type EventStore, upcasting } from '#event-store';
+import { type EventStore, withUpcasters } from '#event-store';
 import {
   buildAsOf,
   compareWithEvents,
-  type Projection,
   PostgresTables,
   rebuild,
   RebuildFailed,
@@ -22,13 +21,15 @@ import {
   RebuildRefused,
   rollBack,
   type RowDifference,
-} from '#projections';
-import { postgresPool, silentLog, SystemClock } from '#runtime';
-import { openEventStore } from '#service';
+} from '#projections/postgres';
+import type { Projection } from '#projections';
+import { postgresPool } from '#runtime/postgres';
+import { silentLog, SystemClock } from '#runtime';
+import { openEventStore } from '#service/adapters';
 import pg from 'pg';
-import { databasesOfTheShop, readModels } from './lib/databases.js';
+import { services, shop } from '../apps/shop.js';
+import { databasesOfTheShop } from './lib/databases.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
-import { services } from './lib/shop.js';
 
 export interface ReplayTarget {
   readonly service: string;
@@ -66,8 +67,8 @@ async function targetsOfTheShop(): Promise<ReplayTarget[]> {
   const databases = await databasesOfTheShop();
   return services.flatMap((service) => {
     const { databaseUrl, storeUrl } = databases[service];
-    const { projections, shapes } = readModels[service];
-    const openStore = async () => upcasting(await openEventStore(storeUrl, new SystemClock()), shapes);
+    const { projections, upcasters } = shop[service];
+    const openStore = async () => withUpcasters(await openEventStore(storeUrl, new SystemClock()), upcasters);
     return projections.map((projection) => ({ service, projection, databaseUrl, openStore }));
   });
 }

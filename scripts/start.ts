@@ -15,7 +15,8 @@ import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
-import { dataFolder, portOf, portVariable, type Service, services, shown, urlOf } from './lib/shop.js';
+import { type Service, services } from '../apps/shop.js';
+import { dataFolder, portOf, portVariable, shown, urlOf } from './lib/shop.js';
 import { welcome } from './lib/welcome.js';
 
 /** A process that ends this often, each time within CALM_MS of its start, is given up. */

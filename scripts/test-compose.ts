@@ -20,7 +20,8 @@ import { call } from './lib/api.js';
 import { freePort } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { green, red, Screen } from './lib/screen.js';
-import { portVariable, services, urlOf } from './lib/shop.js';
+import { services } from '../apps/shop.js';
+import { portVariable, urlOf } from './lib/shop.js';
 
 const PROJECT = 'larder-test';
 const IMAGE = 'larder:test';

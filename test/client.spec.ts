@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { LarderClient } from '#client';
-import { services } from '../scripts/lib/shop.js';
+import { services } from '../apps/shop.js';
 import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;

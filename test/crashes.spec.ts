@@ -1,4 +1,5 @@
 /** Each service is killed in turn amid 200 checkouts, and started again: nothing is lost, nothing is taken twice. */
+import { services } from '../apps/shop.js';
 import { afterAll, expect, test } from 'vitest';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
@@ -29,7 +30,7 @@ test('kill -9 of each service amid 200 checkouts', { timeout: 180_000 }, async (
     }
   });
   try {
-    for (const [i, service] of (['order', 'inventory', 'payment'] as const).entries()) {
+    for (const [i, service] of services.entries()) {
       await shop.until(`${(i + 1) * 40} orders are placed`, async () => ({
         done: orderIds.length >= (i + 1) * 40,
         found: orderIds.length,

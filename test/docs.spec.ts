@@ -6,20 +6,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { parse } from 'yaml';
-import { inventoryConfig } from '../apps/inventory/src/http/inventory.module.js';
-import { projections as inventory } from '../apps/inventory/src/service.js';
-import { orderConfig } from '../apps/order/src/http/order.module.js';
-import { projections as order } from '../apps/order/src/service.js';
-import { paymentConfig } from '../apps/payment/src/http/payment.module.js';
-import { projections as payment } from '../apps/payment/src/service.js';
 import { PARTITIONS } from '../libs/message-bus/src/kafka/client.js';
 import { recordOf } from '../libs/message-bus/src/kafka/record.js';
-import { received, type Topic, topics } from '#contracts';
+import { parseMessage } from '#message-bus';
+import { type Topic, topics } from '#contracts';
 import { loadConfig } from '#service';
 import { commandVariables, documents, serviceVariables } from '../scripts/docs.js';
-import { portOf, portVariable, services } from '../scripts/lib/shop.js';
+import { services, shop } from '../apps/shop.js';
+import { portOf, portVariable } from '../scripts/lib/shop.js';
 
-const configs = { order: orderConfig, inventory: inventoryConfig, payment: paymentConfig };
 const textOf = (path: string) => readFileSync(path, 'utf8');
 const generated = await documents();
 
@@ -41,13 +36,13 @@ describe('.env.example', () => {
 
   test.each(services)('is enough for %s as it stands, and what is commented out are the defaults', (service) => {
     const text = textOf('.env.example');
-    const asItStands = loadConfig(configs[service], variablesIn(text));
+    const asItStands = loadConfig(shop[service].config, variablesIn(text));
     expect(asItStands).toMatchObject({ DATABASE_URL: expect.stringMatching(/^postgresql:/) });
 
     // PORT has a default in each service: the part about the others is left out.
     const parts = text.split(/^(?=# --- )/m).filter((part) => !part.startsWith('# --- The') || part.includes(service));
     const uncommented = parts.join('').replace(/^# ([A-Z][A-Z_]+=)/gm, '$1');
-    expect(loadConfig(configs[service], variablesIn(uncommented))).toEqual(asItStands);
+    expect(loadConfig(shop[service].config, variablesIn(uncommented))).toEqual(asItStands);
   });
 
   test('has every variable that a script reads', () => {
@@ -123,7 +118,7 @@ describe('docs/asyncapi.yaml', () => {
     for (const topic of topics as readonly Topic<any>[]) {
       const channel = Object.values<any>(parse(text).channels).find(({ address }) => address === topic.name);
       for (const [type, { examples }] of Object.entries<any>(channel.messages)) {
-        expect(received(topic, { type, data: examples[0].payload })).toEqual({ type, data: examples[0].payload });
+        expect(parseMessage(topic, { type, data: examples[0].payload })).toEqual({ type, data: examples[0].payload });
       }
     }
   });
@@ -142,9 +137,9 @@ describe('docs/operations.md', () => {
     expect([...names(text)].sort()).toEqual([...existing].sort());
   });
 
-  test.each(Object.entries({ order, inventory, payment }))('empties every read model of %s', (service, projections) => {
+  test.each(services)('empties every read model of %s', (service) => {
     expect(text).toMatch(
-      new RegExp(`^-- ${service}: +TRUNCATE ${projections.map(({ table }) => table).join(', ')};$`, 'm'),
+      new RegExp(`^-- ${service}: +TRUNCATE ${shop[service].projections.map(({ table }) => table).join(', ')};$`, 'm'),
     );
   });
 });

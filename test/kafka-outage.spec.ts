@@ -1,14 +1,15 @@
 /** The broker is killed three times amid 200 checkouts: nobody outside notices, and nothing is lost or out of order. */
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { inventoryEvents, orderEvents, paymentEvents, telling } from '#contracts';
-import { PostgresEventStore } from '#event-store';
+import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
+import { toMessages } from '#message-bus';
+import { PostgresEventStore } from '#event-store/postgres';
 import { SystemClock } from '#runtime';
-import { tell as tellInventory } from '../apps/inventory/src/messaging/messages.js';
-import { tell as tellOrder } from '../apps/order/src/messaging/messages.js';
-import { tell as tellPayment } from '../apps/payment/src/messaging/messages.js';
+import { inventoryMessageOf as tellInventory } from '../apps/inventory/src/messaging/messages.js';
+import { orderMessageOf as tellOrder } from '../apps/order/src/messaging/messages.js';
+import { paymentMessageOf as tellPayment } from '../apps/payment/src/messaging/messages.js';
 import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
-import { services } from '../scripts/lib/shop.js';
+import { services } from '../apps/shop.js';
 import { createTopics } from '../scripts/topics.js';
 import { expectInvariants } from './support/invariants.js';
 import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './support/kafka.js';
@@ -16,18 +17,18 @@ import { openShop, type Shop } from './support/shop.js';
 
 /** What each service tells, of which streams. */
 const told = [
-  { service: 'order', topic: orderEvents.name, category: 'order', toMessage: telling(orderEvents, tellOrder) },
+  { service: 'order', topic: orderEvents.name, category: 'order', toMessage: toMessages(orderEvents, tellOrder) },
   {
     service: 'inventory',
     topic: inventoryEvents.name,
     category: 'reservation',
-    toMessage: telling(inventoryEvents, tellInventory),
+    toMessage: toMessages(inventoryEvents, tellInventory),
   },
   {
     service: 'payment',
     topic: paymentEvents.name,
     category: 'payment',
-    toMessage: telling(paymentEvents, tellPayment),
+    toMessage: toMessages(paymentEvents, tellPayment),
   },
 ] as const;
 

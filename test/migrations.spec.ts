@@ -1,8 +1,9 @@
+import { services } from '../apps/shop.js';
 import { expect, test } from 'vitest';
 import { migrate } from '../scripts/migrate.js';
 import { freshDatabase } from './support/database.js';
 
-test.each(['order', 'inventory', 'payment'])('the migrations of %s apply once', async (service) => {
+test.each(services)('the migrations of %s apply once', async (service) => {
   const url = await freshDatabase();
   expect((await migrate(url, `prisma/${service}/migrations`)).length).toBeGreaterThan(0);
   expect(await migrate(url, `prisma/${service}/migrations`)).toEqual([]);

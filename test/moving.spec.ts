@@ -1,22 +1,17 @@
 /** What docs/operations.md promises to those who move a shop or restore it. The services run as they were compiled. */
 import pg from 'pg';
 import { test } from 'vitest';
-import { projections as inventory } from '../apps/inventory/src/service.js';
-import { projections as order } from '../apps/order/src/service.js';
-import { projections as payment } from '../apps/payment/src/service.js';
 import { call } from '../scripts/lib/api.js';
-import { type Service, services } from '../scripts/lib/shop.js';
+import { perService, services, shop as definitions } from '../apps/shop.js';
 import { freshDatabase } from './support/database.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type OrderView, type Shop } from './support/shop.js';
-
-const projections: Record<Service, readonly { readonly table: string }[]> = { order, inventory, payment };
 
 test.for([
   ['on another bus, with everything sent again', false],
   ['on another bus, with read models emptied and everything made anew', true],
 ] as const)('%s, orders that were under way end, and those that ended stay', { timeout: 60_000 }, async ([, anew]) => {
-  const env: Record<Service, Record<string, string>> = { order: {}, inventory: {}, payment: {} };
+  const env = perService((): Record<string, string> => ({}));
   await using shop = await openShop({ env });
   await shop.setPrices({ 'olive-oil': 1299 });
   await shop.stockUp({ 'olive-oil': 100 });
@@ -35,7 +30,7 @@ test.for([
   const bus = await freshDatabase();
   for (const service of services) {
     env[service]['MESSAGE_BUS_URL'] = bus;
-    const tables = projections[service].map(({ table }) => table);
+    const tables = definitions[service].projections.map(({ table }) => table);
     const statement = anew
       ? `TRUNCATE ${tables.join(', ')}; DELETE FROM checkpoints`
       : `DELETE FROM checkpoints WHERE name = '${service}'`;

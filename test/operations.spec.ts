@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { orderEvents } from '#contracts';
-import { PostgresMessageBus } from '#message-bus';
+import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
 import { openShop, type Shop } from './support/shop.js';
 

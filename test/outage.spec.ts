@@ -1,4 +1,5 @@
 /** Postgres goes away under an open shop, and comes back. */
+import { services } from '../apps/shop.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,7 +52,7 @@ test(
       expect(response.headers['retry-after']).toBe('1');
       expect(Date.now() - startedMs).toBeLessThan(2_500);
     }
-    for (const service of ['order', 'inventory', 'payment'] as const) {
+    for (const service of services) {
       await open.until(`${service} is red`, async () => {
         const { status, body } = await request(open[service][0]!).get('/health/ready');
         return { done: status === 503, found: body };
@@ -60,7 +61,7 @@ test(
     }
 
     postgres = await startPostgres(server);
-    for (const service of ['order', 'inventory', 'payment'] as const) {
+    for (const service of services) {
       await open.until(`${service} is green`, async () => {
         const { status, body } = await request(open[service][0]!).get('/health/ready');
         return { done: status === 200, found: body };

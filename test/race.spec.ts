@@ -1,7 +1,8 @@
 /** A short race (`npm run race`), its verdict on a shop that was tampered with, and command lines that it cannot follow. */
+import { perService } from '../apps/shop.js';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { PostgresEventStore } from '#event-store';
+import { PostgresEventStore } from '#event-store/postgres';
 import { SystemClock } from '#runtime';
 import { race, raceIn } from '../proof/race.js';
 import type { Driven } from '../proof/race/drive.js';
@@ -23,7 +24,7 @@ let verdict: Verdict;
 const out = kept();
 beforeAll(async () => {
   const { instances } = options;
-  shop = await openShop({ instances: { order: instances, inventory: instances, payment: instances } });
+  shop = await openShop({ instances: perService(() => instances) });
   ({ driven, verdict } = await raceIn(shop, options, out));
 }, 120_000);
 afterAll(() => shop?.close());

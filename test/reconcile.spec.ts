@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { call } from '../scripts/lib/api.js';
 import { openBooks } from '../scripts/lib/reconcile/books.js';
 import type { Finding } from '../scripts/lib/reconcile/finding.js';
-import type { Service } from '../scripts/lib/shop.js';
+import { type Service, services } from '../apps/shop.js';
 import type { EventStore } from '#event-store';
 import { SystemClock } from '#runtime';
 import { freshDatabase } from './support/database.js';
@@ -80,7 +80,7 @@ describe('it only reads', () => {
     const role = `reader_${randomUUID().slice(0, 8)}`;
     const env: Record<string, string> = {};
     await sql('order', `CREATE ROLE ${role} LOGIN PASSWORD 'reader'`);
-    for (const service of ['order', 'inventory', 'payment'] as const) {
+    for (const service of services) {
       await sql(service, `GRANT USAGE ON SCHEMA public, event_store TO ${role}`);
       await sql(service, `GRANT SELECT ON ALL TABLES IN SCHEMA public, event_store TO ${role}`);
       const url = new URL(shop.databases[service]);

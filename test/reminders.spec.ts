@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { MemoryMessageBus, type Message } from '#message-bus';
-import { ManualClock, SequentialIds } from '#runtime';
+import { ManualClock, SequentialIds } from '#runtime/testing';
 import { openMemoryShop } from './support/memory-shop.js';
 
 const cause = { correlationId: 'test', causationId: 'test' };

@@ -1,4 +1,5 @@
 /** Every read model is rebuilt while orders come in: row for row the same, and no read fails meanwhile. */
+import { services } from '../apps/shop.js';
 import { spawn } from 'node:child_process';
 import pg from 'pg';
 import request from 'supertest';
@@ -42,9 +43,9 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
     while (open) orderIds.push(await shop.place({ lines: [{ sku: 'honey', quantity: 1 }] }));
   });
   const reads: number[] = [];
-  const readers = ['order', 'inventory', 'payment'].map(async (service) => {
-    const path = { order: '/orders?limit=5', inventory: '/stock/honey', payment: `/payments/${orderIds[0]}` }[service]!;
-    while (open) reads.push((await request(shop[service as 'order'][0]!).get(path)).status);
+  const readers = services.map(async (service) => {
+    const path = { order: '/orders?limit=5', inventory: '/stock/honey', payment: `/payments/${orderIds[0]}` }[service];
+    while (open) reads.push((await request(shop[service][0]!).get(path)).status);
   });
   try {
     const { code, output } = await replay('--all');

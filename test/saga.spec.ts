@@ -6,16 +6,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { react as inventoryReacts } from '../apps/inventory/src/messaging/reactions.js';
-import { tell as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
+import { inventoryReaction as inventoryReacts } from '../apps/inventory/src/messaging/reactions.js';
+import { inventoryMessageOf as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
 import { reservation } from '../apps/inventory/src/domain/reservation.js';
 import { stock } from '../apps/inventory/src/domain/stock.js';
-import { checkout } from '../apps/inventory/src/warehouse.js';
-import { react as orderReacts } from '../apps/order/src/messaging/reactions.js';
-import { tell as orderTells } from '../apps/order/src/messaging/messages.js';
+import { carryOut } from '../apps/inventory/src/warehouse.js';
+import { orderReaction as orderReacts } from '../apps/order/src/messaging/reactions.js';
+import { orderMessageOf as orderTells } from '../apps/order/src/messaging/messages.js';
 import { isSettled, order, type OrderCommand, type OrderEvent, wantOf } from '../apps/order/src/domain/order.js';
-import { react as paymentReacts } from '../apps/payment/src/messaging/reactions.js';
-import { tell as paymentTells } from '../apps/payment/src/messaging/messages.js';
+import { paymentReaction as paymentReacts } from '../apps/payment/src/messaging/reactions.js';
+import { paymentMessageOf as paymentTells } from '../apps/payment/src/messaging/messages.js';
 import { payment, type PaymentCommand, type PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import type { InventoryMessage, OrderMessage, PaymentMessage } from '#contracts';
 import { type Decider, DomainError } from '#decider';
@@ -123,7 +123,7 @@ class Checkout {
       const command = inventoryReacts(message);
       if (!command) return;
       if (message.type === 'OrderReminder') this.fromInventory.repeatAll();
-      for (const fact of checkout(orderId, command, cause)(warehouse)) {
+      for (const fact of carryOut(orderId, command, cause)(warehouse)) {
         this.fromInventory.put(inventoryTells(orderId, fact));
       }
     });

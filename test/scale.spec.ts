@@ -1,9 +1,8 @@
 /** The model of scripts/scale.ts against what a real shop leaves on the disk. */
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readModels } from '../scripts/lib/databases.js';
+import { services, shop as definitions } from '../apps/shop.js';
 import { MESSAGES_PER_ORDER, perOrder, ROWS_PER_ORDER, scale } from '../scripts/scale.js';
-import { services } from '../scripts/lib/shop.js';
 import { openShop, type Shop } from './support/shop.js';
 
 const ORDERS = 1_500;
@@ -68,7 +67,7 @@ test.each(services)('the model knows what an order leaves in the event store of 
 });
 
 test.each(services)('the model knows what an order leaves in the rows of %s', async (service) => {
-  const tables = readModels[service].projections.map(({ table }) => table);
+  const tables = definitions[service].projections.map(({ table }) => table);
   for (const table of tables) await value(service, `VACUUM (FULL, ANALYZE) ${table}`);
   const sizes = tables.map((table) => `pg_total_relation_size('${table}')`).join(' + ');
   expectNear({ rows: (await value(service, `SELECT ${sizes}`)) / ORDERS }, { rows: ROWS_PER_ORDER[service] });

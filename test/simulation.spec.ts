@@ -1,4 +1,5 @@
 /** The simulator: the same seed is the same world, a healthy shop keeps every rule, and a broken one is found and told. */
+import { services } from '../apps/shop.js';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -6,7 +7,7 @@ import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { simulate } from '../proof/simulate.js';
 import { type Durable, violations } from '../proof/simulation/invariants.js';
-import { points, services } from '../proof/simulation/points.js';
+import { points } from '../proof/simulation/points.js';
 import { type Compositions, runWorld } from '../proof/simulation/world.js';
 
 async function run(argv: readonly string[], compositions?: Partial<Compositions>) {

@@ -4,7 +4,8 @@ import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sign } from '../apps/payment/src/webhook.js';
 import { orderEvents } from '#contracts';
-import { MALFORMED, PostgresMessageBus } from '#message-bus';
+import { MALFORMED } from '#message-bus';
+import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
 import { openShop, type Shop } from './support/shop.js';
 

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { PostgresEventStore } from '../../libs/event-store/src/index.js';
+import { PostgresEventStore } from '../../libs/event-store/src/postgres/index.js';
 import { SystemClock } from '../../libs/runtime/src/index.js';
 import { migrate } from '../../scripts/migrate.js';
 

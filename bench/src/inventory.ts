@@ -1,8 +1,10 @@
 /** Larder's side of the rows about stock: what the inventory service decides on, on a database with its tables. */
 import { fileURLToPath } from 'node:url';
 import { shapes } from '../../apps/inventory/src/upcasters.js';
-import { PostgresEventStore, PostgresSnapshots, Transactor, upcasting } from '../../libs/event-store/src/index.js';
-import { postgresPool, silentLog, SystemClock, SystemIds, SystemRandom } from '../../libs/runtime/src/index.js';
+import { PostgresEventStore, PostgresSnapshots } from '../../libs/event-store/src/postgres/index.js';
+import { Transactor, upcasting } from '../../libs/event-store/src/index.js';
+import { postgresPool } from '../../libs/runtime/src/postgres/index.js';
+import { silentLog, SystemClock, SystemIds, SystemRandom } from '../../libs/runtime/src/index.js';
 import { migrate } from '../../scripts/migrate.js';
 
 const MIGRATIONS = fileURLToPath(new URL('../../prisma/inventory/migrations', import.meta.url));

@@ -13,7 +13,7 @@ import type autocannonType from 'autocannon';
 import pg from 'pg';
 import { migrate } from '../../scripts/migrate.js';
 import { type Databases, openShop } from '../../proof/shop/shop.js';
-import { type Service, services } from '../../scripts/lib/shop.js';
+import { type Service, services } from '../../apps/shop.js';
 import { profile, type Profile, type Share } from './profile.js';
 import type { Bench, Sample } from './row.js';
 

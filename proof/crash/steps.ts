@@ -2,8 +2,8 @@
  * Every durable step of each service, as a place to die at. A step is durable when something outside of the process is
  * different after it: between two of them a crash leaves what the first one wrote, and the second one not done.
  */
-import { appendedBy, facts } from '../simulation/points.js';
-import { type Service, services } from '../../scripts/lib/shop.js';
+import { type Service, services, shop } from '../../apps/shop.js';
+import { appendedBy } from '../simulation/points.js';
 import type { Wish } from './customers.js';
 
 export const moments = ['before', 'after'] as const;
@@ -67,7 +67,7 @@ export const steps: readonly DurableStep[] = services.flatMap((service) => [
   { service, name: 'handle a batch', point: 'bus.handle' },
   { service, name: 'park', point: 'parked.park', takesFailures: true },
   { service, name: 'settle parked', point: 'parked.settle', takesFailures: true },
-  ...facts[service].projections.map(({ name }) => ({
+  ...shop[service].projections.map(({ name }) => ({
     service,
     name: `commit ${name}`,
     point: 'tables.commit',

@@ -2,18 +2,11 @@
  * A service that can be told where to die: `node victim.js order`. It is the ordinary service, with something between it
  * and its ports that waits for a message over the IPC channel (`Doom`), and then kills the process at that step.
  */
+import { type Service, shop } from '../../apps/shop.js';
+import { bootService } from '#nest';
 import { ServerUnavailable } from '#runtime';
-import { bootService, type ServiceOptions, type Step, stepped } from '#service';
-import { inventoryOptions } from '../../apps/inventory/src/http/inventory.module.js';
-import { orderOptions } from '../../apps/order/src/http/order.module.js';
-import { paymentOptions } from '../../apps/payment/src/http/payment.module.js';
+import { type Step, stepped } from '../steps.js';
 import type { Doom } from './steps.js';
-
-const options: Readonly<Record<string, ServiceOptions>> = {
-  order: orderOptions,
-  inventory: inventoryOptions,
-  payment: paymentOptions,
-};
 
 let doom: Doom | undefined;
 /** How often the step was reached since then, and how many appends there were. */
@@ -33,4 +26,6 @@ async function onStep({ point, about }: Step, moment: 'before' | 'after'): Promi
   }
 }
 
-await bootService({ ...options[process.argv[2]!]!, through: (ports) => stepped(ports, onStep) });
+const service = shop[process.argv[2] as Service];
+const { default: module } = await service.module();
+await bootService(service, module, { wrapPorts: (ports) => stepped(ports, onStep) });

@@ -2,7 +2,8 @@
  * What became of a race, from three sources that do not know each other: the stock as inventory's events tell it, the
  * money as the provider's ledger tells it, and the orders as the order service shows them.
  */
-import { PostgresEventStore, idOf, type Recorded } from '#event-store';
+import { PostgresEventStore } from '#event-store/postgres';
+import { idOf, type Recorded } from '#event-store';
 import { SystemClock } from '#runtime';
 import { allOrders, ledgerOf } from '../shop/invariants.js';
 import type { Shop } from '../shop/shop.js';

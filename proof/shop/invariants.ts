@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import pLimit from 'p-limit';
 import { call } from '../../scripts/lib/api.js';
-import { services } from '../../scripts/lib/shop.js';
+import { services } from '../../apps/shop.js';
 import type { Shop } from './shop.js';
 
 /** How many orders are asked for at the same time. */

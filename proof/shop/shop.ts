@@ -24,7 +24,7 @@ import { call } from '../../scripts/lib/api.js';
 import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../scripts/migrate.js';
 import { ServiceProcess } from '../../scripts/lib/service-process.js';
-import { type Service, services } from '../../scripts/lib/shop.js';
+import { perService, type Service, services } from '../../apps/shop.js';
 
 /** Generous: a machine that does other things too must not fail a proof. */
 const PATIENCE_MS = 60_000;
@@ -113,8 +113,8 @@ export class Shop implements AsyncDisposable {
   readonly inventory: string[] = [];
   readonly payment: string[] = [];
 
-  private readonly processes: Record<Service, ServiceProcess[]> = { order: [], inventory: [], payment: [] };
-  private readonly instanceEnv: Record<Service, Record<string, string>[]> = { order: [], inventory: [], payment: [] };
+  private readonly processes = perService((): ServiceProcess[] => []);
+  private readonly instanceEnv = perService((): Record<string, string>[] => []);
   /** Those that we ended ourselves. */
   private readonly killed = new Set<ServiceProcess>();
   private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));

@@ -1,5 +1,6 @@
 /** Chance of a simulated world: all of it follows from the seed and from what it is about. */
-import { Random, SeededRandom } from '#runtime';
+import { Random } from '#runtime';
+import { SeededRandom } from '#runtime/testing';
 
 /** A 32-bit hash (FNV-1a, Fowler, Noll and Vo, public domain). */
 export function hash(text: string, start = 0x811c9dc5): number {

@@ -1,6 +1,7 @@
 /** What worlds have been through: crash points, faults and endings, each with how often, and what was never reached. */
+import { services, shop } from '../../apps/shop.js';
 import type { Item } from './plan.js';
-import { facts, leasesOf, nameOf, points, services } from './points.js';
+import { nameOf, points } from './points.js';
 import type { OrderEvent } from '../../apps/order/src/domain/order.js';
 import { orderAfter } from './invariants.js';
 
@@ -93,12 +94,12 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
       `stop: ${service}`,
       ...each(['store', 'bus', 'tables'], (server) => `outage: ${server} of ${service}`),
       ...each(['store', 'bus'], (server) => `broken connections: ${server} of ${service}`),
-      ...each(leasesOf(service), (lease) => `lost lease: ${lease}`),
+      ...each(shop[service].allLeases, (lease) => `lost lease: ${lease}`),
       ...each(['before', 'after'], (moment) => `step fails ${moment} its effect: ${service}`),
       ...each(['before', 'after'], (moment) => `step hangs ${moment} its effect: ${service}`),
       `cannot be written: ${service}`,
       `dead letter: ${service}`,
-      ...facts[service].hears.flatMap(({ name, schemas }) => [
+      ...shop[service].subscribes.flatMap(({ name, schemas }) => [
         `held up: ${name} to ${service}`,
         ...each(Object.keys(schemas), (type) => `delivered twice: ${type} to ${service}`),
       ]),

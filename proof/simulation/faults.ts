@@ -1,7 +1,8 @@
 /** What goes wrong now: the items of the plan that have been armed, and whom they strike. */
-import type { Step } from '#service';
+import type { Service } from '../../apps/shop.js';
+import type { Step } from '../steps.js';
 import type { Item, ProviderCall, Server } from './plan.js';
-import { isAt, type Moment, type Service } from './points.js';
+import { isAt, type Moment } from './points.js';
 
 type Kind<K extends Item['kind']> = Extract<Item, { kind: K }>;
 type Armed = Kind<'crash' | 'error' | 'stall' | 'delivered-twice' | 'provider'>;

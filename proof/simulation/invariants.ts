@@ -2,19 +2,15 @@
  * What must be true of a shop after anything that can happen to it, read from what is durable: the events of the three
  * services, the messages on the bus, the tables, the parked lines and the provider's ledger.
  */
-import { inventoryEvents, orderEvents, paymentEvents, telling } from '#contracts';
+import { perService, type Service, services, shop } from '../../apps/shop.js';
+import { type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
 import { categoryOf, idOf, type Recorded } from '#event-store';
-import type { MemoryLog, ParkedMessages } from '#message-bus';
 import { fold, type MemoryTables, type Projection } from '#projections';
-import { tell as inventoryTells } from '../../apps/inventory/src/messaging/messages.js';
 import type { ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
 import { stock, type StockEvent } from '../../apps/inventory/src/domain/stock.js';
-import { tell as orderTells } from '../../apps/order/src/messaging/messages.js';
 import { isSettled, order, type Order, type OrderEvent } from '../../apps/order/src/domain/order.js';
-import { tell as paymentTells } from '../../apps/payment/src/messaging/messages.js';
 import { payment, type PaymentEvent } from '../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
-import { facts, type Service, services } from './points.js';
 
 /** A rule that does not hold: its name, what is wrong in a sentence, and the orders that it is about. */
 export interface Violation {
@@ -303,15 +299,11 @@ function* settledTooEarly({ events, ledger }: Durable, orders: Streams<OrderEven
   }
 }
 
-const TELLING = {
-  order: telling(orderEvents, orderTells),
-  inventory: telling(inventoryEvents, inventoryTells),
-  payment: telling(paymentEvents, paymentTells),
-};
+const messageOf = perService((service) => toMessages(shop[service].publishes, shop[service].messageOf));
 
 /** No message was passed over: each that a service has read was in a batch that it was done with. */
 function* passedOver({ log, promises }: Durable, service: Service): Iterable<Violation> {
-  for (const { name } of facts[service].hears) {
+  for (const { name } of shop[service].subscribes) {
     for (const { id, key, type } of log.topic(name).flat()) {
       if (!promises.handled[service].has(id))
         yield about('message-passed-over', `${service} never handled ${type} of ${key}.`, key);
@@ -321,7 +313,7 @@ function* passedOver({ log, promises }: Durable, service: Service): Iterable<Vio
 
 /** Every event that others may hear of is on the bus, and those of a key for the first time in their order. */
 function* wrongMessages({ events, log }: Durable, service: Service): Iterable<Violation> {
-  const { topic, categories } = facts[service];
+  const { publishes: topic, relays } = shop[service];
   const firsts = new Map<string, Set<string>>();
   for (const { key, id } of log.topic(topic.name).flat()) {
     const ids = firsts.get(key);
@@ -330,8 +322,8 @@ function* wrongMessages({ events, log }: Durable, service: Service): Iterable<Vi
   }
   const expected = new Map<string, string[]>();
   for (const event of events[service]) {
-    if (!(categories as readonly string[]).includes(categoryOf(event.stream))) continue;
-    const message = TELLING[service](event);
+    if (!relays.includes(categoryOf(event.stream))) continue;
+    const message = messageOf[service](event);
     if (!message) continue;
     const ids = expected.get(message.key);
     if (ids) ids.push(message.id);
@@ -353,7 +345,7 @@ function* wrongMessages({ events, log }: Durable, service: Service): Iterable<Vi
 
 /** Every read model and to-do list is what a fold of all events gives. */
 function* wrongRows({ events, tables }: Durable, service: Service): Iterable<Violation> {
-  for (const each of facts[service].projections) {
+  for (const each of shop[service].projections) {
     const projection = each as unknown as Projection<any, any>;
     const { name, keyColumns, categories } = projection;
     const textOf = (row: Record<string, unknown>) =>
@@ -376,7 +368,7 @@ function* wrongRows({ events, tables }: Durable, service: Service): Iterable<Vio
 /** Nothing is parked any more; and what is, would have been a dead letter that somebody sees, or about to be tried again. */
 async function* wrongLinesOf({ events, log, parked }: Durable, service: Service): AsyncIterable<Violation> {
   const keys = new Set(events.order.map(({ stream }) => idOf(stream)));
-  for (const { name } of facts[service].hears) for (const { key } of log.topic(name).flat()) keys.add(key);
+  for (const { name } of shop[service].subscribes) for (const { key } of log.topic(name).flat()) keys.add(key);
   const waiting = (await parked[service].parkedKeys(service, [...keys])) ?? [];
   const dead = await parked[service].deadLetters(0n, 10_000);
   const due = await parked[service].due(service, new Date(8.64e15), 10_000);

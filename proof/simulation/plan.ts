@@ -7,8 +7,9 @@
  *
  * Source: Groce, Zhang, Eide, Chen, Regehr, "Swarm Testing", ISSTA 2012.
  */
+import { type Service, services, shop } from '../../apps/shop.js';
 import { type Dice, diceFor } from './chance.js';
-import { leasesOf, nameOf, type Point, points, type Service, services } from './points.js';
+import { nameOf, type Point, points } from './points.js';
 
 export interface Line {
   readonly sku: string;
@@ -274,7 +275,7 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
       return {
         kind: 'lost-lease',
         service,
-        lease: dice.pick(leasesOf(service)),
+        lease: dice.pick(shop[service].allLeases),
         noticeMs: dice.pick([0, 5, 100, 3_000]),
       };
     },

@@ -2,14 +2,8 @@
  * Where a service can be struck: every step by which it reaches outside, and what the step may be about. The list is
  * declared and not gathered from runs, so that a coverage report can name what was never reached.
  */
-import type { Step } from '#service';
-import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
-import { projections as inventoryProjections } from '../../apps/inventory/src/service.js';
-import { projections as orderProjections } from '../../apps/order/src/service.js';
-import { projections as paymentProjections } from '../../apps/payment/src/service.js';
-
-export const services = ['order', 'inventory', 'payment'] as const;
-export type Service = (typeof services)[number];
+import { type Service, services, shop } from '../../apps/shop.js';
+import type { Step } from '../steps.js';
 
 export type Moment = 'before' | 'after';
 
@@ -21,97 +15,11 @@ export interface Point {
   readonly moment: Moment;
 }
 
-/** What else there is to know of a service. */
-export const facts = {
-  order: {
-    topic: orderEvents,
-    hears: [inventoryEvents, paymentEvents],
-    categories: ['order'],
-    projections: orderProjections,
-    leases: ['order', 'order retries', 'watchdog'],
-  },
-  inventory: {
-    topic: inventoryEvents,
-    hears: [orderEvents],
-    categories: ['reservation'],
-    projections: inventoryProjections,
-    leases: ['inventory', 'inventory retries'],
-  },
+/** What is peculiar to a service; all else follows from its definition. */
+const OWN: Partial<Record<Service, Record<string, readonly string[]>>> = {
+  order: { 'store.head': [], 'tables.due': ['order-todo'] },
+  inventory: { 'tables.due': ['stock-hold'] },
   payment: {
-    topic: paymentEvents,
-    hears: [orderEvents],
-    categories: ['payment'],
-    projections: paymentProjections,
-    leases: ['payment', 'payment retries', 'cashier'],
-  },
-} as const;
-
-/** Those that a projector holds too. */
-export const leasesOf = (service: Service): string[] => [
-  ...facts[service].leases,
-  ...facts[service].projections.map(({ name }) => `projector:${name}`),
-];
-
-/** What each service writes and reads by itself; what it shares with the others follows from `facts`. */
-const OWN: Record<Service, Record<string, readonly string[]>> = {
-  order: {
-    'store.append': [
-      'OrderPlaced',
-      'OrderStockReserved',
-      'OrderConfirmed',
-      'OrderStockShipped',
-      'OrderPaymentCaptured',
-      'OrderCompleted',
-      'OrderRejected',
-      'OrderCancelled',
-      'OrderStockReleased',
-      'OrderPaymentReturned',
-      'OrderSettled',
-      'OrderPaymentRefused',
-      'OrderReminded',
-      'PriceSet',
-    ],
-    'store.read': ['order', 'price'],
-    'store.subscribe': ['order', 'price'],
-    'store.head': [],
-    'tables.due': ['order-todo'],
-  },
-  inventory: {
-    'store.append': [
-      'ReservationMade',
-      'ReservationRejected',
-      'ReservationReleased',
-      'ReservationShipped',
-      'ReservationReturned',
-      'ReservationBlocked',
-      'StockReceived',
-      'StockRecounted',
-      'StockReserved',
-      'StockReleased',
-      'StockShipped',
-      'StockReturned',
-      'EntryMade',
-    ],
-    'store.read': ['reservation', 'stock', 'entry'],
-    'store.subscribe': ['reservation', 'stock'],
-    'tables.due': ['stock-hold'],
-  },
-  payment: {
-    'store.append': [
-      'PaymentRequested',
-      'PaymentAuthorized',
-      'PaymentDeclined',
-      'PaymentCaptureRequested',
-      'PaymentCaptured',
-      'PaymentReturnRequested',
-      'PaymentVoided',
-      'PaymentRefunded',
-      'PaymentCaptureRefused',
-      'PaymentRefundRefused',
-      'PaymentBlocked',
-    ],
-    'store.read': ['payment'],
-    'store.subscribe': ['payment'],
     'store.head': [],
     'tables.due': ['payment-todo', 'money-hold'],
     'provider.authorize': [],
@@ -123,16 +31,26 @@ const OWN: Record<Service, Record<string, readonly string[]>> = {
 };
 
 /** The types of the events that a service appends. */
-export const appendedBy = (service: Service): readonly string[] => OWN[service]['store.append']!;
+export const appendedBy = (service: Service): readonly string[] => Object.keys(shop[service].upcasters);
+
+/** The categories that a service follows, for its relay and its projections. */
+function followedBy(service: Service): string[] {
+  const { aggregates, relays, projections } = shop[service];
+  const followed = new Set<string>([...relays, ...projections.flatMap(({ categories }) => categories)]);
+  return Object.keys(aggregates).filter((category) => followed.has(category));
+}
 
 /** Every point of every service. */
 export const points: readonly Point[] = services.flatMap((service) => {
-  const { topic, hears, projections } = facts[service];
+  const { aggregates, publishes, subscribes, projections } = shop[service];
   const names = projections.map(({ name }) => name);
   const steps: Record<string, readonly string[]> = {
+    'store.append': appendedBy(service),
+    'store.read': Object.keys(aggregates),
+    'store.subscribe': followedBy(service),
     ...OWN[service],
-    'bus.publish': Object.keys(topic.schemas),
-    'bus.handle': hears.flatMap(({ schemas }) => Object.keys(schemas)),
+    'bus.publish': Object.keys(publishes.schemas),
+    'bus.handle': subscribes.flatMap(({ schemas }) => Object.keys(schemas)),
     'tables.checkpoint': names,
     'tables.load': names,
     'tables.commit': names,

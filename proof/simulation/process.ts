@@ -2,6 +2,7 @@
  * One instance of a service, from its start to its end: the composition that Nest calls too, over ports whose every step
  * takes time, may fail, and may be the last. What it writes lives on the servers and outlives it.
  */
+import { type Service, services } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
 import { bounded, type PaymentProvider } from '../../apps/payment/src/provider.js';
 import {
@@ -9,8 +10,8 @@ import {
   EventStore,
   idOf,
   MemoryEvents,
-  MemorySnapshots,
   MemoryEventStore,
+  MemorySnapshots,
   type Recorded,
   type StreamWrite,
 } from '#event-store';
@@ -25,13 +26,14 @@ import {
 } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { Ids, type Log, MemoryCheckpoints, ServerUnavailable } from '#runtime';
-import { type OnStep, type ServicePorts, type Step, stepped, steppedPort } from '#service';
+import { type OnStep, type Step, stepped, steppedPort } from '../steps.js';
+import type { ServicePorts } from '#service';
 import { diceFor, hash } from './chance.js';
 import type { Faults } from './faults.js';
 import { LeaseServer } from './leases.js';
 import type { Item, Server } from './plan.js';
-import type { Moment, Service } from './points.js';
-import { VirtualClock, type Scheduler } from './scheduler.js';
+import type { Moment } from './points.js';
+import { type Scheduler, VirtualClock } from './scheduler.js';
 import { orderOf } from './story.js';
 
 /** The servers of one service, and what is durable on them. */
@@ -424,7 +426,7 @@ class ProcessIds extends Ids {
   }
 
   override next(): string {
-    const place = (['order', 'inventory', 'payment'].indexOf(this.service) + 1) * 0x1000 + this.instance * 0x100;
+    const place = (services.indexOf(this.service) + 1) * 0x1000 + this.instance * 0x100;
     const hex = (n: number, digits: number) => n.toString(16).padStart(digits, '0');
     return `${hex(place, 8)}-${hex(this.life, 4)}-4000-8000-${hex(++this.last, 12)}`;
   }

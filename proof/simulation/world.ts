@@ -5,19 +5,19 @@
  *
  *   plan ──▶ customers, operators, faults ──▶ calm: operators decide, time leaps ──▶ all is final ──▶ invariants
  */
-import { type InventoryService, inventoryService } from '../../apps/inventory/src/service.js';
+import { perService, type Service, services, shop } from '../../apps/shop.js';
 import { isSettled, type OrderEvent } from '../../apps/order/src/domain/order.js';
-import { type OrderService, orderService } from '../../apps/order/src/service.js';
 import { newsOf } from '../../apps/payment/src/http/payment.dto.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
-import { type PaymentService, paymentService } from '../../apps/payment/src/service.js';
+import type { PaymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
 import type { Webhook } from '../../apps/payment/src/webhook.js';
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import { MemoryLog } from '#message-bus';
-import { SequentialIds, silentLog } from '#runtime';
+import { SequentialIds } from '#runtime/testing';
+import { silentLog } from '#runtime';
 import type { Attention } from '#service';
 import { diceFor, hash } from './chance.js';
 import { count, type Coverage, emptyCoverage, endingOf, faultOf } from './coverage.js';
@@ -25,20 +25,18 @@ import { delaysMs, hindersMs, lastsMs } from './delays.js';
 import { Faults } from './faults.js';
 import { type Durable, orderAfter, streamsOf, type Violation, violations } from './invariants.js';
 import { describe, duration, type Item, type Plan, planOf, type Server } from './plan.js';
-import { facts, nameOf, type Service, services } from './points.js';
+import { nameOf } from './points.js';
 import { type Composed, type PortsInWorld, Process, Servers, type Surroundings } from './process.js';
 import { Unreliable } from './provider.js';
 import { Scheduler, VirtualClock } from './scheduler.js';
 import { orderIdOf, type Told } from './story.js';
 
-type ServiceOf = { order: OrderService; inventory: InventoryService; payment: PaymentService };
+type ServiceOf = { readonly [S in Service]: ReturnType<(typeof shop)[S]['compose']> };
 
 /** How the services are put together; a test puts a broken one in its place. */
-export interface Compositions {
-  readonly order: (ports: PortsInWorld, options: { deadlineMs: number }) => OrderService;
-  readonly inventory: (ports: PortsInWorld) => InventoryService;
-  readonly payment: (ports: PortsInWorld) => PaymentService;
-}
+export type Compositions = {
+  readonly [S in Service]: (ports: PortsInWorld, options: { readonly deadlineMs: number }) => ServiceOf[S];
+};
 
 export interface WorldOptions {
   /** How many orders are placed; 24 unless told. */
@@ -106,17 +104,9 @@ class Simulation implements Surroundings {
   private readonly plan: Plan;
   private readonly items: readonly Item[];
   private readonly ledger = new MemoryLedger();
-  private readonly servers: Record<Service, Servers> = {
-    order: new Servers(),
-    inventory: new Servers(),
-    payment: new Servers(),
-  };
+  private readonly servers = perService(() => new Servers());
   /** The process of each instance, and how many it has had. */
-  private readonly instances: Record<Service, { process: Process; lives: number }[]> = {
-    order: [],
-    inventory: [],
-    payment: [],
-  };
+  private readonly instances = perService((): { process: Process; lives: number }[] => []);
   /** All that there have been. */
   private readonly processes: Process[] = [];
   private readonly compositions: Compositions;
@@ -137,7 +127,7 @@ class Simulation implements Surroundings {
   private readonly cancelled = new Set<string>();
   private readonly toldEnds = new Map<string, string>();
   private readonly entries = new Map<string, { sku: string; quantity: number }>();
-  readonly handled: Record<Service, Set<string>> = { order: new Set(), inventory: new Set(), payment: new Set() };
+  readonly handled = perService(() => new Set<string>());
   private readonly decided = new Map<string, number>();
   private readonly found: Violation[] = [];
   private readonly coverage = emptyCoverage();
@@ -152,12 +142,7 @@ class Simulation implements Surroundings {
     const only = options.only && new Set(options.only);
     this.items = this.plan.items.filter(({ n }) => !only || only.has(n));
     this.faults = new Faults((item) => this.struck(item));
-    this.compositions = {
-      order: orderService,
-      inventory: inventoryService,
-      payment: paymentService,
-      ...options.compositions,
-    };
+    this.compositions = { ...perService((service) => shop[service].compose), ...options.compositions } as Compositions;
     const runtime = {
       clock: new VirtualClock(this.scheduler),
       ids: new SequentialIds(),
@@ -177,9 +162,9 @@ class Simulation implements Surroundings {
     if (this.found.length === 0) await this.nothingMoves();
 
     const durable: Durable = {
-      events: this.perService(({ events }) => events.all),
-      tables: this.perService(({ tables }) => tables),
-      parked: this.perService(({ parked }) => parked),
+      events: perService((service) => this.servers[service].events.all),
+      tables: perService((service) => this.servers[service].tables),
+      parked: perService((service) => this.servers[service].parked),
       log: this.log,
       ledger: await this.ledger.entries({ limit: Infinity }),
       promises: {
@@ -220,14 +205,7 @@ class Simulation implements Surroundings {
   // What a process finds in the world.
 
   compose(service: Service, ports: PortsInWorld): Composed {
-    switch (service) {
-      case 'order':
-        return this.compositions.order(ports, { deadlineMs: this.plan.deadlineMs });
-      case 'inventory':
-        return this.compositions.inventory(ports);
-      case 'payment':
-        return this.compositions.payment(ports);
-    }
+    return this.compositions[service](ports, { deadlineMs: this.plan.deadlineMs });
   }
 
   stepped(process: Process, step: { point: string; about: readonly string[] }, moment: string): void {
@@ -368,11 +346,11 @@ class Simulation implements Surroundings {
       const { tables, checkpoints, events, parked } = this.servers[service];
       const head = BigInt(events.all.length);
       if ((await checkpoints.load(service)) < head) found.push(`the relay of ${service} is behind`);
-      for (const projection of facts[service].projections) {
+      for (const projection of shop[service].projections) {
         if ((await tables.checkpoint(projection)) < head) found.push(`${projection.name} is behind`);
       }
       const keys: string[] = [];
-      for (const { name } of facts[service].hears) {
+      for (const { name } of shop[service].subscribes) {
         const { messages, done } = this.log.subscription(service, name);
         if (messages.some((partition, i) => done[i]! < partition.length)) found.push(`${service} has not read ${name}`);
         keys.push(...messages.flat().map(({ key }) => key));
@@ -407,10 +385,6 @@ class Simulation implements Surroundings {
   private running(service: Service): Process | undefined {
     const running = this.instances[service].map(({ process }) => process).filter((process) => process.running);
     return running[this.scheduler.steps % Math.max(1, running.length)];
-  }
-
-  private perService<T>(of: (servers: Servers) => T): Record<Service, T> {
-    return { order: of(this.servers.order), inventory: of(this.servers.inventory), payment: of(this.servers.payment) };
   }
 
   // What happens.

@@ -1,14 +1,12 @@
 /** Where the shop of this checkout is: its folder and its addresses, by variable. */
 import { createHash } from 'node:crypto';
 import { relative, resolve } from 'node:path';
+import { perService, type Service, shop } from '../../apps/shop.js';
 import { Advice } from './advice.js';
 import { mayEnter, serverUser } from './embedded-postgres.js';
 
-export const services = ['order', 'inventory', 'payment'] as const;
-export type Service = (typeof services)[number];
-
 /** The ports of what the commands open, unless a variable says otherwise. */
-export const defaultPorts = { order: 3001, inventory: 3002, payment: 3003, postgres: 54329, kafka: 9092 };
+export const defaultPorts = { ...perService((service) => shop[service].port), postgres: 54329, kafka: 9092 };
 
 export const portVariable = (service: keyof typeof defaultPorts) => `${service.toUpperCase()}_PORT`;
 

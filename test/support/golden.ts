@@ -5,8 +5,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Decider } from '#decider';
-import { type Fact, MemoryEventStore, type Shapes, upcasting } from '#event-store';
-import { ManualClock } from '#runtime';
+import { type Fact, MemoryEventStore, type Upcasters, withUpcasters } from '#event-store';
+import { ManualClock } from '#runtime/testing';
 
 interface Stored extends Fact {
   /** The version of the shape. */
@@ -14,7 +14,7 @@ interface Stored extends Fact {
 }
 
 /** The golden files in a folder, by name without the extension, as a service reads them today: lifted to their current shapes. */
-export async function goldenEvents<E extends Fact>(folder: URL, shapes: Shapes = {}): Promise<Record<string, E>> {
+export async function goldenEvents<E extends Fact>(folder: URL, shapes: Upcasters = {}): Promise<Record<string, E>> {
   const store = new MemoryEventStore(new ManualClock());
   const golden: Record<string, E> = {};
   for (const file of readdirSync(folder).sort()) {
@@ -24,7 +24,7 @@ export async function goldenEvents<E extends Fact>(folder: URL, shapes: Shapes =
     }
     const metadata = { correlationId: file, causationId: file, schema };
     await store.append([{ stream: `golden-${file}`, expected: 'none', events: [{ id: file, type, data, metadata }] }]);
-    for await (const event of upcasting(store, shapes).read(`golden-${file}`)) {
+    for await (const event of withUpcasters(store, shapes).read(`golden-${file}`)) {
       golden[file.slice(0, -'.json'.length)] = { type: event.type, data: event.data } as E;
     }
   }

@@ -3,9 +3,9 @@
  * orders are completed, every tenth is declined. To measure with, and to prove what must not grow with the orders.
  */
 import pg from 'pg';
-import { PostgresEventStore } from '#event-store';
+import { PostgresEventStore } from '#event-store/postgres';
 import { SystemClock } from '#runtime';
-import type { Service } from '../../scripts/lib/shop.js';
+import { type Service, services } from '../../apps/shop.js';
 
 const SKUS = 50;
 const RECEIVED = 100_000_000;
@@ -15,7 +15,7 @@ const RECEIVED = 100_000_000;
  * so some fifty are under way at any time.
  */
 export async function manyOrders(databases: Readonly<Record<Service, string>>, orders: number): Promise<void> {
-  for (const service of ['order', 'inventory', 'payment'] as const) {
+  for (const service of services) {
     const store = await PostgresEventStore.open({ url: databases[service], clock: new SystemClock() });
     await store.close(); // It has made its tables.
     const client = new pg.Client({ connectionString: databases[service] });

@@ -6,9 +6,10 @@ import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
 import { MemoryEventStore, MemorySnapshots } from '#event-store';
-import { type MessageBus, MemoryParkedMessages } from '#message-bus';
+import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
-import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, SeededRandom, silentLog } from '#runtime';
+import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
+import { SeededRandom } from '#runtime/testing';
 
 /** Starts the services; `stop` ends them. `timing` is the provider's, and all times are milliseconds of `clock`. */
 export function openMemoryShop(options: {

@@ -3,11 +3,11 @@ import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js
 import { entry, type EntryEvent } from './domain/entry.js';
 import { reservation, type ReservationEvent } from './domain/reservation.js';
 import { stock, type StockEvent } from './domain/stock.js';
-import { shapes } from './upcasters.js';
+import { upcasters } from './upcasters.js';
 
 const golden = await goldenEvents<StockEvent | ReservationEvent | EntryEvent>(
   new URL('golden/', import.meta.url),
-  shapes,
+  upcasters,
 );
 
 const files = {

@@ -1,4 +1,5 @@
-import { bootService } from '#service';
-import { inventoryOptions } from './http/inventory.module.js';
+import { bootService } from '#nest';
+import { inventoryDefinition } from './definition.js';
+import InventoryModule from './http/inventory.module.js';
 
-await bootService(inventoryOptions);
+await bootService(inventoryDefinition, InventoryModule);

@@ -2,22 +2,14 @@
  * The inventory service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, inventoryEvents, orderEvents, received, telling } from '#contracts';
-import { type Cause, DecisionQueue, Transactor, upcasting } from '#event-store';
-import { consumer, type Delivered, relay, tellAgain } from '#message-bus';
-import { projector } from '#projections';
-import type { ServicePorts } from '#service';
-import { holdsWithoutVerdict } from '#service/holds';
-import { react } from './messaging/reactions.js';
-import { tell } from './messaging/messages.js';
-import { reservationSummary } from './read-models/reservation-summary.js';
-import { stockHold } from './read-models/stock-hold.js';
-import { stockLevel } from './read-models/stock-level.js';
+import { type Cause, DecisionQueue, Transactor, withUpcasters } from '#event-store';
+import { type Delivered, publishAgain } from '#message-bus';
+import { holdsWithoutVerdict, outboxOf, receive, runService, type ServicePorts } from '#service';
+import { inventoryDefinition } from './definition.js';
 import { reservation } from './domain/reservation.js';
-import { shapes } from './upcasters.js';
-import { book, checkout } from './warehouse.js';
-
-export const projections = [stockLevel, reservationSummary, stockHold] as const;
+import { stockHold } from './read-models/stock-hold.js';
+import { upcasters } from './upcasters.js';
+import { bookStock, carryOut } from './warehouse.js';
 
 export type InventoryService = ReturnType<typeof inventoryService>;
 
@@ -25,34 +17,28 @@ export type InventoryService = ReturnType<typeof inventoryService>;
 export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
-  const store = upcasting(ports.store, shapes);
-  const transactor = new Transactor({ ...ports, store }, { shapes, snapshots: ['stock'] });
+  const store = withUpcasters(ports.store, upcasters);
+  const transactor = new Transactor({ ...ports, store }, { upcasters, snapshots: ['stock'] });
   // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
   const queue = new DecisionQueue(transactor, { maxBatch: 256 });
-  const speech = {
-    store,
-    bus: ports.bus,
-    topic: inventoryEvents.name,
-    categories: ['reservation'],
-    toMessage: telling(inventoryEvents, tell),
-  };
+  const outbox = outboxOf(inventoryDefinition, { ...ports, store });
 
   /** Books a receipt, or a recount, of one SKU; the same `entryId` again changes nothing. */
   function enter(
     request: { entryId: string; kind: 'receipt' | 'recount'; sku: string; quantity: number },
     cause: Cause,
   ) {
-    return queue.decide(book(request.entryId, request, cause));
+    return queue.decide(bookStock(request.entryId, request, cause));
   }
 
-  /** What inventory does when an order speaks. */
-  async function hear(message: Delivered): Promise<void> {
-    const said = received(orderEvents, message);
-    const command = react(said);
+  /** Does what an order asks for. */
+  async function handle(delivered: Delivered): Promise<void> {
+    const { message, command, cause } = receive(inventoryDefinition, delivered);
     if (!command) return;
-    await queue.decide(checkout(said.data.orderId, command, causeOf(message)));
-    // Who reminds us may not have heard what we said.
-    if (said.type === 'OrderReminder') await tellAgain(speech, `reservation-${said.data.orderId}`);
+    const { orderId } = message.data;
+    await queue.decide(carryOut(orderId, command, cause));
+    // A reminder may mean that our earlier answer was lost: publish it again.
+    if (message.type === 'OrderReminder') await publishAgain(outbox, `reservation-${orderId}`);
   }
 
   const attention = holdsWithoutVerdict(ports, {
@@ -63,8 +49,8 @@ export function inventoryService(ports: ServicePorts) {
       if (state.status !== 'made') return { status: state.status };
       return { status: state.status, held: { lines: state.lines.map((line) => ({ ...line, state: 'reserved' })) } };
     },
-    tellAgain: (orderId) => tellAgain(speech, `reservation-${orderId}`),
-    giveUp: (orderId, cause) => queue.decide(checkout(orderId, { type: 'GiveUp' }, cause)),
+    tellAgain: (orderId) => publishAgain(outbox, `reservation-${orderId}`),
+    giveUp: (orderId, cause) => queue.decide(carryOut(orderId, { type: 'GiveUp' }, cause)),
     effects: {
       retry: 'The order is told again that its stock is reserved.',
       callOff: 'The stock is available again. Should the order be confirmed after all, nothing is shipped for it.',
@@ -72,14 +58,9 @@ export function inventoryService(ports: ServicePorts) {
   });
 
   /** Everything that moves by itself, until `signal` aborts. */
-  async function run(signal: AbortSignal): Promise<void> {
-    const moving = { ...ports, store, runtime: ports, signal };
-    await Promise.all([
-      relay({ ...moving, ...speech, name: 'inventory' }),
-      consumer({ ...moving, name: 'inventory', topics: [orderEvents.name], handle: hear }),
-      ...projections.map((projection) => projector({ ...moving, projection })),
-    ]);
+  function run(signal: AbortSignal): Promise<void> {
+    return runService(inventoryDefinition, { ...ports, store }, { handle, signal });
   }
 
-  return { enter, ...attention, hear, run };
+  return { enter, ...attention, handle, run };
 }

@@ -1,22 +1,22 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { type Decision, MemoryEvents, MemoryEventStore, Transactor } from '#event-store';
-import { ManualClock, SeededRandom, SequentialIds } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { reservation, type ReservationEvent } from './domain/reservation.js';
 import { stock } from './domain/stock.js';
-import { book, checkout } from './warehouse.js';
+import { bookStock, carryOut } from './warehouse.js';
 
 const cause = { correlationId: 'o1', causationId: 'm1' };
 
 const enter = (entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number) =>
-  book(entryId, { kind, sku, quantity }, cause);
+  bookStock(entryId, { kind, sku, quantity }, cause);
 
 const reserve = (orderId: string, ...lines: [sku: string, quantity: number][]) =>
-  checkout(orderId, { type: 'Reserve', lines: lines.map(([sku, quantity]) => ({ sku, quantity })) }, cause);
+  carryOut(orderId, { type: 'Reserve', lines: lines.map(([sku, quantity]) => ({ sku, quantity })) }, cause);
 
-const release = (orderId: string) => checkout(orderId, { type: 'Release' }, cause);
+const release = (orderId: string) => carryOut(orderId, { type: 'Release' }, cause);
 
-const ship = (orderId: string) => checkout(orderId, { type: 'Ship' }, cause);
+const ship = (orderId: string) => carryOut(orderId, { type: 'Ship' }, cause);
 
 /** Instances of the service that write into the same store, each with states of its own. */
 class House {

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
 import { isSettled, order, type OrderCommand, type OrderEvent } from './domain/order.js';
 import { price, type PriceEvent } from './domain/price.js';
-import { shapes } from './upcasters.js';
+import { upcasters } from './upcasters.js';
 
-const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url), shapes);
+const golden = await goldenEvents<OrderEvent | PriceEvent>(new URL('golden/', import.meta.url), upcasters);
 
 const files = {
   OrderPlaced: ['OrderPlaced.v1'],

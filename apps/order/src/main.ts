@@ -1,4 +1,5 @@
-import { bootService } from '#service';
-import { orderOptions } from './http/order.module.js';
+import { bootService } from '#nest';
+import { orderDefinition } from './definition.js';
+import OrderModule from './http/order.module.js';
 
-await bootService(orderOptions);
+await bootService(orderDefinition, OrderModule);

@@ -1,7 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
 import { MemoryEventStore } from '#event-store';
-import { ManualClock, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
+import { silentLog } from '#runtime';
 import { orderService } from './service.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';

@@ -2,27 +2,20 @@
  * The order service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, inventoryEvents, orderEvents, paymentEvents, received, telling } from '#contracts';
-import { DomainError } from '#decider';
-import { type Cause, type Recorded, Transactor, upcasting } from '#event-store';
-import { consumer, type Delivered, relay } from '#message-bus';
-import { projector } from '#projections';
-import { supervise, within } from '#runtime';
-import type { Attention, ServicePorts } from '#service';
+import { DomainError, NotFound } from '#decider';
+import { type Cause, type Recorded, Transactor, withUpcasters } from '#event-store';
+import type { Delivered } from '#message-bus';
+import { within } from '#runtime';
+import { type Attention, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
-import { react } from './messaging/reactions.js';
-import { tell } from './messaging/messages.js';
+import { orderDefinition } from './definition.js';
 import { isSettled, type Order, order, type OrderEvent } from './domain/order.js';
-import { PriceCache } from './price-cache.js';
 import { price } from './domain/price.js';
-import { orderSummary } from './read-models/order-summary.js';
+import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
-import { priceList } from './read-models/price-list.js';
-import { shapes } from './upcasters.js';
 import { Settlements } from './settlements.js';
+import { upcasters } from './upcasters.js';
 import { watchdog } from './watchdog.js';
-
-export const projections = [orderSummary, priceList, orderTodo] as const;
 
 /** An order that exists, and the position up to which a read model must have got to show it so. */
 export interface Placed {
@@ -38,8 +31,8 @@ export const ORDER_SERVICE = Symbol('OrderService');
 /** `deadlineMs`: an order that is not confirmed that long after it was placed is called off. */
 export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
   const { clock } = ports;
-  const store = upcasting(ports.store, shapes);
-  const transactor = new Transactor({ ...ports, store }, { shapes });
+  const store = withUpcasters(ports.store, upcasters);
+  const transactor = new Transactor({ ...ports, store }, { upcasters });
   const prices = new PriceCache(store, transactor);
   const settlements = new Settlements(store);
 
@@ -115,11 +108,10 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return transactor.transact(price, `price-${sku}`, { type: 'Set', ...amount }, cause);
   }
 
-  /** What an order does when the others speak. */
-  async function hear(message: Delivered): Promise<void> {
-    const contract = message.topic === inventoryEvents.name ? inventoryEvents : paymentEvents;
-    const said = received(contract, message);
-    await transactor.transact(order, `order-${said.data.orderId}`, react(said), causeOf(message));
+  /** Records in the order what another service did. */
+  async function handle(delivered: Delivered): Promise<void> {
+    const { message, command, cause } = receive(orderDefinition, delivered);
+    if (command) await transactor.transact(order, `order-${message.data.orderId}`, command, cause);
   }
 
   /** Calls off an order whose deadline has passed. */
@@ -151,28 +143,19 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   };
 
   /** Everything that moves by itself, until `signal` aborts. */
-  async function run(signal: AbortSignal): Promise<void> {
-    const moving = { ...ports, store, runtime: ports, signal };
-    await Promise.all([
-      supervise('prices', ports, signal, (s) => prices.follow(s)),
-      supervise('settlements', ports, signal, (s) => settlements.follow(s)),
-      supervise('watchdog', ports, signal, (s) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s })),
-      relay({
-        ...moving,
-        name: 'order',
-        topic: orderEvents.name,
-        categories: ['order'],
-        toMessage: telling(orderEvents, tell),
-      }),
-      consumer({ ...moving, name: 'order', topics: [inventoryEvents.name, paymentEvents.name], handle: hear }),
-      ...projections.map((projection) => projector({ ...moving, projection })),
-    ]);
+  function run(signal: AbortSignal): Promise<void> {
+    const loops = {
+      prices: (s: AbortSignal) => prices.follow(s),
+      settlements: (s: AbortSignal) => settlements.follow(s),
+      watchdog: (s: AbortSignal) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s }),
+    };
+    return runService(orderDefinition, { ...ports, store }, { handle, loops, signal });
   }
 
-  return { place, cancel, settled, history, setPrice, ...attention, hear, expire, run };
+  return { place, cancel, settled, history, setPrice, ...attention, handle, expire, run };
 }
 
 function existing({ state, position }: { state: Order; position: bigint }): Placed {
-  if (state.status === 'none') throw new DomainError('order-not-found', 'There is no such order.');
+  if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
   return { order: state, position };
 }

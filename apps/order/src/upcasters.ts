@@ -1,7 +1,25 @@
 /**
- * How events of older shapes are lifted to the current ones. All are at version 1 so far. A changed shape gets an entry
- * here and a golden file beside the old one: `OrderPlaced: [(data) => ({ …data, channel: 'web' })]`.
+ * Every event that the order service stores, with the steps that lift older shapes of its data to the current one, oldest first. All
+ * are at version 1 so far. A changed shape gets a step here, and a golden file beside the old one:
+ * `OrderPlaced: [(data) => ({ ...data, channel: 'web' })]`.
  */
-import type { Shapes } from '#event-store';
+import type { Upcasters } from '#event-store';
+import type { OrderEvent } from './domain/order.js';
+import type { PriceEvent } from './domain/price.js';
 
-export const shapes: Shapes = {};
+export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
+  OrderPlaced: [],
+  OrderStockReserved: [],
+  OrderConfirmed: [],
+  OrderStockShipped: [],
+  OrderPaymentCaptured: [],
+  OrderCompleted: [],
+  OrderRejected: [],
+  OrderCancelled: [],
+  OrderStockReleased: [],
+  OrderPaymentReturned: [],
+  OrderSettled: [],
+  OrderPaymentRefused: [],
+  OrderReminded: [],
+  PriceSet: [],
+};

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
 import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
-import { shapes } from './upcasters.js';
+import { upcasters } from './upcasters.js';
 
-const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url), shapes);
+const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url), upcasters);
 
 const files = {
   PaymentRequested: ['PaymentRequested.v1'],

@@ -1,4 +1,5 @@
-import { bootService } from '#service';
-import { paymentOptions } from './http/payment.module.js';
+import { bootService } from '#nest';
+import { paymentDefinition } from './definition.js';
+import PaymentModule from './http/payment.module.js';
 
-await bootService(paymentOptions);
+await bootService(paymentDefinition, PaymentModule);

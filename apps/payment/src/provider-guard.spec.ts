@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { SeededRandom, silentLog } from '#runtime';
+import { SeededRandom } from '#runtime/testing';
+import { silentLog } from '#runtime';
 import { guarded } from './provider-guard.js';
 import { PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 

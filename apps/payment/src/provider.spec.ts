@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ManualClock } from '#runtime';
+import { ManualClock } from '#runtime/testing';
 import { bounded, PaymentProvider, ProviderTimeout } from './provider.js';
 
 /** A provider that hangs, and says which calls it has been told to give up. */

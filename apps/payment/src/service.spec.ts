@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { MemoryEventStore } from '#event-store';
-import { ManualClock, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
+import { silentLog } from '#runtime';
 import { paymentService } from './service.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';

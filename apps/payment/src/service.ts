@@ -2,24 +2,15 @@
  * The payment service without a framework: what it can be asked to do, and what moves in it. A plain function of its
  * ports, so that Nest, a test and a simulation put together the same service.
  */
-import { causeOf, orderEvents, paymentEvents, received, telling } from '#contracts';
-import { type Cause, Transactor, upcasting } from '#event-store';
-import { consumer, type Delivered, relay, tellAgain } from '#message-bus';
-import { projector } from '#projections';
-import { supervise } from '#runtime';
-import type { ServicePorts } from '#service';
-import { holdsWithoutVerdict } from '#service/holds';
+import { type Cause, Transactor, withUpcasters } from '#event-store';
+import { type Delivered, publishAgain } from '#message-bus';
+import { holdsWithoutVerdict, outboxOf, receive, runService, type ServicePorts } from '#service';
 import { cashier } from './cashier.js';
-import { react } from './messaging/reactions.js';
-import { tell } from './messaging/messages.js';
+import { paymentDefinition } from './definition.js';
 import { hasHeard, payment, type PaymentCommand } from './domain/payment.js';
 import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
-import { paymentSummary } from './read-models/payment-summary.js';
-import { paymentTodo } from './read-models/payment-todo.js';
-import { shapes } from './upcasters.js';
-
-export const projections = [paymentSummary, paymentTodo, moneyHold] as const;
+import { upcasters } from './upcasters.js';
 
 export interface PaymentPorts extends ServicePorts {
   /** It gives up calls that take too long. */
@@ -32,15 +23,9 @@ export type PaymentService = ReturnType<typeof paymentService>;
 export const PAYMENT_SERVICE = Symbol('PaymentService');
 
 export function paymentService(ports: PaymentPorts) {
-  const store = upcasting(ports.store, shapes);
-  const transactor = new Transactor({ ...ports, store }, { shapes });
-  const speech = {
-    store,
-    bus: ports.bus,
-    topic: paymentEvents.name,
-    categories: ['payment'],
-    toMessage: telling(paymentEvents, tell),
-  };
+  const store = withUpcasters(ports.store, upcasters);
+  const transactor = new Transactor({ ...ports, store }, { upcasters });
+  const outbox = outboxOf(paymentDefinition, { ...ports, store });
 
   /**
    * Writes down what the provider said of a payment: its answer to a call, or a webhook. Each mostly repeats the other,
@@ -57,16 +42,14 @@ export function paymentService(ports: PaymentPorts) {
     return (await transactor.load(payment, `payment-${orderId}`, since)).state;
   }
 
-  /** What payment does when an order speaks. */
-  async function hear(message: Delivered): Promise<void> {
-    const said = received(orderEvents, message);
-    const command = react(said);
+  /** Does what an order asks for. */
+  async function handle(delivered: Delivered): Promise<void> {
+    const { message, command, cause } = receive(paymentDefinition, delivered);
     if (!command) return;
-    const expectNew = command.type === 'Request';
-    const stream = `payment-${said.data.orderId}`;
-    await transactor.transact(payment, stream, command, causeOf(message), { expectNew });
-    // Who reminds us may not have heard what we said.
-    if (said.type === 'OrderReminder') await tellAgain(speech, stream);
+    const stream = `payment-${message.data.orderId}`;
+    await transactor.transact(payment, stream, command, cause, { expectNew: command.type === 'Request' });
+    // A reminder may mean that our earlier answer was lost: publish it again.
+    if (message.type === 'OrderReminder') await publishAgain(outbox, stream);
   }
 
   const attention = holdsWithoutVerdict(ports, {
@@ -77,7 +60,7 @@ export function paymentService(ports: PaymentPorts) {
       if (state.status !== 'authorized') return { status: state.status };
       return { status: state.status, held: { lines: [], money: { ...state.amount, state: 'held' } } };
     },
-    tellAgain: (orderId) => tellAgain(speech, `payment-${orderId}`),
+    tellAgain: (orderId) => publishAgain(outbox, `payment-${orderId}`),
     giveUp: (orderId, cause) => record(orderId, { type: 'GiveUp' }, cause),
     effects: {
       retry: 'The order is told again that its money is held.',
@@ -86,15 +69,10 @@ export function paymentService(ports: PaymentPorts) {
   });
 
   /** Everything that moves by itself, until `signal` aborts. */
-  async function run(signal: AbortSignal): Promise<void> {
-    const moving = { ...ports, store, runtime: ports, signal };
-    await Promise.all([
-      supervise('cashier', ports, signal, (s) => cashier({ ...ports, store, load, record, signal: s })),
-      relay({ ...moving, ...speech, name: 'payment' }),
-      consumer({ ...moving, name: 'payment', topics: [orderEvents.name], handle: hear }),
-      ...projections.map((projection) => projector({ ...moving, projection })),
-    ]);
+  function run(signal: AbortSignal): Promise<void> {
+    const loops = { cashier: (s: AbortSignal) => cashier({ ...ports, store, load, record, signal: s }) };
+    return runService(paymentDefinition, { ...ports, store }, { handle, loops, signal });
   }
 
-  return { record, ...attention, hear, run };
+  return { record, ...attention, handle, run };
 }

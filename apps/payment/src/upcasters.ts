@@ -1,7 +1,21 @@
 /**
- * How events of older shapes are lifted to the current ones. All are at version 1 so far. A changed shape gets an entry
- * here and a golden file beside the old one: `OrderPlaced: [(data) => ({ …data, channel: 'web' })]`.
+ * Every event that the payment service stores, with the steps that lift older shapes of its data to the current one, oldest first. All
+ * are at version 1 so far. A changed shape gets a step here, and a golden file beside the old one:
+ * `PaymentRequested: [(data) => ({ ...data, method: 'card' })]`.
  */
-import type { Shapes } from '#event-store';
+import type { Upcasters } from '#event-store';
+import type { PaymentEvent } from './domain/payment.js';
 
-export const shapes: Shapes = {};
+export const upcasters: Upcasters<PaymentEvent> = {
+  PaymentRequested: [],
+  PaymentAuthorized: [],
+  PaymentDeclined: [],
+  PaymentCaptureRequested: [],
+  PaymentCaptured: [],
+  PaymentReturnRequested: [],
+  PaymentVoided: [],
+  PaymentRefunded: [],
+  PaymentCaptureRefused: [],
+  PaymentRefundRefused: [],
+  PaymentBlocked: [],
+};

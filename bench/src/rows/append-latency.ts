@@ -1,5 +1,5 @@
 /** P2: what a single writer waits for one event to be durable. */
-import { PostgresEventStore } from '../../../libs/event-store/src/index.js';
+import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
 import { SystemClock } from '../../../libs/runtime/src/index.js';
 import { alternately, load } from '../load.js';
 import { openBareEvents } from '../peers.js';

@@ -1,5 +1,5 @@
 /** P1: many writers, each appending one event to a stream of its own. */
-import { PostgresEventStore } from '../../../libs/event-store/src/index.js';
+import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
 import { SystemClock } from '../../../libs/runtime/src/index.js';
 import { load } from '../load.js';
 import { openBareEvents, openEmmett } from '../peers.js';

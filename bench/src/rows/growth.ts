@@ -1,6 +1,6 @@
 /** P10, the store's half: an append, when there are many events already. */
 import pg from 'pg';
-import { PostgresEventStore } from '../../../libs/event-store/src/index.js';
+import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
 import { SystemClock, SystemIds } from '../../../libs/runtime/src/index.js';
 import { EVENTS_PER_ORDER, fillOrders, orderId } from '../events.js';
 import { summary } from '../load.js';

@@ -2,7 +2,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
 import { orderSummary, type OrderSummaryRow } from '../../../apps/order/src/read-models/order-summary.js';
-import { PostgresTables } from '../../../libs/projections/src/index.js';
+import { PostgresTables } from '../../../libs/projections/src/postgres/index.js';
 import { SystemIds } from '../../../libs/runtime/src/index.js';
 import { PrismaClient } from '../../../prisma/order/client/client.js';
 import { migrate } from '../../../scripts/migrate.js';

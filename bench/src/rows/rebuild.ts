@@ -1,14 +1,11 @@
 /** P6: a read model built anew from a long log. */
-import {
-  pongoSingleStreamProjection,
-  getPostgreSQLEventStore,
-  rebuildPostgreSQLProjections,
-} from '@event-driven-io/emmett-postgresql';
+import { getPostgreSQLEventStore, pongoSingleStreamProjection, rebuildPostgreSQLProjections } from '@event-driven-io/emmett-postgresql';
 import pg from 'pg';
 import type { OrderEvent } from '../../../apps/order/src/domain/order.js';
 import { orderSummary, type OrderSummaryRow } from '../../../apps/order/src/read-models/order-summary.js';
-import { PostgresEventStore, type Recorded } from '../../../libs/event-store/src/index.js';
-import { rebuild } from '../../../libs/projections/src/index.js';
+import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
+import type { Recorded } from '../../../libs/event-store/src/index.js';
+import { rebuild } from '../../../libs/projections/src/postgres/index.js';
 import { silentLog, SystemClock } from '../../../libs/runtime/src/index.js';
 import { bareUpsert } from '../bare-upsert.js';
 import { EVENTS_PER_ORDER, fillEmmett, fillOrders } from '../events.js';

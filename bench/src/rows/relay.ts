@@ -6,19 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
 import { envelope } from '../../../libs/contracts/src/index.js';
-import { idOf, PostgresEventStore, type Recorded } from '../../../libs/event-store/src/index.js';
+import { idOf, type Recorded } from '../../../libs/event-store/src/index.js';
+import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
 import { type Message, type MessageBus, relay } from '../../../libs/message-bus/src/index.js';
 import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka/message-bus.js';
 import { recordOf } from '../../../libs/message-bus/src/kafka/record.js';
-import {
-  MemoryLeases,
-  PostgresCheckpoints,
-  postgresPool,
-  silentLog,
-  SystemClock,
-  SystemIds,
-  SystemRandom,
-} from '../../../libs/runtime/src/index.js';
+import { MemoryLeases, silentLog, SystemClock, SystemIds, SystemRandom } from '../../../libs/runtime/src/index.js';
+import { PostgresCheckpoints, postgresPool } from '../../../libs/runtime/src/postgres/index.js';
 import { missingForKafka, startKafka } from '../../../scripts/lib/kafka-broker.js';
 import { summary } from '../load.js';
 import type { Row } from '../row.js';

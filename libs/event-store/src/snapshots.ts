@@ -12,7 +12,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Decider } from '#decider';
-import type { Shapes } from './upcast.js';
+import type { Upcasters } from './upcast.js';
 
 export interface Snapshot {
   readonly stream: string;
@@ -53,8 +53,10 @@ export class MemorySnapshots extends Snapshots {
 }
 
 /** A digest of the code that folds a decider's events into its state. */
-export function foldedBy(decider: Decider<any, any, any>, shapes: Shapes): string {
-  const upcasts = Object.entries(shapes).map(([type, steps]) => [type, ...steps.map(String)]);
+export function foldedBy(decider: Decider<any, any, any>, upcasters: Upcasters): string {
+  const upcasts = Object.entries(upcasters).flatMap(([type, steps]) =>
+    steps.length > 0 ? [[type, ...steps.map(String)]] : [],
+  );
   const code = JSON.stringify([String(decider.evolve), decider.initialState, upcasts]);
   return createHash('sha256').update(code).digest('base64url').slice(0, 16);
 }

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Decider, DomainError } from '#decider';
-import { Clock, SeededRandom, SequentialIds, SystemClock } from '#runtime';
+import { Clock, SystemClock } from '#runtime';
+import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { MemoryEventStore } from './memory.js';
 import { EventStore, type Recorded, RevisionConflict, type StreamWrite } from './port.js';
 import { type Decision, DecisionQueue, type Desk, Transactor } from './transactor.js';
@@ -107,7 +108,7 @@ const takers = async (stream = 'cupboard-1') =>
 
 describe('a transaction', () => {
   test('appends what was decided, with its cause and the version of its shape', async () => {
-    const shaped = transactor(store, { shapes: { Taken: [(data) => data, (data) => data] } });
+    const shaped = transactor(store, { upcasters: { Taken: [(data) => data, (data) => data] } });
     await shaped.transact(cupboard, 'cupboard-1', fill(1), cause);
     const outcome = await shaped.transact(cupboard, 'cupboard-1', take('ann'), { ...cause, actor: 'ann' });
 

@@ -37,7 +37,7 @@ import {
   type StreamWrite,
 } from './port.js';
 import { foldedBy, type Snapshots } from './snapshots.js';
-import { type Shapes, versionOf } from './upcast.js';
+import { type Upcasters, versionOf } from './upcast.js';
 
 /**
  * Enough for some seconds of checkouts at full load, and for the SKUs that sell meanwhile. More would cost more than
@@ -99,7 +99,7 @@ export class Transactor {
   private readonly digests = new Map<Decider<any, any, any>, string>();
   /** The revisions of the latest snapshots, by stream. */
   private readonly kept: LRUCache<string, number>;
-  private readonly shapes: Shapes;
+  private readonly upcasters: Upcasters;
   private readonly maxAttempts: number;
   /** By stream, the last of the transactions that are under way or wait for their turn. */
   private readonly turns = new Map<string, Promise<unknown>>();
@@ -117,7 +117,7 @@ export class Transactor {
       readonly snapshots?: Snapshots;
     },
     private readonly options: {
-      readonly shapes?: Shapes;
+      readonly upcasters?: Upcasters;
       readonly maxStates?: number;
       readonly maxAttempts?: number;
       readonly snapshots?: readonly string[];
@@ -126,7 +126,7 @@ export class Transactor {
     const max = options.maxStates ?? MAX_STATES;
     this.cache = new LRUCache({ max });
     this.kept = new LRUCache({ max });
-    this.shapes = options.shapes ?? {};
+    this.upcasters = options.upcasters ?? {};
     this.maxAttempts = options.maxAttempts ?? 10;
   }
 
@@ -284,7 +284,7 @@ export class Transactor {
 
   private digestOf(decider: Decider<any, any, any>): string {
     let digest = this.digests.get(decider);
-    if (digest === undefined) this.digests.set(decider, (digest = foldedBy(decider, this.shapes)));
+    if (digest === undefined) this.digests.set(decider, (digest = foldedBy(decider, this.upcasters)));
     return digest;
   }
 
@@ -296,7 +296,7 @@ export class Transactor {
         id: this.ports.ids.next(),
         type,
         data,
-        metadata: { ...cause, schema: versionOf(this.shapes, type) },
+        metadata: { ...cause, schema: versionOf(this.upcasters, type) },
       })),
     }));
   }

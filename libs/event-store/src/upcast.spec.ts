@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { SystemClock } from '#runtime';
 import { MemoryEventStore } from './memory.js';
 import type { EventStore, NewEvent, Recorded } from './port.js';
-import { type Shapes, upcasting } from './upcast.js';
+import { type Upcasters, withUpcasters } from './upcast.js';
 
-const shapes: Shapes = {
+const shapes: Upcasters = {
   PriceSet: [
     ({ amount }: { amount: number }) => ({ amountMinor: amount * 100 }),
     ({ amountMinor }: { amountMinor: number }) => ({ price: { amountMinor, currency: 'EUR' } }),
@@ -62,7 +62,7 @@ function priceSet(schema: number, data: object): NewEvent {
 async function storeWith(events: NewEvent[]) {
   const inner = new MemoryEventStore(new SystemClock());
   await inner.append([{ stream: 'price-oil', expected: 'none', events }]);
-  return { inner, store: upcasting(inner, shapes) };
+  return { inner, store: withUpcasters(inner, shapes) };
 }
 
 async function read(store: EventStore): Promise<Recorded[]> {

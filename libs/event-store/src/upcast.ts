@@ -4,36 +4,37 @@
  *
  *   stored v1 ──upcast──▶ v2 ──upcast──▶ v3 ──▶ deciders, projections, relays
  */
-import { type Batch, EventStore, type Recorded, type StreamWrite } from './port.js';
+import { type Batch, EventStore, type Fact, type Recorded, type StreamWrite } from './port.js';
 
 /** Data of one version to data of the next. Pure; gives a new object and leaves the old one alone. */
 export type Upcast = (data: any) => object;
 
 /**
  * By event type, the steps from version 1 to 2, from 2 to 3, and so on; the current version is one more than there are
- * steps. A type that is not named has only ever had version 1.
+ * steps. A service names every type that it stores, so its table is also the list of its events; a type that is missing
+ * has only ever had version 1.
  *
- *   { OrderPlaced: [addCurrency, splitLines] }   OrderPlaced is at version 3
+ *   { OrderPlaced: [addCurrency, splitLines], OrderConfirmed: [] }   OrderPlaced is at version 3
  */
-export type Shapes = Readonly<Record<string, readonly Upcast[]>>;
+export type Upcasters<E extends Fact = Fact> = Readonly<Record<E['type'], readonly Upcast[]>>;
 
 /** The current version of a type's shape. */
-export function versionOf(shapes: Shapes, type: string): number {
-  return (shapes[type]?.length ?? 0) + 1;
+export function versionOf(upcasters: Upcasters, type: string): number {
+  return (upcasters[type]?.length ?? 0) + 1;
 }
 
 /**
  * The same store with every event lifted to its current shape. Reading fails at a shape newer than this code knows,
  * which a rolled-back deployment meets: to go on would be to misread a fact.
  */
-export function upcasting(store: EventStore, shapes: Shapes): EventStore {
-  return new UpcastingEventStore(store, shapes);
+export function withUpcasters(store: EventStore, upcasters: Upcasters): EventStore {
+  return new UpcastingEventStore(store, upcasters);
 }
 
 class UpcastingEventStore extends EventStore {
   constructor(
     private readonly store: EventStore,
-    private readonly shapes: Shapes,
+    private readonly upcasters: Upcasters,
   ) {
     super();
   }
@@ -43,12 +44,12 @@ class UpcastingEventStore extends EventStore {
   }
 
   override async *read(stream: string, from?: number): AsyncIterable<Recorded> {
-    for await (const event of this.store.read(stream, from)) yield lifted(event, this.shapes);
+    for await (const event of this.store.read(stream, from)) yield lifted(event, this.upcasters);
   }
 
   override async *subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
     for await (const { events, position } of this.store.subscribe(options)) {
-      yield { events: events.map((event) => lifted(event, this.shapes)), position };
+      yield { events: events.map((event) => lifted(event, this.upcasters)), position };
     }
   }
 
@@ -62,9 +63,9 @@ class UpcastingEventStore extends EventStore {
 }
 
 /** The event itself when its shape is current, which nearly all are. */
-function lifted(event: Recorded, shapes: Shapes): Recorded {
+function lifted(event: Recorded, upcasters: Upcasters): Recorded {
   const { schema } = event.metadata;
-  const current = versionOf(shapes, event.type);
+  const current = versionOf(upcasters, event.type);
   if (schema === current) return event;
   if (schema > current) {
     throw new Error(
@@ -72,7 +73,7 @@ function lifted(event: Recorded, shapes: Shapes): Recorded {
         `deployment knows versions up to ${current}. Deploy the version that wrote it, or a later one.`,
     );
   }
-  const steps = shapes[event.type]!.slice(schema - 1);
+  const steps = upcasters[event.type]!.slice(schema - 1);
   const data = steps.reduce<object>((old, upcast) => upcast(old), event.data);
   return { ...event, data, metadata: { ...event.metadata, schema: current } };
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Log, ManualClock, MemoryLeases, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { type Log, MemoryLeases, silentLog } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { consumer, type ConsumerOptions, PoisonMessage, SkippedMessage } from './consumer.js';
 import { message, numberOf, until } from './contract.js';
 import { MemoryLog, MemoryMessageBus } from './memory.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { postgresPool } from '#runtime';
+import { postgresPool } from '#runtime/postgres';
 import { freshDatabase } from '../../../test/support/database.js';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';

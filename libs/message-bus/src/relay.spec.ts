@@ -1,17 +1,8 @@
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MemoryEvents, MemoryEventStore, type Recorded } from '#event-store';
-import {
-  type Checkpoints,
-  ManualClock,
-  MemoryCheckpoints,
-  MemoryLeases,
-  SeededRandom,
-  ServerUnavailable,
-  SequentialIds,
-  silentLog,
-  SystemClock,
-} from '#runtime';
+import { type Checkpoints, MemoryCheckpoints, MemoryLeases, ServerUnavailable, silentLog, SystemClock } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { message, numberOf, until } from './contract.js';
 import { MemoryLog, MemoryMessageBus } from './memory.js';
 import type { Message } from './port.js';

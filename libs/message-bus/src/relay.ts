@@ -12,15 +12,19 @@ import type { EventStore, Recorded } from '#event-store';
 import { type Checkpoints, type Leases, type Runtime, supervise } from '#runtime';
 import type { Message, MessageBus } from './port.js';
 
-export interface RelayOptions {
-  /** Names its checkpoint and its lease. */
-  readonly name: string;
+/** Which of a service's events become messages, and how. */
+export interface Outbox {
   readonly store: EventStore;
   readonly bus: MessageBus;
   readonly topic: string;
   readonly categories: readonly string[];
   /** What others may know of an event; undefined when it is private. Pure: the same event gives the same message. */
   readonly toMessage: (event: Recorded) => Message | undefined;
+}
+
+export interface RelayOptions extends Outbox {
+  /** Names its checkpoint and its lease. */
+  readonly name: string;
   readonly checkpoints: Checkpoints;
   readonly leases: Leases;
   readonly runtime: Runtime;
@@ -75,8 +79,8 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
  * Publishes again what was said of one stream, for those who lost it and ask again. Repetitions change nothing for who
  * has heard it; the relay may still be behind, and then these come twice, too.
  */
-export async function tellAgain(
-  { store, bus, topic, toMessage }: Pick<RelayOptions, 'store' | 'bus' | 'topic' | 'toMessage'>,
+export async function publishAgain(
+  { store, bus, topic, toMessage }: Omit<Outbox, 'categories'>,
   stream: string,
 ): Promise<void> {
   const said: Message[] = [];

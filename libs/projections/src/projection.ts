@@ -30,6 +30,9 @@ export interface Projection<R extends object = Row, E extends Fact = Fact> {
   apply(row: R | undefined, event: Recorded<E>): R | undefined;
 }
 
+/** A projection of whatever rows and events: for what treats all of them alike. */
+export type AnyProjection = Projection<any, any>;
+
 /** Infers a projection's types from its row and event. */
 export function projection<R extends object, E extends Fact>(definition: Projection<R, E>): Projection<R, E> {
   return definition;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { categoryOf, MemoryEventStore, MemoryEvents, type NewEvent, type Recorded } from '#event-store';
-import { MemoryLeases, SeededRandom, SequentialIds, silentLog, SystemClock } from '#runtime';
+import { categoryOf, MemoryEvents, MemoryEventStore, type NewEvent, type Recorded } from '#event-store';
+import { MemoryLeases, silentLog, SystemClock } from '#runtime';
+import { SeededRandom, SequentialIds } from '#runtime/testing';
 import {
   fold,
   foldStream,

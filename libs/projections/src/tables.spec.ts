@@ -1,7 +1,8 @@
 import { afterAll, expect, test } from 'vitest';
 import { freshDatabase } from '../../../test/support/database.js';
-import { postgresPool } from '#runtime';
-import { MemoryTables, PostgresTables, projection } from '#projections';
+import { postgresPool } from '#runtime/postgres';
+import { MemoryTables, projection } from '#projections';
+import { PostgresTables } from '#projections/postgres';
 import { CONTRACT_TABLE, tablesContract } from './contract.js';
 
 const CHECKPOINTS = 'CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL, built_by text)';

@@ -1,28 +1,5 @@
 /** The ports in memory: for tests, and for services that a simulation runs together in one process. */
-import { Checkpoints, Ids, Leases, type Log, Random } from './ports.js';
-
-/** Ids that count: `00000000-0000-4000-8000-000000000001` and so on. */
-export class SequentialIds extends Ids {
-  private last = 0;
-
-  override next(): string {
-    return `00000000-0000-4000-8000-${(++this.last).toString(16).padStart(12, '0')}`;
-  }
-}
-
-/** The same numbers for the same seed (mulberry32, Tommy Ettinger, public domain). */
-export class SeededRandom extends Random {
-  constructor(private state: number) {
-    super();
-  }
-
-  override next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
-}
+import { Checkpoints, Leases, type Log } from './ports.js';
 
 export class MemoryCheckpoints extends Checkpoints {
   private readonly positions = new Map<string, bigint>();

@@ -12,3 +12,28 @@ export class ServerUnavailable extends Error {
 export class ServerRefusal extends Error {
   override readonly name = 'ServerRefusal';
 }
+
+/** Node's network errors; Postgres: connection exceptions (class 08), shutting down, starting up, too many connections; Prisma. */
+const UNAVAILABLE_CODES =
+  /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|08...|57P0[1-5]|53300|P1001|P1002|P1008|P1017|P2024)$/;
+
+/** Errors of pg, its pool and Prisma's adapter for it that have no code. */
+const UNAVAILABLE_MESSAGES =
+  /Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|connection timeout|Query read timeout|session is closed/i;
+
+const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections']);
+
+/** Whether an error means that a server is away, starting or cut off: trying again later may help. */
+export function isUnavailable(error: unknown, depth = 0): boolean {
+  if (typeof error !== 'object' || error === null || depth > 5) return false;
+  const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;
+  return (
+    error instanceof ServerUnavailable ||
+    (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
+    (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
+    (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
+    isUnavailable(cause, depth + 1) ||
+    isUnavailable((meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError, depth + 1) || // Prisma
+    (Array.isArray(errors) && errors.some((each) => isUnavailable(each, depth + 1)))
+  );
+}

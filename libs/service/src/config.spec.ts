@@ -2,10 +2,9 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { silentLog, SystemClock } from '#runtime';
 import { openEventStore, openMessageBus } from './adapters/adapters.js';
-import { baseConfig, duration, loadConfig, port, StartError } from './config.js';
-import { withoutPasswords } from '../../nest/src/boot/logger.js';
+import { baseConfig, duration, loadConfig, tcpPort, StartError, withoutPasswords } from './config.js';
 
-const schema = baseConfig.extend({ PORT: port(3001), DEADLINE: duration().prefault('15min').describe('When') });
+const schema = baseConfig.extend({ PORT: tcpPort(3001), DEADLINE: duration().prefault('15min').describe('When') });
 
 const env = {
   EVENT_STORE_URL: 'postgresql://larder:s3cret@localhost:5432/order',

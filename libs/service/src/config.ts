@@ -32,7 +32,7 @@ export function duration() {
 }
 
 /** A TCP port; 0 takes a free one. */
-export function port(fallback: number) {
+export function tcpPort(fallback: number) {
   return z.coerce
     .number('is not a port')
     .int('is not a port')
@@ -94,4 +94,9 @@ export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.Process
     return `${name} ${what}. Set it: ${about ?? 'see the documentation'}.`;
   });
   throw new StartError(lines.join(' '), 78);
+}
+
+/** `postgresql://user:secret@host` becomes `postgresql://user:***@host`. */
+export function withoutPasswords(text: string): string {
+  return text.replace(/(\w:\/\/[^:@/\s]*):[^@/\s]*@/g, '$1:***@');
 }

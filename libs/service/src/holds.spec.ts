@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Cause } from '#event-store';
 import { MemoryTables, projection } from '#projections';
-import { ManualClock } from '#runtime';
+import { ManualClock } from '#runtime/testing';
 import { type HoldRow, holdsWithoutVerdict } from './holds.js';
 import type { ServicePorts } from './ports.js';
 

@@ -5,10 +5,10 @@
  *
  * It knows nothing of Nest, so that a service's composition can use it: `#service/holds`.
  */
-import { DomainError } from '#decider';
+import { Conflict, NotFound } from '#decider';
 import type { Cause } from '#event-store';
 import type { Projection } from '#projections';
-import type { Attention, AttentionItem } from '../../nest/src/admin/attention.controller.js';
+import type { Attention, AttentionItem } from './attention.js';
 import type { ServicePorts } from './ports.js';
 
 const ATTENTION_AFTER_MS = 24 * 60 * 60_000;
@@ -63,13 +63,13 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
 
     async decide(orderId, { decision, actor, reason }, cause) {
       const { status, held } = await look(orderId);
-      if (status === 'none') throw new DomainError(`${name}-not-found`, `There is no ${name} for this order.`);
-      if (!held) throw new DomainError('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
+      if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
+      if (!held) throw new Conflict('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
       const [row] = (await tables.load(projection, [{ order_id: orderId }])) as unknown as HoldRow[];
       const openAt = row && attentionAt(row.held_since);
       if (openAt === undefined || openAt > clock.now()) {
         const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
-        throw new DomainError('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
+        throw new Conflict('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
       if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, actor, reason });
       await holds.tellAgain(orderId);

@@ -5,52 +5,14 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { react as inventoryReacts } from '../../../apps/inventory/src/messaging/reactions.js';
-import { tell as inventoryTells } from '../../../apps/inventory/src/messaging/messages.js';
-import { shapes as inventoryShapes } from '../../../apps/inventory/src/upcasters.js';
-import { react as orderReacts } from '../../../apps/order/src/messaging/reactions.js';
-import { tell as orderTells } from '../../../apps/order/src/messaging/messages.js';
-import { shapes as orderShapes } from '../../../apps/order/src/upcasters.js';
-import { react as paymentReacts } from '../../../apps/payment/src/messaging/reactions.js';
-import { tell as paymentTells } from '../../../apps/payment/src/messaging/messages.js';
-import { shapes as paymentShapes } from '../../../apps/payment/src/upcasters.js';
-import {
-  currency,
-  inventoryEvents,
-  line,
-  money,
-  orderEvents,
-  orderId,
-  paymentEvents,
-  quantity,
-  sku,
-  telling,
-  type Topic,
-  topics,
-} from '#contracts';
-import { type Shapes, versionOf } from '#event-store';
-import type { Message } from '#message-bus';
+import { type AnyTopic, currency, line, money, orderId, quantity, sku, topics } from '#contracts';
+import { type Message, toMessages } from '#message-bus';
+import { versionOf } from '#event-store';
 import { Advice } from '../advice.js';
-import { services } from '../shop.js';
-
-type AnyTopic = Topic<Record<string, z.ZodObject>>;
+import { services, shop } from '../../../apps/shop.js';
 
 /** As `npm run topics` makes them. */
 const PARTITIONS = 12;
-
-/** What a service does with messages, and the shapes of the events that they come from. */
-interface Speaker {
-  readonly topic: AnyTopic;
-  readonly tell: (orderId: string, event: any) => any;
-  readonly react: (message: any) => object | undefined;
-  readonly shapes: Shapes;
-}
-
-const speakers: Record<(typeof services)[number], Speaker> = {
-  order: { topic: orderEvents, tell: orderTells, react: orderReacts, shapes: orderShapes },
-  inventory: { topic: inventoryEvents, tell: inventoryTells, react: inventoryReacts, shapes: inventoryShapes },
-  payment: { topic: paymentEvents, tell: paymentTells, react: paymentReacts, shapes: paymentShapes },
-};
 
 /** The values that several messages share, by the names that they have in the document. */
 const shared = { OrderId: orderId, Sku: sku, Quantity: quantity, Currency: currency, Money: money, OrderLine: line };
@@ -60,7 +22,7 @@ export function asyncApi(): object {
   const schemas = jsonSchemas();
   const examples = new Map(services.map((service) => [service, examplesOf(service)]));
   const channels = services.map((service) => {
-    const { topic } = speakers[service];
+    const { publishes: topic } = shop[service];
     const messages = Object.entries(topic.schemas).map(([type, schema]) => {
       const example = examples.get(service)!.get(type);
       if (!example) {
@@ -86,11 +48,11 @@ export function asyncApi(): object {
   });
 
   const operations = services.flatMap((service) => {
-    const { topic, react } = speakers[service];
+    const { publishes: topic, reactionTo } = shop[service];
     const sends = operation('send', service, topic, Object.keys(topic.schemas));
     const receives = topics.flatMap((heard: AnyTopic) => {
-      const told = examples.get(services.find((each) => speakers[each].topic === heard)!)!;
-      const types = Object.keys(heard.schemas).filter((type) => react(told.get(type)) !== undefined);
+      const told = examples.get(services.find((each) => shop[each].publishes === heard)!)!;
+      const types = Object.keys(heard.schemas).filter((type) => reactionTo(told.get(type)) !== undefined);
       return types.length > 0 ? [operation('receive', service, heard, types)] : [];
     });
     return [sends, ...receives];
@@ -213,13 +175,13 @@ const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
 
 /** The first message of each type that a service tells of its golden events, by type. */
 function examplesOf(service: (typeof services)[number]): Map<string, Message> {
-  const { topic, tell, shapes } = speakers[service];
-  const toMessage = telling(topic, tell);
+  const { publishes: topic, messageOf, upcasters } = shop[service];
+  const toMessage = toMessages(topic, messageOf);
   const folder = `apps/${service}/src/golden`;
   const examples = new Map<string, Message>();
   for (const file of readdirSync(folder).sort()) {
     const { type, schema, data } = JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'));
-    if (schema !== versionOf(shapes, type)) continue; // A shape of the past: nobody writes it any more.
+    if (schema !== versionOf(upcasters, type)) continue; // A shape of the past: nobody writes it any more.
     const message = toMessage({
       id: ids.event,
       type,

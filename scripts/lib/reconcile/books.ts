@@ -6,13 +6,15 @@ import type pg from 'pg';
 import { escapeIdentifier } from 'pg';
 import type { Ledger } from '../../../apps/payment/src/simulator/ledger.js';
 import { PostgresLedger } from '../../../apps/payment/src/simulator/postgres-ledger.js';
-import { type EventStore, upcasting } from '#event-store';
-import { type MemoryTables, PostgresTables, type Projection, type Row, type Tables } from '#projections';
-import { type Clock, postgresPool } from '#runtime';
-import { openEventStore } from '#service';
+import { type EventStore, withUpcasters } from '#event-store';
+import type { MemoryTables, Projection, Row, Tables } from '#projections';
+import { PostgresTables } from '#projections/postgres';
+import type { Clock } from '#runtime';
+import { postgresPool } from '#runtime/postgres';
+import { openEventStore } from '#service/adapters';
 import { Advice } from '../advice.js';
-import { type Database, readModels } from '../databases.js';
-import { type Service, services } from '../shop.js';
+import { type Service, services, shop } from '../../../apps/shop.js';
+import type { Database } from '../databases.js';
 
 export interface ServiceBooks {
   /** Its events are lifted to their current shapes. */
@@ -44,7 +46,7 @@ export async function openBooks(
     const store = await openEventStore(readOnly(storeUrl), clock);
     closes.push(() => store.close());
     return {
-      store: upcasting(store, readModels[service].shapes),
+      store: withUpcasters(store, shop[service].upcasters),
       tables: new PostgresTables(pool),
       keys: (projection) => keysInPostgres(pool, projection),
       pool,

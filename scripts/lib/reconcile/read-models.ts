@@ -10,8 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { categoryOf, idOf, type Recorded } from '#event-store';
 import type { Projection, Row } from '#projections';
 import type { Clock } from '#runtime';
-import { readModels } from '../databases.js';
-import { type Service, services } from '../shop.js';
+import { type Service, services, shop } from '../../../apps/shop.js';
 import { keyOf, type ServiceBooks } from './books.js';
 import type { Finding } from './finding.js';
 import { type OrderBooks, orderCategories } from './order.js';
@@ -30,7 +29,7 @@ const isOrderCategory = (category: string): category is OrderCategory =>
   (orderCategories as readonly string[]).includes(category);
 
 export const allReadModels: readonly ReadModel[] = services.flatMap((service) =>
-  readModels[service].projections.map((projection) => {
+  shop[service].projections.map((projection) => {
     const { name, categories, keyColumns } = projection;
     if (categories.length !== 1 || keyColumns.length !== 1) {
       throw new Error(`Reconcile compares rows that are about one stream each, and those of ${name} are not.`);

@@ -21,7 +21,7 @@ import pLimit from 'p-limit';
 import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
 import { categoryOf, idOf, type Recorded } from '#event-store';
 import type { Clock } from '#runtime';
-import { type Service, services } from '../shop.js';
+import { type Service, services } from '../../../apps/shop.js';
 import type { Books, ServiceBooks } from './books.js';
 import type { Finding } from './finding.js';
 import { emptyBooks, judge, type OrderBooks, orderCategories } from './order.js';

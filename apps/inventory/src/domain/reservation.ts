@@ -12,7 +12,7 @@
  *
  * It is written together with the stock of every SKU it touches, in one append (warehouse.ts).
  */
-import { type Decider, DomainError } from '#decider';
+import { Conflict, type Decider, DomainError } from '#decider';
 
 export interface ReservationLine {
   readonly sku: string;
@@ -57,7 +57,7 @@ export const reservation: Decider<ReservationCommand, ReservationEvent, Reservat
         return release(state);
       case 'GiveUp':
         if (state.status === 'made') return release(state);
-        throw new DomainError('nothing-held', `Nothing is held without a verdict: the reservation is ${state.status}.`);
+        throw new Conflict('nothing-held', `Nothing is held without a verdict: the reservation is ${state.status}.`);
       case 'Ship':
         return ship(state);
     }

@@ -10,7 +10,7 @@
  * Which order holds what is the reservation's business (reservation.ts). Here a hot SKU stays three numbers after a
  * million orders, so it loads and caches at the same cost as a new one.
  */
-import { type Decider, DomainError } from '#decider';
+import { Conflict, type Decider, DomainError } from '#decider';
 
 export type StockCommand =
   | { type: 'Receive'; quantity: number }
@@ -73,7 +73,7 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
           throw new DomainError('invalid-quantity', `A count is a whole number, not ${counted}.`);
         }
         if (counted < state.reserved) {
-          throw new DomainError(
+          throw new Conflict(
             'reserved-stock-missing',
             `${state.reserved} units are reserved, so ${counted} cannot be all there are.`,
           );

@@ -16,7 +16,7 @@ import {
   refuses,
   RequestCause,
   WrittenAt,
-} from '#service';
+} from '#nest';
 import {
   receiptBody,
   recountBody,

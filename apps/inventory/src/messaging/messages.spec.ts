@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
-import { inventoryEvents, received } from '#contracts';
+import { inventoryEvents } from '#contracts';
+import { parseMessage } from '#message-bus';
 import { goldenEvents } from '../../../../test/support/golden.js';
-import { tell } from './messages.js';
+import { inventoryMessageOf } from './messages.js';
 import type { ReservationEvent } from '../domain/reservation.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const golden = await goldenEvents<ReservationEvent>(new URL('golden/', import.meta.url));
-const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+const told = (name: string) => inventoryMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([
   ['ReservationMade', 'StockReserved', {}],
@@ -18,7 +19,7 @@ test.each([
 
 test('what a reservation says keeps the contract, and everything in the contract is said', () => {
   const events = Object.values(golden).filter(({ type }) => type.startsWith('Reservation'));
-  const messages = events.map((event) => tell(orderId, event));
-  expect(messages.map((message) => received(inventoryEvents, message))).toEqual(messages);
+  const messages = events.map((event) => inventoryMessageOf(orderId, event));
+  expect(messages.map((message) => parseMessage(inventoryEvents, message))).toEqual(messages);
   expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(inventoryEvents.schemas)));
 });

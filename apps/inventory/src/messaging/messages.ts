@@ -2,7 +2,7 @@
 import type { InventoryMessage } from '#contracts';
 import type { ReservationEvent } from '../domain/reservation.js';
 
-export function tell(orderId: string, event: ReservationEvent): InventoryMessage {
+export function inventoryMessageOf(orderId: string, event: ReservationEvent): InventoryMessage {
   switch (event.type) {
     case 'ReservationMade':
       return { type: 'StockReserved', data: { orderId } };

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { OrderMessage } from '#contracts';
-import { type CheckoutCommand, react } from './reactions.js';
+import { type CheckoutCommand, inventoryReaction } from './reactions.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const lines = [{ sku: 'olive-oil', quantity: 2 }];
@@ -17,4 +17,4 @@ test.each<[OrderMessage, CheckoutCommand | undefined]>([
   [{ type: 'OrderStockReserved', data: { orderId, total, paymentToken: 'tok_approved' } }, undefined],
   [{ type: 'OrderCompleted', data: { orderId } }, undefined],
   [{ type: 'OrderSettled', data: { orderId } }, undefined],
-])('what inventory does about $type', (message, command) => expect(react(message)).toEqual(command));
+])('what inventory does about $type', (message, command) => expect(inventoryReaction(message)).toEqual(command));

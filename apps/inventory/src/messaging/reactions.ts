@@ -5,7 +5,7 @@ import type { ReservationLine } from '../domain/reservation.js';
 export type CheckoutCommand =
   { type: 'Reserve'; lines: readonly ReservationLine[] } | { type: 'Release' } | { type: 'Ship' };
 
-export function react(message: OrderMessage): CheckoutCommand | undefined {
+export function inventoryReaction(message: OrderMessage): CheckoutCommand | undefined {
   switch (message.type) {
     case 'OrderPlaced':
       return { type: 'Reserve', lines: message.data.lines };

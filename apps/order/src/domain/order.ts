@@ -16,7 +16,7 @@
  * nothing, and saying it late changes nothing that is decided. As long as an order waits for them it reminds them, now
  * and then, of what it wants: a reminder says all that is needed to do it, should the first request have been lost.
  */
-import { type Decider, DomainError } from '#decider';
+import { Conflict, type Decider, DomainError, NotFound } from '#decider';
 
 /** In minor units of an ISO 4217 currency. */
 export interface Money {
@@ -130,12 +130,12 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
 
   decide(command, state) {
     if (command.type === 'Place') return place(command, state);
-    if (state.status === 'none') throw new DomainError('order-not-found', 'There is no such order.');
+    if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
 
     switch (command.type) {
       case 'Cancel':
         if (state.status === 'confirmed' || state.status === 'completed') {
-          throw new DomainError(
+          throw new Conflict(
             'order-confirmed',
             'The order is confirmed: it will be shipped and can no longer be cancelled.',
           );
@@ -314,11 +314,11 @@ function cancelBeforePivot(state: Order, reason: CallOffReason): readonly OrderE
 
 function callOff(state: Order): readonly OrderEvent[] {
   if (state.status === 'completed') {
-    throw new DomainError('order-completed', 'The order is shipped and paid: there is nothing to call off any more.');
+    throw new Conflict('order-completed', 'The order is shipped and paid: there is nothing to call off any more.');
   }
   if (isOff(state)) {
     if (state.reason === 'operator') return [];
-    throw new DomainError('order-off', `The order is off already: it was ${state.status} (${state.reason}).`);
+    throw new Conflict('order-off', `The order is off already: it was ${state.status} (${state.reason}).`);
   }
   return [{ type: 'OrderCancelled', data: { reason: 'operator' } }];
 }
@@ -328,7 +328,7 @@ function remind(state: Order, attempt: number | undefined): readonly OrderEvent[
   const wants = wantOf(state);
   if (wants === undefined || !('reminders' in state)) {
     if (attempt !== undefined) return [];
-    throw new DomainError('nothing-to-retry', `The order is ${state.status} and waits for nothing any more.`);
+    throw new Conflict('nothing-to-retry', `The order is ${state.status} and waits for nothing any more.`);
   }
   const next = state.reminders + 1;
   if (attempt !== undefined && attempt !== next) return [];

@@ -21,7 +21,7 @@ import {
   RequestCause,
   type Wait,
   WrittenAt,
-} from '#service';
+} from '#nest';
 import {
   historyOf,
   historyQuery,

@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
-import { orderEvents, received } from '#contracts';
+import { orderEvents } from '#contracts';
+import { parseMessage } from '#message-bus';
 import { goldenEvents } from '../../../../test/support/golden.js';
-import { tell } from './messages.js';
+import { orderMessageOf } from './messages.js';
 import type { OrderEvent } from '../domain/order.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(new URL('golden/', import.meta.url));
-const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+const told = (name: string) => orderMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([
   [
@@ -35,7 +36,7 @@ test.each(['OrderStockShipped', 'OrderPaymentCaptured', 'OrderStockReleased', 'O
 );
 
 test('what an order says keeps the contract, and everything in the contract is said', () => {
-  const messages = Object.values(golden).flatMap((event) => tell(orderId, event) ?? []);
-  expect(messages.map((message) => received(orderEvents, message))).toEqual(messages);
+  const messages = Object.values(golden).flatMap((event) => orderMessageOf(orderId, event) ?? []);
+  expect(messages.map((message) => parseMessage(orderEvents, message))).toEqual(messages);
   expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(orderEvents.schemas)));
 });

@@ -2,7 +2,7 @@
 import type { OrderMessage } from '#contracts';
 import type { OrderEvent } from '../domain/order.js';
 
-export function tell(orderId: string, event: OrderEvent): OrderMessage | undefined {
+export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage | undefined {
   switch (event.type) {
     case 'OrderPlaced': {
       const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));

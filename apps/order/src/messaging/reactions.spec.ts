@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { InventoryMessage, PaymentMessage } from '#contracts';
-import { react } from './reactions.js';
+import { orderReaction } from './reactions.js';
 import type { OrderCommand } from '../domain/order.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
@@ -27,4 +27,6 @@ test.each<[InventoryMessage | PaymentMessage, OrderCommand]>([
     { type: 'PaymentReturned', data: { orderId, outcome: 'voided' } },
     { type: 'RecordPaymentReturned', outcome: 'voided' },
   ],
-])('to $type the order answers with its own note of it', (message, command) => expect(react(message)).toEqual(command));
+])('to $type the order answers with its own note of it', (message, command) =>
+  expect(orderReaction(message)).toEqual(command),
+);

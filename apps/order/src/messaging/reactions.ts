@@ -2,7 +2,7 @@
 import type { InventoryMessage, PaymentMessage } from '#contracts';
 import type { OrderCommand } from '../domain/order.js';
 
-export function react(message: InventoryMessage | PaymentMessage): OrderCommand {
+export function orderReaction(message: InventoryMessage | PaymentMessage): OrderCommand {
   switch (message.type) {
     case 'StockReserved':
       return { type: 'RecordStockReserved' };

@@ -18,7 +18,7 @@
  * The provider is called only for what stands in the stream first: (requested), (capturing) and (returning) say what is
  * to be done, cashier.ts does it, and its answer is the next fact. After a crash the stream still says so.
  */
-import { type Decider, DomainError } from '#decider';
+import { Conflict, type Decider, DomainError, NotFound } from '#decider';
 
 /** In minor units of an ISO 4217 currency. */
 export interface Money {
@@ -91,7 +91,7 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return giveBack(state);
       case 'GiveUp':
         if (state.status === 'authorized') return giveBack(state);
-        throw new DomainError('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
+        throw new Conflict('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
       case 'RecordAuthorized':
         return authorized(command, state);
       case 'RecordDeclined': {
@@ -244,7 +244,7 @@ function authorized(
     case 'declined':
       return late;
     case 'none':
-      throw new DomainError('payment-not-found', 'There is no payment for this order.');
+      throw new NotFound('payment-not-found', 'There is no payment for this order.');
   }
 }
 

@@ -14,7 +14,7 @@ import {
   refuses,
   RequestCause,
   WrittenAt,
-} from '#service';
+} from '#nest';
 import { ledgerQuery, ledgerView, newsOf, paymentView, paymentViewOf } from './payment.dto.js';
 import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { paymentSummary } from '../read-models/payment-summary.js';

@@ -1,56 +1,38 @@
 import { Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
-import { PrismaPg } from '@prisma/adapter-pg';
 import type pg from 'pg';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { PrismaClient } from '../../../../prisma/payment/client/client.js';
 import {
   AttentionController,
-  attentionOf,
   Background,
-  baseConfig,
   CONFIG,
   DATABASE,
-  duration,
   Health,
   Metrics,
-  port,
   PORTS,
-  type ServiceOptions,
-  type ServicePorts,
-} from '#service';
-import { PaymentController } from './payment.controller.js';
-import { handlers } from './payment.handlers.js';
+  providePrisma,
+  provideService,
+} from '#nest';
+import type { ServicePorts } from '#service';
+import type { paymentDefinition } from '../definition.js';
 import { guarded } from '../provider-guard.js';
 import { PaymentProvider } from '../provider.js';
-import { PAYMENT_SERVICE, paymentService, projections } from '../service.js';
+import { PAYMENT_SERVICE, paymentService } from '../service.js';
 import { Ledger } from '../simulator/ledger.js';
 import { PostgresLedger } from '../simulator/postgres-ledger.js';
 import { SimulatedProvider } from '../simulator/simulated-provider.js';
 import { postWebhook } from '../simulator/webhooks.js';
+import { PaymentController } from './payment.controller.js';
+import { handlers } from './payment.handlers.js';
 
-export const paymentConfig = baseConfig.extend({
-  PORT: port(3003),
-  PROVIDER_TIMEOUT: duration().prefault('2s').describe('How long an answer of the payment provider is waited for'),
-  WEBHOOK_SECRET: z
-    .string()
-    .min(8, 'is shorter than 8 characters')
-    .default('larder-development-secret')
-    .describe('What the provider signs its webhooks with; set your own wherever others can reach the service'),
-  WEBHOOK_URL: z
-    .url({ protocol: /^https?$/, error: 'is not an http:// URL' })
-    .optional()
-    .describe('Where the simulated provider posts its webhooks; this service itself unless told'),
-});
-
-type Config = z.infer<typeof paymentConfig>;
+type Config = z.infer<typeof paymentDefinition.config>;
 
 @Module({
   imports: [CqrsModule.forRoot()],
   controllers: [PaymentController, AttentionController],
   providers: [
     ...handlers,
-    attentionOf(PAYMENT_SERVICE),
     { provide: Ledger, inject: [DATABASE], useFactory: (pool: pg.Pool) => new PostgresLedger(pool) },
     {
       provide: SimulatedProvider,
@@ -77,30 +59,12 @@ type Config = z.infer<typeof paymentConfig>;
         return provider;
       },
     },
-    {
-      provide: PAYMENT_SERVICE,
-      inject: [PORTS, PaymentProvider, Background],
-      useFactory: (ports: ServicePorts, provider: PaymentProvider, background: Background) => {
-        const service = paymentService({ ...ports, provider });
-        background.run((signal) => service.run(signal));
-        return service;
-      },
-    },
-    {
-      provide: PrismaClient,
-      inject: [DATABASE],
-      useFactory: (pool: pg.Pool) => new PrismaClient({ adapter: new PrismaPg(pool) }),
-    },
+    ...provideService(
+      PAYMENT_SERVICE,
+      (ports: ServicePorts, _config: Config, provider: PaymentProvider) => paymentService({ ...ports, provider }),
+      [PaymentProvider],
+    ),
+    providePrisma(PrismaClient),
   ],
 })
-export class PaymentModule {}
-
-/** What main.ts boots. */
-export const paymentOptions: ServiceOptions = {
-  name: 'payment',
-  module: PaymentModule,
-  config: paymentConfig,
-  projections,
-  statuses: { 'payment-not-found': 404, 'nothing-held': 409, 'hold-too-young': 409 },
-  rawBody: true,
-};
+export default class PaymentModule {}

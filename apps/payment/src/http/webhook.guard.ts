@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, type RawBodyRequest } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { CONFIG, PORTS, Problem, type ServicePorts } from '#service';
+import { CONFIG, PORTS, Problem } from '#nest';
+import type { ServicePorts } from '#service';
 import { SIGNATURE_HEADER, verify } from '../webhook.js';
 
 /** Lets a webhook in whose bytes the provider has signed, before anything of it is looked at. */

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
-import { paymentEvents, received } from '#contracts';
+import { paymentEvents } from '#contracts';
+import { parseMessage } from '#message-bus';
 import { goldenEvents } from '../../../../test/support/golden.js';
-import { tell } from './messages.js';
+import { paymentMessageOf } from './messages.js';
 import type { PaymentEvent } from '../domain/payment.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const amount = { amountMinor: 3048, currency: 'EUR' };
 const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url));
-const told = (name: string) => tell(orderId, golden[`${name}.v1`]!);
+const told = (name: string) => paymentMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([
   ['PaymentAuthorized', 'PaymentAuthorized', { amount }],
@@ -25,7 +26,7 @@ test.each(['PaymentRequested', 'PaymentCaptureRequested', 'PaymentReturnRequeste
 );
 
 test('what a payment says keeps the contract, and everything in the contract is said', () => {
-  const messages = Object.values(golden).flatMap((event) => tell(orderId, event) ?? []);
-  expect(messages.map((message) => received(paymentEvents, message))).toEqual(messages);
+  const messages = Object.values(golden).flatMap((event) => paymentMessageOf(orderId, event) ?? []);
+  expect(messages.map((message) => parseMessage(paymentEvents, message))).toEqual(messages);
   expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(paymentEvents.schemas)));
 });

@@ -2,7 +2,7 @@
 import type { PaymentMessage } from '#contracts';
 import type { PaymentEvent } from '../domain/payment.js';
 
-export function tell(orderId: string, event: PaymentEvent): PaymentMessage | undefined {
+export function paymentMessageOf(orderId: string, event: PaymentEvent): PaymentMessage | undefined {
   switch (event.type) {
     case 'PaymentAuthorized':
       return { type: 'PaymentAuthorized', data: { orderId, amount: event.data.amount } };

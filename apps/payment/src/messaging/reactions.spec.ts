@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { OrderMessage } from '#contracts';
-import { react } from './reactions.js';
+import { paymentReaction } from './reactions.js';
 import type { PaymentCommand } from '../domain/payment.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
@@ -17,4 +17,4 @@ test.each<[OrderMessage, PaymentCommand | undefined]>([
   [{ type: 'OrderPlaced', data: { orderId, lines: [{ sku: 'olive-oil', quantity: 2 }] } }, undefined],
   [{ type: 'OrderCompleted', data: { orderId } }, undefined],
   [{ type: 'OrderSettled', data: { orderId } }, undefined],
-])('what payment does about $type', (message, command) => expect(react(message)).toEqual(command));
+])('what payment does about $type', (message, command) => expect(paymentReaction(message)).toEqual(command));

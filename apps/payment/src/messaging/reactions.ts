@@ -2,7 +2,7 @@
 import type { OrderMessage } from '#contracts';
 import type { PaymentCommand } from '../domain/payment.js';
 
-export function react(message: OrderMessage): PaymentCommand | undefined {
+export function paymentReaction(message: OrderMessage): PaymentCommand | undefined {
   switch (message.type) {
     case 'OrderStockReserved':
       return { type: 'Request', amount: message.data.total, token: message.data.paymentToken };

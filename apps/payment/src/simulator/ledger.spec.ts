@@ -1,7 +1,9 @@
 /** What a ledger promises, for every kind of ledger. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Clock, ManualClock, postgresPool, SeededRandom, silentLog, SystemIds } from '#runtime';
+import { type Clock, silentLog, SystemIds } from '#runtime';
+import { ManualClock, SeededRandom } from '#runtime/testing';
+import { postgresPool } from '#runtime/postgres';
 import { freshDatabase } from '../../../../test/support/database.js';
 import { ProviderUnavailable } from '../provider.js';
 import { type Ledger, MemoryLedger } from './ledger.js';

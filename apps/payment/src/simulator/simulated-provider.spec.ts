@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ManualClock, SeededRandom, SequentialIds, silentLog } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
+import { silentLog } from '#runtime';
 import { bounded, ProviderTimeout, ProviderUnavailable } from '../provider.js';
 import type { Webhook } from '../webhook.js';
 import { MemoryLedger } from './ledger.js';

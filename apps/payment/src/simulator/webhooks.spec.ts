@@ -1,7 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { ManualClock, SeededRandom, SequentialIds, silentLog, SystemClock } from '#runtime';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
+import { silentLog, SystemClock } from '#runtime';
 import { SIGNATURE_HEADER, verify, type Webhook, webhook } from '../webhook.js';
 import { postWebhook, WebhookOutbox } from './webhooks.js';
 

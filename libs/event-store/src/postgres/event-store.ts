@@ -9,12 +9,13 @@
  * crowd, it shares its commit with those that came while the last one was under way.
  */
 import pg from 'pg';
-import { Bell, BY_INDEX, type Clock, postgresPool, PostgresSession } from '#runtime';
+import { Bell, type Clock } from '#runtime';
+import { BY_INDEX, postgresPool, PostgresSession } from '#runtime/postgres';
 import {
   assertWritable,
   type Batch,
-  EventStore,
   type EventMetadata,
+  EventStore,
   type Recorded,
   RevisionConflict,
   type StreamWrite,

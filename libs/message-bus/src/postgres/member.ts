@@ -13,7 +13,7 @@
  * clock is trusted. Offsets are stored on that same connection, so an instance that lost its partitions cannot store
  * one any more.
  */
-import { SERVER_KEEPALIVE } from '#runtime';
+import { SERVER_KEEPALIVE } from '#runtime/postgres';
 import pg from 'pg';
 import type { Delivered } from '../port.js';
 import { rebalance } from '../partitions.js';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
-import { type Clock, ManualClock, SystemClock } from '#runtime';
+import { type Clock, SystemClock } from '#runtime';
+import { ManualClock } from '#runtime/testing';
 import { freshDatabase } from '../../../../test/support/database.js';
 import { message, messageBusContract, numberOf, until } from '../contract.js';
 import type { Delivered } from '../port.js';

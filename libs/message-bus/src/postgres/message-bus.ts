@@ -12,7 +12,8 @@
  * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: 7 days unless told otherwise.
  */
 import type pg from 'pg';
-import { Bell, type Clock, postgresPool, PostgresSession } from '#runtime';
+import { Bell, type Clock } from '#runtime';
+import { postgresPool, PostgresSession } from '#runtime/postgres';
 import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
 import { partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';

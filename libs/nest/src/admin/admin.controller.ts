@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { ParkedMessage, RecordedDecision } from '#message-bus';
 import type { Projection } from '#projections';
 import { documented } from '../http/openapi.js';
-import { PORTS, type ServicePorts } from '../../../service/src/ports.js';
+import { PORTS } from '../tokens.js';
+import type { ServicePorts } from '#service';
 import { Problem } from '../http/problem.js';
 import { progressOf, staleness } from '../boot/progress.js';
 

@@ -15,52 +15,23 @@ import {
   Query,
 } from '@nestjs/common';
 import { z } from 'zod';
-import { line, money, orderId } from '#contracts';
+import { orderId } from '#contracts';
 import type { Cause } from '#event-store';
 import { supervise } from '#runtime';
 import { Background } from '../boot/background.js';
 import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
 import { documented } from '../http/openapi.js';
-import { PORTS, type ServicePorts } from '../../../service/src/ports.js';
+import {
+  type Attention,
+  attentionDecision,
+  type AttentionDecision,
+  type AttentionItem,
+  attentionItem,
+  type ServicePorts,
+} from '#service';
+import { PORTS } from '../tokens.js';
 import { positionHeader, WrittenAt } from '../http/position.js';
-
-const choice = z.enum(['retry', 'call-off']);
-
-const attentionItem = z.object({
-  orderId,
-  since: z.iso.datetime().describe('Since when a person is waited for'),
-  happened: z.string(),
-  held: z
-    .object({
-      lines: z.array(line.extend({ state: z.string().describe('reserved, shipped, released, …') })),
-      money: money.extend({ state: z.string().describe('held, captured, given back, …') }).optional(),
-    })
-    .describe('What the order holds, as far as this service knows'),
-  tried: z.array(z.object({ at: z.iso.datetime(), what: z.string() })),
-  choices: z.array(z.object({ decision: choice, effect: z.string() })),
-});
-
-export type AttentionItem = z.infer<typeof attentionItem>;
-
-const decisionBody = z.strictObject({
-  decision: choice.describe('One of the choices of the item'),
-  actor: z.string().trim().min(1).max(200).describe('Who decides'),
-  reason: z.string().trim().min(1).max(2_000).describe('Why; it is kept with the events that follow'),
-});
-
-export type AttentionDecision = z.infer<typeof decisionBody>;
-
-/** What the composition of a service does for its inbox. */
-export interface Attention {
-  /** What waits for a person, longest first, at most `limit`. */
-  attention(limit: number): Promise<AttentionItem[]>;
-  /**
-   * Carries a decision out. The same again changes nothing. Returns the position of what was written, if anything was.
-   * @throws DomainError when there is no such order here, or when the decision does not apply any more
-   */
-  decide(orderId: string, decision: AttentionDecision, cause: Cause): Promise<{ position: bigint } | undefined>;
-}
 
 const ATTENTION = Symbol('Attention');
 /** The inbox is meant to be empty: a number that is not exact says enough. */
@@ -125,7 +96,7 @@ export class AttentionController {
   @HttpCode(200)
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Decides about an order; the same again changes nothing' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: decisionBody.extend({ orderId }), headers: positionHeader }),
+    ApiResponse({ status: 200, standardSchema: attentionDecision.extend({ orderId }), headers: positionHeader }),
   )
   @documented(({ ApiResponse }) => ApiResponse({ status: 404, description: 'There is no such order here' }))
   @documented(({ ApiResponse }) =>
@@ -133,7 +104,7 @@ export class AttentionController {
   )
   async decide(
     @Param('orderId', { schema: orderId }) id: string,
-    @Body({ schema: decisionBody }) decision: AttentionDecision,
+    @Body({ schema: attentionDecision }) decision: AttentionDecision,
     @RequestCause() cause: Cause,
     @WrittenAt() writtenAt: (position: bigint) => void,
   ) {

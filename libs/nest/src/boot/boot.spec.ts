@@ -14,7 +14,9 @@ import { freshDatabase } from '../../../../test/support/database.js';
 /** A service with one slow route and one that breaks; it says when its loop ends. */
 const MAIN = `
   import { Controller, Get, Inject, Module } from '@nestjs/common';
-  import { baseConfig, Background, bootService, port } from '#service';
+  import { orderEvents } from '#contracts';
+  import { Background, bootService } from '#nest';
+  import { defineService } from '#service';
   class TestController {
     slow() { console.log('a request began'); return new Promise((resolve) => setTimeout(resolve, 500, { done: true })); }
     hang() { console.log('a request began'); return new Promise(() => {}); }
@@ -34,9 +36,10 @@ const MAIN = `
   }
   Inject(Background)(TestModule, undefined, 0);
   Module({ controllers: [TestController] })(TestModule);
-  await bootService({
-    name: 'order', module: TestModule, config: baseConfig.extend({ PORT: port(0) }), projections: [], statuses: {},
-  });`;
+  const nothing = { aggregates: {}, upcasters: {}, relays: [], subscribes: [], projections: [] };
+  const silent = { messageOf: () => undefined, reactionTo: () => undefined };
+  const definition = defineService({ name: 'order', port: 0, publishes: orderEvents, ...nothing, ...silent });
+  await bootService(definition, TestModule);`;
 
 let folder: string;
 let program: string;

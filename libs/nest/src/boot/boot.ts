@@ -10,32 +10,34 @@
  */
 import { setMaxListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
-import { type InjectionToken, Module } from '@nestjs/common';
+import { type InjectionToken, Module, type Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import type { z } from 'zod';
-import type { Projection } from '#projections';
 import { type Clock, SystemClock, SystemIds, SystemRandom } from '#runtime';
-import { openPorts } from '../../../service/src/adapters/adapters.js';
+import { openPorts } from '#service/adapters';
 import { AdminController, PROJECTIONS } from '../admin/admin.controller.js';
 import { Background } from './background.js';
-import { type BaseConfig, loadConfig, StartError } from '../../../service/src/config.js';
+import {
+  type BaseConfig,
+  loadConfig,
+  type ServiceDefinition,
+  type ServicePorts,
+  StartError,
+  withoutPasswords,
+} from '#service';
 import { Health } from './health.js';
-import { createApp, type HttpOptions } from '../http/http.js';
-import { createLog, withoutPasswords } from './logger.js';
+import { createApp } from '../http/http.js';
+import { createLog } from './logger.js';
 import { Metrics } from './metrics.js';
-import { CONFIG, DATABASE, PORTS, type ServicePorts } from '../../../service/src/ports.js';
+import { CONFIG, DATABASE, PORTS } from '../tokens.js';
 import { ReadYourWrites } from '../http/position.js';
 import { watchProjections } from './progress.js';
 import { openWaitingRoom } from './waiting-room.js';
 
-export interface ServiceOptions extends HttpOptions {
-  /** `baseConfig.extend({ PORT: port(3001), … })` */
-  readonly config: z.ZodObject;
-  /** Each is watched in `/health/ready` and `/metrics`. */
-  readonly projections: readonly Projection<any, any>[];
-  /** Puts something between the service and its ports; a crash test does (steps.ts). */
-  readonly through?: (ports: ServicePorts) => ServicePorts;
+export interface BootOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Puts something between the service and its ports: measuring, or a fault that a test plants. */
+  readonly wrapPorts?: (ports: ServicePorts) => ServicePorts;
 }
 
 export interface RunningService {
@@ -55,14 +57,19 @@ class ServiceModule {}
  * Starts a service in this process and comes back when it listens.
  * @throws StartError when it is set up wrongly or a server stays away
  */
-export async function startService(options: ServiceOptions, env = process.env): Promise<RunningService> {
-  const config = loadConfig(options.config, env) as BaseConfig;
+export async function startService(
+  definition: ServiceDefinition,
+  module: Type,
+  { env = process.env, wrapPorts = (ports) => ports }: BootOptions = {},
+): Promise<RunningService> {
+  const { name, projections, rawBody } = definition;
+  const config = loadConfig(definition.config, env) as BaseConfig;
   const clock = new SystemClock();
-  const log = await createLog(options.name, config);
+  const log = await createLog(name, config);
   const background = new Background(log);
   try {
     const runtime = { clock, ids: new SystemIds(), random: new SystemRandom(), log };
-    const metrics = new Metrics(options.name);
+    const metrics = new Metrics(name);
     const counters = {
       skipped: metrics.counter('larder_messages_skipped_total', 'Messages of a type that is not known here.', [
         'topic',
@@ -73,13 +80,13 @@ export async function startService(options: ServiceOptions, env = process.env): 
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { ports: opened, pool } = await openPorts(options.name, config, { ...runtime, counters }, background);
-    const ports = options.through?.(opened) ?? opened;
+    const { ports: opened, pool } = await openPorts(name, config, { ...runtime, counters }, background);
+    const ports = wrapPorts(opened);
     const health = new Health(clock);
     health.add('store', async () => void (await ports.store.head()));
     health.add('bus', () => ports.bus.ping());
     health.add('database', async () => void (await pool.query('SELECT')));
-    watchProjections(options.projections, ports, health, metrics);
+    watchProjections(projections, ports, health, metrics);
     metrics.gauge(
       'larder_dead_letters',
       'Messages that wait for a person; at most 1,000 are counted.',
@@ -91,22 +98,22 @@ export async function startService(options: ServiceOptions, env = process.env): 
       [CONFIG, config],
       [PORTS, ports],
       [DATABASE, pool],
-      [PROJECTIONS, options.projections],
+      [PROJECTIONS, projections],
       [Background, background],
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
     ];
-    const module = {
+    const root = {
       module: ServiceModule,
       global: true,
-      imports: [options.module],
+      imports: [module],
       controllers: [AdminController],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };
     const app = await createApp(
-      { ...options, module },
+      { name, module: root, rawBody },
       {
         ...runtime,
         background,
@@ -118,7 +125,7 @@ export async function startService(options: ServiceOptions, env = process.env): 
     );
     await listen(app, config, leaveWaitingRoom);
     const url = await app.getUrl();
-    log.info({ url, docs: `${url}/docs` }, `${options.name} listens.`);
+    log.info({ url, docs: `${url}/docs` }, `${name} listens.`);
     return { app, log, config, url, stop: () => app.close() };
   } catch (error) {
     await background.onApplicationShutdown();
@@ -157,7 +164,12 @@ const HEAP_GROWING_PERCENT = 30;
  * The whole of a `main.ts`: runs the service until SIGTERM, SIGINT or, when another process forked it, the end of that
  * process. A second signal ends it at once.
  */
-export async function bootService(options: ServiceOptions): Promise<void> {
+export async function bootService(
+  definition: ServiceDefinition,
+  module: Type,
+  options: BootOptions = {},
+): Promise<void> {
+  const { name } = definition;
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   // Many wait for one signal here, every payment that the provider keeps waiting for one: no leak to warn of.
   setMaxListeners(0);
@@ -165,20 +177,20 @@ export async function bootService(options: ServiceOptions): Promise<void> {
   let signals = 0;
   const stop = (signal: string) => {
     if (signals++ > 0 || service === undefined) process.exit(service === undefined ? 0 : 1);
-    service.log.info({ signal }, `${options.name} stops.`);
+    service.log.info({ signal }, `${name} stops.`);
     void end(service, new SystemClock());
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   if (process.send) process.once('disconnect', () => stop('disconnect'));
   const fatal = (error: unknown) => {
-    if (service) service.log.fatal({ err: error }, `${options.name} failed and ends.`);
-    else complain(options.name, error);
+    if (service) service.log.fatal({ err: error }, `${name} failed and ends.`);
+    else complain(name, error);
     process.exit(error instanceof StartError ? error.exitCode : 1);
   };
   process.on('uncaughtException', fatal);
   process.on('unhandledRejection', fatal);
-  service = await startService(options).catch(fatal);
+  service = await startService(definition, module, options).catch(fatal);
 }
 
 /** Stops within STOP_TIMEOUT, with exit code 0, or ends with 1. */

@@ -1,9 +1,8 @@
 /** Logs: pino, as JSON for machines or, on a terminal, as lines for people. */
 import type { LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
-import { ServerRefusal } from '#runtime';
-import type { BaseConfig } from '../../../service/src/config.js';
-import { isUnavailable } from '../http/problem.js';
+import { isUnavailable, ServerRefusal } from '#runtime';
+import { type BaseConfig, withoutPasswords } from '#service';
 
 /**
  * The process's logger; it is a `Log` (#runtime). Lines for people need pino-pretty, a development dependency: where it
@@ -36,11 +35,6 @@ function serializeError(error: Error): object {
     return { type: rest.type, code: rest['code'], message: withoutPasswords(message) };
   }
   return { ...rest, message: withoutPasswords(message), stack: withoutPasswords(stack) };
-}
-
-/** `postgresql://user:secret@host` becomes `postgresql://user:***@host`. */
-export function withoutPasswords(text: string): string {
-  return text.replace(/(\w:\/\/[^:@/\s]*):[^@/\s]*@/g, '$1:***@');
 }
 
 /** Nest's own lines through pino. What Nest calls `log` is of interest to those who debug the wiring, so it is `debug`. */

@@ -2,7 +2,7 @@
 import type { Projection, Staleness } from '#projections';
 import type { Health } from './health.js';
 import type { Metrics } from './metrics.js';
-import type { ServicePorts } from '../../../service/src/ports.js';
+import type { ServicePorts } from '#service';
 
 export interface Progress {
   /** The position of the last event that the read model shows. */

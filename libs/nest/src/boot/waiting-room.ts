@@ -4,7 +4,7 @@
  * whether the process is at work.
  */
 import { createServer } from 'node:http';
-import type { BaseConfig } from '../../../service/src/config.js';
+import type { BaseConfig } from '#service';
 
 /**
  * Opens it, and returns what closes it, so that the service can listen at the same address. A port of 0 needs none:

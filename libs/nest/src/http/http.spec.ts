@@ -8,9 +8,10 @@ import { type Logger, pino } from 'pino';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { DomainError } from '#decider';
+import { Conflict, DomainError } from '#decider';
 import { type Cause, RevisionConflict } from '#event-store';
-import { SequentialIds, ServerUnavailable, SystemClock } from '#runtime';
+import { SequentialIds } from '#runtime/testing';
+import { ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from '../boot/background.js';
 import { RequestCause } from './correlation.js';
 import { Health } from '../boot/health.js';
@@ -27,7 +28,7 @@ const order = z.object({ 'a/b~c': z.string().optional(), lines: z.array(line) })
 const page = z.object({ limit: z.coerce.number().int().max(100).default(20) });
 
 const ERRORS: Record<string, () => unknown> = {
-  refused: () => new DomainError('order-confirmed', 'The order is confirmed.'),
+  refused: () => new Conflict('order-confirmed', 'The order is confirmed.'),
   mistaken: () => new DomainError('unknown-sku', 'There is no such SKU.'),
   problem: () => new Problem(410, 'gone-away', 'It is gone.', { since: 'yesterday' }),
   nest: () => new NotFoundException('No such order.'),
@@ -116,7 +117,6 @@ async function start({ requestTimeoutMs = 10_000 } = {}) {
     {
       name: 'order',
       module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      statuses: { 'order-confirmed': 409 },
     },
     {
       clock,

@@ -15,7 +15,7 @@ import type { Health } from '../boot/health.js';
 import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
 import { serveDocs } from './openapi.js';
-import { ProblemFilter, RequestValidationPipe, type Statuses } from './problem.js';
+import { ProblemFilter, RequestValidationPipe } from './problem.js';
 
 /** Bytes. The largest order has a hundred lines and is far below. */
 const BODY_LIMIT = 100 * 1024;
@@ -24,8 +24,6 @@ export interface HttpOptions {
   /** What the service is called: `order`. */
   readonly name: string;
   readonly module: Type | DynamicModule;
-  /** The HTTP statuses of the service's refusals, by code; 422 for those that it does not name. */
-  readonly statuses: Statuses;
   /** Keeps the bytes of each body as `request.rawBody`, for signatures. */
   readonly rawBody?: boolean;
 }
@@ -58,7 +56,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
     },
   });
   const http: FastifyInstance = adapter.getInstance();
-  const filter = new ProblemFilter(adapter, options.statuses, log, routeTable(http));
+  const filter = new ProblemFilter(adapter, log, routeTable(http));
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
   parts.background.run(deadlines(http, parts.clock, parts.requestTimeoutMs));

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { expect, test } from 'vitest';
 import { MemoryTables, type Projection, projection } from '#projections';
-import { type Clock, ManualClock, SystemClock } from '#runtime';
+import { type Clock, SystemClock } from '#runtime';
+import { ManualClock } from '#runtime/testing';
 import { ReadYourWrites } from './position.js';
 
 const summary = projection<{ id: string }, { type: 'Seen'; data: object }>({

@@ -7,8 +7,9 @@ import { expect, test } from 'vitest';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { freshDatabase } from '../../../../test/support/database.js';
-import { postgresPool, PostgresSession, SystemClock } from '#runtime';
-import { isUnavailable, problemOf } from './problem.js';
+import { postgresPool, PostgresSession } from '#runtime/postgres';
+import { isUnavailable, SystemClock } from '#runtime';
+import { problemOf } from './problem.js';
 
 const nowhere = async () => `postgresql://larder:s3cret@127.0.0.1:${await freePort()}/order`;
 const failure = (promise: Promise<unknown>) => promise.then(() => undefined).catch((error: unknown) => error);
@@ -63,7 +64,7 @@ test('a mistake in our own SQL is not an outage, and tells the caller nothing', 
     await failure(prisma.$queryRaw`SELECT nothing FROM order_summary`),
   ]) {
     expect(error).toBeInstanceOf(Error);
-    expect(problemOf(error, {})).toMatchObject({
+    expect(problemOf(error)).toMatchObject({
       status: 500,
       code: 'internal-error',
       message: 'Something went wrong here.',

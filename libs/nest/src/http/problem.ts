@@ -2,7 +2,7 @@
  * Errors as RFC 9457 problem details: whatever goes wrong, the answer is `application/problem+json` with a stable
  * `code`, and nothing of the inside of the service is in it.
  *
- *   DomainError (the caller's mistake)      the service's table of codes, 422 for the others
+ *   NotFound, Conflict, DomainError         404, 409, 422, with the code of the refusal
  *   Problem (thrown by HTTP code)           as it says
  *   schema issues                           422 invalid-request, with the place of each
  *   Fastify's and Nest's own errors         their 4xx status
@@ -22,9 +22,9 @@ import {
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
-import { DomainError } from '#decider';
+import { Conflict, DomainError, NotFound } from '#decider';
 import { RevisionConflict } from '#event-store';
-import { type Log, ServerUnavailable } from '#runtime';
+import { isUnavailable, type Log } from '#runtime';
 
 /** An error with an HTTP status, a stable code and a sentence for the caller. */
 export class Problem extends Error {
@@ -47,9 +47,6 @@ export function tryAgain(code: string, detail: string, extras: object = {}, caus
   return new Problem(503, code, detail, extras, { 'retry-after': '1' }, { cause });
 }
 
-/** What a service's refusals mean in HTTP, by `DomainError.code`. */
-export type Statuses = Readonly<Record<string, number>>;
-
 const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, detail: string]>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: [400, 'malformed-json', 'The body is not JSON.'],
   FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'malformed-json', 'The body is empty, and its Content-Type says JSON.'],
@@ -61,13 +58,13 @@ const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, deta
 };
 
 /** The problem that an error is to the caller. Pure, so the whole mapping is here. */
-export function problemOf(thrown: unknown, statuses: Statuses): Problem {
+export function problemOf(thrown: unknown): Problem {
   // Nest hands on what Fastify refused inside an exception of its own.
   const error = thrown instanceof HttpException && thrown.cause instanceof Error ? thrown.cause : thrown;
   if (error instanceof Problem) return error;
   if (error instanceof DomainError) {
-    const status = Object.hasOwn(statuses, error.code) ? statuses[error.code] : undefined;
-    return new Problem(status ?? 422, error.code, error.message);
+    const status = error instanceof NotFound ? 404 : error instanceof Conflict ? 409 : 422;
+    return new Problem(status, error.code, error.message);
   }
   if (error instanceof RevisionConflict) {
     return tryAgain('busy', 'Others are writing to the same data. Try again.', {}, error);
@@ -96,37 +93,11 @@ function codeOf(status: number): string {
   return (STATUS_CODES[status] ?? 'error').toLowerCase().replace(/[^a-z]+/g, '-');
 }
 
-/** Node's network errors; Postgres: connection exceptions (class 08), shutting down, starting up, too many connections; Prisma. */
-const UNAVAILABLE_CODES =
-  /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|08...|57P0[1-5]|53300|P1001|P1002|P1008|P1017|P2024)$/;
-
-/** Errors of pg, its pool and Prisma's adapter for it that have no code. */
-const UNAVAILABLE_MESSAGES =
-  /Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|connection timeout|Query read timeout|session is closed/i;
-
-const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections']);
-
-/** Whether an error means that a server is away, starting or cut off: trying again later may help. */
-export function isUnavailable(error: unknown, depth = 0): boolean {
-  if (typeof error !== 'object' || error === null || depth > 5) return false;
-  const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;
-  return (
-    error instanceof ServerUnavailable ||
-    (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
-    (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
-    (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
-    isUnavailable(cause, depth + 1) ||
-    isUnavailable((meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError, depth + 1) || // Prisma
-    (Array.isArray(errors) && errors.some((each) => isUnavailable(each, depth + 1)))
-  );
-}
-
 /** The answer for every error that a handler, Nest or Fastify lets through. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly http: AbstractHttpAdapter,
-    private readonly statuses: Statuses,
     private readonly log: Log,
     /** The methods that a path has routes for. */
     private readonly methodsOf: (path: string) => readonly string[],
@@ -138,8 +109,7 @@ export class ProblemFilter implements ExceptionFilter {
 
   answer(error: unknown, request: FastifyRequest, reply: unknown): void {
     const path = request.url.split('?', 1)[0] ?? '/';
-    const problem =
-      request.is404 && error instanceof NotFoundException ? this.unknownRoute(path) : problemOf(error, this.statuses);
+    const problem = request.is404 && error instanceof NotFoundException ? this.unknownRoute(path) : problemOf(error);
     const correlationId = request.cause?.correlationId;
     const fields = { correlationId, method: request.method, path, status: problem.status, code: problem.code };
     if (this.http.isHeadersSent(reply)) {

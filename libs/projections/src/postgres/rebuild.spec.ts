@@ -2,24 +2,21 @@ import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
 import { freshDatabase } from '../../../../test/support/database.js';
 import { idOf, MemoryEventStore, type NewEvent } from '#event-store';
-import { MemoryLeases, postgresPool, SeededRandom, SequentialIds, silentLog, SystemClock } from '#runtime';
+import { MemoryLeases, silentLog, SystemClock } from '#runtime';
+import { postgresPool } from '#runtime/postgres';
+import { SeededRandom, SequentialIds } from '#runtime/testing';
 import {
   buildAsOf,
-  CheckpointMoved,
   compareWithEvents,
-  foldStream,
   PostgresTables,
-  type Projection,
-  projection,
-  projector,
   rebuild,
   RebuildFailed,
   type RebuildOptions,
   RebuildRefused,
   RebuildUnderWay,
   rollBack,
-  type Row,
-} from '#projections';
+} from '#projections/postgres';
+import { CheckpointMoved, foldStream, type Projection, projection, projector, type Row } from '#projections';
 
 /** Counts an order's events in `total_minor`: rows of the order service's own table, with its indexes. */
 const summary = projection<Row, { type: string; data: { status: string } }>({

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { freshDatabase } from '../../../../test/support/database.js';
-import { PostgresLeases, PostgresSession, SystemClock } from '#runtime';
+import { PostgresLeases, PostgresSession } from '#runtime/postgres';
+import { SystemClock } from '#runtime';
 
 test('a lease has one holder, and the next takes over when the connection of the first ends', async () => {
   const url = await freshDatabase();

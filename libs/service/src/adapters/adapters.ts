@@ -1,19 +1,13 @@
 /** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which one it has. */
 import type pg from 'pg';
 import { topics } from '#contracts';
-import { type EventStore, PostgresEventStore, PostgresSnapshots } from '#event-store';
-import { type MessageBus, PostgresMessageBus, PostgresParkedMessages } from '#message-bus';
-import { PostgresTables } from '#projections';
-import {
-  BY_INDEX,
-  type Clock,
-  postgresPool,
-  PostgresCheckpoints,
-  PostgresLeases,
-  PostgresSession,
-  type Runtime,
-} from '#runtime';
-import type { Background } from '../../../nest/src/boot/background.js';
+import type { EventStore } from '#event-store';
+import { PostgresEventStore, PostgresSnapshots } from '#event-store/postgres';
+import type { MessageBus } from '#message-bus';
+import { PostgresMessageBus, PostgresParkedMessages } from '#message-bus/postgres';
+import { PostgresTables } from '#projections/postgres';
+import { BY_INDEX, PostgresCheckpoints, PostgresLeases, postgresPool, PostgresSession } from '#runtime/postgres';
+import type { Clock, Runtime } from '#runtime';
 import { type BaseConfig, StartError } from '../config.js';
 import { assertMigrated, migrationsOf } from './migrations.js';
 import type { ServicePorts } from '../ports.js';
@@ -62,7 +56,7 @@ function unknownScheme(variable: string, url: string, known: string): StartError
 }
 
 /**
- * Opens all that `service` needs, waiting for what is not there yet, and has `background` close it.
+ * Opens all that `service` needs, waiting for what is not there yet, and hands what closes it to `closing`.
  * @throws StartError that names the variable, when a server stays away for START_TIMEOUT or refuses us, and when the
  * database then still lacks a migration
  */
@@ -70,7 +64,7 @@ export async function openPorts(
   service: string,
   config: BaseConfig,
   runtime: Runtime & Pick<ServicePorts, 'counters'>,
-  background: Background,
+  closing: { onClose(close: () => Promise<unknown>): void },
 ): Promise<{ ports: ServicePorts; pool: pg.Pool }> {
   const { clock } = runtime;
   const open = <T>(variable: string, attempt: () => Promise<T>) =>
@@ -78,14 +72,14 @@ export async function openPorts(
   const migrations = migrationsOf(service);
 
   const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
-  background.onClose(() => store.close());
+  closing.onClose(() => store.close());
   const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
-  background.onClose(() => bus.close());
+  closing.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL, { options: BY_INDEX });
-  background.onClose(() => pool.end());
+  closing.onClose(() => pool.end());
   await open('DATABASE_URL', () => assertMigrated(pool, migrations));
   const session = new PostgresSession(config.DATABASE_URL, clock);
-  background.onClose(() => session.close());
+  closing.onClose(() => session.close());
   return {
     pool,
     ports: {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ManualClock, ServerRefusal, ServerUnavailable, silentLog } from '#runtime';
+import { ManualClock } from '#runtime/testing';
+import { ServerRefusal, ServerUnavailable, silentLog } from '#runtime';
 import { MissingMigration } from './migrations.js';
 import { reach } from './reach.js';
 

@@ -1,9 +1,7 @@
 /** Waits for a server, and says in one line what is wrong with it: while it may still come, and when it did not. */
-import { type Runtime, ServerRefusal } from '#runtime';
-import { StartError } from '../config.js';
-import { withoutPasswords } from '../../../nest/src/boot/logger.js';
+import { isUnavailable, type Runtime, ServerRefusal } from '#runtime';
+import { StartError, withoutPasswords } from '../config.js';
 import { MissingMigration } from './migrations.js';
-import { isUnavailable } from '../../../nest/src/http/problem.js';
 
 /** Postgres: wrong password or role, no such database, no right to it. */
 const POSTGRES_REFUSALS = /^(28...|3D000|42501)$/;

@@ -1,15 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Recorded } from '#event-store';
-import {
-  causeOf,
-  ContractViolation,
-  envelope,
-  inventoryEvents,
-  orderEvents,
-  paymentEvents,
-  received,
-  UnknownType,
-} from '#contracts';
+import { causeOf, ContractViolation, envelope, parseMessage, UnknownType } from '#message-bus';
+import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const lines = [{ sku: 'olive-oil', quantity: 2 }];
@@ -28,7 +20,7 @@ const event: Recorded = {
 
 test('fields that the contract does not know are left out, at every depth', () =>
   expect(
-    received(orderEvents, {
+    parseMessage(orderEvents, {
       type: 'OrderPlaced',
       data: { orderId, lines: [{ ...lines[0], unitPrice: total }], gift: true },
     }),
@@ -36,7 +28,7 @@ test('fields that the contract does not know are left out, at every depth', () =
 
 test.each(['OrderGiftWrapped', 'constructor', 'toString', '__proto__', ''])(
   'a message of the unknown type "%s" is to be skipped',
-  (type) => expect(() => received(orderEvents, { type, data: { orderId } })).toThrow(UnknownType),
+  (type) => expect(() => parseMessage(orderEvents, { type, data: { orderId } })).toThrow(UnknownType),
 );
 
 test.each([
@@ -64,7 +56,7 @@ test.each([
   ['outcome', paymentEvents, 'PaymentReturned', { orderId, outcome: 'lost' }],
   ['amount', paymentEvents, 'PaymentCaptured', { orderId }],
 ] as const)('a wrong %s is a breach of the contract and named in the error', (field, topic, type, data) => {
-  const receive = () => received(topic, { type, data });
+  const receive = () => parseMessage(topic, { type, data });
   expect(receive).toThrow(ContractViolation);
   expect(receive).toThrow(`${type} on ${topic.name} does not keep the contract`);
   expect(receive).toThrow(`at ${field}`);

@@ -1,0 +1,30 @@
+/** What the order service is: what it stores, publishes, reads and shows. */
+import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
+import { defineService, duration } from '#service';
+import { order } from './domain/order.js';
+import { price } from './domain/price.js';
+import { orderMessageOf } from './messaging/messages.js';
+import { orderReaction } from './messaging/reactions.js';
+import { orderSummary } from './read-models/order-summary.js';
+import { orderTodo } from './read-models/order-todo.js';
+import { priceList } from './read-models/price-list.js';
+import { upcasters } from './upcasters.js';
+
+export const orderDefinition = defineService({
+  name: 'order',
+  port: 3001,
+  variables: {
+    ORDER_DEADLINE: duration()
+      .prefault('15min')
+      .describe('How long after it was placed an order that is not confirmed is called off'),
+  },
+  aggregates: { order, price },
+  upcasters,
+  publishes: orderEvents,
+  relays: ['order'],
+  messageOf: orderMessageOf,
+  subscribes: [inventoryEvents, paymentEvents],
+  reactionTo: orderReaction,
+  projections: [orderSummary, priceList, orderTodo],
+  leases: ['watchdog'],
+});

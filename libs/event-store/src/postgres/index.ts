@@ -1,0 +1,3 @@
+export * from './event-store.js';
+export * from './snapshots.js';
+export { archive } from './archive.js';

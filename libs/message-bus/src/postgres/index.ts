@@ -1,0 +1,2 @@
+export * from './message-bus.js';
+export * from './parked.js';

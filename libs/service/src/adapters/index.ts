@@ -1,0 +1,1 @@
+export { openEventStore, openMessageBus, openPorts } from './adapters.js';

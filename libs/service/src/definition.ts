@@ -1,0 +1,71 @@
+/**
+ * What a service is, as one value without a framework: the service itself runs by it, and so do the commands, the
+ * documents, the simulation, the crash matrix and the specs. Whoever needs to know something of every service reads
+ * `apps/shop.ts`, so a new service is one line there.
+ */
+import { z } from 'zod';
+import type { AnyTopic, MessageOf } from '#contracts';
+import type { Decider } from '#decider';
+import type { Upcasters } from '#event-store';
+import type { AnyProjection } from '#projections';
+import { baseConfig, tcpPort } from './config.js';
+
+/** What a service says of itself; `defineService` adds what follows from it. */
+export interface ServiceParts<
+  Published extends AnyTopic = AnyTopic,
+  Subscribed extends AnyTopic = AnyTopic,
+  Command = any,
+  Variables extends z.ZodRawShape = z.ZodRawShape,
+> {
+  /** In URLs of databases, in Larder-Position, as consumer group: `order`. */
+  readonly name: string;
+  /** The TCP port of its HTTP server, unless PORT names another. */
+  readonly port: number;
+  /** The environment variables that it reads besides those of every service, each with a description. */
+  readonly variables?: Variables;
+  /** Its aggregates, by the category of their streams. */
+  readonly aggregates: Readonly<Record<string, Decider<any, any, any>>>;
+  /** Every event type that it stores, with the steps that lift older shapes. */
+  readonly upcasters: Upcasters;
+  /** The topic that it publishes on. */
+  readonly publishes: Published;
+  /** The categories whose events become messages. */
+  readonly relays: readonly string[];
+  /** What others may know of one of those events; undefined when it is private. `orderId` is the id of its stream. */
+  readonly messageOf: (orderId: string, event: any) => MessageOf<Published> | undefined;
+  /** The topics that it reads. */
+  readonly subscribes: readonly Subscribed[];
+  /** What a message makes it do; undefined when the message is not its concern. */
+  readonly reactionTo: (message: any) => Command | undefined;
+  readonly projections: readonly AnyProjection[];
+  /** The leases that its own loops hold, besides those of relay, consumer and projectors. */
+  readonly leases?: readonly string[];
+  /** Whether `request.rawBody` holds the bytes of each body: for signatures. */
+  readonly rawBody?: boolean;
+}
+
+export type ServiceDefinition<
+  Published extends AnyTopic = AnyTopic,
+  Subscribed extends AnyTopic = AnyTopic,
+  Command = any,
+  Variables extends z.ZodRawShape = z.ZodRawShape,
+> = Required<ServiceParts<Published, Subscribed, Command, Variables>> & {
+  /** All environment variables that it reads. */
+  readonly config: z.ZodObject<typeof baseConfig.shape & { readonly PORT: ReturnType<typeof tcpPort> } & Variables>;
+  /** The names of all leases that one of its instances may hold. */
+  readonly allLeases: readonly string[];
+};
+
+export function defineService<
+  Published extends AnyTopic,
+  Subscribed extends AnyTopic,
+  Command,
+  Variables extends z.ZodRawShape = {},
+>(
+  parts: ServiceParts<Published, Subscribed, Command, Variables>,
+): ServiceDefinition<Published, Subscribed, Command, Variables> {
+  const { name, port, projections, variables = {} as Variables, leases = [], rawBody = false } = parts;
+  const config = baseConfig.extend({ PORT: tcpPort(port), ...variables });
+  const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
+  return { ...parts, variables, leases, rawBody, allLeases, config };
+}

@@ -1,0 +1,6 @@
+export * from './ports.js';
+export * from './config.js';
+export * from './definition.js';
+export * from './run.js';
+export * from './attention.js';
+export { type HoldRow, type Holds, holdsWithoutVerdict } from './holds.js';

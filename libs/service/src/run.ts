@@ -1,0 +1,71 @@
+/**
+ * Everything that moves by itself in a service, put together from its definition:
+ *
+ *   bus ──▶ consumer ──▶ handle ──▶ decider ──▶ store ──┬─▶ relay ──▶ bus
+ *                                                       └─▶ projectors ──▶ read models, to-do lists ──▶ loops
+ */
+import type { MessageOf } from '#contracts';
+import type { Cause } from '#event-store';
+import {
+  causeOf,
+  consumer,
+  type Delivered,
+  type Outbox,
+  parseMessage,
+  relay,
+  toMessages,
+  UnknownType,
+} from '#message-bus';
+import { projector } from '#projections';
+import { supervise } from '#runtime';
+import type { ServiceDefinition } from './definition.js';
+import type { ServicePorts } from './ports.js';
+
+/** How a service's events become messages. `store` gives them in their current shapes. */
+export function outboxOf(definition: ServiceDefinition, { store, bus }: Pick<ServicePorts, 'store' | 'bus'>): Outbox {
+  const { publishes, relays, messageOf } = definition;
+  return { store, bus, topic: publishes.name, categories: relays, toMessage: toMessages(publishes, messageOf) };
+}
+
+/**
+ * Checks a delivered message against the contract of its topic. Returns it with the command that it leads to, if any, and
+ * the cause to record with what follows.
+ * @throws UnknownType or ContractViolation, as parseMessage does
+ */
+export function receive<D extends ServiceDefinition>(
+  definition: D,
+  delivered: Delivered,
+): {
+  readonly message: MessageOf<D['subscribes'][number]>;
+  readonly command: ReturnType<D['reactionTo']>;
+  readonly cause: Cause;
+} {
+  const topic = definition.subscribes.find(({ name }) => name === delivered.topic);
+  if (!topic) throw new UnknownType(delivered.type, delivered.topic);
+  const message = parseMessage(topic, delivered) as MessageOf<D['subscribes'][number]>;
+  return { message, command: definition.reactionTo(message), cause: causeOf(delivered) };
+}
+
+export interface RunOptions {
+  /** What the service does with a message. Idempotent. */
+  readonly handle: (message: Delivered) => Promise<void>;
+  /** What else goes on in it, by name; each is started again after an error. */
+  readonly loops?: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
+  readonly signal: AbortSignal;
+}
+
+/** Runs a service until `signal` aborts. The store of `ports` gives events in their current shapes. */
+export async function runService(
+  definition: ServiceDefinition,
+  ports: ServicePorts,
+  { handle, loops = {}, signal }: RunOptions,
+): Promise<void> {
+  const { name, subscribes, projections } = definition;
+  const parts = { ...ports, runtime: ports, signal };
+  await Promise.all([
+    ...Object.entries(loops).map(([loop, run]) => supervise(loop, ports, signal, run)),
+    relay({ ...parts, ...outboxOf(definition, ports), name }),
+    consumer({ ...parts, name, topics: subscribes.map((topic) => topic.name), handle }),
+    ...projections.map((projection) => projector({ ...parts, projection })),
+  ]);
+}
