@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { describe, expect, test } from 'vitest';
-import { freshDatabase } from '../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { idOf, MemoryEvents, MemoryEventStore } from '#event-store';
 import { PostgresTables, rebuild, type RebuildOptions } from '#projections/postgres';
 import { projection } from '#projections';

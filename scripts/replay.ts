@@ -22,7 +22,7 @@ import {
   rollBack,
   type RowDifference,
 } from '#projections/postgres';
-import type { Projection } from '#projections';
+import type { AnyProjection } from '#projections';
 import { postgresPool } from '#runtime/postgres';
 import { silentLog, SystemClock } from '#runtime';
 import { openEventStore } from '#service/adapters';
@@ -33,7 +33,7 @@ import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 
 export interface ReplayTarget {
   readonly service: string;
-  readonly projection: Projection<any, any>;
+  readonly projection: AnyProjection;
   readonly databaseUrl: string;
   readonly openStore: () => Promise<EventStore>;
 }

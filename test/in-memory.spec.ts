@@ -31,9 +31,9 @@ function openShop(options = { deadlineMs: 60_000 }) {
   async function checkout(orderId: string, token: string, quantity = 1) {
     const lines = [{ sku: 'olive-oil', quantity }];
     await order.place({ orderId, customerId: orderId, lines, paymentToken: token }, cause);
-    return order.settled(orderId, 10_000, signal);
+    return order.awaitSettled(orderId, 10_000, signal);
   }
-  const stock = () => inventory.enter({ entryId: 'none', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
+  const stock = () => inventory.bookStock({ entryId: 'none', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
   return { ...shop, checkout, stock };
 }
 

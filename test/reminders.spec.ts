@@ -34,7 +34,7 @@ async function openShop(lost: readonly string[], always: readonly string[] = [])
   });
   stops.push(stop);
   await order.setPrice('olive-oil', { amountMinor: 1299, currency: 'EUR' }, cause);
-  const count = () => inventory.enter({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
+  const count = () => inventory.bookStock({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
   await count();
   await order.place(
     { orderId, customerId: orderId, lines: [{ sku: 'olive-oil', quantity: 2 }], paymentToken: 'tok_approved' },
@@ -99,13 +99,13 @@ test('without an answer, reminders come after one minute, two more, four more, a
 test('past the pivot a person is asked after an hour, and reminders go on; called off, units and money come back', async () => {
   const shop = await openShop([], ['StockShipped']);
   await shop.clock.advance(59 * MINUTE_MS);
-  expect(await shop.order.attention(10)).toEqual([]);
+  expect(await shop.order.inbox(10)).toEqual([]);
   await shop.clock.advance(6 * MINUTE_MS);
   expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7, 15, 31, 63]);
-  expect(await shop.order.attention(10)).toMatchObject([
+  expect(await shop.order.inbox(10)).toMatchObject([
     { orderId, happened: 'The order is confirmed, and nobody has said yet that it is shipped.', tried: { length: 6 } },
   ]);
-  await shop.order.decide(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
+  await shop.order.resolve(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
   await shop.clock.advance(MINUTE_MS);
   expect((await shop.history()).at(-1)).toBe('OrderSettled');
   expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 0 }]);

@@ -10,7 +10,7 @@ import { inventoryReaction as inventoryReacts } from '../apps/inventory/src/mess
 import { inventoryMessageOf as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
 import { reservation } from '../apps/inventory/src/domain/reservation.js';
 import { stock } from '../apps/inventory/src/domain/stock.js';
-import { carryOut } from '../apps/inventory/src/warehouse.js';
+import { decideCheckout } from '../apps/inventory/src/warehouse.js';
 import { orderReaction as orderReacts } from '../apps/order/src/messaging/reactions.js';
 import { orderMessageOf as orderTells } from '../apps/order/src/messaging/messages.js';
 import { isSettled, order, type OrderCommand, type OrderEvent, wantOf } from '../apps/order/src/domain/order.js';
@@ -19,20 +19,20 @@ import { paymentMessageOf as paymentTells } from '../apps/payment/src/messaging/
 import { payment, type PaymentCommand, type PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import type { InventoryMessage, OrderMessage, PaymentMessage } from '#contracts';
 import { type Decider, DomainError } from '#decider';
-import type { Desk, Fact } from '#event-store';
+import type { Desk, DomainEvent } from '#event-store';
 
 const cause = { correlationId: 'saga', causationId: 'saga' };
 
 /** The streams of a service, folded, and every fact that was ever written to them. */
 class Streams implements Desk {
   private readonly states = new Map<string, unknown>();
-  readonly facts: Fact[] = [];
+  readonly facts: DomainEvent[] = [];
 
-  state<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string): S {
+  state<C, E extends DomainEvent, S>(decider: Decider<C, E, S>, stream: string): S {
     return (this.states.get(stream) as S | undefined) ?? decider.initialState;
   }
 
-  decide<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string, command: C): readonly E[] {
+  decide<C, E extends DomainEvent, S>(decider: Decider<C, E, S>, stream: string, command: C): readonly E[] {
     const state = this.state(decider, stream);
     const facts = decider.decide(command, state);
     this.states.set(
@@ -123,7 +123,7 @@ class Checkout {
       const command = inventoryReacts(message);
       if (!command) return;
       if (message.type === 'OrderReminder') this.fromInventory.repeatAll();
-      for (const fact of carryOut(orderId, command, cause)(warehouse)) {
+      for (const fact of decideCheckout(orderId, command, cause)(warehouse)) {
         this.fromInventory.put(inventoryTells(orderId, fact));
       }
     });

@@ -3,7 +3,7 @@
  * money as the provider's ledger tells it, and the orders as the order service shows them.
  */
 import { PostgresEventStore } from '#event-store/postgres';
-import { idOf, type Recorded } from '#event-store';
+import { idOf, type RecordedEvent } from '#event-store';
 import { SystemClock } from '#runtime';
 import { allOrders, ledgerOf } from '../shop/invariants.js';
 import type { Shop } from '../shop/shop.js';
@@ -73,7 +73,7 @@ async function readStock(shop: Shop, received: Readonly<Record<string, number>>,
   }
 
   for await (const event of eventsOf(shop.databases.inventory, ['stock', 'reservation'])) {
-    const { type, stream, data } = event as Recorded & { data: { quantity: number; orderId: string } };
+    const { type, stream, data } = event as RecordedEvent & { data: { quantity: number; orderId: string } };
     if (type === 'ReservationMade') reservations.made++;
     if (type === 'ReservationRejected') reservations.refused++;
     if (type === 'ReservationReleased') reservations.released++;
@@ -138,7 +138,7 @@ async function readLedger(shop: Shop, wrong: string[]) {
 }
 
 /** All events of these categories that there are now. */
-async function* eventsOf(url: string, categories: readonly string[]): AsyncIterable<Recorded> {
+async function* eventsOf(url: string, categories: readonly string[]): AsyncIterable<RecordedEvent> {
   const store = await PostgresEventStore.open({ url, clock: new SystemClock() });
   const enough = new AbortController();
   try {

@@ -4,8 +4,8 @@
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
 import { type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
-import { categoryOf, idOf, type Recorded } from '#event-store';
-import { fold, type MemoryTables, type Projection } from '#projections';
+import { categoryOf, idOf, type RecordedEvent } from '#event-store';
+import { fold, type MemoryTables } from '#projections';
 import type { ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
 import { stock, type StockEvent } from '../../apps/inventory/src/domain/stock.js';
 import { isSettled, order, type Order, type OrderEvent } from '../../apps/order/src/domain/order.js';
@@ -39,7 +39,7 @@ export interface Promises {
 }
 
 export interface Durable {
-  readonly events: Readonly<Record<Service, readonly Recorded[]>>;
+  readonly events: Readonly<Record<Service, readonly RecordedEvent[]>>;
   readonly tables: Readonly<Record<Service, MemoryTables>>;
   readonly parked: Readonly<Record<Service, ParkedMessages>>;
   readonly log: MemoryLog;
@@ -118,7 +118,7 @@ function* wrongEndings(orders: Streams<OrderEvent>): Iterable<Violation> {
 
 /** An order is not called off before its deadline, and not confirmed long after it. */
 function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
-  for (const [id, events] of orders as Streams<Recorded<OrderEvent>>) {
+  for (const [id, events] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const [placed] = events;
     if (placed?.type !== 'OrderPlaced') continue;
     const deadlineMs = Date.parse(placed.data.deadlineAt);
@@ -141,7 +141,7 @@ function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): It
 /** Reminders heal what was lost. Nothing is lost: where nothing went wrong for long, none is sent. */
 function* neededReminders({ promises }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
   if (!promises.mild) return;
-  for (const [id, events] of orders as Streams<Recorded<OrderEvent>>) {
+  for (const [id, events] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const [placed, ...rest] = events;
     if (placed?.type !== 'OrderPlaced' || placed.data.paymentToken === 'tok_down_30s') continue;
     // What the provider refuses waits for a person, and what a person asks for is no reminder that was needed.
@@ -277,7 +277,7 @@ function* wrongMoney({ events, ledger }: Durable, orders: Streams<OrderEvent>): 
 /** An order that is off holds neither units nor money from the moment on at which it says that it is settled. */
 function* settledTooEarly({ events, ledger }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
   const settledAt = new Map<string, string>();
-  for (const [id, facts] of orders as Streams<Recorded<OrderEvent>>) {
+  for (const [id, facts] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const settled = facts.find(({ type }) => type === 'OrderSettled');
     if (settled) settledAt.set(id, settled.recordedAt);
   }
@@ -286,7 +286,7 @@ function* settledTooEarly({ events, ledger }: Durable, orders: Streams<OrderEven
     if (at <= (settledAt.get(id) ?? '')) left.set(id, (left.get(id) ?? 0) + units);
   };
   for (const { orderId, at, heldMinor, chargedMinor } of ledger) note(orderId, at, heldMinor + chargedMinor);
-  for (const [, facts] of streamsOf<Recorded<StockEvent>>(events.inventory, 'stock')) {
+  for (const [, facts] of streamsOf<RecordedEvent<StockEvent>>(events.inventory, 'stock')) {
     for (const { type, data, recordedAt } of facts) {
       if (!('orderId' in data)) continue;
       const [reserved, shipped] = HOLDS[type] ?? [0, 0];
@@ -345,8 +345,7 @@ function* wrongMessages({ events, log }: Durable, service: Service): Iterable<Vi
 
 /** Every read model and to-do list is what a fold of all events gives. */
 function* wrongRows({ events, tables }: Durable, service: Service): Iterable<Violation> {
-  for (const each of shop[service].projections) {
-    const projection = each as unknown as Projection<any, any>;
+  for (const projection of shop[service].projections) {
     const { name, keyColumns, categories } = projection;
     const textOf = (row: Record<string, unknown>) =>
       JSON.stringify(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -402,7 +401,7 @@ function linesOf(lines: readonly { sku: string; quantity: number }[]): string {
 type Streams<E> = ReadonlyMap<string, readonly E[]>;
 
 /** The streams of a category, by what they are about. */
-export function streamsOf<E>(events: readonly Recorded[], category: string): Streams<E> {
+export function streamsOf<E>(events: readonly RecordedEvent[], category: string): Streams<E> {
   const streams = new Map<string, E[]>();
   for (const event of events) {
     if (categoryOf(event.stream) !== category) continue;

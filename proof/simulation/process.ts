@@ -4,7 +4,7 @@
  */
 import { type Service, services } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
-import { bounded, type PaymentProvider } from '../../apps/payment/src/provider.js';
+import { withTimeout, type PaymentProvider } from '../../apps/payment/src/provider.js';
 import {
   type Batch,
   EventStore,
@@ -12,7 +12,7 @@ import {
   MemoryEvents,
   MemoryEventStore,
   MemorySnapshots,
-  type Recorded,
+  type RecordedEvent,
   type StreamWrite,
 } from '#event-store';
 import {
@@ -137,7 +137,7 @@ export class Process {
     const asked = steppedPort('provider', provider, PROVIDER_STEPS, this.onStep);
     this.service = world.compose(of, {
       ...stepped(ports, this.onStep),
-      provider: bounded(asked, clock, PROVIDER_TIMEOUT_MS),
+      provider: withTimeout(asked, clock, PROVIDER_TIMEOUT_MS),
     });
     this.finished = this.service.run(this.stopping.signal).then(
       () => this.stopping.signal.aborted || world.ended(this, undefined),
@@ -286,7 +286,7 @@ class ProcessStore extends EventStore {
     return position;
   }
 
-  override async *read(stream: string, from?: number): AsyncIterable<Recorded> {
+  override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
     this.process.reach('store');
     yield* this.inner.read(stream, from);
   }

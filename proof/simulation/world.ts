@@ -552,7 +552,7 @@ class Simulation implements Surroundings {
   private async enter(entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number): Promise<void> {
     const request = { entryId, kind, sku, quantity };
     const answer = await this.ask('inventory', `${kind} of ${quantity} ${sku}`, (it) =>
-      it.enter(request, causeOf(entryId)),
+      it.bookStock(request, causeOf(entryId)),
     );
     if (answer && 'ok' in answer) this.entries.set(entryId, { sku, quantity });
   }
@@ -573,7 +573,7 @@ class Simulation implements Surroundings {
     const waited = await this.ask(
       'order',
       `order ${n} is waited for`,
-      (it) => it.settled(orderId, 5 * SECOND, new AbortController().signal),
+      (it) => it.awaitSettled(orderId, 5 * SECOND, new AbortController().signal),
       orderId,
     );
     if (waited && 'ok' in waited && isSettled(waited.ok.order)) this.toldEnds.set(orderId, waited.ok.order.status);
@@ -615,7 +615,7 @@ class Simulation implements Surroundings {
     const what = `an operator decides about ${orderId}: ${decision}`;
     const decided = { decision, actor: 'operator', reason: 'It waits.' };
     const cause = causeOf(`decision-${orderId}`);
-    const answer = await this.ask(service, what, (it: Attention) => it.decide(orderId, decided, cause), orderId);
+    const answer = await this.ask(service, what, (it: Attention) => it.resolve(orderId, decided, cause), orderId);
     if (!answer || 'refused' in answer) return;
     count(this.coverage.faults, `operator: ${decision} in ${service}`);
     if (service === 'order' && decision === 'call-off') this.cancelled.add(orderId);
@@ -634,9 +634,9 @@ class Simulation implements Surroundings {
           () => [message.key],
         );
         count(this.coverage.faults, `dead letter: ${action}`);
-        await parked.decide(id, { id: String(id), action, actor: 'operator', reason: 'It waits.', at });
+        await parked.resolve(id, { id: String(id), action, actor: 'operator', reason: 'It waits.', at });
       }
-      const inbox = await this.ask(service, undefined, (it: Attention) => it.attention(100));
+      const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox(100));
       for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok : []) {
         if (service === 'order' && this.calmMs < Infinity && tried.length === 0) {
           const text = `A person is asked about ${orderId}, and nobody was reminded of it.`;

@@ -5,16 +5,19 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Decider } from '#decider';
-import { type Fact, MemoryEventStore, type Upcasters, withUpcasters } from '#event-store';
+import { type DomainEvent, MemoryEventStore, type Upcasters, withUpcasters } from '#event-store';
 import { ManualClock } from '#runtime/testing';
 
-interface Stored extends Fact {
+interface Stored extends DomainEvent {
   /** The version of the shape. */
   readonly schema: number;
 }
 
 /** The golden files in a folder, by name without the extension, as a service reads them today: lifted to their current shapes. */
-export async function goldenEvents<E extends Fact>(folder: URL, shapes: Upcasters = {}): Promise<Record<string, E>> {
+export async function goldenEvents<E extends DomainEvent>(
+  folder: URL,
+  shapes: Upcasters = {},
+): Promise<Record<string, E>> {
   const store = new MemoryEventStore(new ManualClock());
   const golden: Record<string, E> = {};
   for (const file of readdirSync(folder).sort()) {
@@ -32,7 +35,7 @@ export async function goldenEvents<E extends Fact>(folder: URL, shapes: Upcaster
 }
 
 /** The different shapes of facts, sorted, each as `<Type> {"key":"string",…}`: which keys they have and which JSON types. */
-export function shapesOf(facts: Iterable<Fact>): string[] {
+export function shapesOf(facts: Iterable<DomainEvent>): string[] {
   const shapes = [...facts].map(({ type, data }) => `${type} ${JSON.stringify(shapeOf(data))}`);
   return [...new Set(shapes)].sort();
 }
@@ -46,7 +49,7 @@ function shapeOf(value: unknown): unknown {
 }
 
 /** All facts that a decider says to commands one after the other. */
-export function factsOf<C, E, S>(decider: Decider<C, E, S>, ...commands: C[]): E[] {
+export function eventsOf<C, E, S>(decider: Decider<C, E, S>, ...commands: C[]): E[] {
   let state = decider.initialState;
   return commands.flatMap((command) => {
     const facts = decider.decide(command, state);

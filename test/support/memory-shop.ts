@@ -1,7 +1,7 @@
 /** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { orderService } from '../../apps/order/src/service.js';
-import { bounded } from '../../apps/payment/src/provider.js';
+import { withTimeout } from '../../apps/payment/src/provider.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
@@ -38,7 +38,7 @@ export function openMemoryShop(options: {
   const orderPorts = ports();
   const order = orderService(orderPorts, { deadlineMs });
   const inventory = inventoryService(ports());
-  const payment = paymentService({ ...ports(), provider: bounded(provider, clock, providerTimeoutMs) });
+  const payment = paymentService({ ...ports(), provider: withTimeout(provider, clock, providerTimeoutMs) });
   const stopping = new AbortController();
   const running = [order, inventory, payment].map((service) => service.run(stopping.signal));
   const stop = async () => {

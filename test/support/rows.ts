@@ -1,15 +1,15 @@
 /** A projection as a plain call: the row that events lead to, by the same steps as a projector takes. */
-import type { Fact, Recorded } from '#event-store';
+import type { DomainEvent, RecordedEvent } from '#event-store';
 import type { Projection } from '#projections';
 
 /** The row of a stream after its events, which were recorded one a second from 12:00:00 on; undefined when there is none. */
-export function rowAfter<R extends object, E extends Fact>(
+export function rowAfter<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,
   stream: string,
   ...events: E[]
 ): R | undefined {
   return events.reduce<R | undefined>((row, event, i) => {
-    const recorded: Recorded<E> = {
+    const recorded: RecordedEvent<E> = {
       ...event,
       id: `event-${i}`,
       stream,

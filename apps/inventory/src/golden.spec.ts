@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
+import { eventsOf, goldenEvents, shapesOf } from '#test/golden';
 import { entry, type EntryEvent } from './domain/entry.js';
 import { reservation, type ReservationEvent } from './domain/reservation.js';
 import { stock, type StockEvent } from './domain/stock.js';
@@ -34,7 +34,7 @@ test('every event has a golden file for each shape that it ever had', () =>
 test('what the deciders say today has the shapes of the golden files, and no others', () => {
   const lines = [{ sku: 'olive-oil', quantity: 1 }];
   const today = [
-    ...factsOf(
+    ...eventsOf(
       stock,
       { type: 'Receive', quantity: 10 },
       { type: 'Reserve', orderId: 'o1', quantity: 2 },
@@ -43,11 +43,11 @@ test('what the deciders say today has the shapes of the golden files, and no oth
       { type: 'Return', orderId: 'o1', quantity: 1 },
       { type: 'Recount', counted: 8 },
     ),
-    ...factsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Release' }),
-    ...factsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Ship' }, { type: 'Release' }),
-    ...factsOf(reservation, { type: 'Reserve', lines, short: ['olive-oil'] }),
-    ...factsOf(reservation, { type: 'Release' }),
-    ...factsOf(entry, { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 }),
+    ...eventsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Release' }),
+    ...eventsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Ship' }, { type: 'Release' }),
+    ...eventsOf(reservation, { type: 'Reserve', lines, short: ['olive-oil'] }),
+    ...eventsOf(reservation, { type: 'Release' }),
+    ...eventsOf(entry, { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 }),
   ];
   expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
 });

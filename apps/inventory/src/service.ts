@@ -9,7 +9,7 @@ import { inventoryDefinition } from './definition.js';
 import { reservation } from './domain/reservation.js';
 import { stockHold } from './read-models/stock-hold.js';
 import { upcasters } from './upcasters.js';
-import { bookStock, carryOut } from './warehouse.js';
+import { decideBooking, decideCheckout } from './warehouse.js';
 
 export type InventoryService = ReturnType<typeof inventoryService>;
 
@@ -24,11 +24,11 @@ export function inventoryService(ports: ServicePorts) {
   const outbox = outboxOf(inventoryDefinition, { ...ports, store });
 
   /** Books a receipt, or a recount, of one SKU; the same `entryId` again changes nothing. */
-  function enter(
+  function bookStock(
     request: { entryId: string; kind: 'receipt' | 'recount'; sku: string; quantity: number },
     cause: Cause,
   ) {
-    return queue.decide(bookStock(request.entryId, request, cause));
+    return queue.decide(decideBooking(request.entryId, request, cause));
   }
 
   /** Does what an order asks for. */
@@ -36,7 +36,7 @@ export function inventoryService(ports: ServicePorts) {
     const { message, command, cause } = receive(inventoryDefinition, delivered);
     if (!command) return;
     const { orderId } = message.data;
-    await queue.decide(carryOut(orderId, command, cause));
+    await queue.decide(decideCheckout(orderId, command, cause));
     // A reminder may mean that our earlier answer was lost: publish it again.
     if (message.type === 'OrderReminder') await publishAgain(outbox, `reservation-${orderId}`);
   }
@@ -50,7 +50,7 @@ export function inventoryService(ports: ServicePorts) {
       return { status: state.status, held: { lines: state.lines.map((line) => ({ ...line, state: 'reserved' })) } };
     },
     tellAgain: (orderId) => publishAgain(outbox, `reservation-${orderId}`),
-    giveUp: (orderId, cause) => queue.decide(carryOut(orderId, { type: 'GiveUp' }, cause)),
+    giveUp: (orderId, cause) => queue.decide(decideCheckout(orderId, { type: 'GiveUp' }, cause)),
     effects: {
       retry: 'The order is told again that its stock is reserved.',
       callOff: 'The stock is available again. Should the order be confirmed after all, nothing is shipped for it.',
@@ -62,5 +62,5 @@ export function inventoryService(ports: ServicePorts) {
     return runService(inventoryDefinition, { ...ports, store }, { handle, signal });
   }
 
-  return { enter, ...attention, handle, run };
+  return { bookStock, ...attention, handle, run };
 }

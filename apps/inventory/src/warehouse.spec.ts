@@ -4,19 +4,19 @@ import { type Decision, MemoryEvents, MemoryEventStore, Transactor } from '#even
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { reservation, type ReservationEvent } from './domain/reservation.js';
 import { stock } from './domain/stock.js';
-import { bookStock, carryOut } from './warehouse.js';
+import { decideBooking, decideCheckout } from './warehouse.js';
 
 const cause = { correlationId: 'o1', causationId: 'm1' };
 
 const enter = (entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number) =>
-  bookStock(entryId, { kind, sku, quantity }, cause);
+  decideBooking(entryId, { kind, sku, quantity }, cause);
 
 const reserve = (orderId: string, ...lines: [sku: string, quantity: number][]) =>
-  carryOut(orderId, { type: 'Reserve', lines: lines.map(([sku, quantity]) => ({ sku, quantity })) }, cause);
+  decideCheckout(orderId, { type: 'Reserve', lines: lines.map(([sku, quantity]) => ({ sku, quantity })) }, cause);
 
-const release = (orderId: string) => carryOut(orderId, { type: 'Release' }, cause);
+const release = (orderId: string) => decideCheckout(orderId, { type: 'Release' }, cause);
 
-const ship = (orderId: string) => carryOut(orderId, { type: 'Ship' }, cause);
+const ship = (orderId: string) => decideCheckout(orderId, { type: 'Ship' }, cause);
 
 /** Instances of the service that write into the same store, each with states of its own. */
 class House {

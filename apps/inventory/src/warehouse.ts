@@ -17,7 +17,7 @@ const MOVES = {
 } as const;
 
 /** Reserves every line of an order or none, ships them, takes them back, or gives them up. */
-export function carryOut(
+export function decideCheckout(
   orderId: string,
   command: CheckoutCommand | { type: 'GiveUp' },
   cause: Cause,
@@ -44,7 +44,7 @@ function shortOf(lines: readonly ReservationLine[], desk: Desk): string[] {
 }
 
 /** Books a receipt or a recount, once for each entry id. Returns the stock after it. */
-export function bookStock(
+export function decideBooking(
   entryId: string,
   { kind, sku, quantity }: { kind: 'receipt' | 'recount'; sku: string; quantity: number },
   cause: Cause,

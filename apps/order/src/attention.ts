@@ -1,5 +1,5 @@
 /** What a person is told of an order that the program cannot finish alone, and what each choice will do. */
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import type { AttentionItem } from '#service';
 import { isSettled, type Money, type Order, order, type OrderEvent } from './domain/order.js';
 
@@ -12,7 +12,7 @@ type CalledOff = Extract<Order, { status: 'rejected' | 'cancelled' }>;
 /** Undefined when the order waits for nobody any more. `since` is from when on a person is waited for. */
 export function attentionItem(
   orderId: string,
-  events: readonly Recorded<OrderEvent>[],
+  events: readonly RecordedEvent<OrderEvent>[],
   since: string,
 ): AttentionItem | undefined {
   const state = events.reduce<Order>((s, event) => order.evolve(s, event), order.initialState);
@@ -78,7 +78,7 @@ function heldOf({ terms }: Confirmed | CalledOff, stock: string, money: string):
   return { lines, money: { ...terms.total, state: money } };
 }
 
-function attempt({ type, data, recordedAt, metadata }: Recorded<OrderEvent>): AttentionItem['tried'] {
+function attempt({ type, data, recordedAt, metadata }: RecordedEvent<OrderEvent>): AttentionItem['tried'] {
   const by = metadata.actor ? `, as ${metadata.actor} decided: “${metadata.reason}”` : '';
   if (type === 'OrderReminded') return [{ at: recordedAt, what: `The others were reminded (${data.wants})${by}.` }];
   if (type === 'OrderPaymentRefused')

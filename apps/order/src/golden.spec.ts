@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
+import { eventsOf, goldenEvents, shapesOf } from '#test/golden';
 import { isSettled, order, type OrderCommand, type OrderEvent } from './domain/order.js';
 import { price, type PriceEvent } from './domain/price.js';
 import { upcasters } from './upcasters.js';
@@ -37,7 +37,7 @@ test('what the deciders say today has the shapes of the golden files, and no oth
   };
   const reserved: OrderCommand = { type: 'RecordStockReserved' };
   const today = [
-    ...factsOf(
+    ...eventsOf(
       order,
       place,
       reserved,
@@ -45,7 +45,7 @@ test('what the deciders say today has the shapes of the golden files, and no oth
       { type: 'RecordStockShipped' },
       { type: 'RecordPaymentCaptured' },
     ),
-    ...factsOf(
+    ...eventsOf(
       order,
       place,
       reserved,
@@ -53,9 +53,9 @@ test('what the deciders say today has the shapes of the golden files, and no oth
       { type: 'Remind' },
       { type: 'RecordPaymentRefused', step: 'capture', reason: 'refused-by-issuer' },
     ),
-    ...factsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),
-    ...factsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'declined' }),
-    ...factsOf(
+    ...eventsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),
+    ...eventsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'declined' }),
+    ...eventsOf(
       order,
       place,
       reserved,
@@ -63,7 +63,7 @@ test('what the deciders say today has the shapes of the golden files, and no oth
       { type: 'RecordStockReleased', outcome: 'released' },
       { type: 'RecordPaymentReturned', outcome: 'voided' },
     ),
-    ...factsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }),
+    ...eventsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }),
   ];
   expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
 });

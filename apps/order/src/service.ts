@@ -3,7 +3,7 @@
  * ports, so that Nest, a test and a simulation put together the same service.
  */
 import { DomainError, NotFound } from '#decider';
-import { type Cause, type Recorded, Transactor, withUpcasters } from '#event-store';
+import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { within } from '#runtime';
 import { type Attention, receive, runService, type ServicePorts } from '#service';
@@ -18,7 +18,7 @@ import { upcasters } from './upcasters.js';
 import { watchdog } from './watchdog.js';
 
 /** An order that exists, and the position up to which a read model must have got to show it so. */
-export interface Placed {
+export interface KnownOrder {
   readonly order: Exclude<Order, { status: 'none' }>;
   readonly position: bigint;
 }
@@ -45,7 +45,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       paymentToken: string;
     },
     cause: Cause,
-  ): Promise<Placed> {
+  ): Promise<KnownOrder> {
     const { orderId, customerId, paymentToken } = request;
     const lines = await Promise.all(
       request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku) })),
@@ -70,7 +70,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return { amountMinor, currency };
   }
 
-  async function cancel(orderId: string, cause: Cause): Promise<Placed> {
+  async function cancel(orderId: string, cause: Cause): Promise<KnownOrder> {
     return existing(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
   }
 
@@ -78,7 +78,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
    * Waits up to `ms` milliseconds for the order to be settled, and says how it stands then. Who knows how it stood at
    * position `since`, and asks in the same turn of the event loop, spares the store a read.
    */
-  async function settled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<Placed> {
+  async function awaitSettled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<KnownOrder> {
     const stream = `order-${orderId}`;
     const { heard, end } = settlements.listen(orderId);
     const settledAt = within(
@@ -97,10 +97,10 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   }
 
   /** The events of an order, oldest first. */
-  async function history(orderId: string): Promise<Recorded<OrderEvent>[]> {
-    const events: Recorded[] = [];
+  async function history(orderId: string): Promise<RecordedEvent<OrderEvent>[]> {
+    const events: RecordedEvent[] = [];
     for await (const event of store.read(`order-${orderId}`)) events.push(event);
-    return events as Recorded<OrderEvent>[];
+    return events as RecordedEvent<OrderEvent>[];
   }
 
   /** Sets a price for the orders to come. */
@@ -127,7 +127,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   }
 
   const attention: Attention = {
-    async attention(limit) {
+    async inbox(limit) {
       const rows = await ports.tables.due(orderTodo, 'attention_at', clock.now(), limit);
       const items = rows.map(async (row) => {
         const orderId = row['order_id'] as string;
@@ -136,7 +136,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       return (await Promise.all(items)).filter((item) => item !== undefined);
     },
 
-    decide(orderId, { decision, actor, reason }, cause) {
+    resolve(orderId, { decision, actor, reason }, cause) {
       const command = { type: decision === 'retry' ? 'Remind' : 'CallOff' } as const;
       return transactor.transact(order, `order-${orderId}`, command, { ...cause, actor, reason });
     },
@@ -152,10 +152,10 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return runService(orderDefinition, { ...ports, store }, { handle, loops, signal });
   }
 
-  return { place, cancel, settled, history, setPrice, ...attention, handle, expire, run };
+  return { place, cancel, awaitSettled, history, setPrice, ...attention, handle, expire, run };
 }
 
-function existing({ state, position }: { state: Order; position: bigint }): Placed {
+function existing({ state, position }: { state: Order; position: bigint }): KnownOrder {
   if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
   return { order: state, position };
 }

@@ -12,7 +12,7 @@
  * A call whose answer was not heard, for a timeout or for a crash before it was written down, may have taken effect. So
  * the provider is asked what it knows before the call is made again, and it is made again under the same key.
  */
-import { type Cause, type EventStore, idOf, type Recorded } from '#event-store';
+import { type Cause, type EventStore, idOf, type RecordedEvent } from '#event-store';
 import type { Tables } from '#projections';
 import { backoffMs, type Leases, type Runtime } from '#runtime';
 import type { Payment, PaymentCommand, PaymentEvent } from './domain/payment.js';
@@ -52,7 +52,7 @@ export async function cashier(options: CashierOptions): Promise<void> {
 
     async function follow(): Promise<void> {
       for await (const { events } of store.subscribe({ categories: ['payment'], after: checkpoint, signal: lease })) {
-        for (const event of events as readonly Recorded<PaymentEvent>[]) {
+        for (const event of events as readonly RecordedEvent<PaymentEvent>[]) {
           if (paymentTodo.apply(undefined, event)) desk.take(idOf(event.stream), event.position);
         }
       }

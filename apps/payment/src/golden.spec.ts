@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, goldenEvents, shapesOf } from '../../../test/support/golden.js';
+import { eventsOf, goldenEvents, shapesOf } from '#test/golden';
 import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
 import { upcasters } from './upcasters.js';
 
@@ -28,15 +28,15 @@ test('what the decider says today has the shapes of the golden files, and no oth
   const authorized: PaymentCommand = { type: 'RecordAuthorized', authorizationId: 'auth_1', amount };
   const giveBack: PaymentCommand = { type: 'Return' };
   const today = [
-    ...factsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptured' }, giveBack, {
+    ...eventsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptured' }, giveBack, {
       type: 'RecordRefunded',
     }),
-    ...factsOf(payment, request, authorized, giveBack, { type: 'RecordVoided', authorizationId: 'auth_1' }),
-    ...factsOf(payment, request, giveBack, { type: 'RecordVoided', authorizationId: undefined }),
-    ...factsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptureRefused', reason: 'r' }),
-    ...factsOf(payment, request, giveBack, { type: 'RecordRefundRefused', reason: 'r' }),
-    ...factsOf(payment, request, { type: 'RecordDeclined', reason: 'declined' }),
-    ...factsOf(payment, giveBack),
+    ...eventsOf(payment, request, authorized, giveBack, { type: 'RecordVoided', authorizationId: 'auth_1' }),
+    ...eventsOf(payment, request, giveBack, { type: 'RecordVoided', authorizationId: undefined }),
+    ...eventsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptureRefused', reason: 'r' }),
+    ...eventsOf(payment, request, giveBack, { type: 'RecordRefundRefused', reason: 'r' }),
+    ...eventsOf(payment, request, { type: 'RecordDeclined', reason: 'declined' }),
+    ...eventsOf(payment, giveBack),
   ];
   expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SeededRandom } from '#runtime/testing';
 import { silentLog } from '#runtime';
-import { guarded } from './provider-guard.js';
+import { guardProvider } from './provider-guard.js';
 import { PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
 const TIMEOUT_MS = 2_000;
@@ -44,7 +44,7 @@ function setUp() {
   const moody = new Moody();
   const counted: Record<string, number> = {};
   const said: string[] = [];
-  const provider = guarded(moody, {
+  const provider = guardProvider(moody, {
     timeoutMs: TIMEOUT_MS,
     random: new SeededRandom(1),
     log: { ...silentLog, error: (_, message) => said.push(message), info: (_, message) => said.push(message) },

@@ -69,7 +69,10 @@ export interface GuardedProvider extends PaymentProvider {
 class GivenUp extends ProviderTimeout {}
 
 /** The same provider, guarded. One per process: the calls that it counts are all there are. */
-export function guarded(provider: PaymentProvider, { timeoutMs, random, log, count }: GuardOptions): GuardedProvider {
+export function guardProvider(
+  provider: PaymentProvider,
+  { timeoutMs, random, log, count }: GuardOptions,
+): GuardedProvider {
   const places = bulkhead(CALLS_AT_ONCE, CALLS_IN_LINE);
   const circuit = circuitBreaker(
     handleWhen((error) => !(error instanceof GivenUp)),

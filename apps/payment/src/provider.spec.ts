@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '#runtime/testing';
-import { bounded, PaymentProvider, ProviderTimeout } from './provider.js';
+import { withTimeout, PaymentProvider, ProviderTimeout } from './provider.js';
 
 /** A provider that hangs, and says which calls it has been told to give up. */
 class Silent extends PaymentProvider {
@@ -30,7 +30,7 @@ test.each(['authorize', 'capture', 'void', 'refund', 'find'] as const)(
   '%s that hangs is given up in time, and at once by a caller that stops',
   async (operation) => {
     const [clock, silent, stop] = [new ManualClock(), new Silent(), new AbortController()];
-    const call = bounded(silent, clock, 2_000)[operation] as (_: unknown, signal: AbortSignal) => Promise<unknown>;
+    const call = withTimeout(silent, clock, 2_000)[operation] as (_: unknown, signal: AbortSignal) => Promise<unknown>;
 
     const hanging = expect(call(request, stop.signal)).rejects.toThrow(ProviderTimeout);
     await clock.advance(1_999);

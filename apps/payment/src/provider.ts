@@ -128,7 +128,7 @@ export class ProviderUnavailable extends Error {
  * The same provider, with `timeoutMs` milliseconds of `clock` for each call: for simulations and tests, whose time is
  * their own. A service in production is guarded (provider-guard.ts), by the machine's timers.
  */
-export function bounded(provider: PaymentProvider, clock: Clock, timeoutMs: number): PaymentProvider {
+export function withTimeout(provider: PaymentProvider, clock: Clock, timeoutMs: number): PaymentProvider {
   const limited = <T>(call: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> =>
     within(clock, timeoutMs, call, timeout, signal);
   return {

@@ -7,7 +7,7 @@ import { type Delivered, publishAgain } from '#message-bus';
 import { holdsWithoutVerdict, outboxOf, receive, runService, type ServicePorts } from '#service';
 import { cashier } from './cashier.js';
 import { paymentDefinition } from './definition.js';
-import { hasHeard, payment, type PaymentCommand } from './domain/payment.js';
+import { isRecorded, payment, type PaymentCommand } from './domain/payment.js';
 import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
 import { upcasters } from './upcasters.js';
@@ -33,7 +33,7 @@ export function paymentService(ports: PaymentPorts) {
    */
   async function record(orderId: string, command: PaymentCommand, cause: Cause): Promise<{ position: bigint }> {
     const { state, position } = await transactor.load(payment, `payment-${orderId}`, 0n);
-    if (hasHeard(state, command)) return { position };
+    if (isRecorded(state, command)) return { position };
     return transactor.transact(payment, `payment-${orderId}`, command, cause);
   }
 

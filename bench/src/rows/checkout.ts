@@ -7,10 +7,15 @@ import {
 } from '@event-driven-io/emmett';
 import type { PostgresEventStore } from '@event-driven-io/emmett-postgresql';
 import { order, type Order, type OrderCommand, type OrderEvent } from '../../../apps/order/src/domain/order.js';
-import { payment, type Payment, type PaymentCommand, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
+import {
+  payment,
+  type Payment,
+  type PaymentCommand,
+  type PaymentEvent,
+} from '../../../apps/payment/src/domain/payment.js';
 import { stock, type Stock, type StockCommand, type StockEvent } from '../../../apps/inventory/src/domain/stock.js';
 import type { Decider } from '../../../libs/decider/src/index.js';
-import type { Fact } from '../../../libs/event-store/src/index.js';
+import type { DomainEvent } from '../../../libs/event-store/src/index.js';
 import { load } from '../load.js';
 import { openEmmett } from '../peers.js';
 import type { Row } from '../row.js';
@@ -99,7 +104,7 @@ const onPayment = handlerOf<PaymentCommand, PaymentEvent, Payment>(payment);
 const onStock = handlerOf<StockCommand, StockEvent, Stock>(stock);
 
 /** Larder's decider as Emmett's command handler. */
-function handlerOf<C, E extends Fact, S>({ initialState, decide, evolve }: Decider<C, E, S>) {
+function handlerOf<C, E extends DomainEvent, S>({ initialState, decide, evolve }: Decider<C, E, S>) {
   const onVersionConflict = {
     ...CommandHandlerStreamVersionConflictRetryOptions,
     retries: 100,

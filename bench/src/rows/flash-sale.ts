@@ -87,8 +87,8 @@ async function openLarder(bench: Bench): Promise<Shop & { close(): Promise<void>
     counters: { skipped() {}, dead() {} },
   });
   return {
-    receive: (sku, quantity) => inventory.enter({ entryId: randomUUID(), kind: 'receipt', sku, quantity }, cause()),
-    buy: (sku, orderId) => inventory.hear(placed(orderId, sku)),
+    receive: (sku, quantity) => inventory.bookStock({ entryId: randomUUID(), kind: 'receipt', sku, quantity }, cause()),
+    buy: (sku, orderId) => inventory.handle(placed(orderId, sku)),
     async sold(sku) {
       const { rows } = await pool.query<{ sold: number }>(
         `SELECT count(*)::int AS sold FROM event_store.events

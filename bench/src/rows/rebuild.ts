@@ -1,10 +1,14 @@
 /** P6: a read model built anew from a long log. */
-import { getPostgreSQLEventStore, pongoSingleStreamProjection, rebuildPostgreSQLProjections } from '@event-driven-io/emmett-postgresql';
+import {
+  getPostgreSQLEventStore,
+  pongoSingleStreamProjection,
+  rebuildPostgreSQLProjections,
+} from '@event-driven-io/emmett-postgresql';
 import pg from 'pg';
 import type { OrderEvent } from '../../../apps/order/src/domain/order.js';
 import { orderSummary, type OrderSummaryRow } from '../../../apps/order/src/read-models/order-summary.js';
 import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
-import type { Recorded } from '../../../libs/event-store/src/index.js';
+import type { RecordedEvent } from '../../../libs/event-store/src/index.js';
 import { rebuild } from '../../../libs/projections/src/postgres/index.js';
 import { silentLog, SystemClock } from '../../../libs/runtime/src/index.js';
 import { bareUpsert } from '../bare-upsert.js';
@@ -114,7 +118,12 @@ async function bareRebuild(pool: pg.Pool): Promise<void> {
     const touched = new Set<string>();
     for (const { stream, type, data, recorded_at } of page.rows) {
       const id = stream.slice('order-'.length);
-      const event = { stream, type, data, recordedAt: recorded_at.toISOString() } as unknown as Recorded<OrderEvent>;
+      const event = {
+        stream,
+        type,
+        data,
+        recordedAt: recorded_at.toISOString(),
+      } as unknown as RecordedEvent<OrderEvent>;
       rows.set(id, orderSummary.apply(rows.get(id), event)!);
       touched.add(id);
     }

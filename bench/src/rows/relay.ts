@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
-import { envelope } from '../../../libs/contracts/src/index.js';
-import { idOf, type Recorded } from '../../../libs/event-store/src/index.js';
+import { idOf, type RecordedEvent } from '../../../libs/event-store/src/index.js';
 import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
-import { type Message, type MessageBus, relay } from '../../../libs/message-bus/src/index.js';
+import { envelope, type Message, type MessageBus, relay } from '../../../libs/message-bus/src/index.js';
 import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka/message-bus.js';
 import { recordOf } from '../../../libs/message-bus/src/kafka/record.js';
 import { MemoryLeases, silentLog, SystemClock, SystemIds, SystemRandom } from '../../../libs/runtime/src/index.js';
@@ -171,6 +170,6 @@ async function until(come: () => boolean): Promise<void> {
   while (!come()) await sleep(10);
 }
 
-function toMessage(event: Recorded): Message {
+function toMessage(event: RecordedEvent): Message {
   return envelope('/order', idOf(event.stream), event, event);
 }

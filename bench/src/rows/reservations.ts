@@ -1,7 +1,7 @@
 /** P3: many clients reserve the same SKU, which all of them have to change. */
 import { randomUUID } from 'node:crypto';
 import { stock } from '../../../apps/inventory/src/domain/stock.js';
-import { book, checkout } from '../../../apps/inventory/src/warehouse.js';
+import { decideBooking, decideCheckout } from '../../../apps/inventory/src/warehouse.js';
 import { DecisionQueue } from '../../../libs/event-store/src/index.js';
 import { openInventory } from '../inventory.js';
 import { load } from '../load.js';
@@ -17,7 +17,7 @@ const UNITS = 1_000_000_000;
 export const row: Row = {
   id: 'P3',
   name: `Reservations of one SKU, ${CLIENTS} clients`,
-  how: `Each client reserves one unit of the same SKU for a new order, waits until it is durable, and goes on with the next. After every round the units reserved are compared with the reservations made, on all sides. **Larder**: what the inventory service does: \`checkout(orderId, { type: 'Reserve', … })\` through its \`DecisionQueue\`, which writes two events, the order's reservation and the stock's. **Optimistic retry**: as tutorials show it: read the row and its version, decide, and in a transaction \`UPDATE stock … WHERE sku = $1 AND version = $2\` and insert the reservation; when the version has moved, roll back and try again at once, as often as it takes. **Hot-row UPDATE**: \`UPDATE stock SET available = available - 1 … WHERE sku = $1 AND available >= 1\` and the insert of the reservation in one statement (a CTE), and so in one round trip and one transaction: the row is locked for as short as can be. Both are \`pg\` with ${CLIENTS} connections and prepared statements, on a table that leaves room on its pages for updates in place. They keep a number and a row for each order, and no history.`,
+  how: `Each client reserves one unit of the same SKU for a new order, waits until it is durable, and goes on with the next. After every round the units reserved are compared with the reservations made, on all sides. **Larder**: what the inventory service does: \`decideCheckout(orderId, { type: 'Reserve', … })\` through its \`DecisionQueue\`, which writes two events, the order's reservation and the stock's. **Optimistic retry**: as tutorials show it: read the row and its version, decide, and in a transaction \`UPDATE stock … WHERE sku = $1 AND version = $2\` and insert the reservation; when the version has moved, roll back and try again at once, as often as it takes. **Hot-row UPDATE**: \`UPDATE stock SET available = available - 1 … WHERE sku = $1 AND available >= 1\` and the insert of the reservation in one statement (a CTE), and so in one round trip and one transaction: the row is locked for as short as can be. Both are \`pg\` with ${CLIENTS} connections and prepared statements, on a table that leaves room on its pages for updates in place. They keep a number and a row for each order, and no history.`,
   goals: [
     {
       name: 'reservations per second, of optimistic retry',
@@ -70,11 +70,11 @@ async function counted(books: Books, work: () => Promise<Sample>): Promise<Sampl
 async function openLarder(bench: Bench) {
   const inventory = await openInventory(await bench.database());
   const queue = new DecisionQueue(inventory.transactor(), { maxBatch: 256 });
-  await queue.decide(book(randomUUID(), { kind: 'receipt', sku: SKU, quantity: UNITS }, cause()));
+  await queue.decide(decideBooking(randomUUID(), { kind: 'receipt', sku: SKU, quantity: UNITS }, cause()));
   return {
     async reserve(orderId: string) {
       const lines = [{ sku: SKU, quantity: 1 }];
-      const { result } = await queue.decide(checkout(orderId, { type: 'Reserve', lines }, cause()));
+      const { result } = await queue.decide(decideCheckout(orderId, { type: 'Reserve', lines }, cause()));
       if (result[0]?.type !== 'ReservationMade') throw new Error(`${orderId} was not reserved.`);
     },
     /** Folded anew from all events. */

@@ -10,7 +10,7 @@ import {
   type Batch,
   type EventStore,
   type NewEvent,
-  type Recorded,
+  type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
 } from './port.js';
@@ -313,7 +313,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         const [writers, perWriter] = [12, 25];
         const stores = [store, await another()];
         const last = writers * perWriter;
-        const isLast = (events: readonly Recorded[]) => numbers(events).includes(last);
+        const isLast = (events: readonly RecordedEvent[]) => numbers(events).includes(last);
         const restarting = async () => {
           const batches: Batch[] = [];
           while (!isLast(batches.flatMap(({ events }) => events))) {
@@ -393,7 +393,7 @@ function event(n: number): NewEvent {
   return { id: randomUUID(), type: n % 2 === 0 ? 'Even' : 'Odd', data: { n }, metadata };
 }
 
-function numbers(events: readonly Pick<Recorded, 'data'>[]): number[] {
+function numbers(events: readonly Pick<RecordedEvent, 'data'>[]): number[] {
   return events.map(({ data }) => (data as { n: number }).n);
 }
 
@@ -410,11 +410,11 @@ async function follow(
   store: EventStore,
   categories: readonly string[],
   after: bigint,
-  enough: (events: readonly Recorded[], position: bigint) => boolean,
+  enough: (events: readonly RecordedEvent[], position: bigint) => boolean,
 ): Promise<Batch[]> {
   const stop = new AbortController();
   const batches: Batch[] = [];
-  const events: Recorded[] = [];
+  const events: RecordedEvent[] = [];
   for await (const batch of store.subscribe({ categories, after, signal: stop.signal })) {
     batches.push(batch);
     events.push(...batch.events);

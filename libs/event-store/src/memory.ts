@@ -9,7 +9,7 @@ import {
   type Batch,
   categoryOf,
   EventStore,
-  type Recorded,
+  type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
 } from './port.js';
@@ -19,10 +19,10 @@ const PAGE = 1_000;
 /** What is written, and who waits for more. */
 export class MemoryEvents {
   /** In position order; positions count from 1. */
-  readonly all: Recorded[] = [];
+  readonly all: RecordedEvent[] = [];
   /** For each event, how many there were when its append was complete: no batch ends inside an append. */
   readonly appendEnds: number[] = [];
-  readonly streams = new Map<string, Recorded[]>();
+  readonly streams = new Map<string, RecordedEvent[]>();
   readonly bells = new Set<Bell>();
 }
 
@@ -57,7 +57,7 @@ export class MemoryEventStore extends EventStore {
     return BigInt(end);
   }
 
-  override async *read(stream: string, from = 0): AsyncIterable<Recorded> {
+  override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
     yield* this.events.streams.get(stream)?.slice(from) ?? [];
   }
 
@@ -100,7 +100,7 @@ export class MemoryEventStore extends EventStore {
     return this.events.streams.get(stream)?.at(-1)?.revision ?? 'none';
   }
 
-  private recorded(writes: readonly StreamWrite[], recordedAt: string): Recorded[] {
+  private recorded(writes: readonly StreamWrite[], recordedAt: string): RecordedEvent[] {
     let position = BigInt(this.events.all.length);
     return writes.flatMap(({ stream, expected, events }) => {
       const first = expected === 'none' ? 0 : expected + 1;

@@ -1,7 +1,7 @@
 /** The port of the event store. What it promises stands here, and is proved for every adapter in `contract.ts`. */
 
 /** What a decider calls an event: a type and its data. */
-export interface Fact {
+export interface DomainEvent {
   readonly type: string;
   readonly data: object;
 }
@@ -24,14 +24,14 @@ export interface EventMetadata extends Cause {
   readonly schema: number;
 }
 
-export interface NewEvent extends Fact {
+export interface NewEvent extends DomainEvent {
   /** A UUID, unique in the store. */
   readonly id: string;
   readonly metadata: EventMetadata;
 }
 
 /** An event as the store keeps it. `Recorded<OrderEvent>` is discriminated by `type` like `OrderEvent` itself. */
-export type Recorded<E extends Fact = Fact> = E & {
+export type RecordedEvent<E extends DomainEvent = DomainEvent> = E & {
   readonly id: string;
   readonly stream: string;
   /** The event's place in its stream, from 0. */
@@ -54,7 +54,7 @@ export interface StreamWrite {
 
 export interface Batch {
   /** In position order; empty when only the position moved, past events of other categories. */
-  readonly events: readonly Recorded[];
+  readonly events: readonly RecordedEvent[];
   /** Everything up to here has been delivered: safe to store as a checkpoint. */
   readonly position: bigint;
 }
@@ -68,7 +68,7 @@ export abstract class EventStore {
   abstract append(writes: readonly StreamWrite[]): Promise<bigint>;
 
   /** The events of one stream from revision `from` (default 0), oldest first; nothing when there is no such stream. */
-  abstract read(stream: string, from?: number): AsyncIterable<Recorded>;
+  abstract read(stream: string, from?: number): AsyncIterable<RecordedEvent>;
 
   /**
    * Every event of these categories after position `after`, in position order, and then live until `signal` aborts,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import type { Decider } from '#decider';
 import { postgresPool } from '#runtime/postgres';
 import { SeededRandom, SequentialIds } from '#runtime/testing';

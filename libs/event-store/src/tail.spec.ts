@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Recorded } from './port.js';
+import type { RecordedEvent } from './port.js';
 import { Tail } from './tail.js';
 
-const event = (position: number, stream = 'note-1'): Recorded => ({
+const event = (position: number, stream = 'note-1'): RecordedEvent => ({
   id: `${position}`,
   stream,
   revision: position,

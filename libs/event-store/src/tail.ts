@@ -1,4 +1,4 @@
-import { type Batch, categoryOf, type Recorded } from './port.js';
+import { type Batch, categoryOf, type RecordedEvent } from './port.js';
 
 /** Events that are kept: enough for a subscriber that is a little behind. */
 const MAX_EVENTS = 1_000;
@@ -8,7 +8,7 @@ const MAX_EVENTS = 1_000;
  * this process wrote itself, none of the others has to fetch and parse again.
  */
 export class Tail {
-  private events: readonly Recorded[] = [];
+  private events: readonly RecordedEvent[] = [];
   /** The events are those after `start`, up to and with `end`; there are none while both are undefined. */
   private start: bigint | undefined;
   private last = -1n;
@@ -27,7 +27,7 @@ export class Tail {
   }
 
   /** Adds all events of the log after `from`, up to and with `to`. What would leave a gap is not taken. */
-  add(from: bigint, events: readonly Recorded[], to: bigint): void {
+  add(from: bigint, events: readonly RecordedEvent[], to: bigint): void {
     if (this.start === undefined || from > this.last || to <= this.last) return;
     const known = this.last;
     this.events = [...this.events, ...events.filter(({ position }) => position > known)];

@@ -4,7 +4,7 @@ import { type Decider, DomainError } from '#decider';
 import { Clock, SystemClock } from '#runtime';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { MemoryEventStore } from './memory.js';
-import { EventStore, type Recorded, RevisionConflict, type StreamWrite } from './port.js';
+import { EventStore, type RecordedEvent, RevisionConflict, type StreamWrite } from './port.js';
 import { type Decision, DecisionQueue, type Desk, Transactor } from './transactor.js';
 
 /** A cupboard of so many jars: each may be taken once by name, and taking it again is no news. */
@@ -98,8 +98,8 @@ const taking = (by: string, stream = 'cupboard-1'): Decision<readonly CupboardEv
   return (desk) => desk.decide(cupboard, stream, take(by), cause);
 };
 
-async function history(stream: string): Promise<Recorded[]> {
-  const found: Recorded[] = [];
+async function history(stream: string): Promise<RecordedEvent[]> {
+  const found: RecordedEvent[] = [];
   for await (const event of facts.read(stream)) found.push(event);
   return found;
 }

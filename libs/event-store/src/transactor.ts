@@ -31,8 +31,8 @@ import {
   type Cause,
   categoryOf,
   type EventStore,
-  type Fact,
-  type Recorded,
+  type DomainEvent,
+  type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
 } from './port.js';
@@ -52,9 +52,14 @@ const MAX_STATES = 2_000;
  */
 export interface Desk {
   /** The state of a stream, with the facts that were decided at this desk so far. */
-  state<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string): S;
+  state<C, E extends DomainEvent, S>(decider: Decider<C, E, S>, stream: string): S;
   /** Decides a command against that state and puts its facts down for the append. Returns them. */
-  decide<C, E extends Fact, S>(decider: Decider<C, E, S>, stream: string, command: C, cause: Cause): readonly E[];
+  decide<C, E extends DomainEvent, S>(
+    decider: Decider<C, E, S>,
+    stream: string,
+    command: C,
+    cause: Cause,
+  ): readonly E[];
   /** Says that `stream` most likely does not exist, which saves reading it: the append finds out. */
   expectNew(stream: string): void;
 }
@@ -90,7 +95,7 @@ interface Known extends Folded {
 interface Draft {
   readonly decider: Decider<any, any, any>;
   state: any;
-  readonly facts: { readonly fact: Fact; readonly cause: Cause }[];
+  readonly facts: { readonly fact: DomainEvent; readonly cause: Cause }[];
 }
 
 export class Transactor {
@@ -136,7 +141,7 @@ export class Transactor {
    * @throws DomainError, or whatever else the decider throws, always decided on the stream's latest state
    * @throws RevisionConflict when other writers were faster `maxAttempts` times
    */
-  async transact<C, E extends Fact, S>(
+  async transact<C, E extends DomainEvent, S>(
     decider: Decider<C, E, S>,
     stream: string,
     command: C,
@@ -211,7 +216,7 @@ export class Transactor {
   }
 
   /** The latest state of a stream; one from the cache will do when it is not older than position `since`. */
-  async load<C, E extends Fact, S>(
+  async load<C, E extends DomainEvent, S>(
     decider: Decider<C, E, S>,
     stream: string,
     since?: bigint,
@@ -442,7 +447,7 @@ function startOf(decider: Decider<any, any, any>): Folded {
   return { decider, state: decider.initialState, revision: 'none', eventId: '', position: 0n };
 }
 
-function next({ decider, state }: Folded, event: Recorded): Folded {
+function next({ decider, state }: Folded, event: RecordedEvent): Folded {
   const { revision, id: eventId, position } = event;
   return { decider, state: decider.evolve(state, event), revision, eventId, position };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SystemClock } from '#runtime';
 import { MemoryEventStore } from './memory.js';
-import type { EventStore, NewEvent, Recorded } from './port.js';
+import type { EventStore, NewEvent, RecordedEvent } from './port.js';
 import { type Upcasters, withUpcasters } from './upcast.js';
 
 const shapes: Upcasters = {
@@ -65,13 +65,13 @@ async function storeWith(events: NewEvent[]) {
   return { inner, store: withUpcasters(inner, shapes) };
 }
 
-async function read(store: EventStore): Promise<Recorded[]> {
-  const found: Recorded[] = [];
+async function read(store: EventStore): Promise<RecordedEvent[]> {
+  const found: RecordedEvent[] = [];
   for await (const event of store.read('price-oil')) found.push(event);
   return found;
 }
 
-async function subscribed(store: EventStore): Promise<readonly Recorded[]> {
+async function subscribed(store: EventStore): Promise<readonly RecordedEvent[]> {
   const signal = new AbortController().signal;
   for await (const batch of store.subscribe({ categories: ['price'], after: 0n, signal })) return batch.events;
   return [];

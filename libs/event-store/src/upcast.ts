@@ -4,7 +4,7 @@
  *
  *   stored v1 ──upcast──▶ v2 ──upcast──▶ v3 ──▶ deciders, projections, relays
  */
-import { type Batch, EventStore, type Fact, type Recorded, type StreamWrite } from './port.js';
+import { type Batch, EventStore, type DomainEvent, type RecordedEvent, type StreamWrite } from './port.js';
 
 /** Data of one version to data of the next. Pure; gives a new object and leaves the old one alone. */
 export type Upcast = (data: any) => object;
@@ -16,7 +16,7 @@ export type Upcast = (data: any) => object;
  *
  *   { OrderPlaced: [addCurrency, splitLines], OrderConfirmed: [] }   OrderPlaced is at version 3
  */
-export type Upcasters<E extends Fact = Fact> = Readonly<Record<E['type'], readonly Upcast[]>>;
+export type Upcasters<E extends DomainEvent = DomainEvent> = Readonly<Record<E['type'], readonly Upcast[]>>;
 
 /** The current version of a type's shape. */
 export function versionOf(upcasters: Upcasters, type: string): number {
@@ -43,7 +43,7 @@ class UpcastingEventStore extends EventStore {
     return this.store.append(writes);
   }
 
-  override async *read(stream: string, from?: number): AsyncIterable<Recorded> {
+  override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
     for await (const event of this.store.read(stream, from)) yield lifted(event, this.upcasters);
   }
 
@@ -63,7 +63,7 @@ class UpcastingEventStore extends EventStore {
 }
 
 /** The event itself when its shape is current, which nearly all are. */
-function lifted(event: Recorded, upcasters: Upcasters): Recorded {
+function lifted(event: RecordedEvent, upcasters: Upcasters): RecordedEvent {
   const { schema } = event.metadata;
   const current = versionOf(upcasters, event.type);
   if (schema === current) return event;

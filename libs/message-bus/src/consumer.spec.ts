@@ -153,7 +153,7 @@ test('a dead letter holds its key until a person decides: skipped, the others go
   await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
   await decide('skip');
   await inTime(() => expect(handled).toEqual(['a/1']));
-  expect(await parked.decisions({ limit: 10 })).toMatchObject([
+  expect(await parked.resolutions({ limit: 10 })).toMatchObject([
     { action: 'skip', actor: 'ada', message: { id: 'a/0' } },
   ]);
 });
@@ -531,5 +531,5 @@ function keyIn(partition: number, partitions: number): string {
 
 async function decide(action: 'retry' | 'skip'): Promise<void> {
   const [letter] = await parked.deadLetters(0n, 1);
-  await parked.decide(letter!.id, { id: 'd', action, actor: 'ada', reason: 'looked at', at: clock.now() });
+  await parked.resolve(letter!.id, { id: 'd', action, actor: 'ada', reason: 'looked at', at: clock.now() });
 }

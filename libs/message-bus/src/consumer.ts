@@ -150,7 +150,7 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
         else handled.push(id);
       };
       await Promise.all(firsts.map(retry));
-      await parked.settle(handled, failed);
+      await parked.recordRetries(handled, failed);
     }
   }
 

@@ -1,10 +1,10 @@
 import {
-  type Decision,
-  type DecisionPage,
+  type Resolution,
+  type ResolutionPage,
   type Failure,
   type ParkedMessage,
   ParkedMessages,
-  type RecordedDecision,
+  type RecordedResolution,
 } from './parked.js';
 import type { Delivered } from './port.js';
 
@@ -12,7 +12,7 @@ import type { Delivered } from './port.js';
 export class MemoryParkedMessages extends ParkedMessages {
   /** By consumer and key, each in the order of its messages. None is empty. */
   private readonly lines = new Map<string, Map<string, readonly ParkedMessage[]>>();
-  private readonly recorded: RecordedDecision[] = [];
+  private readonly recorded: RecordedResolution[] = [];
   private lastId = 0n;
 
   override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined> {
@@ -42,7 +42,7 @@ export class MemoryParkedMessages extends ParkedMessages {
       .slice(0, limit);
   }
 
-  override async settle(
+  override async recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
   ): Promise<void> {
@@ -56,7 +56,7 @@ export class MemoryParkedMessages extends ParkedMessages {
       .slice(0, limit);
   }
 
-  override async decide(id: bigint, decision: Decision): Promise<ParkedMessage | undefined> {
+  override async resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined> {
     const letter = this.dead().find((it) => it.id === id);
     if (!letter) return undefined;
     const { consumer, message, attempts, error } = letter;
@@ -66,7 +66,7 @@ export class MemoryParkedMessages extends ParkedMessages {
     return letter;
   }
 
-  override async decisions({ deadLetter, after, limit }: DecisionPage): Promise<RecordedDecision[]> {
+  override async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const latestFirst = this.recorded.toSorted((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
     const place = latestFirst.findIndex(({ id }) => id === after);
     // Nothing follows a decision that there is not.

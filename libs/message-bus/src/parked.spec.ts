@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { postgresPool } from '#runtime/postgres';
-import { freshDatabase } from '../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';
 import { PostgresParkedMessages } from './postgres/parked.js';
@@ -79,7 +79,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       await park(delivered(key, 0), delivered(key, 1), delivered(key, 0), delivered(`${key}!`, 0));
       expect(await parked.parkedKeys(consumer, [key, 'b'])).toEqual(new Set([key]));
       expect(await due()).toEqual([`${key}!/0`, `${key}/0`]);
-      await parked.settle([(await parked.due(consumer, now, 100)).find((it) => it.message.key === key)!.id], []);
+      await parked.recordRetries([(await parked.due(consumer, now, 100)).find((it) => it.message.key === key)!.id], []);
       expect(await due()).toEqual([`${key}!/0`, `${key}/1`]);
     });
 
@@ -97,7 +97,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       for (const expected of [['a/0', 'b/0'], ['a/1', 'b/1'], ['a/2'], []]) {
         expect(await due()).toEqual(expected);
         const firsts = await parked.due(consumer, now, 100);
-        await parked.settle(
+        await parked.recordRetries(
           firsts.map(({ id }) => id),
           [],
         );
@@ -110,7 +110,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       await park(delivered('a', 0), delivered('a', 1), delivered('a', 2));
       for (const expected of [['a/0'], ['a/1'], ['a/2'], []]) {
         expect(await due()).toEqual(expected);
-        await parked.settle(
+        await parked.recordRetries(
           (await parked.due(consumer, now, 100)).map(({ id }) => id),
           [],
         );
@@ -120,7 +120,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
     test('a failed message is due again when its time has come, and its line waits', async () => {
       await park(delivered('a', 0), delivered('a', 1));
       const { id } = await first();
-      await parked.settle([], [{ id, attempts: 2, error: 'Error: nul \u0000', nextAttemptAt: later }]);
+      await parked.recordRetries([], [{ id, attempts: 2, error: 'Error: nul \u0000', nextAttemptAt: later }]);
       expect(await due(now)).toEqual([]);
       expect(await due(later)).toEqual(['a/0']);
       expect(await first(later)).toMatchObject({ attempts: 2, error: expect.stringContaining('nul') });
@@ -129,7 +129,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
     test('those that are due longest come first, up to the limit', async () => {
       await park(delivered('a', 0), delivered('b', 0));
       const { id } = (await parked.due(consumer, now, 100)).find(({ message }) => message.key === 'a')!;
-      await parked.settle([], [{ id, attempts: 2, error: '', nextAttemptAt: later }]);
+      await parked.recordRetries([], [{ id, attempts: 2, error: '', nextAttemptAt: later }]);
       expect((await parked.due(consumer, later, 1)).map(({ message }) => message.key)).toEqual(['b']);
     });
 
@@ -148,35 +148,35 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       await parkDead(delivered('a', 0));
       await park(delivered('a', 1));
       const letter = await dead();
-      expect(await parked.decide(letter.id, decision('retry'))).toEqual(letter);
+      expect(await parked.resolve(letter.id, decision('retry'))).toEqual(letter);
       expect(await dead()).toBeUndefined();
       expect(await first(later)).toMatchObject({ attempts: 0, message: { id: 'a/0' } });
-      expect(await parked.decide(letter.id, decision('retry'))).toBeUndefined();
+      expect(await parked.resolve(letter.id, decision('retry'))).toBeUndefined();
     });
 
     test('a skipped dead letter leaves its line, and the next goes on', async () => {
       await parkDead(delivered('a', 0));
       await park(delivered('a', 1));
       const letter = await dead();
-      expect(await parked.decide(letter.id, decision('skip'))).toEqual(letter);
+      expect(await parked.resolve(letter.id, decision('skip'))).toEqual(letter);
       expect(await due(later)).toEqual(['a/1']);
-      expect(await parked.decide(letter.id, decision('skip'))).toBeUndefined();
+      expect(await parked.resolve(letter.id, decision('skip'))).toBeUndefined();
     });
 
     test('nobody decides about a message that is still being retried', async () => {
       await park(delivered('a', 0));
       const { id } = await first();
-      expect(await parked.decide(id, decision('skip'))).toBeUndefined();
+      expect(await parked.resolve(id, decision('skip'))).toBeUndefined();
       expect(await due()).toEqual(['a/0']);
-      expect(await parked.decisions({ deadLetter: id, limit: 10 })).toEqual([]);
+      expect(await parked.resolutions({ deadLetter: id, limit: 10 })).toEqual([]);
     });
 
     test.each(['retry', 'skip'] as const)('it is recorded who decided to %s what, when and why', async (action) => {
       await parkDead(delivered('a', 0));
       const { id, message, attempts, error } = await dead();
       const decided = decision(action);
-      await parked.decide(id, decided);
-      expect(await parked.decisions({ deadLetter: id, limit: 10 })).toEqual([
+      await parked.resolve(id, decided);
+      expect(await parked.resolutions({ deadLetter: id, limit: 10 })).toEqual([
         { ...decided, deadLetter: id, consumer, message, attempts, error },
       ]);
     });
@@ -185,10 +185,10 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       await parkDead(delivered('a', 0));
       const letter = await dead();
       const decided = await Promise.all(
-        (['retry', 'skip', 'retry', 'skip'] as const).map((action) => parked.decide(letter.id, decision(action))),
+        (['retry', 'skip', 'retry', 'skip'] as const).map((action) => parked.resolve(letter.id, decision(action))),
       );
       expect(decided.filter((it) => it !== undefined)).toEqual([letter]);
-      expect(await parked.decisions({ deadLetter: letter.id, limit: 10 })).toHaveLength(1);
+      expect(await parked.resolutions({ deadLetter: letter.id, limit: 10 })).toHaveLength(1);
     });
 
     test('decisions are listed latest first, page by page, of one dead letter or of all', async () => {
@@ -198,13 +198,16 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       for (let n = 0; n < 5; n++) {
         // Two of them in the same millisecond.
         const decided = { ...decision('retry'), at: new Date(later.getTime() + (n === 4 ? 3 : n)) };
-        await parked.decide(letter.id, decided);
+        await parked.resolve(letter.id, decided);
         made.push(decided.id);
-        await parked.settle([], [{ id: letter.id, attempts: 1, error: 'again', nextAttemptAt: now, deadAt: now }]);
+        await parked.recordRetries(
+          [],
+          [{ id: letter.id, attempts: 1, error: 'again', nextAttemptAt: now, deadAt: now }],
+        );
       }
       const expected = [...made.slice(3).toSorted().reverse(), ...made.slice(0, 3).reverse()];
       const page = async (after?: string, deadLetter: bigint | undefined = letter.id) =>
-        (await parked.decisions({ limit: 2, ...(after && { after }), ...(deadLetter && { deadLetter }) })).map(
+        (await parked.resolutions({ limit: 2, ...(after && { after }), ...(deadLetter && { deadLetter }) })).map(
           ({ id }) => id,
         );
       expect(await page()).toEqual(expected.slice(0, 2));
@@ -213,7 +216,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       expect(await page(expected[4])).toEqual([]);
       expect(await page(randomUUID()), 'after a decision that there is not').toEqual([]);
       expect(await page(undefined, letter.id + 1_000_000n)).toEqual([]);
-      const all = await parked.decisions({ limit: 1_000 });
+      const all = await parked.resolutions({ limit: 1_000 });
       expect(all.map(({ id }) => id).filter((id) => made.includes(id))).toEqual(expected);
     });
   });

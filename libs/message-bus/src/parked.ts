@@ -29,7 +29,7 @@ export interface ParkedMessage {
 export type Failure = Pick<ParkedMessage, 'attempts' | 'error' | 'nextAttemptAt' | 'deadAt'>;
 
 /** What a person decided about a dead letter. */
-export interface Decision {
+export interface Resolution {
   /** A UUID. */
   readonly id: string;
   /** 'retry' starts its attempts over; 'skip' takes it out of the line. */
@@ -40,12 +40,13 @@ export interface Decision {
 }
 
 /** A decision as it is kept, with the message as it was then. */
-export interface RecordedDecision extends Decision, Pick<ParkedMessage, 'consumer' | 'message' | 'attempts' | 'error'> {
+export interface RecordedResolution
+  extends Resolution, Pick<ParkedMessage, 'consumer' | 'message' | 'attempts' | 'error'> {
   /** The id that the message had as a dead letter; undefined for decisions from before this was kept. */
   readonly deadLetter: bigint | undefined;
 }
 
-export interface DecisionPage {
+export interface ResolutionPage {
   readonly deadLetter?: bigint;
   readonly after?: string;
   readonly limit: number;
@@ -66,17 +67,20 @@ export abstract class ParkedMessages {
   abstract due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]>;
 
   /** Takes the messages out of their lines that were handled, and stores how the others failed. */
-  abstract settle(handled: readonly bigint[], failed: readonly (Failure & { readonly id: bigint })[]): Promise<void>;
+  abstract recordRetries(
+    handled: readonly bigint[],
+    failed: readonly (Failure & { readonly id: bigint })[],
+  ): Promise<void>;
 
   /** The dead letters of all consumers with an id from `from` on, in order of their ids, at most `limit`. */
   abstract deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]>;
 
   /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
-  abstract decide(id: bigint, decision: Decision): Promise<ParkedMessage | undefined>;
+  abstract resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined>;
 
   /**
    * What people decided, the latest first, at most `limit`: about one dead letter or all of them, and where `after` is
    * the id of a decision, only what follows it in this order.
    */
-  abstract decisions(page: DecisionPage): Promise<RecordedDecision[]>;
+  abstract resolutions(page: ResolutionPage): Promise<RecordedResolution[]>;
 }

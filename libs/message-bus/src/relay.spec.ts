@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { MemoryEvents, MemoryEventStore, type Recorded } from '#event-store';
+import { MemoryEvents, MemoryEventStore, type RecordedEvent } from '#event-store';
 import { type Checkpoints, MemoryCheckpoints, MemoryLeases, ServerUnavailable, silentLog, SystemClock } from '#runtime';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { message, numberOf, until } from './contract.js';
@@ -46,7 +46,7 @@ function start(options: Partial<RelayOptions> = {}): void {
   );
 }
 
-const toMessage = (event: Recorded): Message => message(event.stream, event.revision);
+const toMessage = (event: RecordedEvent): Message => message(event.stream, event.revision);
 
 /** Appends one event; its message has the number of its revision. */
 async function append(stream: string, revision: number, type = 'Public'): Promise<void> {

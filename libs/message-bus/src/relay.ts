@@ -8,7 +8,7 @@
  * messages twice, with the same ids, and never loses one. Writing events and messages in one transaction is not needed:
  * the store is the outbox.
  */
-import type { EventStore, Recorded } from '#event-store';
+import type { EventStore, RecordedEvent } from '#event-store';
 import { type Checkpoints, type Leases, type Runtime, supervise } from '#runtime';
 import type { Message, MessageBus } from './port.js';
 
@@ -19,7 +19,7 @@ export interface Outbox {
   readonly topic: string;
   readonly categories: readonly string[];
   /** What others may know of an event; undefined when it is private. Pure: the same event gives the same message. */
-  readonly toMessage: (event: Recorded) => Message | undefined;
+  readonly toMessage: (event: RecordedEvent) => Message | undefined;
 }
 
 export interface RelayOptions extends Outbox {

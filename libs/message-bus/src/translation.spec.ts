@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import { causeOf, ContractViolation, envelope, parseMessage, UnknownType } from '#message-bus';
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 
@@ -7,7 +7,7 @@ const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const lines = [{ sku: 'olive-oil', quantity: 2 }];
 const total = { amountMinor: 2598, currency: 'EUR' };
 
-const event: Recorded = {
+const event: RecordedEvent = {
   id: '0197c0de-0000-7000-8000-000000000001',
   type: 'ReservationMade',
   data: { lines },

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
-import { type Cause, type Fact, idOf, type Recorded } from '#event-store';
+import { type Cause, type DomainEvent, idOf, type RecordedEvent } from '#event-store';
 import { PoisonMessage, SkippedMessage } from './consumer.js';
 import type { Message } from './port.js';
 
@@ -12,7 +12,7 @@ import type { Message } from './port.js';
  * Puts what an event says to others into its envelope. The message takes the event's id, so that a message sent twice
  * is seen to be the same. `orderId` is the key that orders it.
  */
-export function envelope(source: string, orderId: string, event: Recorded, said: Fact): Message {
+export function envelope(source: string, orderId: string, event: RecordedEvent, said: DomainEvent): Message {
   const { correlationId, traceparent } = event.metadata;
   return {
     id: event.id,
@@ -33,7 +33,7 @@ export function envelope(source: string, orderId: string, event: Recorded, said:
 export function toMessages<T extends AnyTopic>(
   topicOfOurs: T,
   tell: (orderId: string, event: any) => MessageOf<T> | undefined,
-): (event: Recorded) => Message | undefined {
+): (event: RecordedEvent) => Message | undefined {
   return (event) => {
     const orderId = idOf(event.stream);
     const said = tell(orderId, event);

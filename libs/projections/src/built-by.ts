@@ -10,16 +10,13 @@
  * of a name for example, is noticed too; a rebuild then finds no difference, and the note goes.
  */
 import { createHash } from 'node:crypto';
-import type { Projection } from './projection.js';
+import type { AnyProjection } from './projection.js';
 
 /** What has changed since a table was built: the projection's code, or the table's columns. */
 export type Staleness = 'code' | 'columns';
 
 /** The digest of a projection and of its table's columns, given in any form that says their names and types. */
-export function builtBy(
-  { table, categories, keyColumns, version = 0, key, apply }: Projection<any, any>,
-  columns: string,
-) {
+export function builtBy({ table, categories, keyColumns, version = 0, key, apply }: AnyProjection, columns: string) {
   const code = [table, categories, keyColumns, version, String(key), String(apply)];
   return `${digest(JSON.stringify(code))}.${digest(columns)}`;
 }

@@ -1,5 +1,5 @@
 /** Projections as plain computation: events in, rows out. The projector, a rebuild and a look into the past share it. */
-import type { Fact, Recorded } from '#event-store';
+import type { DomainEvent, RecordedEvent } from '#event-store';
 import type { Projection } from './projection.js';
 
 export interface Folded<R> {
@@ -13,10 +13,10 @@ export interface Folded<R> {
  * Folds events, in position order, into the rows that they touch: `rows` are those of them that exist. However many
  * events are about one row, it comes back once, and not at all when it is what it was.
  */
-export function fold<R extends object, E extends Fact>(
+export function fold<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,
   rows: readonly R[],
-  events: readonly Recorded<E>[],
+  events: readonly RecordedEvent<E>[],
 ): Folded<R> {
   const before = new Map(rows.map((row) => [keyText(projection, row), row]));
   const after = new Map<string, R | undefined>();
@@ -38,9 +38,9 @@ export function fold<R extends object, E extends Fact>(
 }
 
 /** The row after the events of one stream, all about that one row: the whole stream, or a part for a moment in the past. */
-export function foldStream<R extends object, E extends Fact>(
+export function foldStream<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,
-  events: Iterable<Recorded<E>>,
+  events: Iterable<RecordedEvent<E>>,
 ): R | undefined {
   let row: R | undefined;
   for (const event of events) if (projection.key(event)) row = projection.apply(row, event);
@@ -48,9 +48,9 @@ export function foldStream<R extends object, E extends Fact>(
 }
 
 /** The primary keys, each once, of the rows that events are about. */
-export function keysOf<R extends object, E extends Fact>(
+export function keysOf<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,
-  events: readonly Recorded<E>[],
+  events: readonly RecordedEvent<E>[],
 ): Map<string, Partial<R>> {
   const keys = new Map<string, Partial<R>>();
   for (const event of events) {

@@ -1,6 +1,6 @@
 import { frozenCopy } from '#runtime';
 import { builtBy, type Staleness, stalenessOf } from './built-by.js';
-import type { Projection, Row } from './projection.js';
+import type { AnyProjection, Projection, Row } from './projection.js';
 import { CheckpointMoved, type TableChange, Tables } from './port.js';
 import { keyText } from './fold.js';
 
@@ -13,11 +13,11 @@ export class MemoryTables extends Tables {
   private readonly checkpoints = new Map<string, bigint>();
   private readonly builders = new Map<string, string>();
 
-  override async checkpoint({ name }: Projection<any, any>): Promise<bigint> {
+  override async checkpoint({ name }: AnyProjection): Promise<bigint> {
     return this.checkpoints.get(name) ?? 0n;
   }
 
-  override async load(projection: Projection<any, any>, keys: readonly Row[]): Promise<Row[]> {
+  override async load(projection: AnyProjection, keys: readonly Row[]): Promise<Row[]> {
     const table = this.table(projection);
     return keys.map((key) => table.get(keyText(projection, key))).filter((row) => row !== undefined);
   }
@@ -31,7 +31,7 @@ export class MemoryTables extends Tables {
     if (!this.builders.has(projection.name)) this.builders.set(projection.name, builtBy(projection, ''));
   }
 
-  override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
+  override async due(projection: AnyProjection, column: string, until: Date, limit: number): Promise<Row[]> {
     const time = (row: Row) => Date.parse(row[column] as string);
     return this.rows(projection)
       .filter((row) => time(row) <= until.getTime())
@@ -39,7 +39,7 @@ export class MemoryTables extends Tables {
       .slice(0, limit);
   }
 
-  override async staleness(projection: Projection<any, any>): Promise<Staleness | undefined> {
+  override async staleness(projection: AnyProjection): Promise<Staleness | undefined> {
     const then = this.builders.get(projection.name);
     return then === undefined ? undefined : stalenessOf(then, builtBy(projection, ''));
   }
@@ -49,7 +49,7 @@ export class MemoryTables extends Tables {
     return [...this.table(projection).values()] as R[];
   }
 
-  private table(projection: Projection<any, any>): Map<string, Row> {
+  private table(projection: AnyProjection): Map<string, Row> {
     let table = this.tables.get(projection.table);
     if (table === undefined) this.tables.set(projection.table, (table = new Map()));
     return table;

@@ -2,7 +2,7 @@
  * A projection is a pure function from (row, event) to row, and says which table the rows live in. It does no I/O, so
  * the same few lines build the live table, a rebuild beside it, and a state as of a moment in the past.
  */
-import type { Fact, Recorded } from '#event-store';
+import type { DomainEvent, RecordedEvent } from '#event-store';
 
 /** What fits into a column, in the shape that JSON gives it: times are ISO 8601 strings, bigint columns safe integers. */
 export type Column = string | number | boolean | null | readonly unknown[] | object;
@@ -10,7 +10,7 @@ export type Column = string | number | boolean | null | readonly unknown[] | obj
 /** A row by its column names (snake_case). */
 export type Row = Record<string, Column>;
 
-export interface Projection<R extends object = Row, E extends Fact = Fact> {
+export interface Projection<R extends object = Row, E extends DomainEvent = DomainEvent> {
   /** What it is called on the command line and in health: `order-summary`. */
   readonly name: string;
   /** The table, declared in the service's Prisma schema. */
@@ -25,15 +25,15 @@ export interface Projection<R extends object = Row, E extends Fact = Fact> {
    */
   readonly version?: number;
   /** The primary key of the one row that an event is about; undefined when it is about none. */
-  key(event: Recorded<E>): Partial<R> | undefined;
+  key(event: RecordedEvent<E>): Partial<R> | undefined;
   /** The row after an event; undefined takes the row away, or leaves it absent. */
-  apply(row: R | undefined, event: Recorded<E>): R | undefined;
+  apply(row: R | undefined, event: RecordedEvent<E>): R | undefined;
 }
 
 /** A projection of whatever rows and events: for what treats all of them alike. */
 export type AnyProjection = Projection<any, any>;
 
 /** Infers a projection's types from its row and event. */
-export function projection<R extends object, E extends Fact>(definition: Projection<R, E>): Projection<R, E> {
+export function projection<R extends object, E extends DomainEvent>(definition: Projection<R, E>): Projection<R, E> {
   return definition;
 }

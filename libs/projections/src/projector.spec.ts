@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { categoryOf, MemoryEvents, MemoryEventStore, type NewEvent, type Recorded } from '#event-store';
+import { categoryOf, MemoryEvents, MemoryEventStore, type NewEvent, type RecordedEvent } from '#event-store';
 import { MemoryLeases, silentLog, SystemClock } from '#runtime';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
 import {
@@ -238,7 +238,7 @@ test('any batches give the rows that one stream at a time gives', async () => {
       const recorded = all.map((event, i) => ({
         ...event,
         position: BigInt(i + 1),
-      })) as unknown as Recorded<AccountEvent>[];
+      })) as unknown as RecordedEvent<AccountEvent>[];
       const tables = new MemoryTables();
       for (let done = 0, i = 0; done < recorded.length; i++) {
         const batch = recorded.slice(done, done + (sizes[i] ?? 5));
@@ -261,7 +261,8 @@ test('any batches give the rows that one stream at a time gives', async () => {
 
 test('a row that comes and goes in one batch, or is what it was, is not written', () => {
   const row: Account = { account: 'account-1', balance: 1, events: 1 };
-  const event = (type: string, stream: string) => ({ type, stream, data: { amount: 1 } }) as Recorded<AccountEvent>;
+  const event = (type: string, stream: string) =>
+    ({ type, stream, data: { amount: 1 } }) as RecordedEvent<AccountEvent>;
   const lazy = { ...accounts, apply: (was: Account | undefined) => was };
   expect(fold(accounts, [], [event('Paid', 'account-1'), event('Closed', 'account-1')])).toEqual({
     upserts: [],

@@ -13,7 +13,7 @@ import type { Batch, EventStore } from '#event-store';
 import { type Clock, type Leases, type Runtime, supervise } from '#runtime';
 import { fold, keysOf, keyText } from './fold.js';
 import { CheckpointMoved, type Tables } from './port.js';
-import type { Projection, Row } from './projection.js';
+import type { AnyProjection, Row } from './projection.js';
 
 /** How long the checkpoint may stand still while only events of other categories go by. */
 const QUIET_MS = 50;
@@ -23,7 +23,7 @@ const GATHER_MS = 20;
 const FULL = 500;
 
 export interface ProjectorOptions {
-  readonly projection: Projection<any, any>;
+  readonly projection: AnyProjection;
   readonly store: EventStore;
   readonly tables: Tables;
   readonly leases: Leases;
@@ -79,7 +79,7 @@ export function projector({
  */
 export async function advance(
   tables: Tables,
-  projection: Projection<any, any>,
+  projection: AnyProjection,
   from: bigint,
   { events, position: to }: Batch,
 ): Promise<void> {
@@ -103,7 +103,7 @@ export async function advance(
  */
 export async function* readAhead(
   store: EventStore,
-  { categories }: Projection<any, any>,
+  { categories }: AnyProjection,
   after: bigint,
   signal: AbortSignal,
   { clock, quietMs = 0, gatherMs = 0 }: { clock: Clock; quietMs?: number; gatherMs?: number },
@@ -161,7 +161,7 @@ export async function waitForPosition({
   signal,
 }: {
   readonly tables: Tables;
-  readonly projection: Projection<any, any>;
+  readonly projection: AnyProjection;
   readonly position: bigint;
   readonly clock: Clock;
   readonly timeoutMs: number;

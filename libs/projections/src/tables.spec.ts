@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'vitest';
-import { freshDatabase } from '../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { postgresPool } from '#runtime/postgres';
 import { MemoryTables, projection } from '#projections';
 import { PostgresTables } from '#projections/postgres';

@@ -21,21 +21,21 @@ export const attentionItem = z.object({
 
 export type AttentionItem = z.infer<typeof attentionItem>;
 
-export const attentionDecision = z.strictObject({
+export const resolution = z.strictObject({
   decision: choice.describe('One of the choices of the item'),
   actor: z.string().trim().min(1).max(200).describe('Who decides'),
   reason: z.string().trim().min(1).max(2_000).describe('Why; it is kept with the events that follow'),
 });
 
-export type AttentionDecision = z.infer<typeof attentionDecision>;
+export type Resolution = z.infer<typeof resolution>;
 
 /** What the composition of a service does for its inbox. */
 export interface Attention {
   /** What waits for a person, longest first, at most `limit`. */
-  attention(limit: number): Promise<AttentionItem[]>;
+  inbox(limit: number): Promise<AttentionItem[]>;
   /**
    * Carries a decision out. The same again changes nothing. Returns the position of what was written, if anything was.
    * @throws DomainError when there is no such order here, or when the decision does not apply any more
    */
-  decide(orderId: string, decision: AttentionDecision, cause: Cause): Promise<{ position: bigint } | undefined>;
+  resolve(orderId: string, decision: Resolution, cause: Cause): Promise<{ position: bigint } | undefined>;
 }

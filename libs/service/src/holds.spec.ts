@@ -46,9 +46,9 @@ const DAY_MS = 24 * 60 * 60_000;
 
 test('a hold without a verdict comes to light after a day, and one that ended does not', async () => {
   await clock.advance(DAY_MS - 1);
-  expect(await inbox.attention(10)).toEqual([]);
+  expect(await inbox.inbox(10)).toEqual([]);
   await clock.advance(1);
-  expect(await inbox.attention(10)).toMatchObject([
+  expect(await inbox.inbox(10)).toMatchObject([
     {
       orderId: 'o1',
       since: clock.now().toISOString(),
@@ -60,8 +60,8 @@ test('a hold without a verdict comes to light after a day, and one that ended do
 
 test('what a person decides is carried out, with who and why', async () => {
   await clock.advance(DAY_MS);
-  await inbox.decide('o1', { ...callOff, decision: 'retry' }, cause);
-  await inbox.decide('o1', callOff, cause);
+  await inbox.resolve('o1', { ...callOff, decision: 'retry' }, cause);
+  await inbox.resolve('o1', callOff, cause);
   expect(done).toEqual([
     ['told again', 'o1'],
     ['given up', 'o1', { ...cause, actor: 'ada', reason: 'The order is lost.' }],
@@ -70,7 +70,7 @@ test('what a person decides is carried out, with who and why', async () => {
 
 test('before that the order decides', async () => {
   await clock.advance(DAY_MS - 1);
-  await expect(inbox.decide('o1', callOff, cause)).rejects.toMatchObject({
+  await expect(inbox.resolve('o1', callOff, cause)).rejects.toMatchObject({
     code: 'hold-too-young',
     message: expect.stringContaining('Until 2026-01-02T00:00:00.000Z'),
   });
@@ -78,8 +78,8 @@ test('before that the order decides', async () => {
 
 test('a decision about a hold that ended, or that never was, is refused', async () => {
   await clock.advance(DAY_MS);
-  await expect(inbox.decide('unknown', callOff, cause)).rejects.toMatchObject({ code: 'reservation-not-found' });
+  await expect(inbox.resolve('unknown', callOff, cause)).rejects.toMatchObject({ code: 'reservation-not-found' });
   status = 'released';
-  await expect(inbox.decide('o1', callOff, cause)).rejects.toMatchObject({ code: 'nothing-held' });
+  await expect(inbox.resolve('o1', callOff, cause)).rejects.toMatchObject({ code: 'nothing-held' });
   expect(done).toEqual([]);
 });

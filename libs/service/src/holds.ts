@@ -55,13 +55,13 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
   }
 
   return {
-    async attention(limit) {
+    async inbox(limit) {
       const until = new Date(clock.now().getTime() - ATTENTION_AFTER_MS);
       const rows = (await tables.due(projection, 'held_since', until, limit)) as unknown as HoldRow[];
       return (await Promise.all(rows.map(item))).filter((found) => found !== undefined);
     },
 
-    async decide(orderId, { decision, actor, reason }, cause) {
+    async resolve(orderId, { decision, actor, reason }, cause) {
       const { status, held } = await look(orderId);
       if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
       if (!held) throw new Conflict('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);

@@ -7,7 +7,7 @@ import { escapeIdentifier } from 'pg';
 import type { Ledger } from '../../../apps/payment/src/simulator/ledger.js';
 import { PostgresLedger } from '../../../apps/payment/src/simulator/postgres-ledger.js';
 import { type EventStore, withUpcasters } from '#event-store';
-import type { MemoryTables, Projection, Row, Tables } from '#projections';
+import type { AnyProjection, MemoryTables, Row, Tables } from '#projections';
 import { PostgresTables } from '#projections/postgres';
 import type { Clock } from '#runtime';
 import { postgresPool } from '#runtime/postgres';
@@ -21,7 +21,7 @@ export interface ServiceBooks {
   readonly store: Pick<EventStore, 'read' | 'subscribe' | 'head'>;
   readonly tables: Pick<Tables, 'checkpoint' | 'load'>;
   /** Every row's primary key, in pages that fit into memory. */
-  readonly keys: (projection: Projection<any, any>) => AsyncIterable<readonly string[]>;
+  readonly keys: (projection: AnyProjection) => AsyncIterable<readonly string[]>;
 }
 
 export interface Books extends Readonly<Record<Service, ServiceBooks>> {
@@ -80,7 +80,7 @@ function readOnly(url: string): string {
 
 const KEYS_AT_ONCE = 10_000;
 
-async function* keysInPostgres(pool: pg.Pool, { table, keyColumns }: Projection<any, any>): AsyncIterable<string[]> {
+async function* keysInPostgres(pool: pg.Pool, { table, keyColumns }: AnyProjection): AsyncIterable<string[]> {
   const key = escapeIdentifier(keyColumns[0]!);
   const select = (where: string) =>
     `SELECT ${key}::text AS key FROM ${escapeIdentifier(table)} ${where} ORDER BY ${key} LIMIT ${KEYS_AT_ONCE}`;
@@ -96,11 +96,11 @@ async function* keysInPostgres(pool: pg.Pool, { table, keyColumns }: Projection<
 }
 
 /** `ServiceBooks.keys` of tables in memory. */
-export async function* keysInMemory(tables: MemoryTables, projection: Projection<any, any>): AsyncIterable<string[]> {
+export async function* keysInMemory(tables: MemoryTables, projection: AnyProjection): AsyncIterable<string[]> {
   yield tables.rows(projection).map((row) => keyOf(projection, row));
 }
 
 /** The primary key of a row, which is one column: the id of the stream that the row is about. */
-export function keyOf(projection: Projection<any, any>, row: Row): string {
+export function keyOf(projection: AnyProjection, row: Row): string {
   return String(row[projection.keyColumns[0]!]);
 }

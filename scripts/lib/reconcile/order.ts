@@ -14,15 +14,15 @@ import {
 } from '../../../apps/inventory/src/domain/reservation.js';
 import { type Payment, payment, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import { type Finding, goods, type Kind, money } from './finding.js';
 
 /** What is written of one order. */
 export interface OrderBooks {
   readonly orderId: string;
-  readonly order: Recorded<OrderEvent>[];
-  readonly reservation: Recorded<ReservationEvent>[];
-  readonly payment: Recorded<PaymentEvent>[];
+  readonly order: RecordedEvent<OrderEvent>[];
+  readonly reservation: RecordedEvent<ReservationEvent>[];
+  readonly payment: RecordedEvent<PaymentEvent>[];
   readonly ledger: LedgerEntry[];
 }
 

@@ -7,8 +7,8 @@
  * still behind its events is told once.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { categoryOf, idOf, type Recorded } from '#event-store';
-import type { Projection, Row } from '#projections';
+import { categoryOf, idOf, type RecordedEvent } from '#event-store';
+import type { AnyProjection, Row } from '#projections';
 import type { Clock } from '#runtime';
 import { type Service, services, shop } from '../../../apps/shop.js';
 import { keyOf, type ServiceBooks } from './books.js';
@@ -18,7 +18,7 @@ import { type OrderBooks, orderCategories } from './order.js';
 /** A projection whose rows are each about one stream, and have its id as their primary key. */
 export interface ReadModel {
   readonly service: Service;
-  readonly projection: Projection<any, any>;
+  readonly projection: AnyProjection;
   /** The category of those streams. */
   readonly category: string;
 }
@@ -67,7 +67,7 @@ export function judgeRows(books: OrderBooks, allRows: readonly Rows[]): Finding[
     const events = books[model.category as OrderCategory];
     const row = byKey.get(books.orderId);
     let folded: Row | undefined;
-    for (const event of events as readonly Recorded[]) {
+    for (const event of events as readonly RecordedEvent[]) {
       if (event.position > since && same(row, folded)) return [];
       folded = next(model.projection, folded, event);
     }
@@ -82,7 +82,7 @@ export class SkuRows {
 
   constructor(readonly model: ReadModel) {}
 
-  see(event: Recorded): void {
+  see(event: RecordedEvent): void {
     if (categoryOf(event.stream) !== this.model.category) return;
     const id = idOf(event.stream);
     this.rows.set(id, next(this.model.projection, this.rows.get(id), event));
@@ -92,7 +92,7 @@ export class SkuRows {
   /** Compares the table with the fold. `follow` gives the events from here on, up to the present. */
   async *compare(
     books: ServiceBooks,
-    follow: (categories: readonly string[]) => AsyncIterable<readonly Recorded[]>,
+    follow: (categories: readonly string[]) => AsyncIterable<readonly RecordedEvent[]>,
   ): AsyncIterable<Finding> {
     const { since, byKey } = await this.table(books);
     if (since < this.position) return; // It is behind, which is told.
@@ -145,7 +145,7 @@ export async function* caughtUp(
   }
 }
 
-function next(projection: Projection<any, any>, row: Row | undefined, event: Recorded): Row | undefined {
+function next(projection: AnyProjection, row: Row | undefined, event: RecordedEvent): Row | undefined {
   return projection.key(event) === undefined ? row : projection.apply(row, event);
 }
 

@@ -19,7 +19,7 @@
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
-import { categoryOf, idOf, type Recorded } from '#event-store';
+import { categoryOf, idOf, type RecordedEvent } from '#event-store';
 import type { Clock } from '#runtime';
 import { type Service, services } from '../../../apps/shop.js';
 import type { Books, ServiceBooks } from './books.js';
@@ -68,7 +68,7 @@ interface Step {
   readonly from: Service | 'ledger';
   /** When its first event was recorded; empty when there is none. */
   readonly since: string;
-  readonly events: readonly Recorded[];
+  readonly events: readonly RecordedEvent[];
   readonly entries: readonly LedgerEntry[];
   readonly position: bigint;
 }
@@ -143,13 +143,13 @@ class Reconciliation {
     }
   }
 
-  private see(event: Recorded): void {
+  private see(event: RecordedEvent): void {
     const category = categoryOf(event.stream);
     this.lastOf.set(category, event.position);
     for (const rows of this.skuRows) rows.see(event);
     if (!isAboutOrder(category)) return;
     const id = idOf(event.stream);
-    (this.of(id)[category] as Recorded[]).push(event);
+    (this.of(id)[category] as RecordedEvent[]).push(event);
     if (event.revision > 0) return;
     this.rolls[category].add(id);
     if (category === 'order') this.orders++;
@@ -211,7 +211,7 @@ class Reconciliation {
     const books = emptyBooks(orderId);
     const read = async (service: ServiceBooks, category: (typeof orderCategories)[number]) => {
       for await (const event of service.store.read(`${category}-${orderId}`)) {
-        (books[category] as Recorded[]).push(event);
+        (books[category] as RecordedEvent[]).push(event);
       }
     };
     await read(order, 'order');

@@ -8,12 +8,12 @@
 import type { EntryEvent } from '../../../apps/inventory/src/domain/entry.js';
 import type { ReservationEvent } from '../../../apps/inventory/src/domain/reservation.js';
 import { type Stock, stock, type StockEvent } from '../../../apps/inventory/src/domain/stock.js';
-import { idOf, type Recorded } from '#event-store';
+import { idOf, type RecordedEvent } from '#event-store';
 import { type Finding, goods } from './finding.js';
 
 export const stockCategories = ['reservation', 'stock', 'entry'] as const;
 
-type InventoryEvent = Recorded<ReservationEvent | StockEvent | EntryEvent>;
+type InventoryEvent = RecordedEvent<ReservationEvent | StockEvent | EntryEvent>;
 
 /** What a reservation's event means for the stock of each of its lines. */
 const MOVES = {
@@ -112,7 +112,7 @@ export class StockAudit {
   }
 
   /** Folds an event of the SKU's own stream. */
-  private follow(sku: string, event: Recorded<StockEvent>): Finding[] {
+  private follow(sku: string, event: RecordedEvent<StockEvent>): Finding[] {
     const known = this.sku(sku);
     const findings: Finding[] = [];
     if (event.revision !== known.events) {

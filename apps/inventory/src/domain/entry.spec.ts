@@ -1,5 +1,5 @@
 import { test } from 'vitest';
-import { given } from '../../../../libs/decider/src/scenario.js';
+import { given } from '#decider/scenario';
 import { entry, type EntryCommand, type EntryEvent } from './entry.js';
 
 const make: EntryCommand = { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 };

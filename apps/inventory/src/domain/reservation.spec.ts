@@ -1,5 +1,5 @@
 import { describe, test } from 'vitest';
-import { given } from '../../../../libs/decider/src/scenario.js';
+import { given } from '#decider/scenario';
 import { reservation, type ReservationCommand, type ReservationEvent } from './reservation.js';
 
 const lines = [

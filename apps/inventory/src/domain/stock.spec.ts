@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DomainError } from '#decider';
-import { given } from '../../../../libs/decider/src/scenario.js';
+import { given } from '#decider/scenario';
 import { stock, type StockCommand, type StockEvent } from './stock.js';
 
 const received = (quantity: number): StockEvent => ({ type: 'StockReceived', data: { quantity } });

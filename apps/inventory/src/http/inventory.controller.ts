@@ -25,7 +25,7 @@ import {
   stockView,
   stockViewOf,
 } from './inventory.dto.js';
-import { EnterStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
+import { BookStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
 
 import { reservationSummary } from '../read-models/reservation-summary.js';
 import { stockLevel } from '../read-models/stock-level.js';
@@ -87,7 +87,7 @@ export class InventoryController {
     writtenAt: (position: bigint) => void,
   ): Promise<StockView> {
     const entryId = nameBasedId(ENTRIES, sku, key);
-    const { result, position } = await this.commands.execute(new EnterStock({ entryId, kind, sku, quantity }, cause));
+    const { result, position } = await this.commands.execute(new BookStock({ entryId, kind, sku, quantity }, cause));
     writtenAt(position);
     return { sku, ...result };
   }

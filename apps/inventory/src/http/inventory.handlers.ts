@@ -7,21 +7,21 @@ import { INVENTORY_SERVICE, type InventoryService } from '../service.js';
 import type { Stock } from '../domain/stock.js';
 
 /** Books a receipt or a recount. */
-export class EnterStock extends Command<{ result: Stock; position: bigint }> {
+export class BookStock extends Command<{ result: Stock; position: bigint }> {
   constructor(
-    readonly entry: Parameters<InventoryService['enter']>[0],
+    readonly entry: Parameters<InventoryService['bookStock']>[0],
     readonly cause: Cause,
   ) {
     super();
   }
 }
 
-@CommandHandler(EnterStock)
-export class EnterStockHandler implements ICommandHandler<EnterStock> {
+@CommandHandler(BookStock)
+export class BookStockHandler implements ICommandHandler<BookStock> {
   constructor(@Inject(INVENTORY_SERVICE) private readonly inventory: InventoryService) {}
 
-  execute({ entry, cause }: EnterStock): Promise<{ result: Stock; position: bigint }> {
-    return this.inventory.enter(entry, cause);
+  execute({ entry, cause }: BookStock): Promise<{ result: Stock; position: bigint }> {
+    return this.inventory.bookStock(entry, cause);
   }
 }
 
@@ -66,4 +66,4 @@ export class GetReservationHandler implements IQueryHandler<GetReservation> {
   }
 }
 
-export const handlers = [EnterStockHandler, GetStockHandler, ListStockHandler, GetReservationHandler];
+export const handlers = [BookStockHandler, GetStockHandler, ListStockHandler, GetReservationHandler];

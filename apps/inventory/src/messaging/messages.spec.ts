@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { inventoryEvents } from '#contracts';
 import { parseMessage } from '#message-bus';
-import { goldenEvents } from '../../../../test/support/golden.js';
+import { goldenEvents } from '#test/golden';
 import { inventoryMessageOf } from './messages.js';
 import type { ReservationEvent } from '../domain/reservation.js';
 

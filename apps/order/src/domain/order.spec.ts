@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
-import { given } from '../../../../libs/decider/src/scenario.js';
+import { given } from '#decider/scenario';
 import { isSettled, order, type OrderCommand, type OrderEvent, type Want } from './order.js';
 
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });

@@ -1,5 +1,5 @@
 import { test } from 'vitest';
-import { given } from '../../../../libs/decider/src/scenario.js';
+import { given } from '#decider/scenario';
 import { price, type PriceEvent } from './price.js';
 
 const set = (amountMinor: number, currency = 'EUR'): PriceEvent => ({

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import { historyOf } from './order.dto.js';
 import type { OrderEvent } from '../domain/order.js';
 
@@ -21,7 +21,7 @@ const facts = [
 ] as unknown as OrderEvent[];
 
 /** Recorded by instances whose clocks differ, at these seconds. */
-function recorded(seconds: readonly number[]): Recorded<OrderEvent>[] {
+function recorded(seconds: readonly number[]): RecordedEvent<OrderEvent>[] {
   return facts.map((fact, revision) => ({
     ...fact,
     id: `${revision}`,

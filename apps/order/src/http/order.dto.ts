@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { OrderSummary } from '../../../../prisma/order/client/client.js';
 import { line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
 
 export const placeOrderBody = z
@@ -130,7 +130,7 @@ export function viewOfRow(row: OrderSummary): OrderView {
  */
 export function historyOf(
   orderId: string,
-  events: readonly Recorded<OrderEvent>[],
+  events: readonly RecordedEvent<OrderEvent>[],
   asOf: number | string | undefined,
 ): z.infer<typeof historyView> | undefined {
   const until = typeof asOf === 'string' ? Date.parse(asOf) : Infinity;

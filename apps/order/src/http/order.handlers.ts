@@ -2,11 +2,11 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { type OrderSummary, type Price as PriceRow, PrismaClient } from '../../../../prisma/order/client/client.js';
-import type { Cause, Recorded } from '#event-store';
+import type { Cause, RecordedEvent } from '#event-store';
 import type { OrderEvent } from '../domain/order.js';
-import { ORDER_SERVICE, type OrderService, type Placed } from '../service.js';
+import { ORDER_SERVICE, type OrderService, type KnownOrder } from '../service.js';
 
-export class PlaceOrder extends Command<Placed> {
+export class PlaceOrder extends Command<KnownOrder> {
   constructor(
     readonly request: Parameters<OrderService['place']>[0],
     readonly cause: Cause,
@@ -19,12 +19,12 @@ export class PlaceOrder extends Command<Placed> {
 export class PlaceOrderHandler implements ICommandHandler<PlaceOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ request, cause }: PlaceOrder): Promise<Placed> {
+  execute({ request, cause }: PlaceOrder): Promise<KnownOrder> {
     return this.orders.place(request, cause);
   }
 }
 
-export class CancelOrder extends Command<Placed> {
+export class CancelOrder extends Command<KnownOrder> {
   constructor(
     readonly orderId: string,
     readonly cause: Cause,
@@ -37,7 +37,7 @@ export class CancelOrder extends Command<Placed> {
 export class CancelOrderHandler implements ICommandHandler<CancelOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId, cause }: CancelOrder): Promise<Placed> {
+  execute({ orderId, cause }: CancelOrder): Promise<KnownOrder> {
     return this.orders.cancel(orderId, cause);
   }
 }
@@ -62,7 +62,7 @@ export class SetPriceHandler implements ICommandHandler<SetPrice> {
 }
 
 /** How an order stands when it is settled, or after `waitMs` milliseconds; `since`: the position of an answer just given. */
-export class AwaitOrder extends Query<Placed> {
+export class AwaitOrder extends Query<KnownOrder> {
   constructor(
     readonly orderId: string,
     readonly waitMs: number,
@@ -77,12 +77,12 @@ export class AwaitOrder extends Query<Placed> {
 export class AwaitOrderHandler implements IQueryHandler<AwaitOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId, waitMs, signal, since }: AwaitOrder): Promise<Placed> {
-    return this.orders.settled(orderId, waitMs, signal, since);
+  execute({ orderId, waitMs, signal, since }: AwaitOrder): Promise<KnownOrder> {
+    return this.orders.awaitSettled(orderId, waitMs, signal, since);
   }
 }
 
-export class GetHistory extends Query<Recorded<OrderEvent>[]> {
+export class GetHistory extends Query<RecordedEvent<OrderEvent>[]> {
   constructor(readonly orderId: string) {
     super();
   }
@@ -92,7 +92,7 @@ export class GetHistory extends Query<Recorded<OrderEvent>[]> {
 export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId }: GetHistory): Promise<Recorded<OrderEvent>[]> {
+  execute({ orderId }: GetHistory): Promise<RecordedEvent<OrderEvent>[]> {
     return this.orders.history(orderId);
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { orderEvents } from '#contracts';
 import { parseMessage } from '#message-bus';
-import { goldenEvents } from '../../../../test/support/golden.js';
+import { goldenEvents } from '#test/golden';
 import { orderMessageOf } from './messages.js';
 import type { OrderEvent } from '../domain/order.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { goldenEvents } from '../../../../test/support/golden.js';
-import { recordedAt, rowAfter } from '../../../../test/support/rows.js';
+import { goldenEvents } from '#test/golden';
+import { recordedAt, rowAfter } from '#test/rows';
 import { isSettled, order, type OrderCommand, type OrderEvent } from '../domain/order.js';
 import { orderSummary } from './order-summary.js';
 

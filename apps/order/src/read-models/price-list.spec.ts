@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { recordedAt, rowAfter } from '../../../../test/support/rows.js';
+import { recordedAt, rowAfter } from '#test/rows';
 import type { PriceEvent } from '../domain/price.js';
 import { priceList } from './price-list.js';
 

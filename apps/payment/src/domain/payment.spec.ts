@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
-import { given } from '../../../../libs/decider/src/scenario.js';
-import { hasHeard, payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import { given } from '#decider/scenario';
+import { isRecorded, payment, type PaymentCommand, type PaymentEvent } from './payment.js';
 
 const amount = { amountMinor: 3048, currency: 'EUR' };
 const authorizationId = 'auth_1';
@@ -172,7 +172,7 @@ test('whatever comes in any order, a payment takes money once at most and gives 
       const history: PaymentEvent[] = [];
       const states = [state];
       for (const command of said) {
-        if (states.some((earlier) => hasHeard(earlier, command))) {
+        if (states.some((earlier) => isRecorded(earlier, command))) {
           expect(attempt(command), 'what was heard stays heard').toEqual([]);
         }
         const facts = attempt(command);

@@ -171,7 +171,7 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
  * Whether what the provider says has been written down already, for what it says mostly: twice, by its answer and by a
  * webhook. No event takes these back, so a state that is not the latest may say so, too.
  */
-export function hasHeard(state: Payment, news: PaymentCommand): boolean {
+export function isRecorded(state: Payment, news: PaymentCommand): boolean {
   if (news.type === 'RecordAuthorized') return authorizationOf(state) === news.authorizationId;
   return news.type === 'RecordCaptured' && isCaptured(state);
 }

@@ -16,7 +16,7 @@ import {
 } from '#nest';
 import type { ServicePorts } from '#service';
 import type { paymentDefinition } from '../definition.js';
-import { guarded } from '../provider-guard.js';
+import { guardProvider } from '../provider-guard.js';
 import { PaymentProvider } from '../provider.js';
 import { PAYMENT_SERVICE, paymentService } from '../service.js';
 import { Ledger } from '../simulator/ledger.js';
@@ -50,7 +50,7 @@ type Config = z.infer<typeof paymentDefinition.config>;
       useFactory: (adapter: PaymentProvider, ports: ServicePorts, config: Config, health: Health, metrics: Metrics) => {
         const labels = ['operation', 'outcome'];
         const count = metrics.counter('larder_provider_calls_total', 'Requests to the payment provider.', labels);
-        const provider = guarded(adapter, { ...ports, timeoutMs: config.PROVIDER_TIMEOUT, count });
+        const provider = guardProvider(adapter, { ...ports, timeoutMs: config.PROVIDER_TIMEOUT, count });
         // For operators alone: a service whose payments wait is ready for everything else.
         health.add('provider', async () => ({ circuit: provider.circuit }));
         metrics.gauge('larder_provider_circuit', '0 is closed, 1 half-open, 2 open: payments wait.', [], async () => [

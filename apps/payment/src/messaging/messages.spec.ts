@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { paymentEvents } from '#contracts';
 import { parseMessage } from '#message-bus';
-import { goldenEvents } from '../../../../test/support/golden.js';
+import { goldenEvents } from '#test/golden';
 import { paymentMessageOf } from './messages.js';
 import type { PaymentEvent } from '../domain/payment.js';
 

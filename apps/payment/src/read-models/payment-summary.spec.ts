@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { goldenEvents } from '../../../../test/support/golden.js';
-import { recordedAt, rowAfter } from '../../../../test/support/rows.js';
+import { goldenEvents } from '#test/golden';
+import { recordedAt, rowAfter } from '#test/rows';
 import type { PaymentEvent } from '../domain/payment.js';
 import { paymentSummary } from './payment-summary.js';
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Clock, silentLog, SystemIds } from '#runtime';
 import { ManualClock, SeededRandom } from '#runtime/testing';
 import { postgresPool } from '#runtime/postgres';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { ProviderUnavailable } from '../provider.js';
 import { type Ledger, MemoryLedger } from './ledger.js';
 import { PostgresLedger } from './postgres-ledger.js';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
-import { bounded, ProviderTimeout, ProviderUnavailable } from '../provider.js';
+import { withTimeout, ProviderTimeout, ProviderUnavailable } from '../provider.js';
 import type { Webhook } from '../webhook.js';
 import { MemoryLedger } from './ledger.js';
 import { SimulatedProvider } from './simulated-provider.js';
@@ -22,7 +22,7 @@ function simulator() {
     webhooks,
     provider,
     /** As the payment service calls it: with a time limit of two seconds. */
-    called: bounded(provider, clock, 2_000),
+    called: withTimeout(provider, clock, 2_000),
     authorize: (token: string, idempotencyKey = 'a', amount = eur(2598)) =>
       provider.authorize({ orderId, amount, token, idempotencyKey }, never),
     capture: (amountMinor = 2598, idempotencyKey = 'c') =>

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { UnavailableError, UnknownError } from '@kurrent/kurrentdb-client';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
-import { KurrentDbStandIn } from '../../../../test/support/kurrentdb-stand-in.js';
+import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
 import type { Decider } from '#decider';
 import { ManualClock } from '#runtime/testing';
 import { ServerRefusal, ServerUnavailable, SystemClock, SystemIds, SystemRandom } from '#runtime';

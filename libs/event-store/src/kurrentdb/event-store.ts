@@ -22,9 +22,16 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { Bell, type Clock, ServerRefusal, ServerUnavailable, within } from '#runtime';
 import { translated } from './errors.js';
-import { Batches, positionOf, recorded, requestsOf } from './record.js';
+import { Batches, positionOf, toRecorded, requestsOf } from './record.js';
 import { connectionString, notUnderstood } from './url.js';
-import { assertWritable, type Batch, EventStore, type Recorded, RevisionConflict, type StreamWrite } from '../port.js';
+import {
+  assertWritable,
+  type Batch,
+  EventStore,
+  type RecordedEvent,
+  RevisionConflict,
+  type StreamWrite,
+} from '../port.js';
 
 /** Events that one read of history fetches, and that a live subscription holds for a slow subscriber. */
 const PAGE = 1_000;
@@ -124,10 +131,10 @@ export class KurrentDbEventStore extends EventStore {
     }
   }
 
-  override async *read(stream: string, from = 0): AsyncIterable<Recorded> {
+  override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
     try {
       for await (const { event } of this.client.readStream(stream, { fromRevision: BigInt(from) })) {
-        if (event) yield recorded(event);
+        if (event) yield toRecorded(event);
       }
     } catch (error) {
       if (!(error instanceof StreamNotFoundError)) throw translated(error);

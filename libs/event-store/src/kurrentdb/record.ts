@@ -15,10 +15,10 @@ import {
   type AppendStreamState,
   jsonEvent,
   NO_STREAM,
-  type RecordedEvent,
+  type RecordedEvent as StoredEvent,
 } from '@kurrent/kurrentdb-client';
 import { frozenCopy } from '#runtime';
-import { type Batch, categoryOf, type EventMetadata, type Recorded, type StreamWrite } from '../port.js';
+import { type Batch, categoryOf, type EventMetadata, type RecordedEvent, type StreamWrite } from '../port.js';
 
 /** Holds the categories that follow, with hyphens between them, which none of them has. */
 const FOLLOWS = 'follows';
@@ -50,7 +50,7 @@ function textsOf(metadata: EventMetadata, following: ReadonlySet<string>): Texts
   return texts;
 }
 
-export function recorded({ id, streamId, type, data, ...event }: RecordedEvent): Recorded {
+export function toRecorded({ id, streamId, type, data, ...event }: StoredEvent): RecordedEvent {
   return {
     id,
     stream: streamId,
@@ -64,7 +64,7 @@ export function recorded({ id, streamId, type, data, ...event }: RecordedEvent):
 }
 
 /** KurrentDB has two numbers for a place in the log, which differ only in transactions of old clients. */
-export function positionOf({ position }: Pick<RecordedEvent, 'position'>): bigint {
+export function positionOf({ position }: Pick<StoredEvent, 'position'>): bigint {
   if (!position) throw new Error('KurrentDB gave an event without its position: the server is too old.');
   return position.commit;
 }
@@ -76,7 +76,7 @@ function metadataOf({ schema = '1', ...texts }: Texts): EventMetadata {
 }
 
 /** Other writers may put bytes there, or nothing. */
-function textsIn({ metadata }: Pick<RecordedEvent, 'metadata'>): Texts {
+function textsIn({ metadata }: Pick<StoredEvent, 'metadata'>): Texts {
   return typeof metadata === 'object' && !(metadata instanceof Uint8Array) ? (metadata as Texts) : {};
 }
 
@@ -87,9 +87,9 @@ function textsIn({ metadata }: Pick<RecordedEvent, 'metadata'>): Texts {
 export class Batches {
   private readonly categories: ReadonlySet<string>;
   /** Complete, and not taken yet. */
-  private ready: Recorded[] = [];
+  private ready: RecordedEvent[] = [];
   /** Of an append whose rest is still to come. */
-  private held: Recorded[] = [];
+  private held: RecordedEvent[] = [];
   private safe: bigint;
   private taken: bigint;
   private last: bigint;
@@ -105,11 +105,11 @@ export class Batches {
   }
 
   /** The next event that a source shows, of whatever category. */
-  see(event: RecordedEvent): void {
+  see(event: StoredEvent): void {
     const position = positionOf(event);
     if (position <= this.last) return;
     this.last = position;
-    if (this.categories.has(categoryOf(event.streamId))) this.held.push(recorded(event));
+    if (this.categories.has(categoryOf(event.streamId))) this.held.push(toRecorded(event));
     const following = textsIn(event)[FOLLOWS]?.split('-') ?? [];
     if (this.held.length > 0 && following.some((category) => this.categories.has(category))) return;
     for (const each of this.held) this.ready.push(each);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { ManualClock } from '#runtime/testing';
 import { postgresPool } from '#runtime/postgres';
 import { SystemClock } from '#runtime';

@@ -16,7 +16,7 @@ import {
   type Batch,
   type EventMetadata,
   EventStore,
-  type Recorded,
+  type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
 } from '../port.js';
@@ -137,7 +137,7 @@ export class PostgresEventStore extends EventStore {
     });
   }
 
-  override async *read(stream: string, from = 0): AsyncIterable<Recorded> {
+  override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
     for (let next = from; ; next += PAGE) {
       const { rows } = await this.pool.query<Row>({
         name: 'read',
@@ -290,7 +290,7 @@ export class PostgresEventStore extends EventStore {
     });
     const { moved } = rows[0]!;
     const head = BigInt(rows[0]!.head);
-    const accepted: Recorded[] = [];
+    const accepted: RecordedEvent[] = [];
     let highest: bigint | undefined;
     let end = 0;
     for (const append of batch) {
@@ -424,7 +424,7 @@ function recorded([position, id, stream, revision, type, data, metadata, recorde
 }
 
 /** An event as a reader gets it, without reading it. */
-function written(event: EncodedEvent, position: bigint, recordedAt: string): Recorded {
+function written(event: EncodedEvent, position: bigint, recordedAt: string): RecordedEvent {
   const { id, stream, revision, type, data, metadata } = event;
   return { id, stream, revision, position, type, data: JSON.parse(data), metadata: JSON.parse(metadata), recordedAt };
 }

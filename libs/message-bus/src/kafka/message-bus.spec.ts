@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { KafkaBroker } from '../../../../scripts/lib/kafka-broker.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '../../../../test/support/kafka.js';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '#test/kafka';
 import { type Clock, silentLog, supervise, SystemClock } from '#runtime';
 import { ManualClock, SeededRandom } from '#runtime/testing';
 import { message, messageBusContract, numberOf, until } from '../contract.js';

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { beforeAll, expect, test } from 'vitest';
 import { type Clock, SystemClock } from '#runtime';
 import { ManualClock } from '#runtime/testing';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { message, messageBusContract, numberOf, until } from '../contract.js';
 import type { Delivered } from '../port.js';
 import { PostgresMessageBus } from './message-bus.js';

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import {
-  type Decision,
-  type DecisionPage,
+  type Resolution,
+  type ResolutionPage,
   type Failure,
   type ParkedMessage,
   ParkedMessages,
-  type RecordedDecision,
+  type RecordedResolution,
 } from '../parked.js';
 import type { Delivered } from '../port.js';
 
@@ -67,7 +67,7 @@ export class PostgresParkedMessages extends ParkedMessages {
     return rows.map(parkedMessage);
   }
 
-  override async settle(
+  override async recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
   ): Promise<void> {
@@ -90,7 +90,7 @@ export class PostgresParkedMessages extends ParkedMessages {
     return rows.map(parkedMessage);
   }
 
-  override async decide(id: bigint, { action, ...decision }: Decision): Promise<ParkedMessage | undefined> {
+  override async resolve(id: bigint, { action, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
     const { rows } = await this.pool.query<Row>(action === 'retry' ? RETRY : SKIP, [
       String(id),
       decision.id,
@@ -101,7 +101,7 @@ export class PostgresParkedMessages extends ParkedMessages {
     return rows.map(parkedMessage)[0];
   }
 
-  override async decisions({ deadLetter, after, limit }: DecisionPage): Promise<RecordedDecision[]> {
+  override async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const { rows } = await this.pool.query<DecisionRow>(
       `SELECT * FROM dead_letter_decisions
        WHERE ($1::bigint IS NULL OR dead_letter_id = $1) AND ($2::uuid IS NULL OR
@@ -152,7 +152,7 @@ interface MessageRow {
   error: string;
 }
 
-interface DecisionRow extends MessageRow, Omit<Decision, 'at'> {
+interface DecisionRow extends MessageRow, Omit<Resolution, 'at'> {
   dead_letter_id: string | null;
   decided_at: Date;
 }

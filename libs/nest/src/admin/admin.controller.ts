@@ -1,8 +1,8 @@
 /** What an operator of a service sees and decides: how far its read models are, and its dead letters. */
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
 import { z } from 'zod';
-import type { ParkedMessage, RecordedDecision } from '#message-bus';
-import type { Projection } from '#projections';
+import type { ParkedMessage, RecordedResolution } from '#message-bus';
+import type { AnyProjection } from '#projections';
 import { documented } from '../http/openapi.js';
 import { PORTS } from '../tokens.js';
 import type { ServicePorts } from '#service';
@@ -74,7 +74,7 @@ const decisionBody = z.strictObject({
 export class AdminController {
   constructor(
     @Inject(PORTS) private readonly ports: ServicePorts,
-    @Inject(PROJECTIONS) private readonly projections: readonly Projection<any, any>[],
+    @Inject(PROJECTIONS) private readonly projections: readonly AnyProjection[],
   ) {}
 
   @Get('projections')
@@ -119,7 +119,7 @@ export class AdminController {
     }),
   )
   async decisions(@Query({ schema: decisionPage }) { after, limit }: z.infer<typeof decisionPage>) {
-    const found = await this.ports.parked.decisions({ limit: limit + 1, ...(after && { after }) });
+    const found = await this.ports.parked.resolutions({ limit: limit + 1, ...(after && { after }) });
     const items = found.slice(0, limit).map(decisionViewOf);
     const last = found.length > limit ? items.at(-1) : undefined;
     return { items, ...(last && { next: last.id }) };
@@ -149,9 +149,9 @@ export class AdminController {
 
   private async decide(id: string, action: 'retry' | 'skip', decision: z.infer<typeof decisionBody>) {
     const { ids, clock, log, parked } = this.ports;
-    const decided = await parked.decide(BigInt(id), { id: ids.next(), action, ...decision, at: clock.now() });
+    const decided = await parked.resolve(BigInt(id), { id: ids.next(), action, ...decision, at: clock.now() });
     if (!decided) {
-      const [last] = await parked.decisions({ deadLetter: BigInt(id), limit: 1 });
+      const [last] = await parked.resolutions({ deadLetter: BigInt(id), limit: 1 });
       throw last ? decidedBefore(last) : new Problem(404, 'dead-letter-not-found', 'There is no such dead letter.');
     }
     const { consumer, message } = decided;
@@ -164,7 +164,7 @@ export class AdminController {
 }
 
 /** It is no dead letter now: skipped for good, or retried and at work, or done. */
-function decidedBefore(last: RecordedDecision): Problem {
+function decidedBefore(last: RecordedResolution): Problem {
   const { action, actor, reason, decidedAt } = decisionViewOf(last);
   const done = action === 'skip' ? 'skipped it' : 'had it retried';
   return new Problem(409, 'dead-letter-decided', `${actor} ${done} at ${decidedAt}: ${reason}`, {
@@ -177,7 +177,7 @@ function viewOf(letter: ParkedMessage): z.infer<typeof deadLetterView> {
   return { id: String(id), ...messageViewOf(letter), deadAt: (deadAt ?? parkedAt).toISOString() };
 }
 
-function decisionViewOf(decision: RecordedDecision): z.infer<typeof decisionView> {
+function decisionViewOf(decision: RecordedResolution): z.infer<typeof decisionView> {
   const { id, deadLetter, action, actor, reason, at } = decision;
   return {
     id,
@@ -190,6 +190,6 @@ function decisionViewOf(decision: RecordedDecision): z.infer<typeof decisionView
   };
 }
 
-function messageViewOf({ consumer, message, attempts, error }: ParkedMessage | RecordedDecision) {
+function messageViewOf({ consumer, message, attempts, error }: ParkedMessage | RecordedResolution) {
   return { consumer, key: message.key, message: { ...message, offset: String(message.offset) }, attempts, error };
 }

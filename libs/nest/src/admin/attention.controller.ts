@@ -24,8 +24,8 @@ import { Metrics } from '../boot/metrics.js';
 import { documented } from '../http/openapi.js';
 import {
   type Attention,
-  attentionDecision,
-  type AttentionDecision,
+  resolution,
+  type Resolution,
   type AttentionItem,
   attentionItem,
   type ServicePorts,
@@ -48,7 +48,7 @@ export function attentionOf(token: InjectionToken): Provider {
         'larder_attention',
         `Orders that wait for a person's decision; at most ${COUNTED} are counted.`,
         [],
-        async () => [{ labels: {}, value: (await service.attention(COUNTED)).length }],
+        async () => [{ labels: {}, value: (await service.inbox(COUNTED)).length }],
       );
       background.run((signal) =>
         supervise('attention', ports, signal, (s) =>
@@ -63,7 +63,7 @@ export function attentionOf(token: InjectionToken): Provider {
 /** Says in the log, again and again, who waits. */
 async function alert(service: Attention, { clock, log }: ServicePorts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const items = await service.attention(COUNTED);
+    const items = await service.inbox(COUNTED);
     if (items.length > 0) {
       log.error(
         { orders: items.length, longest: items[0] },
@@ -89,14 +89,14 @@ export class AttentionController {
     @Query({ schema: z.object({ limit: z.coerce.number().int().min(1).max(COUNTED).default(50) }) })
     { limit }: { limit: number },
   ): Promise<{ items: AttentionItem[] }> {
-    return { items: await this.inbox.attention(limit) };
+    return { items: await this.inbox.inbox(limit) };
   }
 
   @Post(':orderId')
   @HttpCode(200)
   @documented(({ ApiOperation }) => ApiOperation({ summary: 'Decides about an order; the same again changes nothing' }))
   @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: attentionDecision.extend({ orderId }), headers: positionHeader }),
+    ApiResponse({ status: 200, standardSchema: resolution.extend({ orderId }), headers: positionHeader }),
   )
   @documented(({ ApiResponse }) => ApiResponse({ status: 404, description: 'There is no such order here' }))
   @documented(({ ApiResponse }) =>
@@ -104,11 +104,11 @@ export class AttentionController {
   )
   async decide(
     @Param('orderId', { schema: orderId }) id: string,
-    @Body({ schema: attentionDecision }) decision: AttentionDecision,
+    @Body({ schema: resolution }) decision: Resolution,
     @RequestCause() cause: Cause,
     @WrittenAt() writtenAt: (position: bigint) => void,
   ) {
-    const written = await this.inbox.decide(id, decision, cause);
+    const written = await this.inbox.resolve(id, decision, cause);
     if (written) writtenAt(written.position);
     return { orderId: id, ...decision };
   }

@@ -9,7 +9,7 @@ import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../../../scripts/migrate.js';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 
 /** A service with one slow route and one that breaks; it says when its loop ends. */
 const MAIN = `

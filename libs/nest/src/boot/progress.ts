@@ -1,5 +1,5 @@
 /** How far read models are behind the events: for operators, for probes and for metrics. */
-import type { Projection, Staleness } from '#projections';
+import type { AnyProjection, Staleness } from '#projections';
 import type { Health } from './health.js';
 import type { Metrics } from './metrics.js';
 import type { ServicePorts } from '#service';
@@ -13,7 +13,7 @@ export interface Progress {
 }
 
 export async function progressOf(
-  projection: Projection<any, any>,
+  projection: AnyProjection,
   { store, tables }: Pick<ServicePorts, 'store' | 'tables'>,
 ): Promise<Progress> {
   // In this order: a checkpoint is never ahead of a head that was read after it.
@@ -24,7 +24,7 @@ export async function progressOf(
 
 /** Names what of a read model is no longer as it was when its table was built; nothing while all is. */
 export async function staleness(
-  projection: Projection<any, any>,
+  projection: AnyProjection,
   { tables }: Pick<ServicePorts, 'tables'>,
 ): Promise<{ readonly stale?: Staleness }> {
   const stale = await tables.staleness(projection);
@@ -37,7 +37,7 @@ export async function staleness(
  * as good as before and the service stays ready.
  */
 export function watchProjections(
-  projections: readonly Projection<any, any>[],
+  projections: readonly AnyProjection[],
   ports: ServicePorts,
   health: Health,
   metrics: Metrics,
@@ -59,7 +59,7 @@ export function watchProjections(
   );
 }
 
-async function warnOf(projection: Projection<any, any>, ports: Pick<ServicePorts, 'tables' | 'log'>): Promise<void> {
+async function warnOf(projection: AnyProjection, ports: Pick<ServicePorts, 'tables' | 'log'>): Promise<void> {
   const { name, table } = projection;
   // A database that cannot be asked is named by health, and later it is health that says this too.
   const { stale } = await staleness(projection, ports).catch(() => ({ stale: undefined }));

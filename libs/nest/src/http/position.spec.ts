@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { expect, test } from 'vitest';
-import { MemoryTables, type Projection, projection } from '#projections';
+import { type AnyProjection, MemoryTables, projection } from '#projections';
 import { type Clock, SystemClock } from '#runtime';
 import { ManualClock } from '#runtime/testing';
 import { ReadYourWrites } from './position.js';
@@ -18,7 +18,7 @@ const summary = projection<{ id: string }, { type: 'Seen'; data: object }>({
 class CountingTables extends MemoryTables {
   looks = 0;
 
-  override async checkpoint(of: Projection<any, any>): Promise<bigint> {
+  override async checkpoint(of: AnyProjection): Promise<bigint> {
     this.looks++;
     const position = await super.checkpoint(of);
     await new Promise(setImmediate);

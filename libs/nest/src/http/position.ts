@@ -14,7 +14,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { topics } from '#contracts';
 import type { EventStore } from '#event-store';
-import { type Projection, type Tables, waitForPosition } from '#projections';
+import { type AnyProjection, type Tables, waitForPosition } from '#projections';
 import type { Clock } from '#runtime';
 import { documentedParameter, onRoute, refuses } from './openapi.js';
 import { Problem, tryAgain } from './problem.js';
@@ -155,7 +155,7 @@ export class ReadYourWrites {
    * @throws Problem 503 `read-model-behind`, with the lag in positions, when that takes too long
    * @throws Problem 400 `unknown-position` when the store has not got that far
    */
-  async read<T>(projection: Projection<any, any>, after: After, query: () => Promise<T>): Promise<T> {
+  async read<T>(projection: AnyProjection, after: After, query: () => Promise<T>): Promise<T> {
     const checkpoint = this.checkpointOf(projection);
     if (after.position !== undefined) await this.caughtUp(checkpoint, projection, after.position);
     const found = await query();
@@ -180,7 +180,7 @@ export class ReadYourWrites {
     );
   }
 
-  private async caughtUp(checkpoint: () => Promise<bigint>, projection: Projection<any, any>, position: bigint) {
+  private async caughtUp(checkpoint: () => Promise<bigint>, projection: AnyProjection, position: bigint) {
     if ((await checkpoint()) >= position) return;
     await this.refuseUnknown({ position });
     const { clock } = this.ports;
@@ -193,7 +193,7 @@ export class ReadYourWrites {
     });
   }
 
-  private checkpointOf(projection: Projection<any, any>): () => Promise<bigint> {
+  private checkpointOf(projection: AnyProjection): () => Promise<bigint> {
     let checkpoint = this.checkpoints.get(projection.name);
     if (checkpoint === undefined) {
       checkpoint = shared(() => this.ports.tables.checkpoint(projection));

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { postgresPool, PostgresSession } from '#runtime/postgres';
 import { isUnavailable, SystemClock } from '#runtime';
 import { problemOf } from './problem.js';

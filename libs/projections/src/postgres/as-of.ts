@@ -1,5 +1,5 @@
 /** A read model as of a moment in the past: its table, built from the events up to then, beside the live one. */
-import type { Recorded } from '#event-store';
+import type { RecordedEvent } from '#event-store';
 import pg from 'pg';
 import { beside, createBeside, exists, standing } from './shadow-tables.js';
 import { alone, NEVER, RebuildFailed, type RebuildOptions, RebuildRefused } from './rebuild-run.js';
@@ -60,7 +60,7 @@ async function positionAsOf({
     throw new RebuildRefused(`The last event has position ${head}: there is nothing at ${asked} yet.`);
   }
   if (until instanceof Date && until > clock.now()) throw new RebuildRefused(`${asked} is in the future.`);
-  const isLater = ({ position, recordedAt }: Recorded) =>
+  const isLater = ({ position, recordedAt }: RecordedEvent) =>
     typeof until === 'bigint' ? position > until : Date.parse(recordedAt) > until.getTime();
   let last: bigint | undefined;
   search: if (head > 0n) {

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import type { Database } from './tables.js';
-import type { Projection, Row } from '../projection.js';
+import type { AnyProjection, Row } from '../projection.js';
 
 /** One primary key for which two tables differ. */
 export interface RowDifference {
@@ -24,11 +24,7 @@ export interface Comparison {
 const { escapeIdentifier } = pg;
 
 /** Counts the rows of `built`, and the primary keys for which `table` is not the same. */
-export async function compare(
-  db: Database,
-  table: Projection<any, any>,
-  built: Projection<any, any>,
-): Promise<Comparison> {
+export async function compare(db: Database, table: AnyProjection, built: AnyProjection): Promise<Comparison> {
   const { rows } = await db.query<{ rows: string; differing: string }>(`
     SELECT count(b.${escapeIdentifier(table.keyColumns[0]!)}) AS rows, count(*) FILTER (WHERE ${DIFFER}) AS differing
     FROM ${joined(table, built)}`);
@@ -38,8 +34,8 @@ export async function compare(
 /** The first differences in the order of the primary key. Values are as JSON has them. */
 export async function differences(
   db: Database,
-  table: Projection<any, any>,
-  built: Projection<any, any>,
+  table: AnyProjection,
+  built: AnyProjection,
   limit: number,
 ): Promise<RowDifference[]> {
   const { keyColumns } = table;
@@ -56,7 +52,7 @@ export async function differences(
   }));
 }
 
-const joined = (table: Projection<any, any>, built: Projection<any, any>) =>
+const joined = (table: AnyProjection, built: AnyProjection) =>
   `${escapeIdentifier(table.table)} AS t FULL JOIN ${escapeIdentifier(built.table)} AS b
    USING (${table.keyColumns.map((column) => escapeIdentifier(column)).join(', ')})`;
 

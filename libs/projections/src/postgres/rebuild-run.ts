@@ -1,11 +1,11 @@
 /** What a rebuild, a comparison, a rollback and a table of the past have in common: how a table beside is brought forward. */
-import type { EventStore, Recorded } from '#event-store';
+import type { EventStore, RecordedEvent } from '#event-store';
 import type { Clock, Log } from '#runtime';
 import pg from 'pg';
 import { beside, createBeside, locking, spareTables, standing, unlikeness } from './shadow-tables.js';
 import { builtByNow, checkpointName, PostgresTables } from './tables.js';
 import { CheckpointMoved, type Tables } from '../port.js';
-import type { Projection } from '../projection.js';
+import type { AnyProjection } from '../projection.js';
 import { advance, readAhead } from '../projector.js';
 
 /** Events that are folded and written at once: enough for most rows to be written once or twice, not once per event. */
@@ -28,7 +28,7 @@ export interface RebuildProgress {
 }
 
 export interface RebuildOptions {
-  readonly projection: Projection<any, any>;
+  readonly projection: AnyProjection;
   readonly store: EventStore;
   /** The service's database; two connections are used. */
   readonly pool: pg.Pool;
@@ -107,7 +107,7 @@ export class Run {
   }
 
   /** The table of a rebuild, new or left by an earlier run, close behind the live one. */
-  async buildBeside(fresh = false): Promise<Projection<any, any>> {
+  async buildBeside(fresh = false): Promise<AnyProjection> {
     const { projection, log } = this.options;
     const built = beside(projection, 'rebuild');
     const builtBy = await builtByNow(this.client, projection);
@@ -128,7 +128,7 @@ export class Run {
   }
 
   /** Brings a table beside close to the position where the live one is. */
-  async approach(other: Projection<any, any>): Promise<void> {
+  async approach(other: AnyProjection): Promise<void> {
     let before: number;
     do {
       before = this.events;
@@ -140,7 +140,7 @@ export class Run {
    * Brings both tables to one position and keeps them there for a transaction, of which `work` is the last part. Those
    * who write to the live table wait for it. From then on `snapshot` sees both as they stood. Returns the position.
    */
-  async together(other: Projection<any, any>, work: (client: pg.PoolClient) => Promise<void>): Promise<bigint> {
+  async together(other: AnyProjection, work: (client: pg.PoolClient) => Promise<void>): Promise<bigint> {
     const { projection, clock, log, signal } = this.options;
     const { client, snapshot } = this;
     for (;;) {
@@ -171,14 +171,14 @@ export class Run {
   }
 
   /** Brings a table beside to the position where the live one is, and returns that. */
-  private async catchUp(other: Projection<any, any>, tables: Tables): Promise<bigint> {
+  private async catchUp(other: AnyProjection, tables: Tables): Promise<bigint> {
     const target = await tables.checkpoint(this.options.projection);
     await this.projectUpTo(target, other, tables);
     return target;
   }
 
   /** Projects the events up to `target` into a table beside. */
-  async projectUpTo(target: bigint, other: Projection<any, any>, tables: Tables): Promise<void> {
+  async projectUpTo(target: bigint, other: AnyProjection, tables: Tables): Promise<void> {
     for (;;) {
       try {
         return await this.project(target, other, tables);
@@ -189,7 +189,7 @@ export class Run {
     }
   }
 
-  private async project(target: bigint, other: Projection<any, any>, tables: Tables): Promise<void> {
+  private async project(target: bigint, other: AnyProjection, tables: Tables): Promise<void> {
     const { store, clock, onProgress, signal = NEVER } = this.options;
     let from = await tables.checkpoint(other);
     if (from > target) throw new RebuildFailed(`The checkpoint, ${target}, is behind that of ${other.table}, ${from}.`);
@@ -202,7 +202,7 @@ export class Run {
       );
     }
     this.begun ??= from;
-    let events: Recorded[] = [];
+    let events: RecordedEvent[] = [];
     let written = Promise.resolve();
     for await (const batch of readAhead(store, other, from, signal, { clock })) {
       const position = batch.position < target ? batch.position : target;
@@ -233,7 +233,7 @@ function isOutOfRoom(error: unknown): error is pg.DatabaseError {
 
 async function outOfRoom(
   client: pg.PoolClient,
-  projection: Projection<any, any>,
+  projection: AnyProjection,
   error: pg.DatabaseError,
 ): Promise<RebuildFailed> {
   const spare = await spareTables(client, projection).catch(() => []);

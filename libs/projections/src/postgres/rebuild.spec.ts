@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, describe, expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { idOf, MemoryEventStore, type NewEvent } from '#event-store';
 import { MemoryLeases, silentLog, SystemClock } from '#runtime';
 import { postgresPool } from '#runtime/postgres';
@@ -16,7 +16,7 @@ import {
   RebuildUnderWay,
   rollBack,
 } from '#projections/postgres';
-import { CheckpointMoved, foldStream, type Projection, projection, projector, type Row } from '#projections';
+import { type AnyProjection, CheckpointMoved, foldStream, projection, projector, type Row } from '#projections';
 
 /** Counts an order's events in `total_minor`: rows of the order service's own table, with its indexes. */
 const summary = projection<Row, { type: string; data: { status: string } }>({
@@ -192,7 +192,7 @@ test('rows that were loaded from the table before the switch are not written to 
   const [wrong] = await tables.load(summary, [{ order_id: orderIds[0]! }]);
   await touch(0);
   expect(await replay()).toMatchObject({ differing: 1 });
-  const change = { projection: summary as Projection<any, any>, from, to: await store.head(), deletes: [] };
+  const change = { projection: summary as AnyProjection, from, to: await store.head(), deletes: [] };
   await expect(tables.commit({ ...change, upserts: [wrong!] })).rejects.toThrow('has moved');
   const [right] = await tables.load(summary, [{ order_id: orderIds[0]! }]);
   expect(right).toMatchObject({ total_minor: 1 });
@@ -502,7 +502,7 @@ test('rows that were loaded between a rollback and forth again are not written',
   expect([right, wrong]).toMatchObject([{ total_minor: 1 }, { total_minor: 99 }]);
   await rollBack(options);
   await touch(0);
-  const change = { projection: summary as Projection<any, any>, from, to: await store.head(), deletes: [] };
+  const change = { projection: summary as AnyProjection, from, to: await store.head(), deletes: [] };
   await expect(slow.commit({ ...change, upserts: [{ ...wrong, total_minor: 100 }] })).rejects.toThrow(CheckpointMoved);
   await slow.commit({ ...change, upserts: [{ ...(await load()), total_minor: 2 }] });
 });

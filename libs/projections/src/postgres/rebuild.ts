@@ -30,7 +30,7 @@ import {
 } from './shadow-tables.js';
 import { compare, type Comparison, differences, type RowDifference } from './compare.js';
 import { alone, RebuildFailed, type RebuildOptions, RebuildRefused, type Run } from './rebuild-run.js';
-import type { Projection } from '../projection.js';
+import type { AnyProjection } from '../projection.js';
 
 /** How long readers may have to queue behind the switch while it waits for one of them to end. */
 const SWITCH_TIMEOUT_MS = 200;
@@ -161,11 +161,7 @@ async function refuseDependents({ client, options: { projection } }: Run): Promi
   }
 }
 
-async function refuseUnlike(
-  client: pg.PoolClient,
-  projection: Projection<any, any>,
-  built: Projection<any, any>,
-): Promise<void> {
+async function refuseUnlike(client: pg.PoolClient, projection: AnyProjection, built: AnyProjection): Promise<void> {
   const parts = await unlikeness(client, projection, built);
   if (parts.length > 0) {
     throw new RebuildFailed(

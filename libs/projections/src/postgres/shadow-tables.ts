@@ -10,7 +10,7 @@
  */
 import pg from 'pg';
 import { checkpointName, type Database } from './tables.js';
-import type { Projection } from '../projection.js';
+import type { AnyProjection } from '../projection.js';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
@@ -18,7 +18,7 @@ const { escapeIdentifier, escapeLiteral } = pg;
 const NAME_BYTES = 63;
 
 /** The same projection on a table beside its own, with a checkpoint of its own. */
-export function beside<P extends Projection<any, any>>(projection: P, what: string): P {
+export function beside<P extends AnyProjection>(projection: P, what: string): P {
   const table = `${projection.table.slice(0, NAME_BYTES - what.length - 1)}_${what}`;
   return { ...projection, name: `${projection.name}:${what}`, table };
 }
@@ -26,8 +26,8 @@ export function beside<P extends Projection<any, any>>(projection: P, what: stri
 /** Makes a table empty, with the columns, indexes, constraints and grants of `like`, in the place of any of its name. */
 export async function createBeside(
   db: Database,
-  like: Projection<any, any>,
-  table: Projection<any, any>,
+  like: AnyProjection,
+  table: AnyProjection,
   builtBy: string,
 ): Promise<void> {
   const [from, to] = [escapeIdentifier(like.table), escapeIdentifier(table.table)];
@@ -46,18 +46,18 @@ export async function createBeside(
     VALUES (${escapeLiteral(checkpointName(table))}, 0, ${escapeLiteral(builtBy)})`);
 }
 
-export async function dropBeside(db: Database, table: Projection<any, any>): Promise<void> {
+export async function dropBeside(db: Database, table: AnyProjection): Promise<void> {
   await db.query(dropping(table));
 }
 
-const dropping = (table: Projection<any, any>) =>
+const dropping = (table: AnyProjection) =>
   `DROP TABLE IF EXISTS ${escapeIdentifier(table.table)};
    DELETE FROM checkpoints WHERE name = ${escapeLiteral(checkpointName(table))};`;
 
 /** How far a table beside has got, and who built it; undefined when there is no such table, or no checkpoint of it. */
 export async function standing(
   db: Database,
-  table: Projection<any, any>,
+  table: AnyProjection,
 ): Promise<{ readonly position: bigint; readonly builtBy: string | null } | undefined> {
   const { rows } = await db.query<{ position: string; built_by: string | null }>(
     'SELECT position, built_by FROM checkpoints WHERE name = $1 AND to_regclass($2) IS NOT NULL',
@@ -66,7 +66,7 @@ export async function standing(
   return rows[0] && { position: BigInt(rows[0].position), builtBy: rows[0].built_by };
 }
 
-export async function exists(db: Database, { table }: Projection<any, any>): Promise<boolean> {
+export async function exists(db: Database, { table }: AnyProjection): Promise<boolean> {
   const { rows } = await db.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
     escapeIdentifier(table),
   ]);
@@ -74,11 +74,7 @@ export async function exists(db: Database, { table }: Projection<any, any>): Pro
 }
 
 /** Columns and indexes that one of two tables has and the other lacks, in words. A migration of one makes some. */
-export async function unlikeness(
-  db: Database,
-  a: Projection<any, any>,
-  b: Projection<any, any>,
-): Promise<readonly string[]> {
+export async function unlikeness(db: Database, a: AnyProjection, b: AnyProjection): Promise<readonly string[]> {
   const { rows } = await db.query<{ part: string }>(
     `WITH parts AS (
        SELECT attrelid AS relation, concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
@@ -98,7 +94,7 @@ const INDEX = `CASE WHEN indisprimary THEN ' primary' WHEN indisunique THEN ' un
                substring(pg_get_indexdef(indexrelid) FROM ' USING .*')`;
 
 /** Views and other tables that hold on to a table itself and not to its name: they would follow it out of service. */
-export async function dependents(db: Database, { table }: Projection<any, any>): Promise<readonly string[]> {
+export async function dependents(db: Database, { table }: AnyProjection): Promise<readonly string[]> {
   const { rows } = await db.query<{ name: string }>(
     `SELECT ev_class::regclass::text AS name FROM pg_rewrite JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
      WHERE refobjid = to_regclass($1) AND ev_class <> refobjid
@@ -112,7 +108,7 @@ export async function dependents(db: Database, { table }: Projection<any, any>):
  * The SQL by which two tables change places: their names, those of their indexes and of the constraints that rest on
  * them, and their checkpoints.
  */
-export async function exchanging(db: Database, a: Projection<any, any>, b: Projection<any, any>): Promise<string> {
+export async function exchanging(db: Database, a: AnyProjection, b: AnyProjection): Promise<string> {
   const { rows } = await db.query<{ a: string; b: string }>(
     `WITH indexes AS (
        SELECT indrelid, relname, definition, row_number() OVER (PARTITION BY indrelid, definition ORDER BY indexrelid) AS nth
@@ -137,11 +133,11 @@ function swapping(kind: 'TABLE' | 'INDEX', a: string, b: string): string {
 }
 
 /** The SQL that keeps others from a table until the transaction ends. */
-export const locking = ({ table }: Projection<any, any>, mode = 'ACCESS EXCLUSIVE') =>
+export const locking = ({ table }: AnyProjection, mode = 'ACCESS EXCLUSIVE') =>
   `LOCK TABLE ${escapeIdentifier(table)} IN ${mode} MODE;`;
 
 /** The SQL that gives one table beside the name and the checkpoint of another, which goes. */
-export function replacing(old: Projection<any, any>, by: Projection<any, any>): string {
+export function replacing(old: AnyProjection, by: AnyProjection): string {
   return `
     ${dropping(old)}
     ALTER TABLE ${escapeIdentifier(by.table)} RENAME TO ${escapeIdentifier(old.table)};
@@ -151,7 +147,7 @@ export function replacing(old: Projection<any, any>, by: Projection<any, any>): 
 /** The tables beside a projection's that can be done without, with the room that each takes (`120 MB`), largest first. */
 export async function spareTables(
   db: Database,
-  projection: Projection<any, any>,
+  projection: AnyProjection,
 ): Promise<readonly { readonly table: string; readonly size: string }[]> {
   const { rows } = await db.query<{ table: string; size: string }>(
     `SELECT relname AS table, pg_size_pretty(pg_total_relation_size(oid)) AS size FROM pg_class

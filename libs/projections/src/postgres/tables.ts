@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { builtBy, type Staleness, stalenessOf } from '../built-by.js';
-import type { Projection, Row } from '../projection.js';
+import type { AnyProjection, Row } from '../projection.js';
 import { CheckpointMoved, type TableChange, Tables } from '../port.js';
 
 /** A pool, or one connection of it. */
@@ -45,7 +45,7 @@ const FEW = 100;
 const { escapeIdentifier } = pg;
 
 /** The name under which a projection's checkpoint stands in the table `checkpoints`. */
-export const checkpointName = (projection: Projection<any, any>) => `projection:${projection.name}`;
+export const checkpointName = (projection: AnyProjection) => `projection:${projection.name}`;
 
 /**
  * Moves the checkpoint $1 from $2 to $3. No row yet counts as 0, and the new row says that the table is built by $4.
@@ -77,7 +77,7 @@ const COLUMNS = `
   FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`;
 
 /** The digest of a projection's code and of the columns that its table has now. */
-export async function builtByNow(db: Database, projection: Projection<any, any>): Promise<string> {
+export async function builtByNow(db: Database, projection: AnyProjection): Promise<string> {
   const { rows } = await db.query<{ columns: string | null }>(`SELECT (${COLUMNS}) AS columns`, [
     escapeIdentifier(projection.table),
   ]);
@@ -91,7 +91,7 @@ export class PostgresTables extends Tables {
     super();
   }
 
-  override async checkpoint(projection: Projection<any, any>): Promise<bigint> {
+  override async checkpoint(projection: AnyProjection): Promise<bigint> {
     const { rows } = await this.db.query<{ position: string }>({
       name: 'checkpoint',
       text: 'SELECT position FROM checkpoints WHERE name = $1',
@@ -100,7 +100,7 @@ export class PostgresTables extends Tables {
     return BigInt(rows[0]?.position ?? 0);
   }
 
-  override async load(projection: Projection<any, any>, keys: readonly Row[]): Promise<Row[]> {
+  override async load(projection: AnyProjection, keys: readonly Row[]): Promise<Row[]> {
     if (keys.length === 0) return [];
     const shape = await this.shape(projection);
     const values = projection.keyColumns.map((column) => keys.map((key) => key[column]));
@@ -125,7 +125,7 @@ export class PostgresTables extends Tables {
     }
   }
 
-  override async due(projection: Projection<any, any>, column: string, until: Date, limit: number): Promise<Row[]> {
+  override async due(projection: AnyProjection, column: string, until: Date, limit: number): Promise<Row[]> {
     const by = escapeIdentifier(column);
     const { rows } = await this.db.query<Row>({
       text: `SELECT * FROM ${escapeIdentifier(projection.table)} WHERE ${by} <= $1 ORDER BY ${by} LIMIT $2`,
@@ -135,7 +135,7 @@ export class PostgresTables extends Tables {
     return rows;
   }
 
-  override async staleness(projection: Projection<any, any>): Promise<Staleness | undefined> {
+  override async staleness(projection: AnyProjection): Promise<Staleness | undefined> {
     const { rows } = await this.db.query<{ built_by: string | null; columns: string }>({
       text: `SELECT built_by, (${COLUMNS}) AS columns FROM checkpoints WHERE name = $2`,
       values: [escapeIdentifier(projection.table), checkpointName(projection)],
@@ -151,7 +151,7 @@ export class PostgresTables extends Tables {
   }
 
   private async write(
-    projection: Projection<any, any>,
+    projection: AnyProjection,
     checkpoint: readonly unknown[],
     upserts: readonly Row[],
     deletes: readonly Row[],
@@ -172,7 +172,7 @@ export class PostgresTables extends Tables {
     return this.db.query({ ...planned(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
   }
 
-  private shape(projection: Projection<any, any>): Promise<Shape> {
+  private shape(projection: AnyProjection): Promise<Shape> {
     let shape = this.shapes.get(projection.name);
     if (shape === undefined) {
       shape = shapeOf(this.db, projection).catch((error: unknown) => {
@@ -186,7 +186,7 @@ export class PostgresTables extends Tables {
 }
 
 /** Reads a table's columns and writes the SQL for it. */
-async function shapeOf(db: Database, projection: Projection<any, any>): Promise<Shape> {
+async function shapeOf(db: Database, projection: AnyProjection): Promise<Shape> {
   const table = escapeIdentifier(projection.table);
   const { rows: columns } = await db.query<{ identity: string; name: string; type: string; is_array: boolean }>({
     text: `SELECT ${IDENTITY} AS identity, attname AS name, format_type(atttypid, NULL) AS type,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { freshDatabase } from '../../../../test/support/database.js';
+import { freshDatabase } from '#test/database';
 import { PostgresLeases, PostgresSession } from '#runtime/postgres';
 import { SystemClock } from '#runtime';
 
