@@ -1,4 +1,4 @@
-/** The client against a server that answers as each test wants it; test/client.spec.ts tries it on a shop. */
+/** The client against a server that answers as each test wants it; test/client.e2e.spec.ts tries it on a shop. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';

@@ -2,7 +2,7 @@
  * A read model is rebuilt in an open shop: killed in the middle, gone on with, compared, rolled back and forth, while
  * customers order and read at a constant rate. No request fails, and in the end the table is what the events say.
  *
- * `REBUILD_ORDERS=170000 npx vitest run test/rebuild-under-load.spec.ts` does it with a million events of order. Then it
+ * `REBUILD_ORDERS=170000 npx vitest run test/rebuild-under-load.e2e.spec.ts` does it with a million events of order. Then it
  * measures customers' latencies with and without a rebuild, in turn, and prints them as a line of JSON.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
