@@ -41,9 +41,9 @@ const STEPS = {
     parkedKeys: (consumer: string) => [consumer],
     park: (consumer: string) => [consumer],
     due: (consumer: string) => [consumer],
-    settle: () => [],
+    recordRetries: () => [],
   },
-} satisfies Record<string, Record<string, Call>>;
+} satisfies { [Port in keyof ServicePorts]?: { [Method in keyof ServicePorts[Port]]?: Call } };
 
 /** The same ports, with `onStep` before and after each of their steps. `bus.handle` is the work for a batch of messages. */
 export function stepped(ports: ServicePorts, onStep: OnStep): ServicePorts {

@@ -66,7 +66,7 @@ export const steps: readonly DurableStep[] = services.flatMap((service) => [
   { service, name: 'save the relay checkpoint', point: 'checkpoints.save' },
   { service, name: 'handle a batch', point: 'bus.handle' },
   { service, name: 'park', point: 'parked.park', takesFailures: true },
-  { service, name: 'settle parked', point: 'parked.settle', takesFailures: true },
+  { service, name: 'settle parked', point: 'parked.recordRetries', takesFailures: true },
   ...shop[service].projections.map(({ name }) => ({
     service,
     name: `commit ${name}`,

@@ -203,8 +203,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'apps/inventory/src/service.ts',
-        "if (said.type === 'OrderReminder') await tellAgain(",
-        "if (said.type === 'OrderSettled' as string) await tellAgain(",
+        "if (message.type === 'OrderReminder') await publishAgain(",
+        "if (message.type === 'OrderSettled' as string) await publishAgain(",
       ),
     ],
   },

@@ -183,7 +183,7 @@ function bringing(
   dice: Dice,
   orders: readonly Item[],
 ): readonly { readonly afterMs: number; readonly happening: Happening }[] {
-  if (step === 'parked.park' || step === 'parked.settle') {
+  if (step === 'parked.park' || step === 'parked.recordRetries') {
     const at = { service, step: 'store.append', moment: 'before' } as const;
     return [{ afterMs: 1, happening: { kind: 'error', at, times: 5 } }];
   }

@@ -59,7 +59,7 @@ export const points: readonly Point[] = services.flatMap((service) => {
     'parked.parkedKeys': [service],
     'parked.park': [service],
     'parked.due': [service],
-    'parked.settle': [],
+    'parked.recordRetries': [],
   };
   return Object.entries(steps).flatMap(([step, abouts]) =>
     (abouts.length > 0 ? abouts : [undefined]).flatMap((about) =>
