@@ -336,7 +336,7 @@ class StandInSubscription extends Transform {
       while (!stop.aborted) {
         const event = log[next];
         if (!event) {
-          await connection.bell.heard(stop);
+          await connection.bell.wait(stop);
           continue;
         }
         next++;

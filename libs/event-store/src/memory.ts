@@ -80,7 +80,7 @@ export class MemoryEventStore extends EventStore {
           done = end;
           yield { events, position: BigInt(end) };
         } else {
-          await bell.heard(stop);
+          await bell.wait(stop);
         }
       }
     } finally {

@@ -139,7 +139,7 @@ export async function consumer(options: ConsumerOptions): Promise<void> {
     while (!lease.aborted) {
       const firsts = await parked.due(name, clock.now(), CONCURRENT_KEYS);
       if (firsts.length === 0) {
-        await someParked.heard(lease, { clock, pollMs: POLL_MS });
+        await someParked.wait(lease, { clock, pollMs: POLL_MS });
         continue;
       }
       const handled: bigint[] = [];

@@ -1,5 +1,6 @@
 /** What `MessageBus` promises, as tests. Each adapter's spec is one line over this suite. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { untilAborted } from '#runtime';
 import { type ConsumeOptions, type Delivered, type Message, MessageBus } from './port.js';
 
 export interface BusUnderTest {
@@ -284,7 +285,7 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       const begun: Delivered[] = [];
       const died = consuming(dying, async (batch, lost) => {
         begun.push(...batch);
-        await aborted(lost);
+        await untilAborted(lost);
       });
       await until(() => expect(begun.length).toBeGreaterThan(0));
       const { seen } = collecting(heir);
@@ -328,7 +329,7 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       const seen: number[] = [];
       const handle = async (batch: readonly Delivered[]) => {
         seen.push(...batch.map(numberOf));
-        await aborted(finish.signal);
+        await untilAborted(finish.signal);
       };
       consuming(one, handle);
       await one.publish(topic, [message('a', 0)]);
@@ -346,7 +347,7 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       const work: string[] = [];
       const first = consuming(bus, async () => {
         work.push('begun');
-        await aborted(finish.signal);
+        await untilAborted(finish.signal);
         work.push('done');
       });
       await bus.publish(topic, [message('a', 0)]);
@@ -420,13 +421,6 @@ export function numberOf(message: Message): number {
 /** Waits until `check` no longer throws. */
 export async function until(check: () => unknown, timeoutMs = 15_000): Promise<void> {
   await vi.waitFor(check, { timeout: timeoutMs, interval: 10 });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve());
-  });
 }
 
 function of(messages: readonly Delivered[], key: string): Delivered[] {

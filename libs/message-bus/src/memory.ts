@@ -126,7 +126,7 @@ export class MemoryMessageBus extends MessageBus {
       subscriptions.forEach((subscription) => share(subscription, member));
       const { batch, done } = nextBatch(subscriptions, member);
       if (batch.length === 0) {
-        await member.bell.heard(stop);
+        await member.bell.wait(stop);
         continue;
       }
       try {

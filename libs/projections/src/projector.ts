@@ -10,7 +10,7 @@
  * counts once, however often a projector crashes, and even if two are at work: the lease only spares them the trouble.
  */
 import type { Batch, EventStore } from '#event-store';
-import { type Clock, type Leases, type Runtime, supervise } from '#runtime';
+import { type Clock, endsWithin, type Leases, type Runtime, supervise } from '#runtime';
 import { fold, keysOf, keyText } from './fold.js';
 import { CheckpointMoved, type Tables } from './port.js';
 import type { AnyProjection, Row } from './projection.js';
@@ -126,7 +126,7 @@ export async function* readAhead(
       const ahead = batch.events.length === 0 || batch.events.length >= FULL || gatherMs === 0;
       if (ahead) next = pull();
       const heldMs = yieldedMs + quietMs - clock.now().getTime();
-      if (batch.events.length === 0 && heldMs > 0 && (await settles(next, heldMs, clock))) continue;
+      if (batch.events.length === 0 && heldMs > 0 && (await endsWithin(clock, heldMs, next))) continue;
       yield batch;
       yieldedMs = clock.now().getTime();
       if (ahead) continue;
@@ -137,15 +137,6 @@ export async function* readAhead(
     stop.abort();
     await next.catch(() => {});
   }
-}
-
-/** Whether a promise settles within `ms` milliseconds. */
-async function settles(promise: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
-  const settled = new AbortController();
-  const stop = () => settled.abort('settled'); // Without a reason, an error with a stack would be made.
-  promise.then(stop, stop);
-  await clock.sleep(ms, settled.signal);
-  return settled.signal.aborted;
 }
 
 /**

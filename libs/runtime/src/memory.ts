@@ -13,7 +13,7 @@ export class MemoryCheckpoints extends Checkpoints {
   }
 }
 
-/** Leases among instances in one process that share this object. Whoever waits longest is next. */
+/** Leases among instances in one process that share this object. The one that has waited longest is next. */
 export class MemoryLeases extends Leases {
   private readonly queues = new Map<string, (() => void)[]>();
 
@@ -21,7 +21,7 @@ export class MemoryLeases extends Leases {
     if (signal.aborted) return;
     const queue = this.queues.get(name);
     if (queue === undefined) this.queues.set(name, []);
-    else if (!(await this.turn(queue, signal))) return;
+    else if (!(await this.waitForTurn(queue, signal))) return;
     try {
       await work(signal);
     } catch (error) {
@@ -34,18 +34,18 @@ export class MemoryLeases extends Leases {
   }
 
   /** Waits in the queue; false when `signal` aborted before the turn came. */
-  private turn(queue: (() => void)[], signal: AbortSignal): Promise<boolean> {
+  private waitForTurn(queue: (() => void)[], signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
-      const granted = () => {
-        signal.removeEventListener('abort', gaveUp);
+      const grant = () => {
+        signal.removeEventListener('abort', giveUp);
         resolve(true);
       };
-      const gaveUp = () => {
-        queue.splice(queue.indexOf(granted), 1);
+      const giveUp = () => {
+        queue.splice(queue.indexOf(grant), 1);
         resolve(false);
       };
-      queue.push(granted);
-      signal.addEventListener('abort', gaveUp, { once: true });
+      queue.push(grant);
+      signal.addEventListener('abort', giveUp, { once: true });
     });
   }
 }
@@ -53,8 +53,8 @@ export class MemoryLeases extends Leases {
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * A copy as a server would give it back: of what JSON can say, and apart from what its writer does with the original. It
- * is frozen, because those who read from memory share it.
+ * A copy as a server would return it: what survives JSON, and independent of what its writer does with the original. It
+ * is frozen, because all readers of a memory adapter share it.
  */
 export function frozenCopy<T>(value: T): T {
   return deepFreeze(JSON.parse(JSON.stringify(value)) as T);

@@ -1,5 +1,5 @@
 /**
- * What the inside of a service may ask of the world. Everything that varies (time, ids, chance) and everything that
+ * What the inside of a service may use of the outside world. Everything that varies (time, ids, chance) and everything that
  * blocks (sleeping, waiting for a lease) comes through here, so that the same code runs on real machines, in a test
  * with a clock that stands still, and in a simulation under a virtual clock.
  */
@@ -24,11 +24,11 @@ export abstract class Random {
   abstract next(): number;
 }
 
-/** Who is at work, when a service has several instances. */
+/** Which instance does a piece of work, when a service has several. */
 export abstract class Leases {
   /**
    * Waits until no other instance holds `name`, holds it while `work` runs, and gives it up when `work` ends or fails
-   * (its error is thrown) or `signal` aborts. Comes back without an error once `signal` has aborted. The signal given
+   * (its error is thrown) or `signal` aborts. Returns without an error once `signal` has aborted. The signal given
    * to `work` aborts when the lease is lost: `work` then must stop, for another instance is about to begin.
    */
   abstract hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void>;
@@ -50,7 +50,7 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-/** The ports that nearly every moving part needs. */
+/** The ports that nearly every part of a service needs. */
 export interface Runtime {
   readonly clock: Clock;
   readonly ids: Ids;

@@ -2,9 +2,9 @@ import { backoffMs } from './backoff.js';
 import type { Runtime } from './ports.js';
 
 /**
- * Runs `work` until `signal` aborts, and starts it again, after a growing pause, whenever it fails or ends: a server
- * that goes away stops a loop for as long as it is gone and not for good. Errors are logged and never thrown. A run
- * that lasted longer than `calmMs` starts the pauses over.
+ * Runs `work` until `signal` aborts, and restarts it after a growing pause whenever it fails or ends: a server that goes
+ * away stops a loop only while it is away. Errors are logged and never thrown. The pause grows up to `capMs`
+ * milliseconds; it is short again after a run that lasted longer than `calmMs`.
  */
 export async function supervise(
   name: string,
@@ -18,10 +18,10 @@ export async function supervise(
     const startedMs = clock.now().getTime();
     try {
       await work(signal);
-      if (!signal.aborted) log.debug({ loop: name }, 'The loop ended and starts again.');
+      if (!signal.aborted) log.debug({ loop: name }, 'The loop ended; restarting.');
     } catch (error) {
       if (signal.aborted) return;
-      log.warn({ loop: name, err: error }, 'The loop failed and starts again after a pause.');
+      log.warn({ loop: name, err: error }, 'The loop failed; restarting after a pause.');
     }
     failures = clock.now().getTime() - startedMs > calmMs ? 1 : failures + 1;
     await clock.sleep(backoffMs(failures, random, 50, capMs), signal);

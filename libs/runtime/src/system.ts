@@ -1,4 +1,4 @@
-/** The ports as the machine has them. */
+/** The ports of the real machine. */
 import { randomUUID } from 'node:crypto';
 import { Clock, Ids, Random } from './ports.js';
 
@@ -7,7 +7,7 @@ export class SystemClock extends Clock {
     return new Date();
   }
 
-  /** Not `node:timers/promises`: most sleeps here are cut short, and it makes an error with a stack for each of those. */
+  /** Not `node:timers/promises`: most sleeps here are cut short, and for each of those it makes an error with a stack. */
   override sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     return new Promise((resolve) => {

@@ -14,7 +14,7 @@
  *   tok_down_30s               unavailable for `downMs` (30 s) from the first call, then authorized
  *   any other                  declined: 'invalid-token'
  */
-import type { Runtime } from '#runtime';
+import { type Runtime, untilAborted } from '#runtime';
 import {
   type Authorization,
   type AuthorizeRequest,
@@ -66,7 +66,7 @@ export class SimulatedProvider extends PaymentProvider {
       this.arrivals.add(arrival);
     }
     while (answer.status === 'pending') {
-      if (answer.silent) await aborted(signal);
+      if (answer.silent) await untilAborted(signal);
       else await this.sleepUntil(answer.untilMs, signal);
       if (signal.aborted) throw new ProviderTimeout();
       answer = await ask();
@@ -132,11 +132,4 @@ export class SimulatedProvider extends PaymentProvider {
     const { clock } = this.runtime;
     return clock.sleep(Math.max(1, untilMs - clock.now().getTime()), signal);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -164,7 +164,7 @@ export class KurrentDbEventStore extends EventStore {
         const batch = batches.take();
         if (stop.aborted) return;
         if (batch) yield batch;
-        else if (live) await follower.bell.heard(stop);
+        else if (live) await follower.bell.wait(stop);
       }
     } catch (error) {
       if (!stop.aborted) throw translated(error);
@@ -266,7 +266,7 @@ export class KurrentDbEventStore extends EventStore {
       }
       if (moved) for (const { bell } of this.followers) bell.ring();
       await this.clock.sleep(LOOK_MS, stop);
-      if (!moved) await this.hasten.heard(stop, { clock: this.clock, pollMs: IDLE_LOOK_MS - LOOK_MS });
+      if (!moved) await this.hasten.wait(stop, { clock: this.clock, pollMs: IDLE_LOOK_MS - LOOK_MS });
     }
     this.watching = false;
   }

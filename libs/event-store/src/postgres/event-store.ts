@@ -169,7 +169,7 @@ export class PostgresEventStore extends EventStore {
           position = batch.position;
           yield batch;
         } else {
-          await bell.heard(stop);
+          await bell.wait(stop);
         }
       }
     } finally {

@@ -14,7 +14,7 @@
  * `consume()` with an error, and its caller begins anew.
  */
 import type { EachBatchPayload, Kafka } from 'kafkajs';
-import { type Clock, type Log, ServerUnavailable } from '#runtime';
+import { type Clock, type Log, ServerUnavailable, untilAborted } from '#runtime';
 import { translated, typeOf } from './errors.js';
 import { deliveredFrom } from './record.js';
 import type { ConsumeOptions } from '../port.js';
@@ -166,7 +166,7 @@ export class KafkaMember {
     const batch = parts.flatMap(({ payload: { batch } }) =>
       batch.messages.map((record) => deliveredFrom(batch.topic, batch.partition, record)),
     );
-    const givenUp = aborted(lost);
+    const givenUp = untilAborted(lost);
     for (let failures = 0; !lost.aborted; failures++) {
       try {
         await Promise.race([handle(batch, lost), givenUp]);
@@ -212,11 +212,4 @@ function offsetsOf(parts: readonly Part[]) {
     byTopic.set(topic, [...(byTopic.get(topic) ?? []), { partition, offset }]);
   }
   return [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

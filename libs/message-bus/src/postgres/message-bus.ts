@@ -121,10 +121,10 @@ export class PostgresMessageBus extends MessageBus {
           sharedMs = clock.now().getTime();
           if (await member.share()) this.session.notify(MEMBERS);
         }
-        bell.silence();
+        bell.reset();
         const batch = await member.next();
         if (batch.length === 0) {
-          await bell.heard(signal, { clock, pollMs: POLL_MS });
+          await bell.wait(signal, { clock, pollMs: POLL_MS });
           continue;
         }
         try {
@@ -136,7 +136,7 @@ export class PostgresMessageBus extends MessageBus {
         }
         member.done(batch);
         // Unless somebody has published meanwhile, that was all: what is done is stored when there is more, or in a moment.
-        if (!member.mayHaveMore) await bell.heard(signal, { clock, pollMs: STORE_MS });
+        if (!member.mayHaveMore) await bell.wait(signal, { clock, pollMs: STORE_MS });
       }
       if (!member.lost.aborted) await member.store();
     } catch (error) {

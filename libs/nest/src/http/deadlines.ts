@@ -35,7 +35,7 @@ export function deadlines(
   });
   return async (signal) => {
     while (!signal.aborted) {
-      if (underWay.size === 0) await somebodyAsks.heard(signal);
+      if (underWay.size === 0) await somebodyAsks.wait(signal);
       await clock.sleep(LOOK_EVERY_MS, signal);
       const nowMs = clock.now().getTime();
       for (const [request, reply] of underWay) {

@@ -1,59 +1,12 @@
-/** What real drivers throw when a server is away, cut off or silent. */
+/** What the caller learns of errors that real drivers throw. */
 import { PrismaPg } from '@prisma/adapter-pg';
-import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
-import pg from 'pg';
 import { expect, test } from 'vitest';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
-import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { freshDatabase } from '#test/database';
-import { postgresPool, PostgresSession } from '#runtime/postgres';
-import { isUnavailable, SystemClock } from '#runtime';
+import { postgresPool } from '#runtime/postgres';
 import { problemOf } from './problem.js';
 
-const nowhere = async () => `postgresql://larder:s3cret@127.0.0.1:${await freePort()}/order`;
 const failure = (promise: Promise<unknown>) => promise.then(() => undefined).catch((error: unknown) => error);
-
-test('nothing listens', async () => {
-  const pool = postgresPool(await nowhere());
-  expect(isUnavailable(await failure(pool.query('SELECT')))).toBe(true);
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
-  expect(isUnavailable(await failure(prisma.price.findMany()))).toBe(true);
-  const session = new PostgresSession(await nowhere(), new SystemClock());
-  expect(isUnavailable(await failure(session.query('SELECT')))).toBe(true);
-  await Promise.all([pool.end(), session.close()]);
-});
-
-test('the server accepts a connection and says nothing', async () => {
-  const silent = createServer().listen(0, '127.0.0.1');
-  await once(silent, 'listening');
-  const { port } = silent.address() as AddressInfo;
-  const pool = postgresPool(`postgresql://larder@127.0.0.1:${port}/order`);
-  expect(isUnavailable(await failure(pool.query('SELECT')))).toBe(true);
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
-  expect(isUnavailable(await failure(prisma.price.findMany()))).toBe(true);
-  await pool.end();
-  silent.close();
-});
-
-test('a connection is cut in the middle of a query', async () => {
-  const url = await freshDatabase('order');
-  const [pool, killer] = [postgresPool(url, { max: 1 }), new pg.Client({ connectionString: url })];
-  await killer.connect();
-  const cut = async (query: Promise<unknown>) => {
-    const failed = failure(query);
-    const others =
-      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query ~ $1';
-    await expect
-      .poll(async () => (await killer.query(`${others} AND pid <> pg_backend_pid()`, ['pg_sleep'])).rowCount)
-      .toBe(1);
-    return failed;
-  };
-  expect(isUnavailable(await cut(pool.query('SELECT pg_sleep(60)')))).toBe(true);
-  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
-  expect(isUnavailable(await cut(prisma.$queryRaw`SELECT pg_sleep(60)`))).toBe(true);
-  await Promise.all([pool.end(), killer.end()]);
-});
 
 test('a mistake in our own SQL is not an outage, and tells the caller nothing', async () => {
   const url = await freshDatabase('order');

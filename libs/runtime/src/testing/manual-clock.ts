@@ -29,14 +29,14 @@ export class ManualClock extends Clock {
     });
   }
 
-  /** How many sleep now: what a test waits for before it moves time on. */
+  /** How many sleepers there are: a test waits for them before it moves time on. */
   get sleeping(): number {
     return this.sleepers.size;
   }
 
   /**
-   * Moves time on by `ms` milliseconds and wakes whoever is due on the way, each at its own moment. Whatever one of them
-   * does in memory is done before the next wakes; I/O needs a test that waits for its effect.
+   * Moves time on by `ms` milliseconds and wakes all sleepers that are due on the way, each at its own moment. What one of them
+   * does in memory is done before the next wakes; for I/O, a test has to wait for its effect.
    */
   async advance(ms: number): Promise<void> {
     const untilMs = this.nowMs + ms;

@@ -1,4 +1,4 @@
-/** Ids and chance that are the same in every run. */
+/** Ids and random numbers that are the same in every run. */
 import { Ids, Random } from '../ports.js';
 
 /** Ids that count: `00000000-0000-4000-8000-000000000001` and so on. */

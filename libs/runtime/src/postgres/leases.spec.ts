@@ -3,7 +3,7 @@ import { freshDatabase } from '#test/database';
 import { PostgresLeases, PostgresSession } from '#runtime/postgres';
 import { SystemClock } from '#runtime';
 
-test('a lease has one holder, and the next takes over when the connection of the first ends', async () => {
+test('a lease has one holder, and the next takes over when the connection of the first breaks', async () => {
   const url = await freshDatabase();
   const clock = new SystemClock();
   const first = new PostgresSession(url, clock);

@@ -1,0 +1,57 @@
+import { type Clock, Leases } from '../ports.js';
+import type { PostgresSession } from './session.js';
+
+/**
+ * Leases as session-level advisory locks: the server frees them the moment their holder's connection ends, so a
+ * successor takes over within `retryMs` of a crash, and no clock is trusted.
+ */
+export class PostgresLeases extends Leases {
+  private readonly held = new Set<string>();
+
+  constructor(
+    private readonly session: PostgresSession,
+    private readonly clock: Clock,
+    private readonly retryMs = 500,
+  ) {
+    super();
+  }
+
+  override async hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void> {
+    const lost = new AbortController();
+    const stopListening = this.session.onLost(() => lost.abort(new Error(`The lease ${name} was lost.`)));
+    const lease = AbortSignal.any([signal, lost.signal]);
+    try {
+      while (!(await this.tryTake(name))) {
+        await this.clock.sleep(this.retryMs, signal);
+        if (signal.aborted) return;
+      }
+      await work(lease);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      stopListening();
+      if (this.held.delete(name) && !lost.signal.aborted) {
+        await this.session
+          .query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [`lease:${name}`])
+          .catch(() => {});
+      }
+    }
+  }
+
+  /** A session may take its own advisory lock twice, so this object also remembers which ones it holds. */
+  private async tryTake(name: string): Promise<boolean> {
+    if (this.held.has(name)) return false;
+    this.held.add(name);
+    try {
+      const [row] = await this.session.query<{ taken: boolean }>(
+        'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken',
+        [`lease:${name}`],
+      );
+      if (!row?.taken) this.held.delete(name);
+      return row?.taken ?? false;
+    } catch (error) {
+      this.held.delete(name);
+      throw error;
+    }
+  }
+}
