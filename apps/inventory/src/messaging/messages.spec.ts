@@ -6,7 +6,7 @@ import { inventoryMessageOf } from './messages.js';
 import type { ReservationEvent } from '../domain/reservation.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
-const golden = await goldenEvents<ReservationEvent>(new URL('golden/', import.meta.url));
+const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url));
 const told = (name: string) => inventoryMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([

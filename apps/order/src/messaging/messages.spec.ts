@@ -6,7 +6,7 @@ import { orderMessageOf } from './messages.js';
 import type { OrderEvent } from '../domain/order.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
-const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(new URL('golden/', import.meta.url));
+const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));
 const told = (name: string) => orderMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([

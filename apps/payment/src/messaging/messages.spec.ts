@@ -7,7 +7,7 @@ import type { PaymentEvent } from '../domain/payment.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const amount = { amountMinor: 3048, currency: 'EUR' };
-const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url));
+const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url));
 const told = (name: string) => paymentMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([
