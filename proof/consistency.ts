@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
-import type { Shop } from './shop/shop.js';
+import type { Shop } from './shop/open-shop.js';
 import { onTrial } from './shop/trial.js';
 import { green, red } from '../scripts/lib/screen.js';
 

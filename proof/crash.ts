@@ -8,7 +8,7 @@ import { SeededRandom } from '#runtime/testing';
 import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
-import { disagreements } from './shop/reconciled.js';
+import { disagreements } from './shop/disagreements.js';
 import { type Bus, buses, onTrial } from './shop/trial.js';
 import { bold, dim, green, red } from '../scripts/lib/screen.js';
 

@@ -11,7 +11,7 @@ import { Advice } from './lib/advice.js';
 import { call, find } from './lib/api.js';
 import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
 import { services } from '../apps/shop.js';
-import { urlOf } from './lib/shop.js';
+import { urlOf } from './lib/addresses.js';
 
 const SKU = 'olive-oil';
 const POLL_MS = 20;

@@ -18,7 +18,7 @@ import { Advice } from './lib/advice.js';
 import { asyncApi } from './lib/docs/asyncapi.js';
 import { openApi } from './lib/docs/openapi.js';
 import { type Service, services, shop } from '../apps/shop.js';
-import { defaultPorts, portVariable } from './lib/shop.js';
+import { defaultPorts, portVariable } from './lib/addresses.js';
 
 export interface Variable {
   readonly name: string;

@@ -8,7 +8,7 @@ import { Advice } from './lib/advice.js';
 import { isTaken } from './lib/embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from './lib/kafka-broker.js';
 import { bold, cyan, Screen } from './lib/screen.js';
-import { dataFolder, portOf, shown } from './lib/shop.js';
+import { dataFolder, portOf, shown } from './lib/addresses.js';
 import { createTopics } from './topics.js';
 
 const screen = new Screen();

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { Advice } from './lib/advice.js';
 import { isTaken, serverIn } from './lib/embedded-postgres.js';
-import { dataFolder, shown } from './lib/shop.js';
+import { dataFolder, shown } from './lib/addresses.js';
 
 export async function main(): Promise<void> {
   const data = dataFolder();

@@ -16,7 +16,7 @@ import { migrate } from './migrate.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
 import { type Service, services } from '../apps/shop.js';
-import { dataFolder, portOf, portVariable, shown, urlOf } from './lib/shop.js';
+import { dataFolder, portOf, portVariable, shown, urlOf } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
 
 /** A process that ends this often, each time within CALM_MS of its start, is given up. */

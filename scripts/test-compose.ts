@@ -21,7 +21,7 @@ import { freePort } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { green, red, Screen } from './lib/screen.js';
 import { services } from '../apps/shop.js';
-import { portVariable, urlOf } from './lib/shop.js';
+import { portVariable, urlOf } from './lib/addresses.js';
 
 const PROJECT = 'larder-test';
 const IMAGE = 'larder:test';

@@ -62,7 +62,7 @@ const forbidden: [file: string, code: string][] = [
   // What ships imports no test machinery, and no proof.
   ['apps/order/src/service.ts', "import '#runtime/testing';"],
   ['apps/order/src/http/order.controller.ts', "import '#test/shop';"],
-  ['libs/message-bus/src/consumer.ts', "import '../../../proof/steps.js';"],
+  ['libs/message-bus/src/consumer.ts', "import '../../../proof/interruptible.js';"],
   ['scripts/new-command.ts', "import '../proof/simulation/world.js';"],
   ['scripts/lib/new-helper.ts', "import '#test/shop';"],
   // Time, ids and chance come from #runtime.

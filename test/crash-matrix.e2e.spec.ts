@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { crash, matrix, pick } from '../proof/crash.js';
 import { ORDER_DEADLINE } from '../proof/crash/customers.js';
 import { rowsFor, VICTIM } from '../proof/crash/matrix.js';
-import { notSteps, steps } from '../proof/crash/steps.js';
+import { notSteps, steps } from '../proof/crash/durable-steps.js';
 import { openShop } from './support/shop.js';
 
 const hurting = [

@@ -13,7 +13,7 @@ import { type Topic, topics } from '#contracts';
 import { loadConfig } from '#service';
 import { commandVariables, documents, serviceVariables } from '../scripts/docs.js';
 import { services, shop } from '../apps/shop.js';
-import { portOf, portVariable } from '../scripts/lib/shop.js';
+import { portOf, portVariable } from '../scripts/lib/addresses.js';
 
 const textOf = (path: string) => readFileSync(path, 'utf8');
 const generated = await documents();

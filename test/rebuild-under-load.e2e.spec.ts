@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, expect, inject, test } from 'vitest';
 import { call } from '../scripts/lib/api.js';
-import { freshDatabases, openShop, type Shop } from '../proof/shop/shop.js';
+import { freshDatabases, openShop, type Shop } from '../proof/shop/open-shop.js';
 import { atConstantRate } from './support/constant-rate.js';
 import { manyOrders } from './support/many-orders.js';
 import { refuseOldBuild } from './support/shop.js';

@@ -6,8 +6,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { simulate } from '../proof/simulate.js';
-import { type Durable, violations } from '../proof/simulation/invariants.js';
-import { points } from '../proof/simulation/points.js';
+import { type Durable, violations } from '../proof/simulation/violations.js';
+import { points } from '../proof/simulation/fault-points.js';
 import { type Compositions, runWorld } from '../proof/simulation/world.js';
 
 async function run(argv: readonly string[], compositions?: Partial<Compositions>) {

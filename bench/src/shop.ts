@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import type autocannonType from 'autocannon';
 import pg from 'pg';
 import { migrate } from '../../scripts/migrate.js';
-import { type Databases, openShop } from '../../proof/shop/shop.js';
+import { type Databases, openShop } from '../../proof/shop/open-shop.js';
 import { type Service, services } from '../../apps/shop.js';
 import { profile, type Profile, type Share } from './profile.js';
 import type { Bench, Sample } from './row.js';

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '#runtime';
 import { call } from '../../scripts/lib/api.js';
-import type { OrderView, Shop } from '../shop/shop.js';
+import type { OrderView, Shop } from '../shop/open-shop.js';
 
 /** For the order service: an order that the provider keeps waiting for longer than this is called off. */
 export const ORDER_DEADLINE = '2500ms';

@@ -9,9 +9,9 @@
 import type { Random } from '#runtime';
 import { call } from '../../scripts/lib/api.js';
 import { inspect } from '../shop/invariants.js';
-import { type OrderView, type Shop, TooLong } from '../shop/shop.js';
+import { type OrderView, type Shop, TooLong } from '../shop/open-shop.js';
 import { Customers, type Wish } from './customers.js';
-import { type Doom, type DurableStep, type Moment, moments, steps } from './steps.js';
+import { type Doom, type DurableStep, type Moment, moments, steps } from './durable-steps.js';
 
 /** What is run by services that can be told where to die. */
 export const VICTIM = 'dist/proof/crash/victim.js';

@@ -5,8 +5,8 @@
 import { type Service, shop } from '../../apps/shop.js';
 import { bootService } from '#nest';
 import { ServerUnavailable } from '#runtime';
-import { type Step, stepped } from '../steps.js';
-import type { Doom } from './steps.js';
+import { type Step, stepped } from '../interruptible.js';
+import type { Doom } from './durable-steps.js';
 
 let doom: Doom | undefined;
 /** How often the step was reached since then, and how many appends there were. */

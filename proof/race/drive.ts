@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '#runtime';
-import type { Shop } from '../shop/shop.js';
+import type { Shop } from '../shop/open-shop.js';
 
 export const SKUS = ['olive-oil', 'honey', 'coffee', 'truffle'] as const;
 

@@ -6,7 +6,7 @@ import { PostgresEventStore } from '#event-store/postgres';
 import { idOf, type RecordedEvent } from '#event-store';
 import { SystemClock } from '#runtime';
 import { allOrders, ledgerOf } from '../shop/invariants.js';
-import type { Shop } from '../shop/shop.js';
+import type { Shop } from '../shop/open-shop.js';
 import type { Driven } from './drive.js';
 
 export interface Verdict {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import pLimit from 'p-limit';
 import { call } from '../../scripts/lib/api.js';
 import { services } from '../../apps/shop.js';
-import type { Shop } from './shop.js';
+import type { Shop } from './open-shop.js';
 
 /** How many orders are asked for at the same time. */
 const AT_ONCE = 8;

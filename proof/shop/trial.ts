@@ -14,7 +14,7 @@ import { Advice } from '../../scripts/lib/advice.js';
 import { freePort, type PostgresServer, serverIn, startPostgres } from '../../scripts/lib/embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from '../../scripts/lib/kafka-broker.js';
 import { createTopics } from '../../scripts/topics.js';
-import { freshDatabases, openShop, type Shop, type ShopOptions } from './shop.js';
+import { freshDatabases, openShop, type Shop, type ShopOptions } from './open-shop.js';
 
 export const buses = ['postgres', 'kafka'] as const;
 export type Bus = (typeof buses)[number];

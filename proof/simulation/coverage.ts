@@ -1,9 +1,9 @@
 /** What worlds have been through: crash points, faults and endings, each with how often, and what was never reached. */
 import { services, shop } from '../../apps/shop.js';
 import type { Item } from './plan.js';
-import { nameOf, points } from './points.js';
+import { nameOf, points } from './fault-points.js';
 import type { OrderEvent } from '../../apps/order/src/domain/order.js';
-import { orderAfter } from './invariants.js';
+import { orderAfter } from './violations.js';
 
 export type Counts = Record<string, number>;
 

@@ -1,8 +1,8 @@
 /** What goes wrong now: the items of the plan that have been armed, and whom they strike. */
 import type { Service } from '../../apps/shop.js';
-import type { Step } from '../steps.js';
+import type { Step } from '../interruptible.js';
 import type { Item, ProviderCall, Server } from './plan.js';
-import { isAt, type Moment } from './points.js';
+import { isAt, type Moment } from './fault-points.js';
 
 type Kind<K extends Item['kind']> = Extract<Item, { kind: K }>;
 type Armed = Kind<'crash' | 'error' | 'stall' | 'delivered-twice' | 'provider'>;

@@ -9,7 +9,7 @@
  */
 import { type Service, services, shop } from '../../apps/shop.js';
 import { type Dice, diceFor } from './chance.js';
-import { nameOf, type Point, points } from './points.js';
+import { nameOf, type Point, points } from './fault-points.js';
 
 export interface Line {
   readonly sku: string;

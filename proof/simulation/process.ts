@@ -26,13 +26,13 @@ import {
 } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { Ids, type Log, MemoryCheckpoints, ServerUnavailable } from '#runtime';
-import { type OnStep, type Step, stepped, steppedPort } from '../steps.js';
+import { type OnStep, type Step, stepped, steppedPort } from '../interruptible.js';
 import type { ServicePorts } from '#service';
 import { diceFor, hash } from './chance.js';
 import type { Faults } from './faults.js';
 import { LeaseServer } from './leases.js';
 import type { Item, Server } from './plan.js';
-import type { Moment } from './points.js';
+import type { Moment } from './fault-points.js';
 import { type Scheduler, VirtualClock } from './scheduler.js';
 import { orderOf } from './story.js';
 

@@ -1,7 +1,7 @@
 /** A thread of `npm run simulate`: it is sent seeds, and answers each with what became of its world. */
 import { parentPort } from 'node:worker_threads';
 import type { Coverage } from './coverage.js';
-import type { Violation } from './invariants.js';
+import type { Violation } from './violations.js';
 import { runWorld } from './world.js';
 
 export interface Ran {

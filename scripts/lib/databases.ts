@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { perService, type Service } from '../../apps/shop.js';
 import { Advice } from './advice.js';
 import { databaseUrl, serverIn } from './embedded-postgres.js';
-import { dataFolder } from './shop.js';
+import { dataFolder } from './addresses.js';
 
 export interface Database {
   readonly databaseUrl: string;

@@ -1,6 +1,6 @@
 /** What a new shop sells, brought in as anybody would: through the API. */
 import { call } from './api.js';
-import { urlOf } from './shop.js';
+import { urlOf } from './addresses.js';
 
 const groceries = [
   { sku: 'olive-oil', amountMinor: 1299, quantity: 500 },

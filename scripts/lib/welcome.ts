@@ -1,6 +1,6 @@
 /** The screen at the end of `npm start`: what is open, and what to type next. */
 import { bold, cyan } from './screen.js';
-import { urlOf } from './shop.js';
+import { urlOf } from './addresses.js';
 
 /** `logs` is a folder, `database` a connection URL. Every command can be pasted into a POSIX shell as it is. */
 export function welcome({ logs, database }: { logs: string; database: string }): string {

@@ -1,10 +1,10 @@
-/** A whole shop for a spec, on databases of its own on the test run's Postgres. What it can do stands in proof/shop/shop.ts. */
+/** A whole shop for a spec, on databases of its own on the test run's Postgres. What it can do stands in proof/shop/open-shop.ts. */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { inject } from 'vitest';
-import { freshDatabases, openShop as open, type Shop, type ShopOptions } from '../../proof/shop/shop.js';
+import { freshDatabases, openShop as open, type Shop, type ShopOptions } from '../../proof/shop/open-shop.js';
 
-export type { OrderView, Shop } from '../../proof/shop/shop.js';
+export type { OrderView, Shop } from '../../proof/shop/open-shop.js';
 
 /**
  * Opens a shop with empty shelves. `postgresUrl` is a server of the spec's own, and so is `busUrl`, instead of a

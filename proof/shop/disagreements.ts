@@ -3,7 +3,7 @@ import { SystemClock } from '#runtime';
 import { openBooks } from '../../scripts/lib/reconcile/books.js';
 import { reconcile } from '../../scripts/lib/reconcile/reconcile.js';
 import { type Service, services } from '../../apps/shop.js';
-import type { Shop } from './shop.js';
+import type { Shop } from './open-shop.js';
 
 /** What disagrees in the books of a shop, in words. */
 export async function disagreements({ databases }: Shop): Promise<string[]> {

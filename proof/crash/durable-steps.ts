@@ -3,13 +3,13 @@
  * different after it: between two of them a crash leaves what the first one wrote, and the second one not done.
  */
 import { type Service, services, shop } from '../../apps/shop.js';
-import { appendedBy } from '../simulation/points.js';
+import { appendedBy } from '../simulation/fault-points.js';
 import type { Wish } from './customers.js';
 
 export const moments = ['before', 'after'] as const;
 export type Moment = (typeof moments)[number];
 
-/** A step as proof/steps.ts names it. */
+/** A step as proof/interruptible.ts names it. */
 export interface DurableStep {
   readonly service: Service;
   /** `append OrderPlaced`, as the table shows it. */

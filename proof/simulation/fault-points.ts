@@ -3,7 +3,7 @@
  * declared and not gathered from runs, so that a coverage report can name what was never reached.
  */
 import { type Service, services, shop } from '../../apps/shop.js';
-import type { Step } from '../steps.js';
+import type { Step } from '../interruptible.js';
 
 export type Moment = 'before' | 'after';
 
