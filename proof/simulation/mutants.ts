@@ -153,7 +153,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'if (unproved.length > 0 && (await this.readOn(known, new Map(unproved)))) continue;',
+        'if (unproved.length > 0 && (await this.readForward(known, new Map(unproved)))) continue;',
         'if (unproved.length < 0) continue;',
       ),
     ],
@@ -163,8 +163,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'await this.readOn(known, new Map(suspects));',
-        'if (suspects.length < 0) await this.readOn(known, new Map(suspects));',
+        'await this.readForward(known, new Map(suspects));',
+        'if (suspects.length < 0) await this.readForward(known, new Map(suspects));',
       ),
     ],
   },

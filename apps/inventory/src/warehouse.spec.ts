@@ -43,7 +43,7 @@ class House {
 
 /** Makes decisions together and returns their values. @throws what the first refused one throws */
 async function decide<T>(transactor: Transactor, ...decisions: Decision<T>[]): Promise<T[]> {
-  const { results } = await transactor.together(decisions);
+  const { results } = await transactor.transactAll(decisions);
   return results.map((result) => {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
@@ -155,7 +155,7 @@ test('a request and its cancellation can be decided together', async () => {
 
 test('two instances do not give the last unit to two orders', async () => {
   const other = house.instance();
-  await other.together([reserve('o0', ['oil', 99], ['salt', 99])]); // Now both know the stock as it was.
+  await other.transactAll([reserve('o0', ['oil', 99], ['salt', 99])]); // Now both know the stock as it was.
   const said = await Promise.all([
     decide(warehouse, reserve('o1', ['oil', 1], ['salt', 1])),
     decide(other, reserve('o2', ['oil', 1], ['salt', 1])),
@@ -215,7 +215,7 @@ test('whatever is asked for, together or apart, stock holds for orders exactly w
       house = new House();
       warehouse = house.instance();
       await decide(warehouse, enter('e1', 'receipt', 'oil', 5), enter('e2', 'receipt', 'salt', 3));
-      for (const batch of batches) await warehouse.together(batch);
+      for (const batch of batches) await warehouse.transactAll(batch);
 
       const held: Record<string, number> = { oil: 0, salt: 0 };
       for (const orderId of orderIds) {

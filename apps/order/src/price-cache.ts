@@ -4,7 +4,7 @@
  * nothing and reads.
  */
 import { LRUCache } from 'lru-cache';
-import { type EventStore, idOf, type Transactor } from '#event-store';
+import { type EventStore, followFromHead, idOf, type Transactor } from '#event-store';
 import { type Price, price } from './domain/price.js';
 
 export class PriceCache {
@@ -28,11 +28,13 @@ export class PriceCache {
   /** Forgets what changes, until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     try {
-      const after = await this.store.head();
-      this.following = true;
-      for await (const { events } of this.store.subscribe({ categories: ['price'], after, signal })) {
-        for (const event of events) this.prices.delete(idOf(event.stream));
-      }
+      await followFromHead(
+        this.store,
+        ['price'],
+        signal,
+        ({ stream }) => this.prices.delete(idOf(stream)),
+        () => (this.following = true),
+      );
     } finally {
       this.following = false;
       this.prices.clear();

@@ -1,5 +1,5 @@
 /** Tells those who wait for an order when nothing more will happen to it, whichever instance it happens on. */
-import { type EventStore, idOf } from '#event-store';
+import { type EventStore, followFromHead, idOf } from '#event-store';
 
 export class Settlements {
   private readonly listeners = new Map<string, Set<(position: bigint) => void>>();
@@ -24,13 +24,10 @@ export class Settlements {
   }
 
   /** Follows the orders until `signal` aborts. */
-  async follow(signal: AbortSignal): Promise<void> {
-    const after = await this.store.head();
-    for await (const { events } of this.store.subscribe({ categories: ['order'], after, signal })) {
-      for (const { type, stream, position } of events) {
-        if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;
-        this.listeners.get(idOf(stream))?.forEach((tell) => tell(position));
-      }
-    }
+  follow(signal: AbortSignal): Promise<void> {
+    return followFromHead(this.store, ['order'], signal, ({ type, stream, position }) => {
+      if (type !== 'OrderCompleted' && type !== 'OrderSettled') return;
+      this.listeners.get(idOf(stream))?.forEach((tell) => tell(position));
+    });
   }
 }

@@ -6,7 +6,7 @@ import { postgresPool } from '#runtime/postgres';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { SystemClock } from '#runtime';
 import { MemoryEvents, MemoryEventStore } from './memory.js';
-import { foldedBy, MemorySnapshots, type Snapshot, type Snapshots } from './snapshots.js';
+import { digestOf, MemorySnapshots, type Snapshot, type Snapshots } from './snapshots.js';
 import { PostgresSnapshots } from './postgres/snapshots.js';
 import { Transactor } from './transactor.js';
 
@@ -132,7 +132,7 @@ test('a snapshot whose last event is not in the store is not used', async () => 
   for (const revision of [29, 36]) {
     await snapshots.save({
       stream: 'sum-1',
-      foldedBy: foldedBy(adder, {}),
+      foldedBy: digestOf(adder, {}),
       revision,
       eventId: id,
       state: { sum: -1, count: -1 },

@@ -5,7 +5,9 @@ import { Clock, SystemClock } from '#runtime';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { MemoryEventStore } from './memory.js';
 import { EventStore, type RecordedEvent, RevisionConflict, type StreamWrite } from './port.js';
-import { type Decision, DecisionQueue, type Desk, Transactor } from './transactor.js';
+import type { Decision, Desk } from './attempt.js';
+import { DecisionQueue } from './decision-queue.js';
+import { Transactor } from './transactor.js';
 
 /** A cupboard of so many jars: each may be taken once by name, and taking it again is no news. */
 type CupboardCommand = { type: 'Fill'; jars: number } | { type: 'Take'; by: string };
@@ -242,8 +244,8 @@ describe('decisions together', () => {
   const cupboards = ['cupboard-1', 'cupboard-2', 'cupboard-3'];
 
   test('become one append, each on what those before it left', async () => {
-    await ours.together(cupboards.map((stream) => (desk: Desk) => desk.decide(cupboard, stream, fill(1), cause)));
-    const { results, position } = await ours.together([
+    await ours.transactAll(cupboards.map((stream) => (desk: Desk) => desk.decide(cupboard, stream, fill(1), cause)));
+    const { results, position } = await ours.transactAll([
       taking('ann'),
       taking('bob'),
       taking('bob', 'cupboard-2'),
@@ -259,7 +261,7 @@ describe('decisions together', () => {
   });
 
   test('load all that they need at once', async () => {
-    await ours.together<unknown>([
+    await ours.transactAll<unknown>([
       (desk) => cupboards.map((stream) => desk.state(cupboard, stream)),
       (desk) => desk.state(cupboard, 'cupboard-4'),
     ]);
@@ -268,7 +270,7 @@ describe('decisions together', () => {
 
   test('that throw leave nothing behind, though they had decided something', async () => {
     await weDo(fill(2));
-    const { results } = await ours.together([
+    const { results } = await ours.transactAll([
       (desk) => {
         taking('ann')(desk);
         desk.decide(cupboard, 'cupboard-2', fill(1), cause);
@@ -282,7 +284,7 @@ describe('decisions together', () => {
   });
 
   test('see their own facts', async () => {
-    await ours.together([
+    await ours.transactAll([
       (desk) => {
         desk.decide(cupboard, 'cupboard-1', fill(2), cause);
         taking('ann')(desk);
@@ -295,14 +297,14 @@ describe('decisions together', () => {
   test('keep the causes apart', async () => {
     const filling = (causationId: string) => (desk: Desk) =>
       desk.decide(cupboard, 'cupboard-1', fill(1), { ...cause, causationId });
-    await ours.together([filling('a'), filling('b')]);
+    await ours.transactAll([filling('a'), filling('b')]);
     expect((await history('cupboard-1')).map(({ metadata }) => metadata.causationId)).toEqual(['a', 'b']);
   });
 
   test('never build on a stale state of a stream that they only looked at', async () => {
     await weDo(fill(1));
     await theyDo(take('ann'));
-    await ours.together([
+    await ours.transactAll([
       (desk) => {
         const { jars } = desk.state(cupboard, 'cupboard-1');
         desk.decide(cupboard, 'cupboard-2', fill(jars + 10), cause);
@@ -313,7 +315,7 @@ describe('decisions together', () => {
 
   test('that decide nothing append nothing', async () => {
     await weDo(fill(1));
-    const { position } = await ours.together<unknown>([
+    const { position } = await ours.transactAll<unknown>([
       () => 'nothing',
       (desk) => desk.state(cupboard, 'cupboard-1').jars,
     ]);
@@ -381,7 +383,7 @@ test('a refusal that rests on several streams rests on how they stood at one mom
       yield* store.read(stream, from);
     }
   }
-  const { results } = await transactor(new Torn(new SystemClock())).together([
+  const { results } = await transactor(new Torn(new SystemClock())).transactAll([
     (desk) => {
       const [left, right] = ['left', 'right'].map((side) => desk.state(cupboard, `cupboard-${side}`).jars);
       if (left !== right) throw new DomainError('uneven', `${left} on the left, ${right} on the right.`);

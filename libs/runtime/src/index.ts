@@ -3,5 +3,6 @@ export * from './servers.js';
 export * from './backoff.js';
 export * from './memory.js';
 export * from './signals.js';
+export * from './batching.js';
 export * from './supervise.js';
 export * from './system.js';

@@ -9,6 +9,7 @@
  * no transaction stays open in between.
  */
 import type pg from 'pg';
+import { Batcher } from '#runtime';
 import { Ledger, type LedgerEntry, type Totals } from './ledger.js';
 import type { Change, SimulatedPayment } from './payment.js';
 
@@ -18,8 +19,8 @@ interface Work {
   readonly orderId: string;
   readonly now: Date;
   readonly change: (payment: SimulatedPayment | undefined) => Change<unknown>;
-  readonly done: (changed: Change<unknown>) => void;
-  readonly failed: (error: unknown) => void;
+  readonly resolve: (changed: Change<unknown>) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** A payment as a batch found it, and what the batch makes of it. */
@@ -33,9 +34,7 @@ interface Page {
 }
 
 export class PostgresLedger extends Ledger {
-  /** As long as its callers let it become: each waits for its own change. */
-  private waiting: Work[] = [];
-  private busy = false;
+  private readonly batches = new Batcher<Work>(MAX_BATCH, (batch) => this.carryOut(batch));
 
   constructor(private readonly pool: pg.Pool) {
     super();
@@ -46,15 +45,14 @@ export class PostgresLedger extends Ledger {
     now: Date,
     change: (payment: SimulatedPayment | undefined) => Change<T>,
   ): Promise<Change<T>> {
-    return new Promise((resolve, failed) => {
-      this.waiting.push({
+    return new Promise((resolve, reject) => {
+      this.batches.add({
         orderId: orderId.toLowerCase(), // As Postgres writes a UUID: what it returns is looked up by it.
         now,
         change,
-        done: (changed) => resolve(changed as Change<T>),
-        failed,
+        resolve: (changed) => resolve(changed as Change<T>),
+        reject,
       });
-      if (!this.busy) void this.work();
     });
   }
 
@@ -101,20 +99,6 @@ export class PostgresLedger extends Ledger {
     }));
   }
 
-  private async work(): Promise<void> {
-    this.busy = true;
-    await Promise.resolve(); // What is asked in one breath is one batch.
-    while (this.waiting.length > 0) {
-      const batch = this.waiting.splice(0, MAX_BATCH);
-      try {
-        this.waiting.unshift(...(await this.carryOut(batch)));
-      } catch (error) {
-        batch.forEach((work) => work.failed(error));
-      }
-    }
-    this.busy = false;
-  }
-
   /** Returns the work that has to be done again, because another instance changed its payment meanwhile. */
   private async carryOut(batch: readonly Work[]): Promise<Work[]> {
     const pages = await this.load([...new Set(batch.map((work) => work.orderId))]);
@@ -125,7 +109,7 @@ export class PostgresLedger extends Ledger {
         page.after = changed.payment;
         page.carriedOut.push({ work, changed });
       } catch (error) {
-        work.failed(error);
+        work.reject(error);
       }
     }
     const unchanged = [...pages.values()].filter((page) => page.after === page.before);
@@ -137,7 +121,7 @@ export class PostgresLedger extends Ledger {
 
     const overtaken = toWrite.filter((page) => !written.has(page.orderId));
     for (const page of [...unchanged, ...toWrite.filter((page) => written.has(page.orderId))]) {
-      page.carriedOut.forEach(({ work, changed }) => work.done(changed));
+      page.carriedOut.forEach(({ work, changed }) => work.resolve(changed));
     }
     return overtaken.flatMap((page) => page.carriedOut.map(({ work }) => work));
   }

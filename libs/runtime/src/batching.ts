@@ -1,0 +1,36 @@
+/**
+ * Gathers items while a batch is under way; they then go together as the next batch, at most `maxBatch` of them. Alone,
+ * an item goes at once. `handle` gives each item of its batch a verdict, and returns those that have to go again: they
+ * are the first of the next batch. When it throws, the whole batch is rejected.
+ *
+ * The queue is unbounded: its length is limited by the callers, who each await their item.
+ */
+export class Batcher<Item extends { readonly reject: (reason: unknown) => void }> {
+  private waiting: Item[] = [];
+  private working = false;
+
+  constructor(
+    private readonly maxBatch: number,
+    private readonly handle: (batch: readonly Item[]) => Promise<readonly Item[] | void>,
+  ) {}
+
+  add(item: Item): void {
+    this.waiting.push(item);
+    if (!this.working) void this.work();
+  }
+
+  private async work(): Promise<void> {
+    this.working = true;
+    await Promise.resolve(); // Items that are added in the same turn of the event loop go together.
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.splice(0, this.maxBatch);
+      try {
+        const again = await this.handle(batch);
+        if (again) this.waiting.unshift(...again);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.working = false;
+  }
+}
