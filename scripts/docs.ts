@@ -200,7 +200,17 @@ function operations(): string {
     'The commands read, beside these:',
     table('command', commandVariables, (variable) => `\`${commandsOf(variable).replaceAll(', ', '`, `')}\``),
   ];
-  return `${text.slice(0, begin)}${BEGIN}\n\n${tables.join('\n\n')}\n\n${text.slice(end)}`;
+  const rest = text.slice(end).replace(/(?:^-- \w+: +TRUNCATE .*;\n)+/m, emptyReadModels);
+  return `${text.slice(0, begin)}${BEGIN}\n\n${tables.join('\n\n')}\n\n${rest}`;
+}
+
+/** Comments of SQL: how all read models of a service are emptied. */
+function emptyReadModels(): string {
+  const lines = services.map((service) => {
+    const tables = shop[service].projections.map(({ table }) => table);
+    return `-- ${`${service}:`.padEnd(11)} TRUNCATE ${tables.join(', ')};\n`;
+  });
+  return lines.join('');
 }
 
 function table(readers: string, variables: readonly Variable[], readBy: (variable: Variable) => string): string {

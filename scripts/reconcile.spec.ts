@@ -204,7 +204,7 @@ async function open(written: Script, clocks: Partial<Record<Service, Clock>> = {
   );
   const metadata = { correlationId: 'c', causationId: 'c', schema: 1 };
   for (const [service, store] of stores) {
-    for (const append of written[service]) {
+    for (const append of (written as Partial<Record<Service, Append[]>>)[service] ?? []) {
       const streams = new Set(append.map(([stream]) => stream));
       await store.append(
         [...streams].map((stream) => ({

@@ -14,7 +14,7 @@ interface Kind {
 }
 
 /** What an order that is completed leaves in each store; `lines` of it have short names and prices. */
-const kinds = (lines: number): Record<Service, readonly Kind[]> => ({
+const kinds = (lines: number): Partial<Record<Service, readonly Kind[]>> => ({
   order: [
     { streamBytes: 42, dataBytes: 217 + 80 * lines, count: 1 }, // placed
     { streamBytes: 42, dataBytes: 77, count: 1 }, // stock reserved
@@ -75,7 +75,7 @@ export interface PerOrder {
 /** What one order that is completed adds to a service's event store. */
 export function perOrder(service: Service, lines: number): PerOrder {
   const sum = (of: (kind: Kind) => number) =>
-    kinds(lines)[service].reduce((total, kind) => total + kind.count * of(kind), 0);
+    (kinds(lines)[service] ?? []).reduce((total, kind) => total + kind.count * of(kind), 0);
   return {
     events: sum(() => 1),
     tableBytes: sum(rowBytes),

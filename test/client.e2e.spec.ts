@@ -103,6 +103,6 @@ test.each(examples)('%s: the lines that use the client do what they say', (_docu
 });
 
 test.each(services)('%s serves the OpenAPI document that the client was made from', async (service) => {
-  const served = await (await fetch(`${shop[service][0]}/docs-json`)).json();
+  const served = await (await fetch(`${shop.urls[service][0]}/docs-json`)).json();
   expect(served).toEqual(parse(readFileSync(`docs/openapi/${service}.yaml`, 'utf8')));
 });

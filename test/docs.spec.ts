@@ -91,7 +91,7 @@ describe('docs/asyncapi.yaml', () => {
     );
   });
 
-  test('every message of every topic is there, sent by the service that is its source and received by another', () => {
+  test('every message of every topic is there, sent by the service that is its source, which does not receive it', () => {
     const { channels, operations } = parse(text);
     for (const topic of topics as readonly Topic<any>[]) {
       const [id, channel] = Object.entries<any>(channels).find(([, { address }]) => address === topic.name)!;
@@ -101,7 +101,6 @@ describe('docs/asyncapi.yaml', () => {
       const senders = uses.filter(({ action }) => action === 'send');
       expect(senders.map(({ tags }) => `/${tags[0].name}`)).toEqual([topic.source]);
       const receivers = uses.filter(({ action }) => action === 'receive').map(({ tags }) => `/${tags[0].name}`);
-      expect(receivers.length).toBeGreaterThan(0);
       expect(receivers).not.toContain(topic.source);
     }
   });

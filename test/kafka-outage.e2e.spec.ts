@@ -69,7 +69,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 check
     const bus = { red: 'down', green: 'up' }[color];
     for (const service of services) {
       await shop.until(`${service} is ${color}`, async () => {
-        const { status, body } = await request(shop[service][0]!).get('/health/ready');
+        const { status, body } = await request(shop.urls[service][0]!).get('/health/ready');
         return { done: status === { red: 503, green: 200 }[color] && body.checks.bus.status === bus, found: body };
       });
     }
@@ -87,7 +87,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 check
       await placing;
       await everyServiceIs('red');
       await place(30);
-      for (const service of services) await request(shop[service][0]!).get('/health/live').expect(200);
+      for (const service of services) await request(shop.urls[service][0]!).get('/health/live').expect(200);
       await kafka.start();
       await everyServiceIs('green');
     }

@@ -41,7 +41,7 @@ test.for([
   ],
   ['payment', ['/payments/{orderId}', '/webhooks/payments', '/simulator/ledger']],
 ] as const)('%s documents every path, with the schemas that check it', async ([service, paths]) => {
-  const url = shop[service][0]!;
+  const url = shop.urls[service][0]!;
   const { body } = await request(url).get('/docs-json').expect(200);
   expect(Object.keys(body.paths).sort()).toEqual([...paths, ...admin].sort());
   for (const operations of Object.values<Record<string, { summary?: string }>>(body.paths)) {

@@ -54,16 +54,16 @@ test(
     }
     for (const service of services) {
       await open.until(`${service} is red`, async () => {
-        const { status, body } = await request(open[service][0]!).get('/health/ready');
+        const { status, body } = await request(open.urls[service][0]!).get('/health/ready');
         return { done: status === 503, found: body };
       });
-      await request(open[service][0]!).get('/health/live').expect(200);
+      await request(open.urls[service][0]!).get('/health/live').expect(200);
     }
 
     postgres = await startPostgres(server);
     for (const service of services) {
       await open.until(`${service} is green`, async () => {
-        const { status, body } = await request(open[service][0]!).get('/health/ready');
+        const { status, body } = await request(open.urls[service][0]!).get('/health/ready');
         return { done: status === 200, found: body };
       });
     }

@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { call } from '../scripts/lib/api.js';
 import { openBooks } from '../scripts/lib/reconcile/books.js';
 import type { Finding } from '../scripts/lib/reconcile/finding.js';
-import { type Service, services } from '../apps/shop.js';
+import { perService, type Service, services } from '../apps/shop.js';
 import type { EventStore } from '#event-store';
 import { SystemClock } from '#runtime';
-import { freshDatabase } from './support/database.js';
+import { freshDatabases } from '../proof/shop/shop.js';
 import { manyOrders } from './support/many-orders.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -91,8 +91,7 @@ describe('it only reads', () => {
   });
 
   test('the connections of a role that may do more refuse to write', async () => {
-    const at = (service: Service) => ({ databaseUrl: shop.databases[service], storeUrl: shop.databases[service] });
-    const urls = { order: at('order'), inventory: at('inventory'), payment: at('payment') };
+    const urls = perService((service) => ({ databaseUrl: shop.databases[service], storeUrl: shop.databases[service] }));
     const { books, close } = await openBooks(urls, new SystemClock());
     const metadata = { correlationId: 'c', causationId: 'c', schema: 1 };
     const event = { id: randomUUID(), type: 'PriceSet', data: {}, metadata };
@@ -231,15 +230,11 @@ test('while orders come in, those under way are not called wrong', { timeout: 12
 
 test('memory does not grow with the orders', { timeout: 180_000 }, async () => {
   const postgres = inject('postgresUrl');
-  const databases = {
-    order: await freshDatabase('order', postgres),
-    inventory: await freshDatabase('inventory', postgres),
-    payment: await freshDatabase('payment', postgres),
-  };
+  const databases = await freshDatabases(postgres);
   // Their 170,000 events would take more than 150 MB.
   await manyOrders(databases, 10_000);
   const env = Object.fromEntries(
-    Object.entries(databases).map(([service, url]) => [`${service.toUpperCase()}_DATABASE_URL`, url]),
+    services.map((service) => [`${service.toUpperCase()}_DATABASE_URL`, databases[service]]),
   );
   expect(await reconcile([], { ...env, NODE_OPTIONS: '--max-old-space-size=80' })).toEqual(HEALTHY);
 });

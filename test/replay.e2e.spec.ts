@@ -1,5 +1,5 @@
 /** Every read model is rebuilt while orders come in: row for row the same, and no read fails meanwhile. */
-import { services } from '../apps/shop.js';
+import { type Service, services } from '../apps/shop.js';
 import { spawn } from 'node:child_process';
 import pg from 'pg';
 import request from 'supertest';
@@ -44,8 +44,13 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
   });
   const reads: number[] = [];
   const readers = services.map(async (service) => {
-    const path = { order: '/orders?limit=5', inventory: '/stock/honey', payment: `/payments/${orderIds[0]}` }[service];
-    while (open) reads.push((await request(shop[service][0]!).get(path)).status);
+    const paths: Partial<Record<Service, string>> = {
+      order: '/orders?limit=5',
+      inventory: '/stock/honey',
+      payment: `/payments/${orderIds[0]}`,
+    };
+    const path = paths[service] ?? '/admin/projections';
+    while (open) reads.push((await request(shop.urls[service][0]!).get(path)).status);
   });
   try {
     const { code, output } = await replay('--all');

@@ -50,7 +50,7 @@ export async function inspect(
   await shop.caughtUp();
 
   for (const service of services) {
-    const { items } = await call<{ items: unknown[] }>('GET', `${shop[service][0]}/admin/dead-letters`);
+    const { items } = await call<{ items: unknown[] }>('GET', `${shop.urls[service][0]}/admin/dead-letters`);
     if (items.length > 0) wrong.push(`${service} has ${items.length} dead letters: ${JSON.stringify(items[0])}`);
   }
 

@@ -81,13 +81,14 @@ export async function openShop({ instances = {}, onOpening, ...options }: ShopOp
 
 /** Databases for a shop on the Postgres at `server`, migrated; the bus has one too unless it is at `busUrl`. They go with the server. */
 export async function freshDatabases(server: string, busUrl?: string): Promise<Databases> {
-  const [order, inventory, payment, bus] = await Promise.all([
-    freshDatabase(server, 'order'),
-    freshDatabase(server, 'inventory'),
-    freshDatabase(server, 'payment'),
-    busUrl ?? freshDatabase(server),
-  ]);
-  return { order, inventory, payment, bus };
+  const names = [...services, 'bus'] as const;
+  const urls = names.map(async (name) => [name, await freshDatabaseOf(name)] as const);
+  return Object.fromEntries(await Promise.all(urls)) as Databases;
+
+  async function freshDatabaseOf(name: (typeof names)[number]): Promise<string> {
+    if (name === 'bus') return busUrl ?? freshDatabase(server);
+    return freshDatabase(server, name);
+  }
 }
 
 /** Creates a database on the Postgres at `server`, empty or with a service's tables, and returns its URL. */
@@ -109,9 +110,7 @@ export class TooLong extends Error {
 
 export class Shop implements AsyncDisposable {
   /** The base URLs of the instances of each service. */
-  readonly order: string[] = [];
-  readonly inventory: string[] = [];
-  readonly payment: string[] = [];
+  readonly urls = perService((): string[] => []);
 
   private readonly processes = perService((): ServiceProcess[] => []);
   private readonly instanceEnv = perService((): Record<string, string>[] => []);
@@ -121,6 +120,18 @@ export class Shop implements AsyncDisposable {
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: Omit<ShopOptions, 'instances' | 'onOpening'>) {}
+
+  get order(): readonly string[] {
+    return this.urls.order;
+  }
+
+  get inventory(): readonly string[] {
+    return this.urls.inventory;
+  }
+
+  get payment(): readonly string[] {
+    return this.urls.payment;
+  }
 
   get databases(): Databases {
     return this.options.databases;
@@ -139,7 +150,7 @@ export class Shop implements AsyncDisposable {
   /** Starts one more instance of a service; `env` are variables of this one alone. */
   async add(service: Service, env: Record<string, string> = {}): Promise<void> {
     const port = await freePort();
-    const instance = this[service].push(`http://127.0.0.1:${port}`) - 1;
+    const instance = this.urls[service].push(`http://127.0.0.1:${port}`) - 1;
     this.instanceEnv[service][instance] = env;
     await this.launch(service, instance, port);
   }
@@ -233,7 +244,7 @@ export class Shop implements AsyncDisposable {
   async caughtUp(): Promise<void> {
     for (const service of services) {
       await this.until(`the read models of ${service} have caught up`, async () => {
-        const found = await call<{ items: { lag: number }[] }>('GET', `${this[service][0]}/admin/projections`);
+        const found = await call<{ items: { lag: number }[] }>('GET', `${this.urls[service][0]}/admin/projections`);
         return { done: found.items.every(({ lag }) => lag === 0), found };
       });
     }

@@ -1,6 +1,7 @@
 /** The attention inbox of a service: what the program may not decide alone, and what a person decides about it. */
 import { z } from 'zod';
 import { line, money, orderId } from '#contracts';
+import { NotFound } from '#decider';
 import type { Cause } from '#event-store';
 
 const choice = z.enum(['retry', 'call-off']);
@@ -39,3 +40,11 @@ export interface Attention {
    */
   resolve(orderId: string, decision: Resolution, cause: Cause): Promise<{ position: bigint } | undefined>;
 }
+
+/** The inbox of a service in which nothing waits for a person. */
+export const emptyInbox: Attention = {
+  inbox: async () => [],
+  resolve: async () => {
+    throw new NotFound('order-not-found', 'No order waits for a decision in this service.');
+  },
+};
