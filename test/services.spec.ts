@@ -1,0 +1,106 @@
+/** What the folders of a service hold, its definition names; what each service needs outside of them is there. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import pg from 'pg';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { services, shop } from '../apps/shop.js';
+import { topics } from '#contracts';
+import { freshDatabase } from './support/database.js';
+
+const textOf = (path: string) => readFileSync(path, 'utf8');
+
+/** The modules of a layer of a service, specs left out. */
+const modulesIn = (folder: string) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
+    .map((name) => `${folder}/${name}`);
+
+/** The values with these keys that the modules of a layer export. */
+async function exportedFrom(folder: string, ...keys: string[]): Promise<object[]> {
+  const modules = await Promise.all(modulesIn(folder).map((path) => import(/* @vite-ignore */ resolve(path))));
+  const values = modules.flatMap((module) => Object.values<unknown>(module));
+  const objects = values.filter((value): value is object => typeof value === 'object' && value !== null);
+  return objects.filter((value) => keys.every((key) => key in value));
+}
+
+describe.each(services)('%s', (service) => {
+  const { name, port, aggregates, upcasters, publishes, projections } = shop[service];
+  const folder = `apps/${service}/src`;
+
+  test('every decider in domain/ is among the aggregates of definition.ts', async () => {
+    const deciders = await exportedFrom(`${folder}/domain`, 'initialState', 'decide', 'evolve');
+    expect(new Set<object>(Object.values(aggregates))).toEqual(new Set(deciders));
+  });
+
+  test('every projection in read-models/ is in definition.ts', async () => {
+    const written = await exportedFrom(`${folder}/read-models`, 'table', 'apply');
+    expect(new Set<object>(projections)).toEqual(new Set(written));
+  });
+
+  test('every event in domain/ has its line in upcasters.ts, and a golden file', () => {
+    const code = modulesIn(`${folder}/domain`).map(textOf).join('\n');
+    const events = [...code.matchAll(/\btype: '(\w+)';\s+data:/g)].map(([, type]) => type!);
+    expect(Object.keys(upcasters).sort()).toEqual([...new Set(events)].sort());
+    const golden = readdirSync(`${folder}/golden`).map((file) => file.split('.')[0]);
+    expect([...new Set(golden)].sort()).toEqual(Object.keys(upcasters).sort());
+  });
+
+  test('its folder, its topic and its source are named for it, and its port is its own', () => {
+    expect(name).toBe(service);
+    expect(publishes).toMatchObject({ name: `${service}.events.v1`, source: `/${service}` });
+    expect(topics).toContain(publishes);
+    expect(services.filter((other) => shop[other].port === port)).toEqual([service]);
+  });
+
+  test('its tables have the columns of schema.prisma, and the keys of its projections', async () => {
+    const client = new pg.Client({ connectionString: await freshDatabase(service) });
+    await client.connect();
+    try {
+      const { rows: columns } = await client.query(
+        `SELECT table_name AS table, array_agg(column_name::text ORDER BY column_name) AS columns
+         FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name <> '_prisma_migrations' GROUP BY table_name ORDER BY table_name`,
+      );
+      expect(columns).toEqual(modelsOf(textOf(`prisma/${service}/schema.prisma`)));
+      for (const { table, keyColumns } of projections) {
+        const { rows: keys } = await client.query(
+          `SELECT attname::text AS key FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+           WHERE indisprimary AND indrelid = $1::regclass`,
+          [table],
+        );
+        expect(keys.map(({ key }) => key).sort()).toEqual([...keyColumns].sort());
+      }
+    } finally {
+      await client.end();
+    }
+  });
+
+  test('docker-compose.yml migrates, starts and opens it', () => {
+    const { services: compose, configs } = parse(textOf('docker-compose.yml'), { merge: true });
+    expect(compose[service].environment).toMatchObject({ PORT: port });
+    expect(compose.migrate.environment).toHaveProperty(`${service.toUpperCase()}_DATABASE_URL`);
+    expect(compose.gateway.ports).toContain(`127.0.0.1:\${${service.toUpperCase()}_PORT:-${port}}:${port}`);
+    expect(compose.gateway.depends_on).toHaveProperty(service);
+    expect(configs.databases.content).toMatch(new RegExp(`CREATE DATABASE "?${service}"?;`));
+    expect(configs.gateway.content).toContain(`server-template ${service} 1-5 ${service}:${port}`);
+  });
+});
+
+test('every folder in apps/ and prisma/ is of a service of apps/shop.ts', () => {
+  const folders = (parent: string) =>
+    readdirSync(parent).filter((name) => existsSync(`${parent}/${name}/${parent === 'apps' ? 'src' : 'migrations'}`));
+  expect(folders('apps').sort()).toEqual([...services].sort());
+  expect(folders('prisma').sort()).toEqual([...services].sort());
+});
+
+/** The tables of a Prisma schema, by name, each with its columns. */
+function modelsOf(schema: string): { table: string; columns: string[] }[] {
+  const models = [...schema.matchAll(/^model \w+ \{\n([^]*?)^\}/gm)].map(([, body]) => {
+    const columns = [...body!.matchAll(/^ {2}(\w+) +\w.*$/gm)].map(
+      ([line, field]) => /[^@]@map\("(\w+)"\)/.exec(line)?.[1] ?? field!,
+    );
+    return { table: /@@map\("(\w+)"\)/.exec(body!)![1]!, columns: columns.sort() };
+  });
+  return models.sort((a, b) => (a.table < b.table ? -1 : 1));
+}
