@@ -42,7 +42,7 @@ describe.each(services)('%s', (service) => {
     const code = modulesIn(`${folder}/domain`).map(textOf).join('\n');
     const events = [...code.matchAll(/\btype: '(\w+)';\s+data:/g)].map(([, type]) => type!);
     expect(Object.keys(upcasters).sort()).toEqual([...new Set(events)].sort());
-    const golden = readdirSync(`${folder}/golden`).map((file) => file.split('.')[0]);
+    const golden = readdirSync(`${folder}/golden`).map((file) => file.replace(/\..*/, ''));
     expect([...new Set(golden)].sort()).toEqual(Object.keys(upcasters).sort());
   });
 
@@ -64,7 +64,7 @@ describe.each(services)('%s', (service) => {
       );
       expect(columns).toEqual(modelsOf(textOf(`prisma/${service}/schema.prisma`)));
       for (const { table, keyColumns } of projections) {
-        const { rows: keys } = await client.query(
+        const { rows: keys } = await client.query<{ key: string }>(
           `SELECT attname::text AS key FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
            WHERE indisprimary AND indrelid = $1::regclass`,
           [table],
