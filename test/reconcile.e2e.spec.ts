@@ -9,7 +9,7 @@ import type { Finding } from '../scripts/lib/reconcile/finding.js';
 import { perService, type Service, services } from '../apps/shop.js';
 import type { EventStore } from '#event-store';
 import { SystemClock } from '#runtime';
-import { freshDatabases } from '../proof/shop/shop.js';
+import { freshDatabases } from '../proof/shop/open-shop.js';
 import { manyOrders } from './support/many-orders.js';
 import { openShop, type Shop } from './support/shop.js';
 
