@@ -8,13 +8,13 @@ import type { PriceEvent } from '../apps/order/src/domain/price.js';
 import type { PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import { MemoryLedger } from '../apps/payment/src/simulator/ledger.js';
 import type { Entry } from '../apps/payment/src/simulator/payment.js';
+import { formatMoney } from '#contracts';
 import { MemoryEvents, MemoryEventStore } from '#event-store';
 import { fold, MemoryTables, type Row } from '#projections';
 import { type Clock, SystemClock } from '#runtime';
 import { ManualClock, SequentialIds } from '#runtime/testing';
 import { run } from './reconcile.js';
 import { type Books, keysInMemory } from './lib/reconcile/books.js';
-import { money } from './lib/reconcile/finding.js';
 import { allReadModels } from './lib/reconcile/read-models.js';
 import { type Finding, reconcile } from './lib/reconcile/reconcile.js';
 import { Roll } from './lib/reconcile/roll.js';
@@ -648,7 +648,9 @@ test.each([
   [2598, 'EUR', 'EUR 25.98'],
   [300, 'JPY', 'JPY 300'],
   [5, 'euro', '5 minor units of euro'],
-])('%i minor units of %s are %s', (amount, currency, text) => expect(money(amount, currency)).toBe(text));
+])('%i minor units of %s are %s', (amount, currency, text) =>
+  expect(formatMoney({ amountMinor: amount, currency })).toBe(text),
+);
 
 describe('the command', () => {
   async function command(shop: Shop, argv: string[], isTTY = false) {

@@ -98,7 +98,7 @@ describe('a capture that the provider refuses', () => {
     });
     expect(again.tried.map(({ what }: { what: string }) => what)).toEqual([
       'The capture was refused: refused-by-issuer.',
-      'The others were reminded (fulfilment), as ada decided: “The customer called.”.',
+      'A reminder was sent (fulfilment), as ada decided: “The customer called.”.',
       'The capture was refused: refused-by-issuer.',
     ]);
     await decide(orderId, { decision: 'call-off' }).expect(200);

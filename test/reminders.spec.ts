@@ -103,7 +103,7 @@ test('past the pivot a person is asked after an hour, and reminders go on; calle
   await shop.clock.advance(6 * MINUTE_MS);
   expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7, 15, 31, 63]);
   expect(await shop.order.inbox(10)).toMatchObject([
-    { orderId, happened: 'The order is confirmed, and nobody has said yet that it is shipped.', tried: { length: 6 } },
+    { orderId, happened: 'The order is confirmed, but not yet reported as shipped.', tried: { length: 6 } },
   ]);
   await shop.order.resolve(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
   await shop.clock.advance(MINUTE_MS);

@@ -77,10 +77,10 @@ export const mutants: readonly Mutant[] = [
       ),
       edit(
         'apps/order/src/service.ts',
-        '    return existing(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));',
+        '    return requireOrder(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));',
         '    const placed = await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true });\n' +
           '    void clock.sleep(deadlineMs).then(() => expire(orderId)).catch(() => {});\n' +
-          '    return existing(placed);',
+          '    return requireOrder(placed);',
       ),
     ],
   },

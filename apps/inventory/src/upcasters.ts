@@ -1,6 +1,6 @@
 /**
- * Every event that the inventory service stores, with the steps that lift older shapes of its data to the current one, oldest first. All
- * are at version 1 so far. A changed shape gets a step here, and a golden file beside the old one:
+ * Every event that the inventory service stores, with the steps that lift older shapes of its data to the current one,
+ * oldest first. All are at version 1 so far. A changed shape gets a step here, and a golden file next to the old one:
  * `StockReceived: [(data) => ({ ...data, supplier: 'unknown' })]`.
  */
 import type { Upcasters } from '#event-store';

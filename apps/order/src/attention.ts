@@ -1,22 +1,23 @@
-/** What a person is told of an order that the program cannot finish alone, and what each choice will do. */
+/** What a person is shown of an order that the program cannot finish alone, and what each choice will do. */
+import { formatGoods, formatMoney } from '#contracts';
+import { stateAfter } from '#decider';
 import type { RecordedEvent } from '#event-store';
 import type { AttentionItem } from '#service';
-import { isSettled, type Money, type Order, order, type OrderEvent } from './domain/order.js';
+import { type CalledOffOrder, isSettled, type Order, order, type OrderEvent } from './domain/order.js';
 
-/** The last of what was tried is enough to decide by. */
-const TRIED = 20;
+/** The most recent attempts are enough to decide by. */
+const MAX_TRIED = 20;
 
-type Confirmed = Extract<Order, { status: 'confirmed' }>;
-type CalledOff = Extract<Order, { status: 'rejected' | 'cancelled' }>;
+type ConfirmedOrder = Extract<Order, { status: 'confirmed' }>;
 
-/** Undefined when the order waits for nobody any more. `since` is from when on a person is waited for. */
+/** Undefined when the order no longer waits for anything. `since`: since when it has waited for a person (ISO 8601). */
 export function attentionItem(
   orderId: string,
   events: readonly RecordedEvent<OrderEvent>[],
   since: string,
 ): AttentionItem | undefined {
-  const state = events.reduce<Order>((s, event) => order.evolve(s, event), order.initialState);
-  const tried = events.flatMap(attempt).slice(-TRIED);
+  const state = stateAfter(order, events);
+  const tried = events.flatMap(triedBy).slice(-MAX_TRIED);
   switch (state.status) {
     case 'none':
     case 'placed': // Before the pivot the deadline decides.
@@ -24,26 +25,28 @@ export function attentionItem(
     case 'completed':
       return undefined;
     case 'confirmed':
-      return { orderId, since, ...stuckForward(state), tried };
+      return { orderId, since, ...describeConfirmed(state), tried };
     case 'rejected':
     case 'cancelled':
-      return isSettled(state) ? undefined : { orderId, since, ...stuckBackward(state), tried };
+      return isSettled(state) ? undefined : { orderId, since, ...describeCalledOff(state), tried };
   }
 }
 
-function stuckForward(state: Confirmed): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
-  const { shipped, captured, refusal } = state;
-  const [goods, price] = [goodsOf(state), priceOf(state.terms.total)];
-  const missing = [shipped ? [] : 'shipped', captured ? [] : 'paid'].flat().join(' nor ');
+/** An order past the pivot that is not shipped, or not paid. */
+function describeConfirmed(state: ConfirmedOrder): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
+  const { shipped, captured, refusal, terms } = state;
+  const goods = formatGoods(terms.lines);
+  const price = formatMoney(terms.total);
+  const missing = [shipped ? [] : 'shipped', captured ? [] : 'paid'].flat().join(' or ');
   return {
     happened: refusal
       ? `The order is confirmed, and the payment provider refuses to take ${price}: ${refusal.reason}.`
-      : `The order is confirmed, and nobody has said yet that it is ${missing}.`,
+      : `The order is confirmed, but not yet reported as ${missing}.`,
     held: heldOf(state, shipped ? 'shipped' : 'reserved', captured ? 'captured' : 'held'),
     choices: [
       {
         decision: 'retry',
-        effect: `Inventory is asked again to ship ${goods}, payment to take ${price}. What is done already is not done twice.`,
+        effect: `Inventory is asked again to ship ${goods}, payment to take ${price}. What is already done is not done twice.`,
       },
       {
         decision: 'call-off',
@@ -55,14 +58,16 @@ function stuckForward(state: Confirmed): Pick<AttentionItem, 'happened' | 'held'
   };
 }
 
-function stuckBackward(state: CalledOff): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
-  const { status, reason, stockHeld, moneyHeld, refusal } = state;
-  const [goods, price] = [goodsOf(state), priceOf(state.terms.total)];
+/** An order that is off and may still hold stock or money. */
+function describeCalledOff(state: CalledOffOrder): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
+  const { status, reason, stockHeld, moneyHeld, refusal, terms } = state;
+  const goods = formatGoods(terms.lines);
+  const price = formatMoney(terms.total);
   const missing = [stockHeld ? goods : [], moneyHeld ? price : []].flat().join(' and ');
   return {
     happened: refusal
       ? `The order was ${status} (${reason}), and the payment provider refuses to refund ${price}: ${refusal.reason}.`
-      : `The order was ${status} (${reason}), and nobody has said yet that ${missing} went back.`,
+      : `The order was ${status} (${reason}), but the return of ${missing} is not yet reported.`,
     held: heldOf(state, stockHeld ? 'perhaps held' : 'not held', moneyHeld ? 'perhaps held' : 'not held'),
     choices: [
       {
@@ -73,25 +78,15 @@ function stuckBackward(state: CalledOff): Pick<AttentionItem, 'happened' | 'held
   };
 }
 
-function heldOf({ terms }: Confirmed | CalledOff, stock: string, money: string): AttentionItem['held'] {
+function heldOf({ terms }: ConfirmedOrder | CalledOffOrder, stock: string, money: string): AttentionItem['held'] {
   const lines = terms.lines.map(({ sku, quantity }) => ({ sku, quantity, state: stock }));
   return { lines, money: { ...terms.total, state: money } };
 }
 
-function attempt({ type, data, recordedAt, metadata }: RecordedEvent<OrderEvent>): AttentionItem['tried'] {
+function triedBy({ type, data, recordedAt, metadata }: RecordedEvent<OrderEvent>): AttentionItem['tried'] {
   const by = metadata.actor ? `, as ${metadata.actor} decided: “${metadata.reason}”` : '';
-  if (type === 'OrderReminded') return [{ at: recordedAt, what: `The others were reminded (${data.wants})${by}.` }];
+  if (type === 'OrderReminded') return [{ at: recordedAt, what: `A reminder was sent (${data.wants})${by}.` }];
   if (type === 'OrderPaymentRefused')
     return [{ at: recordedAt, what: `The ${data.step} was refused: ${data.reason}.` }];
   return [];
-}
-
-function goodsOf({ terms }: Confirmed | CalledOff): string {
-  return terms.lines.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', ');
-}
-
-function priceOf({ amountMinor, currency }: Money): string {
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(amountMinor / 10 ** digits).replace('\u00a0', ' ');
 }

@@ -1,7 +1,7 @@
 /**
- * The prices that orders are placed at, without reading a stream for each of them. A price is kept until its stream
- * moves: this instance follows all prices, also those that another instance sets. While it cannot follow, it keeps
- * nothing and reads.
+ * The prices that orders are placed at, without reading a stream for each line. A price is cached until its stream
+ * changes: this instance follows all prices, including those that other instances set. While it cannot follow them, it
+ * caches nothing and reads every time.
  */
 import { LRUCache } from 'lru-cache';
 import { type EventStore, followFromHead, idOf, type Transactor } from '#event-store';
@@ -25,7 +25,7 @@ export class PriceCache {
     return state;
   }
 
-  /** Forgets what changes, until `signal` aborts. */
+  /** Drops each price that changes, until `signal` aborts. */
   async follow(signal: AbortSignal): Promise<void> {
     try {
       await followFromHead(

@@ -1,6 +1,6 @@
 /**
- * The order service without a framework: what it can be asked to do, and what moves in it. A plain function of its
- * ports, so that Nest, a test and a simulation put together the same service.
+ * The order service without a framework: its operations, and what runs in the background. A plain function of its ports,
+ * so that Nest, a test and a simulation compose the same service.
  */
 import { DomainError, NotFound } from '#decider';
 import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
@@ -9,34 +9,34 @@ import { within } from '#runtime';
 import { type Attention, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
 import { orderDefinition } from './definition.js';
-import { isSettled, type Order, order, type OrderEvent } from './domain/order.js';
+import { isSettled, type Order, order, type OrderEvent, type PlacedOrder } from './domain/order.js';
 import { price } from './domain/price.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
-import { Settlements } from './settlements.js';
+import { SettlementWaits } from './settlement-waits.js';
 import { upcasters } from './upcasters.js';
 import { watchdog } from './watchdog.js';
 
-/** An order that exists, and the position up to which a read model must have got to show it so. */
+/** An order that exists, and the position that a read model must have reached to show it like this. */
 export interface KnownOrder {
-  readonly order: Exclude<Order, { status: 'none' }>;
+  readonly order: PlacedOrder;
   readonly position: bigint;
 }
 
 export type OrderService = ReturnType<typeof orderService>;
 
-/** What Nest knows it by. */
+/** Nest's injection token. */
 export const ORDER_SERVICE = Symbol('OrderService');
 
-/** `deadlineMs`: an order that is not confirmed that long after it was placed is called off. */
+/** `deadlineMs`: an order that is not confirmed so many milliseconds after it was placed is cancelled. */
 export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
   const { clock } = ports;
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const prices = new PriceCache(store, transactor);
-  const settlements = new Settlements(store);
+  const settlementWaits = new SettlementWaits(store);
 
-  /** Places an order at today's prices. The same order again is answered with the one that there is. */
+  /** Places an order at the current prices. The same order again returns the existing one. */
   async function place(
     request: {
       orderId: string;
@@ -59,40 +59,41 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       placedAt: now.toISOString(),
       deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),
     } as const;
-    return existing(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));
+    return requireOrder(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));
   }
 
   async function priceOf(sku: string) {
     const found = await prices.of(sku);
-    if (found.status === 'none')
+    if (found.status === 'none') {
       throw new DomainError('unknown-sku', `There is no price for "${sku}": it is not sold here.`);
+    }
     const { amountMinor, currency } = found;
     return { amountMinor, currency };
   }
 
   async function cancel(orderId: string, cause: Cause): Promise<KnownOrder> {
-    return existing(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
+    return requireOrder(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
   }
 
   /**
-   * Waits up to `ms` milliseconds for the order to be settled, and says how it stands then. Who knows how it stood at
-   * position `since`, and asks in the same turn of the event loop, spares the store a read.
+   * Waits up to `ms` milliseconds for the order to be settled, and returns it as it is then. Pass `since` when you have
+   * just written at that position: the cached state is then used without a read.
    */
   async function awaitSettled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<KnownOrder> {
     const stream = `order-${orderId}`;
-    const { heard, end } = settlements.listen(orderId);
+    const wait = settlementWaits.begin(orderId);
     const settledAt = within(
       clock,
       ms,
-      () => heard,
+      () => wait.settledAt,
       () => undefined,
       signal,
     );
     try {
       const current = await transactor.load(order, stream, since);
-      return existing(isSettled(current.state) ? current : await transactor.load(order, stream, await settledAt));
+      return requireOrder(isSettled(current.state) ? current : await transactor.load(order, stream, await settledAt));
     } finally {
-      end();
+      wait.end();
     }
   }
 
@@ -103,24 +104,24 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return events as RecordedEvent<OrderEvent>[];
   }
 
-  /** Sets a price for the orders to come. */
+  /** Sets the price at which further orders are placed. */
   function setPrice(sku: string, amount: { amountMinor: number; currency: string }, cause: Cause) {
     return transactor.transact(price, `price-${sku}`, { type: 'Set', ...amount }, cause);
   }
 
-  /** Records in the order what another service did. */
+  /** Records in the order what another service reports. */
   async function handle(delivered: Delivered): Promise<void> {
     const { message, command, cause } = receive(orderDefinition, delivered);
     if (command) await transactor.transact(order, `order-${message.data.orderId}`, command, cause);
   }
 
-  /** Calls off an order whose deadline has passed. */
+  /** Cancels an order whose deadline has passed. */
   function expire(orderId: string) {
     const cause = { correlationId: orderId, causationId: 'deadline' };
     return transactor.transact(order, `order-${orderId}`, { type: 'Expire', now: clock.now().toISOString() }, cause);
   }
 
-  /** Reminds the others of what an order wants of them. */
+  /** Reminds the other services of what an order wants from them. */
   function remind(orderId: string, attempt: number) {
     const cause = { correlationId: orderId, causationId: 'reminder' };
     return transactor.transact(order, `order-${orderId}`, { type: 'Remind', attempt }, cause);
@@ -142,11 +143,11 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     },
   };
 
-  /** Everything that moves by itself, until `signal` aborts. */
+  /** Runs everything that happens without a request, until `signal` aborts. */
   function run(signal: AbortSignal): Promise<void> {
     const loops = {
       prices: (s: AbortSignal) => prices.follow(s),
-      settlements: (s: AbortSignal) => settlements.follow(s),
+      settlements: (s: AbortSignal) => settlementWaits.follow(s),
       watchdog: (s: AbortSignal) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s }),
     };
     return runService(orderDefinition, { ...ports, store }, { handle, loops, signal });
@@ -155,7 +156,8 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   return { place, cancel, awaitSettled, history, setPrice, ...attention, handle, expire, run };
 }
 
-function existing({ state, position }: { state: Order; position: bigint }): KnownOrder {
+/** @throws NotFound */
+function requireOrder({ state, position }: { state: Order; position: bigint }): KnownOrder {
   if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
   return { order: state, position };
 }

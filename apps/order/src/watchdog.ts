@@ -1,24 +1,25 @@
 /**
- * Looks after orders that wait: calls off what was not confirmed in time, and reminds the others of what an order wants
- * of them. What is due is a projection of the orders, so it is found again after any crash; one instance at a time works
- * it off.
+ * Looks after orders that wait: cancels those that were not confirmed in time, and reminds the other services of what an
+ * order wants from them. What is due is a projection of the orders, so it is found again after any crash. One instance
+ * at a time processes it.
  */
 import type { Tables } from '#projections';
 import type { Clock, Leases, Log } from '#runtime';
 import { orderTodo } from './read-models/order-todo.js';
 
-const AT_ONCE = 100;
+/** How many orders it processes at the same time. */
+const MAX_AT_ONCE = 100;
 
 export async function watchdog(options: {
   tables: Tables;
   leases: Leases;
   clock: Clock;
   log: Log;
-  /** Calls off one order whose deadline has passed. One that was decided in the meantime stays as it is. */
+  /** Cancels an order whose deadline has passed. One that was decided in the meantime stays as it is. */
   expire: (orderId: string) => Promise<unknown>;
-  /** Sends reminder number `attempt`, unless it was sent or is not needed any more. */
+  /** Sends reminder number `attempt`, unless it was already sent or is no longer needed. */
   remind: (orderId: string, attempt: number) => Promise<unknown>;
-  /** How often it looks, in milliseconds: a deadline is kept about as exactly. */
+  /** How often it polls, in milliseconds; deadlines are kept with about this precision. */
   everyMs: number;
   signal: AbortSignal;
 }): Promise<void> {
@@ -26,7 +27,7 @@ export async function watchdog(options: {
   await leases.hold('watchdog', signal, async (lease) => {
     while (!lease.aborted) {
       const now = clock.now();
-      const due = await tables.due(orderTodo, 'due_at', now, AT_ONCE);
+      const due = await tables.due(orderTodo, 'due_at', now, MAX_AT_ONCE);
       const results = await Promise.allSettled(
         due.map(({ order_id, deadline_at, reminders }) =>
           deadline_at !== null && Date.parse(deadline_at as string) <= now.getTime()
@@ -37,7 +38,7 @@ export async function watchdog(options: {
       for (const [i, result] of results.entries()) {
         if (result.status === 'fulfilled') continue;
         const orderId = due[i]?.['order_id'];
-        log.warn({ orderId, err: result.reason }, 'An order that waits could not be looked after; it is tried again.');
+        log.warn({ orderId, err: result.reason }, 'A waiting order could not be processed; retrying.');
       }
       await clock.sleep(everyMs, lease);
     }

@@ -28,3 +28,5 @@ export const orderEvents = topic('order.events.v1', '/order', {
 });
 
 export type OrderMessage = MessageOf<typeof orderEvents>;
+/** What a reminder carries: everything that is needed to do what the order waits for. */
+export type OrderReminder = Extract<OrderMessage, { type: 'OrderReminder' }>['data'];

@@ -26,4 +26,17 @@ export const money = z
 
 export const line = z.object({ sku, quantity });
 
+/** Goods as people write them: `2 × olive-oil, 1 × honey`. */
+export function formatGoods(lines: readonly { readonly sku: string; readonly quantity: number }[]): string {
+  return lines.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', ') || 'nothing';
+}
+
+/** An amount as people write it: `EUR 25.98`. A currency that is none is shown with its minor units. */
+export function formatMoney({ amountMinor, currency }: { amountMinor: number; currency: string }): string {
+  if (!/^[A-Z]{3}$/.test(currency)) return `${amountMinor} minor units of ${currency}`;
+  const format = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 0;
+  return format.format(amountMinor / 10 ** digits).replace(/\s/, ' ');
+}
+
 export const orderId = z.uuid().toLowerCase().describe("The order's id; also the key of the message");

@@ -41,16 +41,3 @@ export interface Finding {
   /** A sentence or two: what each of them says. */
   readonly message: string;
 }
-
-/** `2 × olive-oil, 1 × honey` */
-export function goods(lines: readonly { readonly sku: string; readonly quantity: number }[]): string {
-  return lines.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', ') || 'nothing';
-}
-
-/** Minor units as people write them: `EUR 25.98`. */
-export function money(amountMinor: number, currency: string): string {
-  if (!/^[A-Z]{3}$/.test(currency)) return `${amountMinor} minor units of ${currency}`;
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 0;
-  return format.format(amountMinor / 10 ** digits).replace(/\s/, ' ');
-}

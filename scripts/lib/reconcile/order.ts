@@ -6,7 +6,7 @@
  * Of one that is settled everything is known. Its books are read in the order in which it is told: an order settles when
  * it has heard of the others, so what it says of them stands in their books before.
  */
-import { type Order, order, type OrderEvent, isSettled } from '../../../apps/order/src/domain/order.js';
+import { isSettled, order, type OrderEvent, type PlacedOrder } from '../../../apps/order/src/domain/order.js';
 import {
   type Reservation,
   reservation,
@@ -14,8 +14,9 @@ import {
 } from '../../../apps/inventory/src/domain/reservation.js';
 import { type Payment, payment, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
+import { formatGoods, formatMoney } from '#contracts';
 import type { RecordedEvent } from '#event-store';
-import { type Finding, goods, type Kind, money } from './finding.js';
+import type { Finding, Kind } from './finding.js';
 
 /** What is written of one order. */
 export interface OrderBooks {
@@ -46,8 +47,6 @@ export function judge(books: OrderBooks): Finding[] {
   return [...ofGoods(books, states.order, states.reservation), ...ofMoney(books, states.order, states.payment)];
 }
 
-type Known = Exclude<Order, { status: 'none' }>;
-
 function gapIn(books: OrderBooks, category: (typeof orderCategories)[number]): Finding[] {
   const stream = `${category}-${books.orderId}`;
   const missing = books[category].findIndex(({ revision }, i) => revision !== i);
@@ -56,17 +55,17 @@ function gapIn(books: OrderBooks, category: (typeof orderCategories)[number]): F
   return [{ kind: 'broken-stream', orderId: books.orderId, books: [stream], message }];
 }
 
-function ofGoods({ orderId, reservation }: OrderBooks, order: Known, state: Reservation): Finding[] {
+function ofGoods({ orderId, reservation }: OrderBooks, order: PlacedOrder, state: Reservation): Finding[] {
   const [ordered, reserved] = [`order-${orderId}`, `reservation-${orderId}`];
   const { lines } = order.terms;
   const found = (kind: Kind, says: string): Finding[] => {
-    const message = `Order ${orderId} is ${statusOf(order)}: ${goods(lines)}. But ${reserved} ${says}.`;
+    const message = `Order ${orderId} is ${statusOf(order)}: ${formatGoods(lines)}. But ${reserved} ${says}.`;
     return [{ kind, orderId, books: [ordered, reserved], message }];
   };
 
   for (const { type, data } of reservation) {
     if ('lines' in data && sorted(data.lines) !== sorted(lines)) {
-      return found('lines-differ', `says ${type} of ${goods(data.lines)}`);
+      return found('lines-differ', `says ${type} of ${formatGoods(data.lines)}`);
     }
   }
   const countsOnStock = order.status === 'stock-reserved' || order.status === 'confirmed';
@@ -75,8 +74,8 @@ function ofGoods({ orderId, reservation }: OrderBooks, order: Known, state: Rese
   }
   if (order.status === 'completed' && state.status !== 'shipped') return found('not-shipped', `is ${state.status}`);
   if (isSettled(order) && order.status !== 'completed') {
-    if (state.status === 'made') return found('lost-release', `still holds ${goods(state.lines)}`);
-    if (state.status === 'shipped') return found('lost-return', `has shipped ${goods(state.lines)}`);
+    if (state.status === 'made') return found('lost-release', `still holds ${formatGoods(state.lines)}`);
+    if (state.status === 'shipped') return found('lost-return', `has shipped ${formatGoods(state.lines)}`);
     if (state.status === 'none') return found('reservation-missing', 'does not exist');
   }
   return [];
@@ -90,18 +89,18 @@ interface Sums {
   readonly held: number;
 }
 
-function ofMoney({ orderId, payment, ledger }: OrderBooks, order: Known, state: Payment): Finding[] {
+function ofMoney({ orderId, payment, ledger }: OrderBooks, order: PlacedOrder, state: Payment): Finding[] {
   const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
   const { amountMinor, currency } = order.terms.total;
   const owed = order.status === 'completed' ? amountMinor : 0;
   const [payments, entries] = [sumsOfPayment(payment), sumsOfLedger(ledger)];
   const found = (kind: Kind, books: readonly string[], says: string): Finding[] => {
-    const message = `Order ${orderId} is ${statusOf(order)}, its total is ${money(amountMinor, currency)}. But ${says}.`;
+    const message = `Order ${orderId} is ${statusOf(order)}, its total is ${formatMoney({ amountMinor, currency })}. But ${says}.`;
     return [{ kind, orderId, books, message }];
   };
   const told = ({ captures, captured, refunded }: Sums) => {
-    const took = `took ${money(captured, currency)}${captures > 1 ? ` in ${captures} captures` : ''}`;
-    return refunded > 0 ? `${took} and gave back ${money(refunded, currency)}` : took;
+    const took = `took ${formatMoney({ amountMinor: captured, currency })}${captures > 1 ? ` in ${captures} captures` : ''}`;
+    return refunded > 0 ? `${took} and gave back ${formatMoney({ amountMinor: refunded, currency })}` : took;
   };
 
   if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${told(payments)}`);
@@ -110,7 +109,7 @@ function ofMoney({ orderId, payment, ledger }: OrderBooks, order: Known, state: 
   }
   for (const { type, data } of payment) {
     if ('amount' in data && (data.amount.amountMinor !== amountMinor || data.amount.currency !== currency)) {
-      const amount = money(data.amount.amountMinor, data.amount.currency);
+      const amount = formatMoney(data.amount);
       return found('totals-differ', [ordered, paid], `${paid} says ${type} of ${amount}`);
     }
   }
@@ -147,7 +146,11 @@ function ofMoney({ orderId, payment, ledger }: OrderBooks, order: Known, state: 
     if (net !== owed) return found(kind, [ordered, book], `${which} ${told(sums)}`);
   }
   if (entries.held !== 0) {
-    return found('money-held', [ordered, 'ledger'], `the ledger still holds ${money(entries.held, currency)}`);
+    return found(
+      'money-held',
+      [ordered, 'ledger'],
+      `the ledger still holds ${formatMoney({ amountMinor: entries.held, currency })}`,
+    );
   }
   if (payments.captured !== entries.captured) {
     const says = `the ledger ${told(entries)}, and ${paid} ${told(payments)}`;
@@ -180,7 +183,7 @@ function sumsOfLedger(entries: OrderBooks['ledger']): Sums {
 }
 
 /** `cancelled (customer) and settled` */
-function statusOf(order: Known): string {
+function statusOf(order: PlacedOrder): string {
   const reason = 'reason' in order ? ` (${order.reason})` : '';
   return `${order.status}${reason}${isSettled(order) && order.status !== 'completed' ? ' and settled' : ''}`;
 }

@@ -8,8 +8,9 @@
 import type { EntryEvent } from '../../../apps/inventory/src/domain/entry.js';
 import type { ReservationEvent } from '../../../apps/inventory/src/domain/reservation.js';
 import { type Stock, stock, type StockEvent } from '../../../apps/inventory/src/domain/stock.js';
+import { formatGoods } from '#contracts';
 import { idOf, type RecordedEvent } from '#event-store';
-import { type Finding, goods } from './finding.js';
+import type { Finding } from './finding.js';
 
 export const stockCategories = ['reservation', 'stock', 'entry'] as const;
 
@@ -155,7 +156,7 @@ const SAID = {
 
 function differs({ type, sku, orderId, inStock, elsewhere }: Movement): Finding {
   const stream = `stock-${sku}`;
-  const said = (quantity: number) => `${SAID[type]} ${goods(quantity ? [{ sku, quantity }] : [])}`;
+  const said = (quantity: number) => `${SAID[type]} ${formatGoods(quantity ? [{ sku, quantity }] : [])}`;
   if (orderId === undefined) {
     const message = `${sku}: its entries ${said(elsewhere)}, but ${stream} ${said(inStock)} together with them.`;
     return { kind: 'stock-and-entry-differ', sku, books: [stream, 'entry-*'], message };

@@ -1,4 +1,4 @@
-/** What others may know of a reservation: its events → messages on `inventory.events.v1`. */
+/** What other services may know of a reservation: its events → messages on `inventory.events.v1`. */
 import type { InventoryMessage } from '#contracts';
 import type { ReservationEvent } from '../domain/reservation.js';
 

@@ -1,7 +1,8 @@
-/** What inventory does when an order speaks: its messages → our commands. */
-import type { OrderMessage } from '#contracts';
+/** What inventory does about an order's messages: each message → our command, if any. */
+import type { OrderMessage, OrderReminder } from '#contracts';
 import type { ReservationLine } from '../domain/reservation.js';
 
+/** What an order may ask of inventory. */
 export type CheckoutCommand =
   { type: 'Reserve'; lines: readonly ReservationLine[] } | { type: 'Release' } | { type: 'Ship' };
 
@@ -15,7 +16,7 @@ export function inventoryReaction(message: OrderMessage): CheckoutCommand | unde
     case 'OrderCancelled':
       return { type: 'Release' };
     case 'OrderReminder':
-      return wanted(message.data);
+      return reactionToReminder(message.data);
     case 'OrderStockReserved':
     case 'OrderCompleted':
     case 'OrderSettled':
@@ -23,10 +24,8 @@ export function inventoryReaction(message: OrderMessage): CheckoutCommand | unde
   }
 }
 
-function wanted({
-  wants,
-  lines,
-}: Extract<OrderMessage, { type: 'OrderReminder' }>['data']): CheckoutCommand | undefined {
+/** The command that the first request led to. */
+function reactionToReminder({ wants, lines }: OrderReminder): CheckoutCommand | undefined {
   switch (wants) {
     case 'stock':
       return { type: 'Reserve', lines };

@@ -1,11 +1,11 @@
 /** One row per order that asked for stock: what `GET /reservations/{orderId}` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { ReservationEvent, ReservationLine } from '../domain/reservation.js';
+import type { Reservation, ReservationEvent, ReservationLine } from '../domain/reservation.js';
 
 export interface ReservationSummaryRow {
   order_id: string;
-  status: 'made' | 'rejected' | 'released' | 'shipped' | 'returned' | 'blocked';
+  status: Exclude<Reservation['status'], 'none'>;
   /** What is, or was, held. */
   lines: readonly ReservationLine[];
   updated_at: string;

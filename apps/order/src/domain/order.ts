@@ -5,16 +5,18 @@
  *   (placed) ────────────────────▶ (stock-reserved) ────────▶ (confirmed) ────────────────────▶ (completed)
  *      │                                  │                     PIVOT
  *      │ StockRejected                    │ PaymentDeclined
- *      ├──────────────▶ (rejected) ◀──────┤              Before the pivot an order that fails, or that
- *      │                                  │              nobody wants any more, gives back what it holds;
- *      │ Cancel, Expire, CallOff          │              it is settled when the others have said so.
- *      └──────────────▶ (cancelled) ◀─────┘              After it there is only forward, unless a person calls
- *                            ▲                           the order off: then stock and money come back.
+ *      ├──────────────▶ (rejected) ◀──────┤              Before the pivot an order that fails or is cancelled
+ *      │                                  │              gives back what it holds; it is settled when
+ *      │ Cancel, Expire, CallOff          │              inventory and payment have confirmed that.
+ *      └──────────────▶ (cancelled) ◀─────┘              After the pivot there is only forward, unless a person
+ *                            ▲                           calls the order off: then stock and money come back.
  *                            └── (confirmed): CallOff
  *
- * The order alone decides that a checkout is off. The other services tell it what they did; saying it twice changes
- * nothing, and saying it late changes nothing that is decided. As long as an order waits for them it reminds them, now
- * and then, of what it wants: a reminder says all that is needed to do it, should the first request have been lost.
+ * Only the order decides that a checkout is off. The other services report what they did; a duplicate report changes
+ * nothing, and a late one changes nothing that is decided. While an order waits for them it reminds them, now and then,
+ * of what it wants: a reminder carries everything needed to do it, in case the first request was lost.
+ *
+ * `deadlineAt` is set by service.ts from ORDER_DEADLINE; watchdog.ts sends Expire when it has passed.
  */
 import { Conflict, type Decider, DomainError, NotFound } from '#decider';
 
@@ -43,9 +45,9 @@ export type OrderCommand =
     }
   | { type: 'Cancel' }
   | { type: 'Expire'; now: string }
-  /** An operator's: also past the pivot. */
+  /** From an operator: possible past the pivot, too. */
   | { type: 'CallOff' }
-  /** The watchdog's, reminder number `attempt` of what the order waits for, from 1; an operator's has no number. */
+  /** From the watchdog: reminder number `attempt`, from 1, of what the order waits for. From an operator: no number. */
   | { type: 'Remind'; attempt?: number }
   | { type: 'RecordStockReserved' }
   | { type: 'RecordStockRejected'; short: readonly string[] }
@@ -57,16 +59,17 @@ export type OrderCommand =
   | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome }
   | ({ type: 'RecordPaymentRefused' } & Refusal);
 
-/** What an order wants of the others. */
+/** What an order wants from the other services. */
 export type Want = 'stock' | 'payment' | 'fulfilment' | 'return';
 /** 'returned': it had been shipped, and came back. */
 type StockOutcome = 'released' | 'returned' | 'nothing-held';
 type PaymentOutcome = 'voided' | 'refunded' | 'nothing-held';
-/** The provider does not do it, and waiting does not help: a person decides. */
+/** The provider refuses, and waiting does not help: a person decides. */
 type Refusal = { step: 'capture' | 'refund'; reason: string };
-type CallOffReason = 'customer' | 'deadline' | 'operator';
+type CancelReason = 'customer' | 'deadline' | 'operator';
 type Nothing = Record<string, never>;
 
+/** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type OrderEvent =
   | {
       type: 'OrderPlaced';
@@ -86,7 +89,7 @@ export type OrderEvent =
   | { type: 'OrderCompleted'; data: Nothing }
   | { type: 'OrderRejected'; data: { reason: 'out-of-stock'; short: readonly string[] } }
   | { type: 'OrderRejected'; data: { reason: 'payment-declined'; detail: string } }
-  | { type: 'OrderCancelled'; data: { reason: CallOffReason } }
+  | { type: 'OrderCancelled'; data: { reason: CancelReason } }
   | { type: 'OrderStockReleased'; data: { outcome: StockOutcome } }
   | { type: 'OrderPaymentReturned'; data: { outcome: PaymentOutcome } }
   | { type: 'OrderPaymentRefused'; data: Refusal }
@@ -99,12 +102,12 @@ export type OrderEvent =
 /** What the customer and the shop agreed on. */
 export type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
 
-/** An order that is not done with: it may wait for others. */
+/** An order that may wait for other services. */
 interface Open {
   readonly terms: Terms;
-  /** How often it has reminded the others since it began to want what it wants. */
+  /** How many reminders it has sent since it began to want what it wants now. */
   readonly reminders: number;
-  /** What the provider refused since then. */
+  /** What the provider has refused since then. */
   readonly refusal: Refusal | undefined;
 }
 
@@ -115,15 +118,18 @@ export type Order =
   | { readonly status: 'completed'; readonly terms: Terms }
   | ({
       readonly status: 'rejected' | 'cancelled';
-      readonly reason: 'out-of-stock' | 'payment-declined' | CallOffReason;
+      readonly reason: 'out-of-stock' | 'payment-declined' | CancelReason;
       /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
       readonly stockHeld: boolean;
       readonly moneyHeld: boolean;
-      /** Whether money did go back, which is told once. */
+      /** Whether money did go back, which is recorded once. */
       readonly moneyReturned: boolean;
     } & Open);
 
-type CalledOff = Extract<Order, { status: 'rejected' | 'cancelled' }>;
+/** An order that exists. */
+export type PlacedOrder = Exclude<Order, { status: 'none' }>;
+export type OpenOrder = Exclude<PlacedOrder, { status: 'completed' }>;
+export type CalledOffOrder = Extract<Order, { status: 'rejected' | 'cancelled' }>;
 
 export const order: Decider<OrderCommand, OrderEvent, Order> = {
   initialState: { status: 'none' },
@@ -159,30 +165,30 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
       }
 
       case 'RecordStockRejected':
-        if (state.status !== 'placed') return stockGone(state, 'nothing-held');
+        if (state.status !== 'placed') return recordStockGone(state, 'nothing-held');
         return [
           { type: 'OrderRejected', data: { reason: 'out-of-stock', short: command.short } },
           { type: 'OrderSettled', data: {} },
         ];
 
       case 'RecordStockReleased':
-        return stockGone(state, command.outcome);
+        return recordStockGone(state, command.outcome);
 
       case 'RecordPaymentAuthorized':
         return state.status === 'stock-reserved' ? [{ type: 'OrderConfirmed', data: {} }] : [];
 
       case 'RecordPaymentDeclined':
-        if (state.status !== 'stock-reserved') return moneyGone(state, 'nothing-held');
+        if (state.status !== 'stock-reserved') return recordMoneyGone(state, 'nothing-held');
         return [{ type: 'OrderRejected', data: { reason: 'payment-declined', detail: command.reason } }];
 
       case 'RecordPaymentReturned':
-        return moneyGone(state, command.outcome);
+        return recordMoneyGone(state, command.outcome);
 
       case 'RecordPaymentRefused': {
         const { step, reason } = command;
         const wanted =
-          step === 'capture' ? state.status === 'confirmed' && !state.captured : isOff(state) && state.moneyHeld;
-        if (!wanted || !('refusal' in state) || state.refusal) return [];
+          step === 'capture' ? state.status === 'confirmed' && !state.captured : isCalledOff(state) && state.moneyHeld;
+        if (!wanted || !isOpen(state) || state.refusal) return [];
         return [{ type: 'OrderPaymentRefused', data: { step, reason } }];
       }
 
@@ -229,16 +235,16 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         return { status: 'cancelled', terms, reason, stockHeld: true, moneyHeld, moneyReturned: false, ...UNREMINDED };
       }
       case 'OrderStockReleased':
-        return isOff(state) ? { ...state, stockHeld: false } : state;
+        return isCalledOff(state) ? { ...state, stockHeld: false } : state;
       case 'OrderPaymentReturned': {
-        if (!isOff(state)) return state;
+        if (!isCalledOff(state)) return state;
         const moneyReturned = state.moneyReturned || event.data.outcome !== 'nothing-held';
         return { ...state, moneyHeld: false, moneyReturned, refusal: undefined };
       }
       case 'OrderPaymentRefused':
-        return 'refusal' in state ? { ...state, refusal: event.data } : state;
+        return isOpen(state) ? { ...state, refusal: event.data } : state;
       case 'OrderReminded':
-        return 'reminders' in state ? { ...state, reminders: event.data.attempt, refusal: undefined } : state;
+        return isOpen(state) ? { ...state, reminders: event.data.attempt, refusal: undefined } : state;
       case 'OrderSettled':
         return state;
     }
@@ -247,12 +253,21 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
 
 const UNREMINDED = { reminders: 0, refusal: undefined };
 
-/** Whether nothing more will happen to the order's stock and money. */
-export function isSettled(state: Order): boolean {
-  return state.status === 'completed' || (isOff(state) && !state.stockHeld && !state.moneyHeld);
+/** Whether the order may still wait for other services. */
+function isOpen(state: Order): state is OpenOrder {
+  return state.status !== 'none' && state.status !== 'completed';
 }
 
-/** What an order waits for; undefined when it waits for nobody. */
+function isCalledOff(state: Order): state is CalledOffOrder {
+  return state.status === 'rejected' || state.status === 'cancelled';
+}
+
+/** Whether nothing more will happen to the order's stock and money. */
+export function isSettled(state: Order): boolean {
+  return state.status === 'completed' || (isCalledOff(state) && !state.stockHeld && !state.moneyHeld);
+}
+
+/** What an order waits for; undefined when it waits for nothing. */
 export function wantOf(state: Order): Want | undefined {
   switch (state.status) {
     case 'none':
@@ -273,8 +288,8 @@ export function wantOf(state: Order): Want | undefined {
 function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
   const { customerId, lines, paymentToken, placedAt, deadlineAt } = command;
   if (state.status !== 'none') {
-    // Prices may have changed since: what the customer asked for is what must be the same.
-    if (asked(lines, paymentToken) === asked(state.terms.lines, state.terms.paymentToken)) return [];
+    // Prices may have changed since, so only what the customer asked for is compared.
+    if (contentsOf(lines, paymentToken) === contentsOf(state.terms.lines, state.terms.paymentToken)) return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
   }
   if (lines.length === 0) throw new DomainError('no-lines', 'An order has at least one line.');
@@ -302,33 +317,33 @@ function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order):
   return [{ type: 'OrderPlaced', data: { customerId, lines, total, paymentToken, placedAt, deadlineAt } }];
 }
 
-function asked(lines: readonly OrderLine[], paymentToken: string): string {
+function contentsOf(lines: readonly OrderLine[], paymentToken: string): string {
   return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => [sku, quantity])]);
 }
 
-/** An order that is off already, or confirmed, stays what it is. */
-function cancelBeforePivot(state: Order, reason: CallOffReason): readonly OrderEvent[] {
+/** An order that is already off, or confirmed, stays as it is. */
+function cancelBeforePivot(state: Order, reason: CancelReason): readonly OrderEvent[] {
   const before = state.status === 'placed' || state.status === 'stock-reserved';
   return before ? [{ type: 'OrderCancelled', data: { reason } }] : [];
 }
 
 function callOff(state: Order): readonly OrderEvent[] {
   if (state.status === 'completed') {
-    throw new Conflict('order-completed', 'The order is shipped and paid: there is nothing to call off any more.');
+    throw new Conflict('order-completed', 'The order is shipped and paid: there is nothing left to call off.');
   }
-  if (isOff(state)) {
+  if (isCalledOff(state)) {
     if (state.reason === 'operator') return [];
-    throw new Conflict('order-off', `The order is off already: it was ${state.status} (${state.reason}).`);
+    throw new Conflict('order-off', `The order is already off: it was ${state.status} (${state.reason}).`);
   }
   return [{ type: 'OrderCancelled', data: { reason: 'operator' } }];
 }
 
-/** A reminder that was sent already, or of something that nobody waits for any more, is none. */
+/** A reminder that was already sent, or of something the order no longer waits for, is ignored. */
 function remind(state: Order, attempt: number | undefined): readonly OrderEvent[] {
   const wants = wantOf(state);
-  if (wants === undefined || !('reminders' in state)) {
+  if (wants === undefined || !isOpen(state)) {
     if (attempt !== undefined) return [];
-    throw new Conflict('nothing-to-retry', `The order is ${state.status} and waits for nothing any more.`);
+    throw new Conflict('nothing-to-retry', `The order is ${state.status} and no longer waits for anything.`);
   }
   const next = state.reminders + 1;
   if (attempt !== undefined && attempt !== next) return [];
@@ -336,20 +351,16 @@ function remind(state: Order, attempt: number | undefined): readonly OrderEvent[
   return [{ type: 'OrderReminded', data: { attempt: next, wants, lines, total, paymentToken } }];
 }
 
-function stockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {
-  if (!isOff(state) || !state.stockHeld) return [];
+function recordStockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {
+  if (!isCalledOff(state) || !state.stockHeld) return [];
   const released: OrderEvent = { type: 'OrderStockReleased', data: { outcome } };
   return state.moneyHeld ? [released] : [released, { type: 'OrderSettled', data: {} }];
 }
 
-function moneyGone(state: Order, outcome: PaymentOutcome): readonly OrderEvent[] {
-  if (!isOff(state)) return [];
+function recordMoneyGone(state: Order, outcome: PaymentOutcome): readonly OrderEvent[] {
+  if (!isCalledOff(state)) return [];
   const returned: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome } };
   if (state.moneyHeld) return state.stockHeld ? [returned] : [returned, { type: 'OrderSettled', data: {} }];
-  // Money that came when none was expected any more, and went back: nothing waits for it, but the history tells it.
+  // Money that arrived when none was expected any longer, and went back: nothing waits for it, but the history shows it.
   return outcome === 'nothing-held' || state.moneyReturned ? [] : [returned];
-}
-
-function isOff(state: Order): state is CalledOff {
-  return state.status === 'rejected' || state.status === 'cancelled';
 }

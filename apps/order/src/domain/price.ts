@@ -6,12 +6,13 @@
  *                     ▲ Set │
  *                     └─────┘
  *
- * An order keeps the prices that it was placed at, so a new price changes nothing that was sold.
+ * An order keeps the prices that it was placed at, so a new price changes nothing that was already sold.
  */
 import { type Decider, DomainError } from '#decider';
 
 export type PriceCommand = { type: 'Set'; amountMinor: number; currency: string };
 
+/** Stored as it stands: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PriceEvent = { type: 'PriceSet'; data: { amountMinor: number; currency: string } };
 
 export type Price =

@@ -1,4 +1,4 @@
-/** What others may know of an order: its events → messages on `order.events.v1`. */
+/** What other services may know of an order: its events → messages on `order.events.v1`. */
 import type { OrderMessage } from '#contracts';
 import type { OrderEvent } from '../domain/order.js';
 
@@ -32,6 +32,6 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
     case 'OrderStockReleased':
     case 'OrderPaymentReturned':
     case 'OrderPaymentRefused':
-      return undefined; // The order's own notes of what the others said.
+      return undefined; // The order's own records of what other services reported.
   }
 }

@@ -1,4 +1,4 @@
-/** What an order does when the others speak: their messages → its commands. */
+/** What an order does about the messages of inventory and payment: each message → its command. */
 import type { InventoryMessage, PaymentMessage } from '#contracts';
 import type { OrderCommand } from '../domain/order.js';
 

@@ -1,13 +1,13 @@
 /** One row per order: what `GET /orders` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { OrderEvent, OrderLine } from '../domain/order.js';
+import type { CalledOffOrder, OrderEvent, OrderLine, PlacedOrder } from '../domain/order.js';
 
 export interface OrderSummaryRow {
   order_id: string;
   customer_id: string;
-  status: 'placed' | 'stock-reserved' | 'confirmed' | 'completed' | 'rejected' | 'cancelled';
-  reason: 'out-of-stock' | 'payment-declined' | 'customer' | 'deadline' | 'operator' | null;
+  status: PlacedOrder['status'];
+  reason: CalledOffOrder['reason'] | null;
   settled: boolean;
   lines: readonly OrderLine[];
   total_minor: number;

@@ -1,7 +1,7 @@
 /**
- * The watchdog's to-do list: one row per order that is not done with, gone as soon as it is. It says when the order is to
- * be looked at, because its deadline passes or because the others have to be reminded of what it wants, and from when on
- * a person has to look at it.
+ * The watchdog's to-do list: one row per order that waits for other services, deleted as soon as it no longer does. It
+ * says when the watchdog has to process the order, because its deadline passes or a reminder is due, and from when on the
+ * order needs a person.
  */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
@@ -10,20 +10,20 @@ import type { OrderEvent, Want } from '../domain/order.js';
 export interface OrderTodoRow {
   order_id: string;
   wants: Want;
-  /** How often the others were reminded of it. */
+  /** How many reminders of it have been sent. */
   reminders: number;
   /** Null past the pivot, and for an order that is off: they have no deadline. */
   deadline_at: string | null;
   /** Null when only a person can help. */
   due_at: string | null;
-  /** Null before the pivot: there the deadline helps. */
+  /** Null before the pivot: there the deadline decides. */
   attention_at: string | null;
 }
 
 /** The first reminder comes after a minute, each further one after twice as long, up to an hour. */
 const FIRST_REMINDER_MS = 60_000;
 const LAST_REMINDER_MS = 60 * 60_000;
-/** How long the others are waited for past the pivot, and to give back, before a person is asked. */
+/** How long an order waits for fulfilment or a return before a person is asked. Another limit: libs/service/src/holds.ts. */
 const ATTENTION_AFTER_MS = 60 * 60_000;
 
 export const orderTodo = projection<OrderTodoRow, OrderEvent>({
@@ -59,7 +59,7 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
       case 'OrderReminded': {
         const reminders = event.data.attempt;
         const due_at = nextLook(at, reminders, row.deadline_at);
-        // Reminders go on while a person is waited for; one that a person asked for is given its time.
+        // Reminders continue while the order waits for a person; one that a person asked for is given the full time.
         const attention_at = event.metadata.actor ? later(at, ATTENTION_AFTER_MS) : row.attention_at;
         return { ...row, reminders, due_at, attention_at };
       }
@@ -74,7 +74,7 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
   },
 });
 
-/** When an order that began to wait, or was reminded of, at `at` is to be looked at next. */
+/** The next due time of an order that started to wait, or last sent a reminder, at `at`. */
 function nextLook(at: string, reminders: number, deadlineAt: string | null): string {
   const reminderAt = later(at, Math.min(LAST_REMINDER_MS, FIRST_REMINDER_MS * 2 ** reminders));
   return deadlineAt !== null && deadlineAt < reminderAt ? deadlineAt : reminderAt;

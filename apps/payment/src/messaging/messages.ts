@@ -1,4 +1,4 @@
-/** What others may know of a payment: its events → messages on `payment.events.v1`. */
+/** What other services may know of a payment: its events → messages on `payment.events.v1`. */
 import type { PaymentMessage } from '#contracts';
 import type { PaymentEvent } from '../domain/payment.js';
 
@@ -25,6 +25,6 @@ export function paymentMessageOf(orderId: string, event: PaymentEvent): PaymentM
     case 'PaymentRequested':
     case 'PaymentCaptureRequested':
     case 'PaymentReturnRequested':
-      return undefined; // Intents of our own: the provider has not answered yet.
+      return undefined; // Our own intents: the provider has not answered yet.
   }
 }

@@ -1,5 +1,5 @@
-/** What payment does when an order speaks: its messages → our commands. */
-import type { OrderMessage } from '#contracts';
+/** What payment does about an order's messages: each message → our command, if any. */
+import type { OrderMessage, OrderReminder } from '#contracts';
 import type { PaymentCommand } from '../domain/payment.js';
 
 export function paymentReaction(message: OrderMessage): PaymentCommand | undefined {
@@ -11,8 +11,8 @@ export function paymentReaction(message: OrderMessage): PaymentCommand | undefin
     case 'OrderCancelled':
       return { type: 'Return' };
     case 'OrderReminder':
-      return wanted(message.data);
-    case 'OrderRejected': // Out of stock, it was never asked to pay; declined, nothing was taken.
+      return reactionToReminder(message.data);
+    case 'OrderRejected': // Out of stock: payment was never requested. Declined: no money is held.
     case 'OrderPlaced':
     case 'OrderCompleted':
     case 'OrderSettled':
@@ -20,10 +20,11 @@ export function paymentReaction(message: OrderMessage): PaymentCommand | undefin
   }
 }
 
-function wanted(data: Extract<OrderMessage, { type: 'OrderReminder' }>['data']): PaymentCommand | undefined {
-  switch (data.wants) {
+/** The command that the first request led to. */
+function reactionToReminder({ wants, total, paymentToken }: OrderReminder): PaymentCommand | undefined {
+  switch (wants) {
     case 'payment':
-      return { type: 'Request', amount: data.total, token: data.paymentToken };
+      return { type: 'Request', amount: total, token: paymentToken };
     case 'fulfilment':
       return { type: 'Capture' };
     case 'return':

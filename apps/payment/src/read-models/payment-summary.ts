@@ -1,23 +1,12 @@
 /** One row per order that was asked to pay: what `GET /payments/{orderId}` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
-import type { PaymentEvent } from '../domain/payment.js';
+import type { Payment, PaymentEvent } from '../domain/payment.js';
 
 export interface PaymentSummaryRow {
   order_id: string;
-  status:
-    | 'requested'
-    | 'authorized'
-    | 'declined'
-    | 'capturing'
-    | 'capture-refused'
-    | 'captured'
-    | 'returning'
-    | 'voided'
-    | 'refund-refused'
-    | 'refunded'
-    | 'blocked';
-  /** Why it was declined, or refused. */
+  status: Exclude<Payment['status'], 'none'>;
+  /** Why it was declined or refused. */
   reason: string | null;
   /** Null for a payment that was called off before it was asked for. */
   amount_minor: number | null;
