@@ -1,8 +1,8 @@
 /**
  * Every promise of the port as a test, for every adapter: `eventStoreContract('memory', () => new MemoryEventStore(…))`.
  *
- * `open` is called for each test, and by some twice, for two instances at work on one store. The store may hold other
- * data and be written by others: each test writes to categories of its own, and trusts no position but those it is given.
+ * `open` is called once per test, and twice by some, for two instances that work on one store. The store may hold other
+ * data and have other writers: each test writes to categories of its own, and assumes no position but those it was given.
  */
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -40,7 +40,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
     });
 
     describe('append', () => {
-      test('gives back what was written, in order, with revisions from 0', async () => {
+      test('returns what was written, in order, with revisions from 0', async () => {
         const events = [event(1), event(2), event(3)];
         const stream = `${own}-a`;
         const before = Date.now();
@@ -68,8 +68,8 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
       test.each<{ expected: number | 'none'; has: number; why: string }>([
         { expected: 'none', has: 1, why: 'a stream that exists is not new' },
         { expected: 0, has: 0, why: 'a stream that does not exist has no revision 0' },
-        { expected: 0, has: 2, why: 'a writer that saw less than there is has to look again' },
-        { expected: 2, has: 2, why: 'nobody can have seen more than there is' },
+        { expected: 0, has: 2, why: 'a writer that saw less than there is has to read again' },
+        { expected: 2, has: 2, why: 'no writer can have seen more than there is' },
       ])('refuses $expected when there are $has events: $why', async ({ expected, has }) => {
         const stream = `${own}-a`;
         const history = Array.from({ length: has }, (_, i) => event(i));
@@ -79,7 +79,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(numbers(await all(store.read(stream)))).toEqual(numbers(history));
       });
 
-      test('writes several streams as one', async () => {
+      test('writes several streams in one append', async () => {
         const streams = [`${own}-a`, `${own}-b`, `${own}-c`];
         await store.append([{ stream: streams[1]!, expected: 'none', events: [event(0)] }]);
         const position = await store.append([
@@ -97,7 +97,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(written[2]!.at(-1)!.position).toBe(position);
       });
 
-      test('writes nothing to any of its streams when one of them has moved, wherever that one stands', async () => {
+      test('writes to none of its streams when one of them has moved, whichever it is', async () => {
         const moved = `${own}-moved`;
         await store.append([{ stream: moved, expected: 'none', events: [event(0)] }]);
         for (const place of [0, 1, 2]) {
@@ -111,7 +111,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         }
       });
 
-      test('lets exactly one of many racing writers win, and tells the others which stream it was', async () => {
+      test('lets exactly one of many racing writers win, and names the stream to the others', async () => {
         const stores = [store, await another()];
         const stream = `${own}-a`;
         for (let round = 0; round < 10; round++) {
@@ -132,7 +132,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         }
       });
 
-      test('gives each of many appends at once its own verdict', async () => {
+      test('gives each of many simultaneous appends its own verdict', async () => {
         const stream = (i: number) => `${own}-${i}`;
         const stale = (i: number) => i % 3 === 0;
         await Promise.all(
@@ -151,7 +151,8 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
 
         for (const [i, outcome] of outcomes.entries()) {
           expect(outcome.status).toBe(stale(i) ? 'rejected' : 'fulfilled');
-          const [fresh, contended] = [await all(store.read(`${own}-new${i}`)), await all(store.read(stream(i)))];
+          const fresh = await all(store.read(`${own}-new${i}`));
+          const contended = await all(store.read(stream(i)));
           expect(numbers(fresh)).toEqual(stale(i) ? [] : [i]);
           expect(numbers(contended)).toEqual(stale(i) ? [-1] : [i, i]);
           if (outcome.status === 'fulfilled') expect(outcome.value).toBe(contended.at(-1)!.position);
@@ -159,7 +160,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         }
       });
 
-      test('does not write what its caller changes afterwards', async () => {
+      test('does not write later changes by its caller', async () => {
         const stream = `${own}-a`;
         const data = { n: 1, list: [1] };
         const metadata = { ...event(1).metadata };
@@ -200,7 +201,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(await all(store.read(`${own}-none`))).toEqual([]);
       });
 
-      test('begins at a revision, and behind the last one yields nothing', async () => {
+      test('begins at a revision, and yields nothing after the last one', async () => {
         const stream = `${own}-a`;
         await store.append([{ stream, expected: 'none', events: [event(0), event(1), event(2)] }]);
 
@@ -209,7 +210,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(await all(store.read(stream, 9))).toEqual([]);
       });
 
-      test('yields a stream of any length whole and in order', async () => {
+      test('yields a stream of any length completely and in order', async () => {
         const stream = `${own}-a`;
         for (let n = 0; n < 2_500; n += 500) {
           const events = Array.from({ length: 500 }, (_, i) => event(n + i));
@@ -224,7 +225,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
     });
 
     describe('subscribe', () => {
-      test('delivers what is there, and then what comes, each event once and in position order', async () => {
+      test('delivers what exists, and then what is appended, each event once and in position order', async () => {
         await fill(store, own, 0, 30);
         const delivered = follow(store, [own], start, (events) => events.length >= 60);
         await fill(store, own, 30, 60);
@@ -235,7 +236,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(events[7]).toEqual((await all(store.read(events[7]!.stream)))[events[7]!.revision]);
       });
 
-      test('hears what another instance writes', async () => {
+      test('delivers what another instance writes', async () => {
         const other = await another();
         const delivered = follow(store, [own], start, (events) => events.length >= 20);
         await fill(other, own, 0, 20);
@@ -243,7 +244,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(numbers((await delivered).flatMap((batch) => batch.events))).toHaveLength(20);
       });
 
-      test('goes on from the position of any batch, without a gap and without a repetition', async () => {
+      test('resumes from the position of any batch, without a gap and without a repetition', async () => {
         const expected = Array.from({ length: 1_300 }, (_, i) => i);
         await fill(store, own, 0, 1_300, 13);
         const batches = await follow(store, [own], start, (events) => events.length >= 1_300);
@@ -259,7 +260,9 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
       });
 
       test('delivers only its categories, and moves its position past the others', async () => {
-        const [wanted, also, other] = [`${own}x`, `${own}y`, `${own}z`];
+        const wanted = `${own}x`;
+        const also = `${own}y`;
+        const other = `${own}z`;
         await fill(store, wanted, 0, 2);
         await fill(store, other, 0, 1_500, 100);
         await fill(store, also, 2, 4);
@@ -282,11 +285,11 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(numbers(batches.flatMap((batch) => batch.events))).toEqual([0, 1, 2]);
       });
 
-      test('never splits one append over two batches', async () => {
+      test('never splits an append over two batches', async () => {
         const sizes = Array.from({ length: 40 }, (_, i) => 1 + ((i * 37) % 120));
         sizes.splice(20, 0, 2_345);
         for (const [i, size] of sizes.entries()) {
-          // Two streams of two categories, of which one is read: a position between them would be no safe checkpoint.
+          // Two streams of two categories, one of which is read: a position between them would not be a safe checkpoint.
           await store.append([
             { stream: `${own}o-${i}`, expected: 'none', events: [event(i)] },
             { stream: `${own}-${i}`, expected: 'none', events: Array.from({ length: size }, () => event(i)) },
@@ -309,12 +312,13 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         }
       });
 
-      test('never skips what other writers commit late, nor repeats it after a restart', async () => {
-        const [writers, perWriter] = [12, 25];
+      test('never skips what other writers commit late, and never repeats it after a restart', async () => {
+        const writers = 12;
+        const perWriter = 25;
         const stores = [store, await another()];
         const last = writers * perWriter;
         const isLast = (events: readonly RecordedEvent[]) => numbers(events).includes(last);
-        const restarting = async () => {
+        const followWithRestarts = async () => {
           const batches: Batch[] = [];
           while (!isLast(batches.flatMap(({ events }) => events))) {
             const after = batches.at(-1)?.position ?? start;
@@ -322,7 +326,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
           }
           return batches;
         };
-        const followed = [...stores.map((from) => follow(from, [own], start, isLast)), restarting()];
+        const followed = [...stores.map((from) => follow(from, [own], start, isLast)), followWithRestarts()];
         await Promise.all(
           Array.from({ length: writers }, async (_, writer) => {
             for (let n = 0; n < perWriter; n++) {
@@ -332,7 +336,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
             }
           }),
         );
-        // Written after all others, it is delivered after all others: what has not come by then never will.
+        // Written last, it is delivered last: what has not come by then never will.
         await store.append([{ stream: `${own}-last`, expected: 'none', events: [event(last)] }]);
         for (const batches of followed) {
           const events = (await batches).flatMap((batch) => batch.events);
@@ -381,7 +385,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
   });
 }
 
-/** An event that carries a number to be known by. */
+/** An event that carries a number to identify it. */
 function event(n: number): NewEvent {
   const metadata = {
     correlationId: `c${n}`,
@@ -433,7 +437,7 @@ function ascends(positions: readonly bigint[]): boolean {
   return positions.every((position, i) => i === 0 || position > positions[i - 1]!);
 }
 
-/** `streams` need not be all that moved, but only those may be named, and one must be. */
+/** `streams` are those that moved: no other stream may be named, and at least one of them must be. */
 async function expectConflict(append: Promise<unknown>, streams: readonly string[]): Promise<void> {
   const error = await append.then(
     () => undefined,

@@ -17,13 +17,13 @@ test('a reader cannot change what other readers see', async () => {
   }
 });
 
-test('the facts outlive the store that wrote them', async () => {
-  const facts = new MemoryEvents();
-  const store = new MemoryEventStore(new SystemClock(), facts);
+test('the events outlive the store that wrote them', async () => {
+  const events = new MemoryEvents();
+  const store = new MemoryEventStore(new SystemClock(), events);
   const metadata = { correlationId: 'c', causationId: 'm', schema: 1 };
   await store.append([
     { stream: 'note-1', expected: 'none', events: [{ id: '1', type: 'Noted', data: {}, metadata }] },
   ]);
   await store.close();
-  expect(await new MemoryEventStore(new SystemClock(), facts).head()).toBe(1n);
+  expect(await new MemoryEventStore(new SystemClock(), events).head()).toBe(1n);
 });

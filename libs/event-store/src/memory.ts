@@ -1,7 +1,7 @@
 /**
- * The event store in memory: for tests, and for services that a simulation runs together in one process. The facts live
+ * The event store in memory: for tests, and for services that a simulation runs together in one process. The events live
  * in a `MemoryEvents`, which outlives the stores that are opened over it as a database outlives its connections: a
- * service that crashes and starts again opens another store over the same facts, and two instances share one.
+ * service that crashes and restarts opens another store over the same events, and two instances share them.
  */
 import { Bell, type Clock, frozenCopy } from '#runtime';
 import {
@@ -16,11 +16,11 @@ import {
 
 const PAGE = 1_000;
 
-/** What is written, and who waits for more. */
+/** The events written, and the bells of the subscribers that wait for more. */
 export class MemoryEvents {
   /** In position order; positions count from 1. */
   readonly all: RecordedEvent[] = [];
-  /** For each event, how many there were when its append was complete: no batch ends inside an append. */
+  /** For each event, the number of events once its append was complete: no batch ends inside an append. */
   readonly appendEnds: number[] = [];
   readonly streams = new Map<string, RecordedEvent[]>();
   readonly bells = new Set<Bell>();
@@ -36,7 +36,7 @@ export class MemoryEventStore extends EventStore {
     super();
   }
 
-  /** Runs to its end without giving way, so no other append comes between its check and its writes. */
+  /** Runs to its end without an await, so no other append comes between its check and its writes. */
   override async append(writes: readonly StreamWrite[]): Promise<bigint> {
     if (this.closing.signal.aborted) throw new Error('This event store is closed.');
     assertWritable(writes);
@@ -44,7 +44,7 @@ export class MemoryEventStore extends EventStore {
     if (moved.length > 0) throw new RevisionConflict(moved.map(({ stream }) => stream));
 
     const recordedAt = this.clock.now().toISOString();
-    const added = this.recorded(writes, recordedAt);
+    const added = this.toRecorded(writes, recordedAt);
     for (const event of added) {
       this.events.all.push(event);
       const stream = this.events.streams.get(event.stream);
@@ -100,7 +100,7 @@ export class MemoryEventStore extends EventStore {
     return this.events.streams.get(stream)?.at(-1)?.revision ?? 'none';
   }
 
-  private recorded(writes: readonly StreamWrite[], recordedAt: string): RecordedEvent[] {
+  private toRecorded(writes: readonly StreamWrite[], recordedAt: string): RecordedEvent[] {
     let position = BigInt(this.events.all.length);
     return writes.flatMap(({ stream, expected, events }) => {
       const first = expected === 'none' ? 0 : expected + 1;

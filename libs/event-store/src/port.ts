@@ -1,20 +1,23 @@
-/** The port of the event store. What it promises stands here, and is proved for every adapter in `contract.ts`. */
+/** The port of the event store. Its promises are stated here, and `contract.ts` proves them for every adapter. */
 
-/** What a decider calls an event: a type and its data. */
+/**
+ * What a decider calls an event: a type and its data. Events are stored as they stand: a change to one that has ever been
+ * stored needs an upcaster (upcast.ts) and a golden file.
+ */
 export interface DomainEvent {
   readonly type: string;
   readonly data: object;
 }
 
-/** What led to an event: it is recorded with it. */
+/** What led to an event, recorded with it. */
 export interface Cause {
-  /** The same for all that follows from one request, across services: as the request brought it, or was given it. */
+  /** The same for everything that follows from one request, across services: the request's own, or assigned to it. */
   readonly correlationId: string;
   /** The id of the request or message that this event answers. */
   readonly causationId: string;
   /** W3C Trace Context. */
   readonly traceparent?: string;
-  /** Who decided it and why, where that was a person. */
+  /** Who decided it and why, when it was a person. */
   readonly actor?: string;
   readonly reason?: string;
 }
@@ -30,7 +33,7 @@ export interface NewEvent extends DomainEvent {
   readonly metadata: EventMetadata;
 }
 
-/** An event as the store keeps it. `Recorded<OrderEvent>` is discriminated by `type` like `OrderEvent` itself. */
+/** An event as the store keeps it. `RecordedEvent<OrderEvent>` is discriminated by `type` like `OrderEvent` itself. */
 export type RecordedEvent<E extends DomainEvent = DomainEvent> = E & {
   readonly id: string;
   readonly stream: string;
@@ -53,7 +56,7 @@ export interface StreamWrite {
 }
 
 export interface Batch {
-  /** In position order; empty when only the position moved, past events of other categories. */
+  /** In position order; empty when only the position has moved, past events of other categories. */
   readonly events: readonly RecordedEvent[];
   /** Everything up to here has been delivered: safe to store as a checkpoint. */
   readonly position: bigint;
@@ -63,7 +66,7 @@ export abstract class EventStore {
   /**
    * Appends to one or more streams, each named once: all or none, in that order.
    * Returns the position of the last event.
-   * @throws RevisionConflict when a stream is not where the writer saw it; nothing is written then
+   * @throws RevisionConflict when a stream is not at the expected revision; then nothing is written
    */
   abstract append(writes: readonly StreamWrite[]): Promise<bigint>;
 
@@ -72,7 +75,7 @@ export abstract class EventStore {
 
   /**
    * Every event of these categories after position `after`, in position order, and then live until `signal` aborts,
-   * when it ends without an error. Never skips one, even while others append. A batch never splits one append.
+   * when it ends without an error. It never skips an event, even while others append. A batch never splits an append.
    */
   abstract subscribe(options: {
     readonly categories: readonly string[];
@@ -87,7 +90,7 @@ export abstract class EventStore {
   abstract close(): Promise<void>;
 }
 
-/** Somebody else wrote first. Nothing was written; load and decide again. */
+/** Another writer was faster. Nothing was written; load and decide again. */
 export class RevisionConflict extends Error {
   constructor(
     /** The streams that are known to have moved: at least one, not always all. */
@@ -109,7 +112,7 @@ export function idOf(stream: string): string {
   return stream.slice(stream.indexOf('-') + 1);
 }
 
-/** Refuses what no store can write: a programming error, not a conflict. For adapters. */
+/** Throws for what no store can write: a programming error, not a conflict. For adapters. */
 export function assertWritable(writes: readonly StreamWrite[]): void {
   if (writes.length === 0) throw new Error('An append needs at least one write.');
   const empty = writes.find(({ events }) => events.length === 0);

@@ -23,11 +23,11 @@ describe.each<[string, () => Snapshots]>([
     return { stream, foldedBy: by, revision, eventId, state: { by, revision, text: 'a\u0000b' } };
   };
 
-  test('the latest is kept, and other code replaces it', async () => {
+  test('the latest is kept, and one of other code replaces it', async () => {
     const snapshots = open();
     expect(await snapshots.load(stream)).toBeUndefined();
     await snapshots.save(snapshot(7));
-    await snapshots.save(snapshot(5)); // A slow writer's.
+    await snapshots.save(snapshot(5)); // From a slow writer.
     expect(await snapshots.load(stream)).toEqual(snapshot(7));
     await snapshots.save(snapshot(8));
     expect(await snapshots.load(stream)).toEqual(snapshot(8));
@@ -53,7 +53,7 @@ const EVERY = 10;
 const cause = { correlationId: 'order-1', causationId: 'request-1' };
 const ids = new SequentialIds();
 
-/** A store that writes down from where its streams are read. */
+/** A store that records where each read of a stream begins. */
 class WatchedStore extends MemoryEventStore {
   readonly reads: string[] = [];
   override read(stream: string, from = 0) {
@@ -86,14 +86,14 @@ async function addUpTo(count: number) {
 }
 const sumTo = (count: number) => (count * (count + 1)) / 2;
 
-test('a process that starts reads a long stream from its snapshot, not from its beginning', async () => {
+test('a process that has just started reads a long stream from its snapshot, not from its beginning', async () => {
   await addUpTo(37);
   const { add, reads } = start();
   expect(await add(38)).toEqual({ sum: sumTo(38), count: 38 });
   expect(reads).toEqual(['sum-1 from 29']);
 });
 
-test('a process that only reads keeps a snapshot too, for the next one', async () => {
+test('a process that starts without a snapshot saves one for the next process', async () => {
   await addUpTo(37);
   snapshots = new MemorySnapshots(EVERY);
   await start().add(38);
@@ -102,19 +102,19 @@ test('a process that only reads keeps a snapshot too, for the next one', async (
   expect(reads).toEqual(['sum-1 from 36']);
 });
 
-test('streams of other categories are read as they are, without a look for snapshots', async () => {
+test('streams of other categories are read from the beginning, without loading a snapshot', async () => {
   const { add } = start();
   for (let n = 1; n <= 25; n++) await add(n, { stream: 'other-1' });
   expect(await snapshots.load('other-1')).toBeUndefined();
   class NoSnapshots extends MemorySnapshots {
     override load(): never {
-      throw new Error('Nobody should ask.');
+      throw new Error('Nothing should load a snapshot.');
     }
   }
   expect(await start(new NoSnapshots()).add(26, { stream: 'other-1' })).toEqual({ sum: sumTo(26), count: 26 });
 });
 
-test('what other code folded is not used', async () => {
+test('a snapshot that other code folded is not used', async () => {
   await addUpTo(37);
   const { add, reads } = start();
   expect(await add(1, { decider: adderWithAnotherFold })).toEqual({ sum: 2 * (sumTo(37) + 1), count: 38 });
@@ -124,7 +124,7 @@ test('what other code folded is not used', async () => {
 test('a snapshot whose last event is not in the store is not used', async () => {
   await addUpTo(37);
   const lost = events;
-  events = new MemoryEvents(); // Restored from an older backup, and gone on from there.
+  events = new MemoryEvents(); // Restored from an older backup, and continued from there.
   snapshots = new MemorySnapshots(1_000);
   await addUpTo(35);
   snapshots = new MemorySnapshots(EVERY);
@@ -143,7 +143,7 @@ test('a snapshot whose last event is not in the store is not used', async () => 
   }
 });
 
-test('decisions go on when snapshots can be neither loaded nor saved', async () => {
+test('decisions continue when snapshots can be neither loaded nor saved', async () => {
   class Broken extends MemorySnapshots {
     override load() {
       return Promise.reject(new Error('The disk is full.'));
@@ -157,7 +157,7 @@ test('decisions go on when snapshots can be neither loaded nor saved', async () 
   for (let n = 26; n <= 50; n++) expect(await add(n)).toEqual({ sum: sumTo(n), count: n });
 });
 
-test('however processes come and go, the states are those of a fold from the beginning', async () => {
+test('whichever processes start and stop, their states equal a fold from the beginning', async () => {
   const turns = fc.array(
     fc.record({ process: fc.nat(2), n: fc.integer({ min: -5, max: 5 }), restart: fc.boolean(), lose: fc.boolean() }),
     { maxLength: 60 },

@@ -13,15 +13,15 @@ const event = (position: number, stream = 'note-1'): RecordedEvent => ({
   recordedAt: '2026-01-01T00:00:00.000Z',
 });
 const positions = (tail: Tail, after: bigint, categories = ['note']) =>
-  tail.after(after, categories)?.events.map(({ position }) => Number(position));
+  tail.readAfter(after, categories)?.events.map(({ position }) => Number(position));
 
-test('a tail that has not begun knows nothing', () => {
+test('a tail that has not begun covers nothing', () => {
   const tail = new Tail();
   tail.add(0n, [event(1)], 1n);
   expect(tail.covers(0n)).toBe(false);
 });
 
-test('what would leave a gap is not taken, and what is known already is not taken twice', () => {
+test('events that would leave a gap are not added, and known events are not added twice', () => {
   const tail = new Tail();
   tail.begin(5n);
   tail.add(5n, [event(6), event(7)], 7n);
@@ -30,17 +30,17 @@ test('what would leave a gap is not taken, and what is known already is not take
   tail.add(6n, [event(7), event(8)], 8n);
   expect(positions(tail, 5n)).toEqual([6, 7, 8]);
   expect(positions(tail, 7n)).toEqual([8]);
-  expect(tail.after(8n, ['note'])).toBeUndefined();
+  expect(tail.readAfter(8n, ['note'])).toBeUndefined();
 });
 
 test('other categories are left out, and the position moves past them', () => {
   const tail = new Tail();
   tail.begin(0n);
   tail.add(0n, [event(1), event(2, 'stock-a')], 2n);
-  expect(tail.after(1n, ['note'])).toEqual({ events: [], position: 2n });
+  expect(tail.readAfter(1n, ['note'])).toEqual({ events: [], position: 2n });
 });
 
-test('it keeps a bounded number of events, and knows where it begins', () => {
+test('it keeps a bounded number of events, and covers only those', () => {
   const tail = new Tail();
   tail.begin(0n);
   for (let i = 1; i <= 1_500; i++) tail.add(BigInt(i - 1), [event(i)], BigInt(i));

@@ -1,15 +1,15 @@
 import { type Batch, categoryOf, type RecordedEvent } from './port.js';
 
-/** Events that are kept: enough for a subscriber that is a little behind. */
+/** How many events are kept: enough for a subscriber that is a little behind. */
 const MAX_EVENTS = 1_000;
 
 /**
- * The end of the log in memory, without a gap, for all subscribers of a process together: what one of them reads, or
- * this process wrote itself, none of the others has to fetch and parse again.
+ * The end of the log in memory, without a gap, shared by all subscribers of a process: what one of them has read, or this
+ * process has written, the others need not fetch and parse again.
  */
 export class Tail {
   private events: readonly RecordedEvent[] = [];
-  /** The events are those after `start`, up to and with `end`; there are none while both are undefined. */
+  /** The events are those after `start`, up to and including `end`. Undefined before it has begun. */
   private start: bigint | undefined;
   private last = -1n;
 
@@ -26,7 +26,7 @@ export class Tail {
     this.last = position;
   }
 
-  /** Adds all events of the log after `from`, up to and with `to`. What would leave a gap is not taken. */
+  /** Adds all events of the log after `from`, up to and including `to`. Ignores what would leave a gap. */
   add(from: bigint, events: readonly RecordedEvent[], to: bigint): void {
     if (this.start === undefined || from > this.last || to <= this.last) return;
     const known = this.last;
@@ -38,15 +38,15 @@ export class Tail {
     this.events = this.events.slice(surplus);
   }
 
-  /** Whether it knows all that came after `position`. */
+  /** Whether it holds everything after `position`. */
   covers(position: bigint): boolean {
     return this.start !== undefined && position >= this.start && position <= this.last;
   }
 
   /** The events of these categories after `position`, which it covers; undefined when it ends there. */
-  after(position: bigint, categories: readonly string[]): Batch | undefined {
+  readAfter(position: bigint, categories: readonly string[]): Batch | undefined {
     if (position >= this.last) return undefined;
-    // Most who ask lack the last few only.
+    // Most callers lack only the last few.
     const first = this.events.findLastIndex((event) => event.position <= position) + 1;
     const events = this.events.slice(first).filter(({ stream }) => categories.includes(categoryOf(stream)));
     return { events, position: this.last };

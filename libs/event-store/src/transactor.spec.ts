@@ -9,7 +9,7 @@ import type { Decision, Desk } from './attempt.js';
 import { DecisionQueue } from './decision-queue.js';
 import { Transactor } from './transactor.js';
 
-/** A cupboard of so many jars: each may be taken once by name, and taking it again is no news. */
+/** A cupboard with a number of jars. Each name may take one; taking again changes nothing. */
 type CupboardCommand = { type: 'Fill'; jars: number } | { type: 'Take'; by: string };
 type CupboardEvent = { type: 'Filled'; data: { jars: number } } | { type: 'Taken'; data: { by: string } };
 interface Cupboard {
@@ -35,7 +35,7 @@ const fill = (jars: number): CupboardCommand => ({ type: 'Fill', jars });
 const take = (by: string): CupboardCommand => ({ type: 'Take', by });
 const cause = { correlationId: 'order-1', causationId: 'request-1' };
 
-/** A store that counts what it is asked, and can be told to fail or to give way. */
+/** A store that records its calls, and can be made to fail or to let others write in between. */
 class WatchedStore extends EventStore {
   reads: string[] = [];
   appends: (readonly StreamWrite[])[] = [];
@@ -67,7 +67,7 @@ class WatchedStore extends EventStore {
   }
 }
 
-/** A clock whose sleeps are over at once, and written down. */
+/** A clock whose sleeps end at once and are recorded. */
 class QuickClock extends Clock {
   slept: number[] = [];
   override now = () => new Date(0);
@@ -76,7 +76,7 @@ class QuickClock extends Clock {
   }
 }
 
-let facts: MemoryEventStore;
+let inner: MemoryEventStore;
 let store: WatchedStore;
 let clock: QuickClock;
 let ours: Transactor;
@@ -87,11 +87,11 @@ const transactor = (over: EventStore, options: ConstructorParameters<typeof Tran
   new Transactor({ store: over, clock, ids, random: new SeededRandom(1) }, options);
 
 beforeEach(() => {
-  facts = new MemoryEventStore(new SystemClock());
-  store = new WatchedStore(facts);
+  inner = new MemoryEventStore(new SystemClock());
+  store = new WatchedStore(inner);
   clock = new QuickClock();
   ours = transactor(store);
-  theirs = transactor(facts);
+  theirs = transactor(inner);
 });
 
 const weDo = (command: CupboardCommand, options = {}) => ours.transact(cupboard, 'cupboard-1', command, cause, options);
@@ -102,7 +102,7 @@ const taking = (by: string, stream = 'cupboard-1'): Decision<readonly CupboardEv
 
 async function history(stream: string): Promise<RecordedEvent[]> {
   const found: RecordedEvent[] = [];
-  for await (const event of facts.read(stream)) found.push(event);
+  for await (const event of inner.read(stream)) found.push(event);
   return found;
 }
 const takers = async (stream = 'cupboard-1') =>
@@ -133,7 +133,7 @@ describe('a transaction', () => {
     expect(await takers()).toEqual(['ann', 'bob', 'cid']);
   });
 
-  test('keeps no more states than it may', async () => {
+  test('keeps at most `maxStates` states', async () => {
     const small = transactor(store, { maxStates: 1 });
     for (const stream of ['cupboard-1', 'cupboard-2', 'cupboard-1']) {
       await small.transact(cupboard, stream, fill(1), cause);
@@ -152,7 +152,7 @@ describe('a transaction', () => {
     expect(clock.slept).toEqual([]);
   });
 
-  test('gives up after so many conflicts, with growing pauses between', async () => {
+  test('gives up after `maxAttempts` conflicts, with growing pauses between them', async () => {
     const bounded = transactor(store, { maxAttempts: 4 });
     await theyDo(fill(99));
     let n = 0;
@@ -165,7 +165,7 @@ describe('a transaction', () => {
     expect(await takers()).not.toContain('ann');
   });
 
-  test('never refuses on a state that has gone stale', async () => {
+  test('never refuses on a stale state', async () => {
     await weDo(fill(1));
     await weDo(take('ann'));
     await theyDo(fill(1));
@@ -173,7 +173,7 @@ describe('a transaction', () => {
     expect((await weDo(take('bob'))).events).toHaveLength(1);
   });
 
-  test('refuses for good what the latest state refuses', async () => {
+  test('refuses what the latest state refuses', async () => {
     await weDo(fill(1));
     await weDo(take('ann'));
 
@@ -181,7 +181,7 @@ describe('a transaction', () => {
     expect(store.reads).toEqual(['cupboard-1 from 0', 'cupboard-1 from 2']);
   });
 
-  test('answers a repetition with no new fact and the position of the last', async () => {
+  test('answers a repetition with no new event and the position of the last one', async () => {
     await weDo(fill(1));
     await weDo(take('ann'));
     await theyDo(fill(5));
@@ -190,7 +190,7 @@ describe('a transaction', () => {
     expect(store.appends).toHaveLength(2);
   });
 
-  test('after an append of unknown outcome, finds the fact instead of writing it twice', async () => {
+  test('after an append of unknown outcome, finds the event instead of writing it twice', async () => {
     await weDo(fill(5));
     store.afterAppend = async () => {
       throw new Error('The connection broke.');
@@ -203,7 +203,7 @@ describe('a transaction', () => {
     expect(store.reads.at(-1)).toBe('cupboard-1 from 0');
   });
 
-  test('loading gives the latest state, whoever wrote it', async () => {
+  test('loading returns the latest state, whichever instance wrote it', async () => {
     expect(await ours.load(cupboard, 'cupboard-1')).toEqual({
       state: cupboard.initialState,
       revision: 'none',
@@ -225,12 +225,12 @@ describe('a stream that is expected to be new', () => {
     expect(store.reads).toEqual([]);
   });
 
-  test('is read after all when the append finds that it exists', async () => {
+  test('is read when the append finds that it exists', async () => {
     await theyDo(fill(1));
     expect((await weDo(fill(2), { expectNew: true })).state).toEqual({ jars: 3, takers: [] });
   });
 
-  test('is read after all before a refusal counts', async () => {
+  test('is read before a refusal counts', async () => {
     await theyDo(fill(1));
     expect((await weDo(take('ann'), { expectNew: true })).state).toEqual({ jars: 0, takers: ['ann'] });
     await expect(ours.transact(cupboard, 'cupboard-2', take('ann'), cause, { expectNew: true })).rejects.toThrow(
@@ -240,10 +240,10 @@ describe('a stream that is expected to be new', () => {
   });
 });
 
-describe('decisions together', () => {
+describe('decisions that are made together', () => {
   const cupboards = ['cupboard-1', 'cupboard-2', 'cupboard-3'];
 
-  test('become one append, each on what those before it left', async () => {
+  test('become one append, each on what the earlier ones left', async () => {
     await ours.transactAll(cupboards.map((stream) => (desk: Desk) => desk.decide(cupboard, stream, fill(1), cause)));
     const { results, position } = await ours.transactAll([
       taking('ann'),
@@ -268,7 +268,7 @@ describe('decisions together', () => {
     expect(store.reads.sort()).toEqual([1, 2, 3, 4].map((n) => `cupboard-${n} from 0`));
   });
 
-  test('that throw leave nothing behind, though they had decided something', async () => {
+  test('that throw leave nothing behind, even what they had already decided', async () => {
     await weDo(fill(2));
     const { results } = await ours.transactAll([
       (desk) => {
@@ -283,7 +283,7 @@ describe('decisions together', () => {
     expect(await history('cupboard-2')).toEqual([]);
   });
 
-  test('see their own facts', async () => {
+  test('see their own events', async () => {
     await ours.transactAll([
       (desk) => {
         desk.decide(cupboard, 'cupboard-1', fill(2), cause);
@@ -294,7 +294,7 @@ describe('decisions together', () => {
     expect(await takers()).toEqual(['ann']);
   });
 
-  test('keep the causes apart', async () => {
+  test('keep their causes apart', async () => {
     const filling = (causationId: string) => (desk: Desk) =>
       desk.decide(cupboard, 'cupboard-1', fill(1), { ...cause, causationId });
     await ours.transactAll([filling('a'), filling('b')]);
@@ -325,7 +325,7 @@ describe('decisions together', () => {
 });
 
 describe('a queue of decisions', () => {
-  test('gathers those who come while an append is under way into the next', async () => {
+  test('gathers decisions that come while an append is under way into the next one', async () => {
     await weDo(fill(3));
     const queue = new DecisionQueue(ours, { maxBatch: 100 });
     let more: Promise<unknown>[] = [];
@@ -342,14 +342,14 @@ describe('a queue of decisions', () => {
     expect(await takers()).toEqual(['ann', 'bob', 'cid']);
   });
 
-  test('takes no more together than it may', async () => {
+  test('puts at most `maxBatch` decisions into one append', async () => {
     await weDo(fill(9));
     const queue = new DecisionQueue(ours, { maxBatch: 2 });
     await Promise.all(['ann', 'bob', 'cid', 'dan', 'eve'].map((by) => queue.decide(taking(by))));
     expect(store.appends.slice(1).map(([write]) => write!.events.length)).toEqual([2, 2, 1]);
   });
 
-  test('tells all who went together when the append failed, and goes on', async () => {
+  test('rejects all decisions of an append that failed, and continues with the next', async () => {
     await weDo(fill(9));
     const queue = new DecisionQueue(ours, { maxBatch: 9 });
     store.beforeAppend = async () => {
@@ -371,7 +371,7 @@ test('a refusal that rests on several streams rests on how they stood at one mom
     events: [{ id, type: 'Filled', data: { jars: 1 }, metadata: { ...cause, schema: 1 } }],
   });
   await store.append([write('cupboard-left', 'none', 'l1'), write('cupboard-right', 'none', 'r1')]);
-  /** Between the reads of the two, another instance moves both of them, as one. */
+  /** Between the reads of the two streams, another instance moves both in one append. */
   class Torn extends MemoryEventStore {
     private torn = false;
     override async *read(stream: string, from?: number) {
@@ -402,8 +402,8 @@ test('whatever the interleaving of two instances, each accepted command is recor
   });
   await fc.assert(
     fc.asyncProperty(fc.array(work, { maxLength: 30 }), fc.scheduler(), async (works, scheduler) => {
-      facts = new MemoryEventStore(new SystemClock());
-      const scheduled = new WatchedStore(facts);
+      inner = new MemoryEventStore(new SystemClock());
+      const scheduled = new WatchedStore(inner);
       scheduled.beforeAppend = () => scheduler.schedule(Promise.resolve());
       scheduled.afterAppend = () => scheduler.schedule(Promise.resolve());
       const instances = [0, 1].map(() => {

@@ -4,7 +4,7 @@ import { MemoryEventStore } from './memory.js';
 import type { EventStore, NewEvent, RecordedEvent } from './port.js';
 import { type Upcasters, withUpcasters } from './upcast.js';
 
-const shapes: Upcasters = {
+const upcasters: Upcasters = {
   PriceSet: [
     ({ amount }: { amount: number }) => ({ amountMinor: amount * 100 }),
     ({ amountMinor }: { amountMinor: number }) => ({ price: { amountMinor, currency: 'EUR' } }),
@@ -12,7 +12,7 @@ const shapes: Upcasters = {
 };
 
 describe('reading through upcasters', () => {
-  test('lifts an old shape step by step to the current one, and says so', async () => {
+  test('lifts an old shape step by step to the current one, and sets its version', async () => {
     const { store } = await storeWith([priceSet(1, { amount: 7 }), priceSet(2, { amountMinor: 700 })]);
     const price = { price: { amountMinor: 700, currency: 'EUR' } };
     for (const events of [await read(store), await subscribed(store)]) {
@@ -22,7 +22,7 @@ describe('reading through upcasters', () => {
     }
   });
 
-  test('gives the event itself when its shape is current', async () => {
+  test('returns the event itself when its shape is current', async () => {
     const { store, inner } = await storeWith([priceSet(3, { price: 7 }), { ...priceSet(1, {}), type: 'NeverChanged' }]);
     const stored = await read(inner);
     for (const [i, event] of (await read(store)).entries()) expect(event).toBe(stored[i]);
@@ -42,7 +42,7 @@ describe('reading through upcasters', () => {
     await expect(subscribed(store)).rejects.toThrow(message);
   });
 
-  test('appends, heads and closings go to the store behind', async () => {
+  test('append, head and close are those of the store behind', async () => {
     const { store, inner } = await storeWith([priceSet(3, {})]);
     const position = await store.append([{ stream: 'price-oil', expected: 0, events: [priceSet(3, {})] }]);
     expect(await store.head()).toBe(position);
@@ -62,7 +62,7 @@ function priceSet(schema: number, data: object): NewEvent {
 async function storeWith(events: NewEvent[]) {
   const inner = new MemoryEventStore(new SystemClock());
   await inner.append([{ stream: 'price-oil', expected: 'none', events }]);
-  return { inner, store: withUpcasters(inner, shapes) };
+  return { inner, store: withUpcasters(inner, upcasters) };
 }
 
 async function read(store: EventStore): Promise<RecordedEvent[]> {

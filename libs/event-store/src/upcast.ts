@@ -1,18 +1,21 @@
 /**
- * Facts stay as they were written; the shapes that code wants change. An upcaster lifts the data of one event type from
- * one version of its shape to the next, at read time, so that everything behind the store knows the newest shape only:
+ * Events stay as they were written; the shape that code wants changes. An upcaster lifts the data of one event type from
+ * one version of its shape to the next, at read time, so that everything that reads the store knows only the newest shape:
  *
  *   stored v1 ──upcast──▶ v2 ──upcast──▶ v3 ──▶ deciders, projections, relays
+ *
+ * So a change to the shape of a stored event needs an upcaster here, and a golden file that keeps an event of the old
+ * shape and proves that it is still read.
  */
 import { type Batch, EventStore, type DomainEvent, type RecordedEvent, type StreamWrite } from './port.js';
 
-/** Data of one version to data of the next. Pure; gives a new object and leaves the old one alone. */
+/** Turns data of one version into data of the next. Pure: returns a new object and leaves the old one unchanged. */
 export type Upcast = (data: any) => object;
 
 /**
- * By event type, the steps from version 1 to 2, from 2 to 3, and so on; the current version is one more than there are
- * steps. A service names every type that it stores, so its table is also the list of its events; a type that is missing
- * has only ever had version 1.
+ * By event type, the steps from version 1 to 2, from 2 to 3, and so on; the current version is the number of steps plus
+ * one. A service names every type that it stores, so its table is also the list of its events; a type that is missing has
+ * only ever had version 1.
  *
  *   { OrderPlaced: [addCurrency, splitLines], OrderConfirmed: [] }   OrderPlaced is at version 3
  */
@@ -24,8 +27,8 @@ export function versionOf(upcasters: Upcasters, type: string): number {
 }
 
 /**
- * The same store with every event lifted to its current shape. Reading fails at a shape newer than this code knows,
- * which a rolled-back deployment meets: to go on would be to misread a fact.
+ * The same store with every event lifted to its current shape. Reading fails at a shape newer than this code knows, which
+ * a rolled-back deployment meets: to continue would be to misread an event.
  */
 export function withUpcasters(store: EventStore, upcasters: Upcasters): EventStore {
   return new UpcastingEventStore(store, upcasters);
@@ -44,12 +47,12 @@ class UpcastingEventStore extends EventStore {
   }
 
   override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
-    for await (const event of this.store.read(stream, from)) yield lifted(event, this.upcasters);
+    for await (const event of this.store.read(stream, from)) yield upcast(event, this.upcasters);
   }
 
   override async *subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
     for await (const { events, position } of this.store.subscribe(options)) {
-      yield { events: events.map((event) => lifted(event, this.upcasters)), position };
+      yield { events: events.map((event) => upcast(event, this.upcasters)), position };
     }
   }
 
@@ -62,8 +65,8 @@ class UpcastingEventStore extends EventStore {
   }
 }
 
-/** The event itself when its shape is current, which nearly all are. */
-function lifted(event: RecordedEvent, upcasters: Upcasters): RecordedEvent {
+/** The event in its current shape: the event itself when it has that already, as nearly all do. */
+function upcast(event: RecordedEvent, upcasters: Upcasters): RecordedEvent {
   const { schema } = event.metadata;
   const current = versionOf(upcasters, event.type);
   if (schema === current) return event;
@@ -74,6 +77,6 @@ function lifted(event: RecordedEvent, upcasters: Upcasters): RecordedEvent {
     );
   }
   const steps = upcasters[event.type]!.slice(schema - 1);
-  const data = steps.reduce<object>((old, upcast) => upcast(old), event.data);
+  const data = steps.reduce<object>((old, step) => step(old), event.data);
   return { ...event, data, metadata: { ...event.metadata, schema: current } };
 }

@@ -11,7 +11,7 @@ import type { Decider } from '#decider';
 import { ManualClock } from '#runtime/testing';
 import { ServerRefusal, ServerUnavailable, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { eventStoreContract } from '../contract.js';
-import { translated } from './errors.js';
+import { translateError } from './errors.js';
 import { Batches } from './record.js';
 import { connectionString } from './url.js';
 import { APPEND_TO_SEVERAL, KurrentDbEventStore } from './event-store.js';
@@ -44,7 +44,7 @@ describe('the event store in KurrentDB', () => {
   const open = (clock: ManualClock | SystemClock = new SystemClock()) =>
     KurrentDbEventStore.open({ url, clock }, server.connect);
 
-  test('keeps metadata as texts, and reads neither its own note nor what the server adds', async () => {
+  test('stores metadata as texts, and returns neither its own note nor what the server adds', async () => {
     const store = await open();
     const events = [note(), note()];
     await store.append([
@@ -65,7 +65,7 @@ describe('the event store in KurrentDB', () => {
     await store.close();
   });
 
-  test('delivers what others write into a category, each event for itself', async () => {
+  test('delivers what others write into a category, each event as an append of its own', async () => {
     const store = await open();
     server.write('note-1', 3);
     const { events } = (await next(following(store, ['note'], 0n)))!;
@@ -76,7 +76,7 @@ describe('the event store in KurrentDB', () => {
   });
 
   describe('gets past the events of others', () => {
-    test('on a quiet server, by a look at the head: within a second, and within 250 ms while things move', async () => {
+    test('on a quiet server, by reading the head: within a second, and within 250 ms while things move', async () => {
       const clock = new ManualClock();
       const store = await open(clock);
       const batches = following(store, ['note'], await store.head());
@@ -94,7 +94,7 @@ describe('the event store in KurrentDB', () => {
     });
 
     test('while many of them come, by the checkpoints of the subscription', async () => {
-      const clock = new ManualClock(); // It stands still, so no second look is ever due.
+      const clock = new ManualClock(); // It stands still, so no second read of the head is ever due.
       const store = await open(clock);
       const batch = next(following(store, ['note'], await store.head()));
       await expect.poll(() => [clock.sleeping, server.live]).toEqual([1, 1]);
@@ -128,15 +128,16 @@ describe('the event store in KurrentDB', () => {
       const batches = following(stores[0], ['note'], await stores[0].head());
       const first = next(batches);
       await expect.poll(() => [clock.sleeping, server.live]).toEqual([1, 1]);
-      await clock.advance(250); // From here on, the next look waits for a second, or for a reason.
+      await clock.advance(250); // From here on, the next read of the head waits for a second, or for a reason.
       const writes = streams.map((stream) => ({ stream, expected: 'none' as const, events: [note()] }));
       const position = await stores[writer]!.append(writes);
-      for (let batch = await first; batch!.position < position;) batch = await next(batches);
+      let batch = await first;
+      while (batch!.position < position) batch = await next(batches);
       await Promise.all(stores.map((store) => store.close()));
     });
   });
 
-  test('looks at the head once a second while nothing happens, for all its subscriptions together', async () => {
+  test('reads the head once a second while nothing happens, for all its subscriptions together', async () => {
     const clock = new ManualClock();
     const store = await open(clock);
     const head = await store.head();
@@ -155,7 +156,7 @@ describe('the event store in KurrentDB', () => {
     await Promise.all(waiting);
   });
 
-  test('holds a bounded number of events for a slow subscriber, and then lets the server wait', async () => {
+  test('buffers a bounded number of events for a slow subscriber, and then makes the server wait', async () => {
     const store = await open(new ManualClock());
     const batches = following(store, ['note'], await store.head());
     const first = next(batches);
@@ -163,12 +164,14 @@ describe('the event store in KurrentDB', () => {
     server.write('note-1', 1);
     await first;
     server.write('note-1', 20_000);
-    for (let before = -1; before < server.sent;) {
+    let before = -1;
+    while (before < server.sent) {
       before = server.sent;
       for (let turns = 0; turns < 20; turns++) await turn();
     }
     expect(server.sent).toBeLessThan(5_000);
-    for (let count = 0; count < 20_000;) count += (await next(batches))!.events.length;
+    let count = 0;
+    while (count < 20_000) count += (await next(batches))!.events.length;
     await store.close();
   });
 
@@ -213,8 +216,8 @@ describe('the event store in KurrentDB', () => {
     await Promise.all(appends);
   });
 
-  describe('when the server goes and comes', () => {
-    test('says so where it is used, and goes on without a gap once it is back', async () => {
+  describe('when the server goes away and comes back', () => {
+    test('fails where it is used, and continues without a gap once the server is back', async () => {
       const store = await open();
       const append = (n: number) =>
         store.append([{ stream: 'note-1', expected: n === 0 ? 'none' : n - 1, events: [note(n)] }]);
@@ -241,7 +244,7 @@ describe('the event store in KurrentDB', () => {
       await store.close();
     });
 
-    test('ends a subscription that waits, without a look at the head', async () => {
+    test('ends a subscription that waits, without reading the head', async () => {
       const clock = new ManualClock();
       const store = await open(clock);
       const waiting = next(following(store, ['note'], await store.head()));
@@ -251,7 +254,7 @@ describe('the event store in KurrentDB', () => {
       await store.close();
     });
 
-    test('ends a subscription that still hears something, when the head cannot be read any more', async () => {
+    test('ends a subscription that still receives events, when the head can no longer be read', async () => {
       const store = await open();
       const waiting = next(following(store, ['note'], await store.head()));
       await expect.poll(() => server.live).toBe(1);
@@ -260,7 +263,7 @@ describe('the event store in KurrentDB', () => {
       await store.close();
     });
 
-    test('opens once it is there, with a client that has read nothing while it was away', async () => {
+    test('opens once the server is there, with a client that has read nothing before', async () => {
       server.stop();
       await expect(open()).rejects.toThrow(/ECONNREFUSED/);
       await expect(open()).rejects.toThrow(ServerUnavailable);
@@ -288,11 +291,11 @@ describe('the event store in KurrentDB', () => {
     });
   });
 
-  describe('refuses in one line', () => {
+  describe('refuses with a message of one line', () => {
     const grpc = (code: number, message: string) => Object.assign(new Error(message), { code });
     test.each([
       ['a wrong password', grpc(16, '16 UNAUTHENTICATED: '), /Correct the user and the password/],
-      ['a user without rights', grpc(7, '7 PERMISSION_DENIED: '), /let the user write and read/],
+      ['a user without rights', grpc(7, '7 PERMISSION_DENIED: '), /allow the user to write and read/],
       [
         'a certificate of an unknown authority',
         grpc(
@@ -317,7 +320,7 @@ describe('the event store in KurrentDB', () => {
     });
 
     test.each([
-      ['kurrentdb://u:secret@h?foo=1', /parameter "foo"\. There are connectionName/],
+      ['kurrentdb://u:secret@h?foo=1', /parameter "foo"\. The known ones are connectionName/],
       ['kurrentdb://u:secret@h?throwOnAppendFailure=false', /throwOnAppendFailure/],
       ['kurrentdb://u:secret@h?node_preference=Follower', /nodePreference/],
       ['kurrentdb://u:sec:ret@h', /percent-encode/],
@@ -351,7 +354,7 @@ describe('the event store in KurrentDB', () => {
       expect(error.message).toMatch(/ECONNREFUSED/);
     });
 
-    test('a server without TLS, taken for one with it, is refused with the parameter that is missing', async () => {
+    test('a server without TLS that is contacted with TLS is refused, and the message names the missing parameter', async () => {
       const plain = createServer().listen(0, '127.0.0.1');
       await expect.poll(() => plain.listening).toBe(true);
       const { port } = plain.address() as AddressInfo;
@@ -363,7 +366,7 @@ describe('the event store in KurrentDB', () => {
       plain.close();
     });
 
-    test('an append to several streams is called as the adapter asks for it', () => {
+    test('the method of an append to several streams has the name that the adapter asks for', () => {
       const generated = createRequire(import.meta.url)(
         '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v2/streams/streams_grpc_pb',
       );
@@ -377,13 +380,13 @@ describe('the event store in KurrentDB', () => {
     grpcError(14, '14 UNAVAILABLE: No connection established.'),
     new Error('Failed to discover after 10 attempts.'),
   ])('%s means: try again later', (error) => {
-    expect(translated(error)).toBeInstanceOf(ServerUnavailable);
-    expect((translated(error) as Error).cause).toBe(error);
+    expect(translateError(error)).toBeInstanceOf(ServerUnavailable);
+    expect((translateError(error) as Error).cause).toBe(error);
   });
 
-  test('errors that say nothing of the server stay what they are', () => {
+  test('errors that reveal nothing about the server stay as they are', () => {
     const error = new UnknownError(grpcError(3, '3 INVALID_ARGUMENT'));
-    expect(translated(error)).toBe(error);
+    expect(translateError(error)).toBe(error);
   });
 });
 
@@ -406,7 +409,7 @@ describe('batches', () => {
     expect(positions(batches.take())).toEqual([[1], 1]);
   });
 
-  test('leave out what another source showed before', () => {
+  test('leave out what another source has shown already', () => {
     const batches = new Batches(['note'], 3n);
     for (const position of [2, 3, 4, 5, 4, 5, 6]) batches.see(seen(position, 'note-1'));
     expect(positions(batches.take())).toEqual([[4, 5, 6], 6]);

@@ -6,9 +6,9 @@
  *   watch ──▶ has the head moved past what came? then a page ────┘   one watch for all subscriptions
  *
  * A page that is not full ends at the head, at least as it was before the page was read. That is how a position gets
- * past other people's events on a quiet server, where a live subscription says nothing of them.
+ * past other people's events on a quiet server, where a live subscription does not report them.
  *
- * Nothing reconnects by itself: what fails says so, and its caller starts again from what it knows.
+ * Nothing reconnects by itself: what fails throws, and its caller starts again from what it knows.
  */
 import {
   type AllStreamSubscription,
@@ -21,9 +21,9 @@ import {
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
 import { Bell, type Clock, ServerRefusal, ServerUnavailable, within } from '#runtime';
-import { translated } from './errors.js';
+import { translateError } from './errors.js';
 import { Batches, positionOf, toRecorded, requestsOf } from './record.js';
-import { connectionString, notUnderstood } from './url.js';
+import { connectionString, malformedUrl } from './url.js';
 import {
   assertWritable,
   type Batch,
@@ -35,20 +35,20 @@ import {
 
 /** Events that one read of history fetches, and that a live subscription holds for a slow subscriber. */
 const PAGE = 1_000;
-/** The least time between two looks at the head. */
+/** The least time between two reads of the head. */
 const LOOK_MS = 250;
-/** The time between two looks at the head while nothing moves, and nobody here writes. */
+/** The time between two reads of the head while nothing moves and this process does not write. */
 const IDLE_LOOK_MS = 1_000;
-/** A live subscription tells how far it has got after this many windows of events that it looked at. */
+/** A live subscription scans this many events at a time, and reports its progress after `WINDOWS` times as many. */
 const WINDOW = 1_024;
 const WINDOWS = 4;
-/** How long a server that cannot be read is given to say why. */
+/** How long to wait for the reason why a server cannot be read. */
 const REASON_MS = 1_000;
 
-/** What a server has to offer: the method behind the client's `multiStreamAppend`. */
+/** What a server has to support: the method behind the client's `multiStreamAppend`. */
 export const APPEND_TO_SEVERAL = { path: '/kurrentdb.protocol.v2.streams.StreamsService/AppendSession' };
 
-/** What is used of KurrentDB's client. Its types hide `capabilities`, which it asks itself before it writes. */
+/** The part of KurrentDB's client that is used. Its types hide `capabilities`, which the client itself reads before it writes. */
 export type Client = Pick<
   KurrentDBClient,
   'appendToStream' | 'multiStreamAppend' | 'readStream' | 'readAll' | 'subscribeToAll' | 'dispose'
@@ -62,7 +62,7 @@ export type Client = Pick<
 /** A subscription as the watch sees it. */
 interface Follower {
   readonly bell: Bell;
-  /** Why it has to end. */
+  /** The reason why it has to end. */
   failure?: unknown;
 }
 
@@ -77,17 +77,17 @@ export class KurrentDbEventStore extends EventStore {
   private constructor(
     private readonly client: Client,
     private readonly clock: Clock,
-    /** The head when it was last looked at. */
+    /** The head when it was last read. */
     private known: bigint,
   ) {
     super();
   }
 
   /**
-   * Connects, and proves that the server can be read and can append to several streams at once. A client of KurrentDB
-   * whose first read finds no server never reads again, so a failure gives the client up: open again.
+   * Connects, and checks that the server can be read and can append to several streams at once. A client of KurrentDB
+   * whose first read finds no server never reads again, so a failure disposes of the client: open again.
    * @throws ServerUnavailable when no server answers
-   * @throws ServerRefusal for a URL, a user, a certificate or a version of the server that will not do
+   * @throws ServerRefusal for an unusable URL, user, certificate or version of the server
    */
   static async open(
     options: { readonly url: string; readonly clock: Clock },
@@ -96,8 +96,8 @@ export class KurrentDbEventStore extends EventStore {
     const { url, clock } = options;
     const client = connect(connectionString(url));
     try {
-      const head = await headOf(client).catch(async (error: unknown) => {
-        throw await reasonFrom(client, clock, error);
+      const head = await readHead(client).catch(async (error: unknown) => {
+        throw await findReason(client, clock, error);
       });
       const capabilities = await client.capabilities;
       if (!capabilities.supports(APPEND_TO_SEVERAL)) {
@@ -109,14 +109,14 @@ export class KurrentDbEventStore extends EventStore {
       return new KurrentDbEventStore(client, clock, head);
     } catch (error) {
       await client.dispose();
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
   /**
-   * A server that cannot be reached is not tried again here. The append may have been written, and KurrentDB would
-   * recognise its ids, but what it says once others have written behind it is not known: a RevisionConflict that is
-   * none would promise that nothing was written. Whoever appends reads on and decides again, which is always right.
+   * When the server cannot be reached, the append is not repeated here. It may have been written, and KurrentDB would
+   * recognise its ids, but its answer after later writes of others is not defined: a false RevisionConflict would promise
+   * that nothing was written. The caller reads on and decides again, which is always right.
    */
   override async append(writes: readonly StreamWrite[]): Promise<bigint> {
     if (this.closing.signal.aborted) throw new Error('This event store is closed.');
@@ -137,7 +137,7 @@ export class KurrentDbEventStore extends EventStore {
         if (event) yield toRecorded(event);
       }
     } catch (error) {
-      if (!(error instanceof StreamNotFoundError)) throw translated(error);
+      if (!(error instanceof StreamNotFoundError)) throw translateError(error);
     }
   }
 
@@ -156,10 +156,10 @@ export class KurrentDbEventStore extends EventStore {
       while (!stop.aborted) {
         if (follower.failure !== undefined) throw follower.failure;
         if (!live) {
-          const ended = await this.page(batches, options.categories);
+          const ended = await this.readPage(batches, options.categories);
           if (ended && !stop.aborted) live = this.goLive(batches, options.categories, follower);
         } else if (!this.takeLive(live, batches) && this.known > batches.seen) {
-          await this.page(batches, options.categories);
+          await this.readPage(batches, options.categories);
         }
         const batch = batches.take();
         if (stop.aborted) return;
@@ -167,7 +167,7 @@ export class KurrentDbEventStore extends EventStore {
         else if (live) await follower.bell.wait(stop);
       }
     } catch (error) {
-      if (!stop.aborted) throw translated(error);
+      if (!stop.aborted) throw translateError(error);
     } finally {
       this.followers.delete(follower);
       // Not awaited: where there is no server, the client may be looking for one.
@@ -177,9 +177,9 @@ export class KurrentDbEventStore extends EventStore {
 
   override async head(): Promise<bigint> {
     try {
-      return await headOf(this.client);
+      return await readHead(this.client);
     } catch (error) {
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
@@ -198,14 +198,14 @@ export class KurrentDbEventStore extends EventStore {
       return positionOf(await this.client.appendToStream(streamName, events, options));
     } catch (error) {
       if (error instanceof WrongExpectedVersionError) throw new RevisionConflict([error.streamName]);
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
-  /** Reads a page of history behind what was seen. Returns whether the log ended there. */
-  private async page(batches: Batches, categories: readonly string[]): Promise<boolean> {
+  /** Reads a page of history after what was seen. Returns whether the log ended there. */
+  private async readPage(batches: Batches, categories: readonly string[]): Promise<boolean> {
     const { known } = this;
-    const page = this.client.readAll({ ...startOf(batches, categories), maxCount: PAGE });
+    const page = this.client.readAll({ ...optionsAfter(batches, categories), maxCount: PAGE });
     let size = 0;
     for await (const { event } of page) {
       size++;
@@ -216,9 +216,9 @@ export class KurrentDbEventStore extends EventStore {
     return true;
   }
 
-  /** Subscribes from exactly where the pages ended. The stream holds a page and then stops its source. */
+  /** Subscribes from exactly where the pages ended. The stream buffers a page and then stops its source. */
   private goLive(batches: Batches, categories: readonly string[], follower: Follower): AllStreamSubscription {
-    const { fromPosition } = startOf(batches, categories);
+    const { fromPosition } = optionsAfter(batches, categories);
     const ring = () => follower.bell.ring();
     const fail = (error: unknown) => {
       follower.failure ??= error;
@@ -229,7 +229,7 @@ export class KurrentDbEventStore extends EventStore {
       maxSearchWindow: WINDOW,
       checkpointInterval: WINDOWS,
       checkpointReached: (_, { commit }) => {
-        // Events before it may wait to be taken, for the call does not queue behind them. There will be another one.
+        // This call is not queued behind events: earlier ones may still wait to be taken. There will be another checkpoint.
         if (live.readableLength > 0) return;
         batches.reach(commit);
         ring();
@@ -242,7 +242,7 @@ export class KurrentDbEventStore extends EventStore {
     return live;
   }
 
-  /** Shows `batches` what has come. Returns whether there was anything. */
+  /** Passes what has come to `batches`. Returns whether there was anything. */
   private takeLive(live: AllStreamSubscription, batches: Batches): boolean {
     let size = 0;
     for (let next = live.read(); next !== null; next = live.read(), size++) batches.see(next.event);
@@ -250,14 +250,14 @@ export class KurrentDbEventStore extends EventStore {
     return size > 0;
   }
 
-  /** Looks at the head for all subscriptions, often while things move. A head that cannot be read ends them. */
+  /** Reads the head for all subscriptions, often while things move. A head that cannot be read ends them. */
   private async watch(): Promise<void> {
     this.watching = true;
     const stop = this.closing.signal;
     while (this.followers.size > 0 && !stop.aborted) {
       let moved = false;
       try {
-        const head = await headOf(this.client);
+        const head = await readHead(this.client);
         moved = head > this.known;
         if (moved) this.known = head;
       } catch (error) {
@@ -280,12 +280,12 @@ function connectTo(connectionString: string): Client {
     if (/^(Failed to load|userCertFile must)/.test(message)) {
       throw new ServerRefusal(`${message.replace(/\.$/, '')}. Correct tlsCAFile, userCertFile or userKeyFile.`);
     }
-    throw notUnderstood();
+    throw malformedUrl();
   }
 }
 
-/** What the client says of a read is only that it failed. Its other half, which asks for capabilities, knows why. */
-async function reasonFrom(client: Client, clock: Clock, error: unknown): Promise<unknown> {
+/** The client reports of a read only that it failed. Its other half, which asks for capabilities, knows why. */
+async function findReason(client: Client, clock: Clock, error: unknown): Promise<unknown> {
   const why = () =>
     client.capabilities.then(
       () => error,
@@ -294,7 +294,7 @@ async function reasonFrom(client: Client, clock: Clock, error: unknown): Promise
   return within(clock, REASON_MS, why, () => error);
 }
 
-async function headOf(client: Client): Promise<bigint> {
+async function readHead(client: Client): Promise<bigint> {
   let head = 0n;
   for await (const { event } of client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 })) {
     if (event) head = positionOf(event);
@@ -303,10 +303,10 @@ async function headOf(client: Client): Promise<bigint> {
 }
 
 /**
- * Where to go on, and with what. The filter lets more through than wanted, `stockpile-1` with `stock-1`, because a
- * stream may be named for its category alone; `Batches` chooses.
+ * Where to continue, and with which filter. The filter lets more through than wanted, `stockpile-1` with `stock-1`,
+ * because a stream's name may be its category alone; `Batches` leaves the others out.
  */
-function startOf({ seen }: Batches, categories: readonly string[]) {
+function optionsAfter({ seen }: Batches, categories: readonly string[]) {
   return {
     fromPosition: seen === 0n ? START : { commit: seen, prepare: seen },
     filter: streamNameFilter({ prefixes: [...categories] }),

@@ -1,8 +1,8 @@
 /**
  * Events as KurrentDB keeps them, and batches of them that never end inside an append.
  *
- * A position does not tell whether an append ends there. So each event notes in its metadata which categories are still
- * to come in its append; the last one notes nothing, and neither do events that others write. A subscriber hands out an
+ * A position does not show whether an append ends there. So each event notes in its metadata which categories are still
+ * to come in its append; the last one notes nothing, and neither do events that others write. A subscriber delivers an
  * event only when nothing of its own categories is still to come.
  *
  *   append:    order-1           stock-a           stock-b    payment-1
@@ -20,12 +20,12 @@ import {
 import { frozenCopy } from '#runtime';
 import { type Batch, categoryOf, type EventMetadata, type RecordedEvent, type StreamWrite } from '../port.js';
 
-/** Holds the categories that follow, with hyphens between them, which none of them has. */
+/** The metadata field with the categories that follow, joined by hyphens, which no category contains. */
 const FOLLOWS = 'follows';
 
 type Texts = Readonly<Record<string, string>>;
 
-/** An append for the client. It is a copy: what the caller changes afterwards is not written. */
+/** An append for the client. It is a copy: later changes by the caller are not written. */
 export function requestsOf(writes: readonly StreamWrite[]): AppendStreamRequest[] {
   const following = new Set<string>();
   const fromTheEnd = writes.toReversed().map(({ stream, expected, events }) => {
@@ -40,7 +40,7 @@ export function requestsOf(writes: readonly StreamWrite[]): AppendStreamRequest[
   return fromTheEnd.toReversed();
 }
 
-/** An append to several streams takes texts only as metadata, so there are only texts in any append. */
+/** An append to several streams accepts only texts as metadata, so every append has only texts. */
 function textsOf(metadata: EventMetadata, following: ReadonlySet<string>): Texts {
   const texts: Record<string, string> = {};
   for (const [name, value] of Object.entries(metadata)) {
@@ -65,11 +65,11 @@ export function toRecorded({ id, streamId, type, data, ...event }: StoredEvent):
 
 /** KurrentDB has two numbers for a place in the log, which differ only in transactions of old clients. */
 export function positionOf({ position }: Pick<StoredEvent, 'position'>): bigint {
-  if (!position) throw new Error('KurrentDB gave an event without its position: the server is too old.');
+  if (!position) throw new Error('KurrentDB returned an event without its position: the server is too old.');
   return position.commit;
 }
 
-/** Without what is not the writer's: our own note, and what the server adds, `$schema.name` and `$schema.format`. */
+/** The writer's part of the metadata: without our own note, and without the server's `$schema.name` and `$schema.format`. */
 function metadataOf({ schema = '1', ...texts }: Texts): EventMetadata {
   const own = Object.entries(texts).filter(([name]) => name !== FOLLOWS && !name.startsWith('$'));
   return { ...(Object.fromEntries(own) as Omit<EventMetadata, 'schema'>), schema: Number(schema) };
@@ -82,13 +82,13 @@ function textsIn({ metadata }: Pick<StoredEvent, 'metadata'>): Texts {
 
 /**
  * Makes a subscriber's batches from what it sees of the log. Several sources may show it the same stretch, each in
- * position order and without a gap: what was seen before is left out.
+ * position order and without a gap: what was seen already is left out.
  */
 export class Batches {
   private readonly categories: ReadonlySet<string>;
-  /** Complete, and not taken yet. */
+  /** Events of complete appends, not yet taken. */
   private ready: RecordedEvent[] = [];
-  /** Of an append whose rest is still to come. */
+  /** Events of an append whose rest is still to come. */
   private held: RecordedEvent[] = [];
   private safe: bigint;
   private taken: bigint;
@@ -99,7 +99,7 @@ export class Batches {
     this.safe = this.taken = this.last = after;
   }
 
-  /** Up to here everything was seen. */
+  /** The position up to which everything was seen. */
   get seen(): bigint {
     return this.last;
   }
@@ -117,13 +117,13 @@ export class Batches {
     this.safe = position;
   }
 
-  /** Up to `position` there is nothing that was not seen. */
+  /** Records that everything up to `position` was seen. */
   reach(position: bigint): void {
     if (position <= this.last || this.held.length > 0) return;
     this.safe = this.last = position;
   }
 
-  /** What is complete; undefined when not even the position moved. */
+  /** Takes what is complete; undefined when not even the position has moved. */
   take(): Batch | undefined {
     if (this.safe === this.taken) return undefined;
     const batch = { events: this.ready, position: this.safe };

@@ -1,16 +1,16 @@
 /**
- * Moves old events of the Postgres event store to its archive (postgres-schema.ts), a few thousand at a time, so that
- * nobody waits long for anything. The store can be at work meanwhile: what is read is read from both. It goes by age, not
- * by whether an order is at its end: a stream whose beginning is archived is read and written as before.
+ * Moves old events of the Postgres event store to its archive (schema.ts), a few thousand at a time, so that no append
+ * waits long. The store can be in use meanwhile, because it reads from both. Events are chosen by age, not by whether
+ * their order is finished: a stream whose beginning is archived is read and written as before.
  */
 import type pg from 'pg';
 
-/** Events that one statement moves. */
+/** Positions that one statement covers. */
 const CHUNK = 10_000n;
 
 /**
- * Moves the events that were recorded before `before`. Returns how many. May be ended at any time, and called again.
- * `onProgress` is told the share that is done, 0 to 1, and how many events that are.
+ * Moves the events that were recorded before `before`. Returns how many. It may be interrupted at any time and called
+ * again. `onProgress` receives the share that is done, 0 to 1, and the number of events moved.
  */
 export async function archive(
   pool: pg.Pool,
@@ -20,10 +20,11 @@ export async function archive(
   const first = await positionAt(pool, 'min');
   const last = await lastBefore(pool, before, first);
   let done = 0;
-  for (let position = first - 1n; position < last;) {
+  let position = first - 1n;
+  while (position < last) {
     position = position + CHUNK < last ? position + CHUNK : last;
     const { rows } = await pool.query<{ moved: string }>('SELECT event_store.archive($1) AS moved', [position]);
-    // Plans that were made while the archive was empty would look through all of it. This has them made anew.
+    // Plans that were made while the archive was empty would scan all of it. This has them made again.
     if (done === 0 || position === last) await pool.query('ANALYZE event_store.archive');
     done += Number(rows[0]!.moved);
     onProgress({ share: Number(position - first + 1n) / Number(last - first + 1n), done });
@@ -32,12 +33,13 @@ export async function archive(
 }
 
 /**
- * The highest position, from `first` on, whose event was recorded before a time, or else the one before `first`. It is
- * found by halving: events are recorded in order.
+ * The highest position, from `first` on, whose event was recorded before a time, or else the position before `first`.
+ * A binary search, because events are recorded in order.
  */
 async function lastBefore(pool: pg.Pool, before: Date, first: bigint): Promise<bigint> {
   let found = first - 1n;
-  let [low, high] = [first, await positionAt(pool, 'max')];
+  let low = first;
+  let high = await positionAt(pool, 'max');
   while (low <= high) {
     const middle = (low + high) / 2n;
     const { rows } = await pool.query<{ position: string; earlier: boolean }>(

@@ -18,7 +18,7 @@ const open = () => PostgresEventStore.open({ url, clock: new SystemClock() });
 
 eventStoreContract('the event store in Postgres', open);
 
-describe('while an archiver takes away all that it may', () => {
+describe('while everything that may be archived is archived continuously', () => {
   let archived: string;
   let pool: pg.Pool;
   let stopped = false;
@@ -35,18 +35,18 @@ describe('while an archiver takes away all that it may', () => {
     stopped = true;
     await archiving;
     const { rows } = await pool.query(
-      'SELECT (SELECT count(*)::int FROM event_store.events) AS here, (SELECT count(*)::int FROM event_store.archive) AS away',
+      'SELECT (SELECT count(*)::int FROM event_store.events) AS kept, (SELECT count(*)::int FROM event_store.archive) AS archived',
     );
     await pool.end();
-    expect(rows[0].here).toBeLessThan(100);
-    expect(rows[0].away).toBeGreaterThan(1_000);
+    expect(rows[0].kept).toBeLessThan(100);
+    expect(rows[0].archived).toBeGreaterThan(1_000);
   });
   eventStoreContract('the event store in Postgres', () =>
     PostgresEventStore.open({ url: archived, clock: new SystemClock() }),
   );
 });
 
-test('events are archived by their age, and the last one stays', async () => {
+test('events are archived by age, and the last one stays', async () => {
   const fresh = await freshDatabase();
   const clock = new ManualClock();
   const store = await PostgresEventStore.open({ url: fresh, clock });
@@ -58,14 +58,14 @@ test('events are archived by their age, and the last one stays', async () => {
     ]);
     await clock.advance(1_000);
   }
-  const away = async () =>
+  const lastArchived = async () =>
     (await pool.query('SELECT max(position)::int AS last FROM event_store.archive')).rows[0].last;
   expect(await archive(pool, new Date(begin))).toBe(0);
   expect(await archive(pool, new Date(begin + 12_000))).toBe(12);
-  expect(await away()).toBe(12);
+  expect(await lastArchived()).toBe(12);
   expect(await archive(pool, new Date(begin + 99_000))).toBe(17);
   expect(await archive(pool, new Date(begin + 99_000))).toBe(0);
-  expect(await away()).toBe(29);
+  expect(await lastArchived()).toBe(29);
   expect(await store.append([{ stream: 'note-0', expected: 9, events: [note('30')] }])).toBe(31n);
   expect((await all(store.read('note-0', 8))).map(({ revision }) => revision)).toEqual([8, 9, 10]);
   await expect(store.append([{ stream: 'note-1', expected: 'none', events: [note('x')] }])).rejects.toThrow('revision');
@@ -74,7 +74,7 @@ test('events are archived by their age, and the last one stays', async () => {
 });
 
 describe('the event store in Postgres', () => {
-  test('can be opened by many at once where nothing is installed yet', async () => {
+  test('can be opened by many instances at once where nothing is installed yet', async () => {
     const fresh = await freshDatabase();
     const stores = await Promise.all(
       Array.from({ length: 8 }, () => PostgresEventStore.open({ url: fresh, clock: new SystemClock() })),
@@ -86,12 +86,12 @@ describe('the event store in Postgres', () => {
 
   test('opens without waiting for a lock where it is installed', async () => {
     await (await open()).close();
-    const { release } = await holdingTheLock();
+    const { release } = await holdTheLock();
     await (await open()).close();
     await release();
   });
 
-  test('an append that Postgres cannot store fails alone, and not those that went with it', async () => {
+  test('an append that Postgres cannot store fails alone, and the others of its batch do not', async () => {
     const store = await open();
     const streams = Array.from({ length: 9 }, () => `note-${randomUUID()}`);
     const outcomes = await Promise.allSettled(
@@ -114,7 +114,7 @@ describe('the event store in Postgres', () => {
     await store.close();
   });
 
-  test('appends to one stream that do not wait for each other keep their order, and closing waits for them', async () => {
+  test('appends to one stream that do not await each other keep their order, and closing waits for them', async () => {
     const store = await open();
     const stream = `note-${randomUUID()}`;
     const appends = Promise.all(
@@ -131,14 +131,14 @@ describe('the event store in Postgres', () => {
     await reader.close();
   });
 
-  test('subscribers are told of what other instances write, and need not wait for a poll', async () => {
+  test('subscribers are notified of what other instances write, without waiting for a poll', async () => {
     const clock = new ManualClock(); // It stands still, so no poll is ever due.
     const [reader, writer] = await Promise.all([1, 2].map(() => PostgresEventStore.open({ url, clock })));
     const stop = new AbortController();
     const after = await reader!.head();
-    const stream = `told${randomUUID().slice(0, 8)}-1`;
+    const stream = `notified${randomUUID().slice(0, 8)}-1`;
     const following = all(
-      stopping(stop, reader!.subscribe({ categories: [categoryOf(stream)], after, signal: stop.signal })),
+      abortAtFirst(stop, reader!.subscribe({ categories: [categoryOf(stream)], after, signal: stop.signal })),
     );
     await expect.poll(() => clock.sleeping).toBe(1);
     await writer!.append([{ stream, expected: 'none', events: [note('x')] }]);
@@ -146,7 +146,7 @@ describe('the event store in Postgres', () => {
     await Promise.all([reader!.close(), writer!.close()]);
   });
 
-  test('those who append at once share commits', async () => {
+  test('appends that come at the same time share a commit', async () => {
     const fresh = await freshDatabase();
     const store = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
     const append = (i: number) => store.append([{ stream: `note-${i}`, expected: 'none', events: [note('x')] }]);
@@ -159,10 +159,10 @@ describe('the event store in Postgres', () => {
     expect(rows[0].commits).toBe(1);
   });
 
-  test('an append whose connection breaks fails, and the store goes on', async () => {
+  test('an append whose connection breaks fails, and the store keeps working', async () => {
     const store = await open();
     const append = () => store.append([{ stream: `note-${randomUUID()}`, expected: 'none', events: [note('x')] }]);
-    const { client, release } = await holdingTheLock();
+    const { client, release } = await holdTheLock();
     const failed = expect(append()).rejects.toThrow('terminating connection');
     await expect.poll(() => terminate(client, `wait_event = 'advisory'`)).toBe(1);
     await failed;
@@ -188,7 +188,7 @@ describe('the event store in Postgres', () => {
     await store.close();
   });
 
-  async function holdingTheLock() {
+  async function holdTheLock() {
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     await client.query(`SELECT pg_advisory_lock(hashtextextended('event_store.append', 0))`);
@@ -210,8 +210,8 @@ function note(text: string): NewEvent {
   };
 }
 
-/** Aborts at the first event. */
-async function* stopping(stop: AbortController, batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
+/** Passes batches on, and aborts at the first event. */
+async function* abortAtFirst(stop: AbortController, batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
   for await (const batch of batches) {
     if (batch.events.length > 0) stop.abort();
     yield batch;

@@ -5,8 +5,8 @@
  *   append ─┼─▶ waiting ──▶ one round trip at a time, while the ────┤
  *   append ─┘               next appends gather                     └─▶ subscribers: bells here, NOTIFY elsewhere
  *
- * A commit waits for the disk, and one commit can carry many appends (group commit): alone, an append goes at once; in a
- * crowd, it shares its commit with those that came while the last one was under way.
+ * A commit waits for the disk, and one commit can carry many appends (group commit): alone, an append goes at once; under
+ * load, it shares its commit with the others that came while the previous one was under way.
  */
 import pg from 'pg';
 import { Bell, type Clock } from '#runtime';
@@ -23,17 +23,17 @@ import {
 import { SCHEMA, SCHEMA_VERSION } from './schema.js';
 import { Tail } from '../tail.js';
 
-/** Events that one read fetches, and a little more where an append would be split. */
+/** Events that one read fetches; a little more where it would split an append. */
 const PAGE = 1_000;
 /** Events that one round trip writes; a single append with more of them goes alone. */
 const MAX_BATCH = 500;
-/** Notifications only hasten a subscriber: it looks for itself this often. */
+/** Notifications only make a subscriber faster: it also polls this often. */
 const POLL_MS = 1_000;
-/** At most one notification in this time: each costs the server a transaction, and one tells of all before it. */
+/** At most one notification in this time: each costs the server a transaction, and one covers all earlier appends. */
 const NOTIFY_EVERY_MS = 10;
 const CHANNEL = 'event_store';
 
-/** An append that waits for its turn, encoded already: what its caller changes from now on is not written. */
+/** An append that waits for its turn, encoded already: later changes by its caller are not written. */
 interface Waiting {
   readonly events: readonly EncodedEvent[];
   readonly resolve: (position: bigint) => void;
@@ -41,7 +41,7 @@ interface Waiting {
 }
 
 interface EncodedEvent {
-  /** The first of its write. */
+  /** Whether it is the first of its write. */
   readonly opening: boolean;
   readonly stream: string;
   readonly revision: number;
@@ -68,8 +68,8 @@ type Row = [
 const READ = `SELECT ${COLUMNS} FROM event_store.log WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
 
 /**
- * All events, of some categories or of all (null), up to the end of the append that comes a page further on, or else to
- * the end of the log. The last one comes along whatever its category: it tells how far the page reaches.
+ * All events of some categories, or of all (null), up to the end of the append that is a page further on, or else to the
+ * end of the log. The last event is included whatever its category: it shows how far the page reaches.
  */
 const READ_ALL = `
   SELECT ${COLUMNS}, $2::text[] IS NULL OR category = ANY ($2)
@@ -86,16 +86,16 @@ const READ_ALL = `
 export class PostgresEventStore extends EventStore {
   private waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
-  /** The highest position that the bells here were rung for. */
+  /** The highest position for which the bells here were rung. */
   private announced = 0n;
-  /** The highest position written here that the other instances do not know of. */
-  private untold: bigint | undefined;
-  private telling = false;
+  /** The highest position written here that other instances were not notified of yet. */
+  private unpublished: bigint | undefined;
+  private notifying = false;
   private readonly bells = new Set<Bell>();
   private readonly tail = new Tail();
-  /** Whether the log may have grown without a word: a notification may get lost. */
+  /** Whether the log may have grown without notice: a notification may get lost. */
   private unsure = true;
-  private readingOn: Promise<void> | undefined;
+  private extending: Promise<void> | undefined;
   private polling = false;
   private readonly closing = new AbortController();
 
@@ -105,7 +105,7 @@ export class PostgresEventStore extends EventStore {
     private readonly clock: Clock,
   ) {
     super();
-    session.listen(CHANNEL, (position) => this.heard(position));
+    session.listen(CHANNEL, (position) => this.onNotification(position));
   }
 
   /** Connects, and installs the schema `event_store` where it is missing or older than this code. */
@@ -132,7 +132,7 @@ export class PostgresEventStore extends EventStore {
     return new Promise((resolve, reject) => {
       if (this.closing.signal.aborted) throw new Error('This event store is closed.');
       assertWritable(writes);
-      this.waiting.push({ events: encoded(writes), resolve, reject });
+      this.waiting.push({ events: encode(writes), resolve, reject });
       this.writing ??= this.writeAll();
     });
   }
@@ -145,7 +145,7 @@ export class PostgresEventStore extends EventStore {
         values: [stream, next],
         rowMode: 'array',
       });
-      for (const row of rows) yield recorded(row);
+      for (const row of rows) yield decodeRow(row);
       if (rows.length < PAGE) return;
     }
   }
@@ -162,7 +162,7 @@ export class PostgresEventStore extends EventStore {
     try {
       let position = options.after;
       while (!stop.aborted) {
-        const batch = await this.next(position, options.categories).catch((error: unknown) => {
+        const batch = await this.readNext(position, options.categories).catch((error: unknown) => {
           if (!stop.aborted) throw error;
         });
         if (batch && !stop.aborted) {
@@ -194,18 +194,18 @@ export class PostgresEventStore extends EventStore {
 
   private async writeAll(): Promise<void> {
     while (this.waiting.length > 0) {
-      // Those who were just answered and append again in the same turn of the event loop go along.
+      // Callers that were just answered and append again in the same turn of the event loop are included.
       await new Promise(setImmediate);
-      await this.write(this.nextBatch());
+      await this.write(this.takeBatch());
     }
     this.writing = undefined;
   }
 
   /**
-   * What to write next, in the order it came. Each stream is in a batch once, so that the verdicts of a batch do not
-   * depend on each other: an append to a stream that an earlier one names has to wait for it.
+   * Takes what to write next, in the order it came. Each stream is in a batch once, so that the verdicts of a batch do not
+   * depend on each other: an append to a stream that an earlier one names has to wait for that one.
    */
-  private nextBatch(): Waiting[] {
+  private takeBatch(): Waiting[] {
     const batch: Waiting[] = [];
     const later: Waiting[] = [];
     const named = new Set<string>();
@@ -226,14 +226,14 @@ export class PostgresEventStore extends EventStore {
 
   private async write(batch: readonly Waiting[]): Promise<void> {
     try {
-      const position = size(batch) === 1 ? await this.writeOne(batch[0]!) : await this.writeMany(batch);
+      const position = eventCount(batch) === 1 ? await this.writeOne(batch[0]!) : await this.writeMany(batch);
       if (position === undefined) return;
       this.announce(position);
-      this.untold = position;
-      if (!this.telling) void this.tellOthers();
+      this.unpublished = position;
+      if (!this.notifying) void this.notifyOthers();
     } catch (error) {
       if (batch.length > 1 && isBadInput(error)) {
-        // One of them cannot be written, and took the others with it. Alone, it fails alone.
+        // One of them cannot be written and made all fail. One by one, only that one fails.
         for (const append of batch) await this.write([append]);
       } else {
         for (const { reject } of batch) reject(error);
@@ -241,7 +241,7 @@ export class PostgresEventStore extends EventStore {
     }
   }
 
-  /** Writes an append of one event. Returns its position, undefined when it was refused. */
+  /** Writes an append of one event. Returns its position; undefined when it was refused. */
   private async writeOne({ events, resolve, reject }: Waiting): Promise<bigint | undefined> {
     const { stream, revision, id, type, data, metadata } = events[0]!;
     const recordedAt = this.clock.now().toISOString();
@@ -256,12 +256,12 @@ export class PostgresEventStore extends EventStore {
       return undefined;
     }
     const position = BigInt(rows[0][0]);
-    this.tail.add(position - 1n, [written(events[0]!, position, recordedAt)], position);
+    this.tail.add(position - 1n, [decode(events[0]!, position, recordedAt)], position);
     resolve(position);
     return position;
   }
 
-  /** Writes a batch and gives each append its verdict. Returns the highest position, undefined when all were refused. */
+  /** Writes a batch and gives each append its verdict. Returns the highest position; undefined when all were refused. */
   private async writeMany(batch: readonly Waiting[]): Promise<bigint | undefined> {
     const events = batch.flatMap(({ events }) => events);
     const openings = events.flatMap(({ opening }, i) => (opening ? [i + 1] : []));
@@ -273,7 +273,7 @@ export class PostgresEventStore extends EventStore {
     const recordedAt = this.clock.now().toISOString();
     const { rows } = await this.pool.query<{ head: string; moved: number[] | null }>({
       name: 'append',
-      // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+      // JSON has no line breaks of its own; sent as lines, it avoids the escapes of an array's text on both sides.
       text: `SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7,
                string_to_array($8, E'\\n')::json[], string_to_array($9, E'\\n')::json[])`,
       values: [
@@ -301,7 +301,7 @@ export class PostgresEventStore extends EventStore {
         append.reject(new RevisionConflict(elsewhere.map((n) => events[n - 1]!.stream)));
       } else {
         highest = head + BigInt(end);
-        accepted.push(...append.events.map((event, i) => written(event, head + BigInt(begin + i + 1), recordedAt)));
+        accepted.push(...append.events.map((event, i) => decode(event, head + BigInt(begin + i + 1), recordedAt)));
         append.resolve(highest);
       }
     }
@@ -309,28 +309,28 @@ export class PostgresEventStore extends EventStore {
     return highest;
   }
 
-  /** The next events after a position; undefined when there are none yet. Who is at the end of the log reads it with the others. */
-  private async next(after: bigint, categories: readonly string[]): Promise<Batch | undefined> {
-    for (;;) {
+  /** The next events after a position; undefined when there are none yet. Subscribers that are up to date share one read. */
+  private async readNext(after: bigint, categories: readonly string[]): Promise<Batch | undefined> {
+    while (true) {
       if (!this.tail.covers(after)) {
-        const page = await this.page(after, categories);
+        const page = await this.readPage(after, categories);
         if (!page) this.tail.begin(after);
         return page;
       }
-      const batch = this.tail.after(after, categories);
+      const batch = this.tail.readAfter(after, categories);
       if (batch) return batch;
       const upToDate = this.tail.end >= this.announced && !this.unsure;
       if (upToDate || this.closing.signal.aborted) return undefined;
-      await (this.readingOn ??= this.readOn().finally(() => (this.readingOn = undefined)));
+      await (this.extending ??= this.extendTail().finally(() => (this.extending = undefined)));
     }
   }
 
-  /** Fetches what the tail lacks, and wakes those who wait for it without having asked. */
-  private async readOn(): Promise<void> {
+  /** Fetches what the tail lacks, and wakes the subscribers that wait and did not ask for it. */
+  private async extendTail(): Promise<void> {
     const { end } = this.tail;
     this.unsure = false;
     try {
-      const page = await this.page(end, null);
+      const page = await this.readPage(end, null);
       if (!page) return;
       this.tail.add(end, page.events, page.position);
       this.announce(page.position);
@@ -340,7 +340,7 @@ export class PostgresEventStore extends EventStore {
     }
   }
 
-  private async page(after: bigint, categories: readonly string[] | null): Promise<Batch | undefined> {
+  private async readPage(after: bigint, categories: readonly string[] | null): Promise<Batch | undefined> {
     const { rows } = await this.pool.query<[...Row, wanted: boolean]>({
       name: 'read_all',
       text: READ_ALL,
@@ -351,27 +351,27 @@ export class PostgresEventStore extends EventStore {
     if (last === undefined) return undefined;
     const [position] = last;
     const wanted = last[8] ? rows : rows.slice(0, -1);
-    return { events: wanted.map(recorded), position: BigInt(position) };
+    return { events: wanted.map(decodeRow), position: BigInt(position) };
   }
 
-  /** Wakes the subscribers all at once, so that they share one look at the log. */
+  /** Wakes all subscribers at once, so that they share one read of the log. */
   private async poll(): Promise<void> {
     this.polling = true;
     while (this.bells.size > 0 && !this.closing.signal.aborted) {
       await this.clock.sleep(POLL_MS, this.closing.signal);
-      this.lookAgain();
+      this.recheck();
     }
     this.polling = false;
   }
 
-  private async tellOthers(): Promise<void> {
-    this.telling = true;
-    while (this.untold !== undefined && !this.closing.signal.aborted) {
-      this.session.notify(CHANNEL, `${this.untold}`);
-      this.untold = undefined;
+  private async notifyOthers(): Promise<void> {
+    this.notifying = true;
+    while (this.unpublished !== undefined && !this.closing.signal.aborted) {
+      this.session.notify(CHANNEL, `${this.unpublished}`);
+      this.unpublished = undefined;
       await this.clock.sleep(NOTIFY_EVERY_MS, this.closing.signal);
     }
-    this.telling = false;
+    this.notifying = false;
   }
 
   private announce(position: bigint): void {
@@ -380,13 +380,13 @@ export class PostgresEventStore extends EventStore {
     this.ring();
   }
 
-  /** A notification: this store's own tell it nothing new; an empty one comes when some may have been missed. */
-  private heard(position: string): void {
-    if (position === '') this.lookAgain();
+  /** This store's own notifications are nothing new to it; an empty one means that some may have been missed. */
+  private onNotification(position: string): void {
+    if (position === '') this.recheck();
     else this.announce(BigInt(position));
   }
 
-  private lookAgain(): void {
+  private recheck(): void {
     this.unsure = true;
     this.ring();
   }
@@ -404,7 +404,7 @@ async function install(pool: pg.Pool): Promise<void> {
   if (Number(rows[0]?.version ?? 0) < SCHEMA_VERSION) await pool.query(SCHEMA);
 }
 
-function encoded(writes: readonly StreamWrite[]): EncodedEvent[] {
+function encode(writes: readonly StreamWrite[]): EncodedEvent[] {
   return writes.flatMap(({ stream, expected, events }) => {
     const first = expected === 'none' ? 0 : expected + 1;
     return events.map(({ id, type, data, metadata }, i) => ({
@@ -419,21 +419,24 @@ function encoded(writes: readonly StreamWrite[]): EncodedEvent[] {
   });
 }
 
-function recorded([position, id, stream, revision, type, data, metadata, recordedAt]: readonly [...Row, ...unknown[]]) {
+function decodeRow([position, id, stream, revision, type, data, metadata, recordedAt]: readonly [
+  ...Row,
+  ...unknown[],
+]) {
   return { id, stream, revision, position: BigInt(position), type, data, metadata, recordedAt };
 }
 
-/** An event as a reader gets it, without reading it. */
-function written(event: EncodedEvent, position: bigint, recordedAt: string): RecordedEvent {
+/** An event as a reader gets it, without a read. */
+function decode(event: EncodedEvent, position: bigint, recordedAt: string): RecordedEvent {
   const { id, stream, revision, type, data, metadata } = event;
   return { id, stream, revision, position, type, data: JSON.parse(data), metadata: JSON.parse(metadata), recordedAt };
 }
 
-function size(batch: readonly Waiting[]): number {
+function eventCount(batch: readonly Waiting[]): number {
   return batch.reduce((sum, { events }) => sum + events.length, 0);
 }
 
-/** What Postgres says of the input itself: data exceptions, violated constraints, exceeded limits. */
+/** Whether Postgres refuses the input itself: data exceptions, violated constraints, exceeded limits. */
 function isBadInput(error: unknown): boolean {
   return error instanceof pg.DatabaseError && /^(22|23|54)/.test(error.code ?? '');
 }

@@ -1,30 +1,39 @@
 /** The table and the functions of the Postgres event store, in a schema of their own in the service's database. */
 
-/** To be raised with every change of `SCHEMA`: a store that opens installs what is newer than it finds. */
+/**
+ * Raise it with every change of `SCHEMA`: a store that opens installs `SCHEMA` when the installed version is lower.
+ *
+ * There is no other migration path: `SCHEMA` must be safe to run over every earlier version. CREATE OR REPLACE suffices
+ * while only the bodies of functions change, but CREATE TABLE IF NOT EXISTS leaves an existing table as it is. When a
+ * column has to change, add an idempotent ALTER TABLE for both `events` and `archive`, with the columns in the same order
+ * (`log` and `archive()` use SELECT *). Drop the view before it, unless the column is only added at the end, and drop each
+ * function whose result changes. Instances of the old version still run meanwhile: what they call has to keep working
+ * until the last of them has stopped, so a change that they cannot bear takes two deployments.
+ */
 export const SCHEMA_VERSION = 2;
 
-/** The key of the advisory lock that appends pass one by one. */
+/** The key of the advisory lock that serialises appends. */
 const LOCK = `hashtextextended('event_store.append', 0)`;
 
 /**
  * `append` writes a batch of appends, each with a verdict of its own; `append_one` is the same for a single event, which
- * in a quiet service is most of what there is, and without the arrays takes a sixth less time.
+ * is the usual case in a quiet service, and takes a sixth less time without the arrays.
  *
- * Appends of the whole database pass the lock one by one, and keep it until their transaction has committed. So positions
- * are given in the order of commits, and who sees one sees all below it. A sequence would not do: with it, a transaction
- * that commits late appears behind its readers. Each statement of the functions sees what was committed when it began
- * (READ COMMITTED), so those after the lock see what its last holder wrote.
+ * Appends of the whole database take the lock one after the other, and keep it until their transaction has committed. So
+ * positions are assigned in the order of commits, and a reader that sees one sees all below it. A sequence would not do:
+ * with it, a transaction that commits late appears behind its readers. Each statement of the functions sees what was
+ * committed when it began (READ COMMITTED), so those after the lock see what its last holder wrote.
  *
- * The plans are generic because Postgres, guessing at the length of an array, else plans anew with every call, which
- * takes longer than the call itself.
+ * The plans are generic, because otherwise Postgres, which guesses the length of an array, plans again with every call,
+ * and that takes longer than the call itself.
  *
- * `data` and `metadata` are json, not jsonb: the store never looks into them, and json keeps them as they were written,
- * any string included, and takes 40 % less time to write. In a query by hand, `data::jsonb` gives the other. There is no
- * index on `id`: ids are unique because writers draw them, and the expected revision prevents writing twice.
+ * `data` and `metadata` are json, not jsonb: the store never looks into them, and json keeps any string exactly as it was
+ * written and takes 40 % less time to write. In a query by hand, `data::jsonb` converts it. There is no index on `id`:
+ * ids are unique because writers draw them at random, and the expected revision prevents writing twice.
  *
  * Old events may be moved to the table `archive`, so that `events` and its indexes, which every append touches at a
- * random place, stay small. `log` is both, and what is read is read from there: a statement sees an event in one of them,
- * never in none or both. The last event always stays, because positions go on from it.
+ * random place, stay small. `log` is the union of both, and all reads use it: a statement sees an event in exactly one of
+ * them. The last event always stays in `events`, because positions continue from it.
  */
 export const SCHEMA = `
 SELECT pg_advisory_xact_lock(${LOCK});

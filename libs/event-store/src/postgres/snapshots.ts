@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { type Snapshot, Snapshots } from '../snapshots.js';
 
-/** Snapshots in the service's table `snapshots`. A crash of the server may take the last of them. */
+/** Snapshots in the service's table `snapshots`. A crash of the server may lose the latest ones. */
 export class PostgresSnapshots extends Snapshots {
   constructor(private readonly pool: pg.Pool) {
     super();
