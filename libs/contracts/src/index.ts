@@ -8,5 +8,5 @@ export * from './payment.js';
 export * from './topic.js';
 export * from './values.js';
 
-/** Everything that services tell each other. */
+/** Every topic through which the services communicate. */
 export const topics = [orderEvents, inventoryEvents, paymentEvents] as const;

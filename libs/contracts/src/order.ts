@@ -3,18 +3,22 @@ import { type MessageOf, topic } from './topic.js';
 import { line, money, orderId } from './values.js';
 
 export const orderEvents = topic('order.events.v1', '/order', {
-  OrderPlaced: z.object({ orderId, lines: z.array(line).min(1) }).describe('A customer ordered: stock is asked for.'),
+  OrderPlaced: z
+    .object({ orderId, lines: z.array(line).min(1) })
+    .describe('A customer has placed an order. Requests its stock.'),
   OrderStockReserved: z
     .object({ orderId, total: money, paymentToken: z.string() })
-    .describe('The stock is held: payment is asked for.'),
-  OrderConfirmed: z.object({ orderId }).describe('The pivot: stock and money are held, now ship and capture.'),
-  OrderCompleted: z.object({ orderId }).describe('Shipped and paid.'),
+    .describe('The stock is reserved. Requests the payment.'),
+  OrderConfirmed: z.object({ orderId }).describe('The pivot: stock and money are held. Requests shipment and capture.'),
+  OrderCompleted: z.object({ orderId }).describe('The order is shipped and paid.'),
   OrderRejected: z
     .object({ orderId, reason: z.enum(['out-of-stock', 'payment-declined']) })
-    .describe('The order is off: give back what it holds.'),
+    .describe('The order is called off. Requests the return of everything it holds.'),
   OrderCancelled: z
     .object({ orderId, reason: z.enum(['customer', 'deadline', 'operator']) })
-    .describe('The order is off: give back what it holds. `operator`: even what was shipped or captured.'),
+    .describe(
+      'The order is called off. Requests the return of everything it holds; with the reason `operator`, even of what was shipped or captured.',
+    ),
   OrderReminder: z
     .object({
       orderId,
@@ -23,8 +27,10 @@ export const orderEvents = topic('order.events.v1', '/order', {
       total: money,
       paymentToken: z.string(),
     })
-    .describe('The order still waits: whoever is meant does it, unless it is done, and says again what it said.'),
-  OrderSettled: z.object({ orderId }).describe('A rejected or cancelled order holds nothing any more.'),
+    .describe(
+      'The order is still waiting. The service that `wants` concerns does the work, unless it is done already, and publishes its last answer again.',
+    ),
+  OrderSettled: z.object({ orderId }).describe('A rejected or cancelled order no longer holds anything.'),
 });
 
 export type OrderMessage = MessageOf<typeof orderEvents>;

@@ -1,21 +1,22 @@
 /**
- * A topic: where a service tells the others what happened. Its zod schemas are the single source of the messages'
- * types, of the check at the border, and of the documents generated from them.
+ * A topic: where a service publishes what happened, for other services. Its zod schemas are the single source of the
+ * messages' types, of the validation of incoming messages, and of the generated documents.
  */
 import type { z } from 'zod';
 
 export interface Topic<Schemas extends Record<string, z.ZodObject>> {
   /** The topic's name on the bus, with the version of its contract. */
   readonly name: string;
-  /** CloudEvents' `source`: the service that speaks. */
+  /** CloudEvents' `source`: the service that publishes. */
   readonly source: string;
   /** The data of each message, by the message's type. */
   readonly schemas: Schemas;
 }
 
+/** A topic whatever its messages. */
 export type AnyTopic = Topic<Record<string, z.ZodObject>>;
 
-/** The messages of a topic as a union that `type` tells apart. */
+/** The messages of a topic as a union, discriminated by `type`. */
 export type MessageOf<T> =
   T extends Topic<infer Schemas>
     ? {

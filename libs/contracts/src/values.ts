@@ -1,7 +1,7 @@
-/** Values that cross borders. */
+/** Values that services exchange with each other and with clients. */
 import { z } from 'zod';
 
-/** The largest quantity or amount that one request may name: sums of many stay safe integers. */
+/** The largest quantity and amount that one request may name, so that sums of many remain safe integers. */
 export const MAX_QUANTITY = 1_000_000;
 export const MAX_AMOUNT_MINOR = 100_000_000;
 
@@ -31,7 +31,7 @@ export function formatGoods(lines: readonly { readonly sku: string; readonly qua
   return lines.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', ') || 'nothing';
 }
 
-/** An amount as people write it: `EUR 25.98`. A currency that is none is shown with its minor units. */
+/** An amount as people write it: `EUR 25.98`. A currency that is not one is shown with the minor units. */
 export function formatMoney({ amountMinor, currency }: { amountMinor: number; currency: string }): string {
   if (!/^[A-Z]{3}$/.test(currency)) return `${amountMinor} minor units of ${currency}`;
   const format = new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'code' });

@@ -1,9 +1,9 @@
 /**
- * A service's refusals. Each says in `code` what is refused, for programs, and by its class what kind of refusal it is:
- * the domain's words, from which the HTTP layer takes the status.
+ * The refusals of a service, in three kinds. `code` tells a program what is refused, `message` tells a person. The class
+ * is the kind of refusal, in the domain's terms; the HTTP layer derives the status from it.
  */
 
-/** The caller's mistake: what was asked for makes no sense here, and never will. HTTP 422. */
+/** The caller's mistake: the request cannot be carried out as it stands. HTTP 422. */
 export class DomainError extends Error {
   constructor(
     readonly code: string,
@@ -14,8 +14,8 @@ export class DomainError extends Error {
   }
 }
 
-/** What was asked for does not fit to how things stand now. HTTP 409. */
+/** The request does not fit the present state. HTTP 409. */
 export class Conflict extends DomainError {}
 
-/** What was asked about does not exist. HTTP 404. */
+/** The subject of the request does not exist. HTTP 404. */
 export class NotFound extends DomainError {}
