@@ -1,6 +1,6 @@
 /**
- * The services of the shop, a line for each: what it is, how it is put together, and its Nest module, which is loaded when
- * somebody asks for it. Whatever needs to know of all services reads this.
+ * The services of the shop, an entry for each: its definition, the function that composes it, and its Nest module, which is
+ * loaded on demand. Everything that needs to know all services reads this.
  */
 import { inventoryDefinition } from './inventory/src/definition.js';
 import { inventoryService } from './inventory/src/service.js';

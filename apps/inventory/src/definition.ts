@@ -1,4 +1,4 @@
-/** What the inventory service is: what it stores, publishes, reads and shows. */
+/** What the inventory service is: what it stores, publishes, subscribes to and shows. */
 import { inventoryEvents, orderEvents } from '#contracts';
 import { defineService } from '#service';
 import { entry } from './domain/entry.js';

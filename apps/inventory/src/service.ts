@@ -1,6 +1,6 @@
 /**
- * The inventory service without a framework: what it can be asked to do, and what moves in it. A plain function of its
- * ports, so that Nest, a test and a simulation put together the same service.
+ * The inventory service without a framework: its operations, and what runs in the background. A plain function of its
+ * ports, so that Nest, a test and a simulation compose the same service.
  */
 import { type Cause, DecisionQueue, Transactor, withUpcasters } from '#event-store';
 import { type Delivered, publishAgain } from '#message-bus';
@@ -13,13 +13,13 @@ import { decideBooking, decideCheckout } from './warehouse.js';
 
 export type InventoryService = ReturnType<typeof inventoryService>;
 
-/** What Nest knows it by. */
+/** Nest's injection token. */
 export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters, snapshots: ['stock'] });
-  // Everything here writes stock streams, and many want the same ones: they queue up and are decided together.
+  // Everything here writes stock streams, often the same ones: decisions queue up and are made together.
   const queue = new DecisionQueue(transactor, { maxBatch: 256 });
   const outbox = outboxOf(inventoryDefinition, { ...ports, store });
 
@@ -31,7 +31,7 @@ export function inventoryService(ports: ServicePorts) {
     return queue.decide(decideBooking(request.entryId, request, cause));
   }
 
-  /** Does what an order asks for. */
+  /** Does what an order asks for. Idempotent. */
   async function handle(delivered: Delivered): Promise<void> {
     const { message, command, cause } = receive(inventoryDefinition, delivered);
     if (!command) return;
@@ -52,12 +52,12 @@ export function inventoryService(ports: ServicePorts) {
     tellAgain: (orderId) => publishAgain(outbox, `reservation-${orderId}`),
     giveUp: (orderId, cause) => queue.decide(decideCheckout(orderId, { type: 'GiveUp' }, cause)),
     effects: {
-      retry: 'The order is told again that its stock is reserved.',
+      retry: 'The order is notified again that its stock is reserved.',
       callOff: 'The stock is available again. Should the order be confirmed after all, nothing is shipped for it.',
     },
   });
 
-  /** Everything that moves by itself, until `signal` aborts. */
+  /** Runs everything that happens without a request, until `signal` aborts. */
   function run(signal: AbortSignal): Promise<void> {
     return runService(inventoryDefinition, { ...ports, store }, { handle, signal });
   }

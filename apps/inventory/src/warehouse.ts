@@ -1,6 +1,7 @@
 /**
- * Decisions that touch several streams at once: a reservation and the stock of each of its SKUs, written together or
- * not at all. Each is pure; whoever waits for the same SKUs is decided together with the others and shares one append.
+ * Decisions that touch several streams at once: a reservation and the stock of each of its SKUs, or a booking and the
+ * stock of its SKU, written together or not at all. Each is pure; those that wait for the same SKUs are decided together
+ * and share one append.
  */
 import type { Cause, Decision, Desk } from '#event-store';
 import type { CheckoutCommand } from './messaging/reactions.js';
@@ -16,7 +17,7 @@ const MOVES = {
   ReservationReturned: 'Return',
 } as const;
 
-/** Reserves every line of an order or none, ships them, takes them back, or gives them up. */
+/** Reserves every line of an order or none, ships them, or gives them back; GiveUp is a person's decision. */
 export function decideCheckout(
   orderId: string,
   command: CheckoutCommand | { type: 'GiveUp' },
@@ -24,9 +25,9 @@ export function decideCheckout(
 ): Decision<readonly ReservationEvent[]> {
   const stream = `reservation-${orderId}`;
   return (desk) => {
-    const asked = command.type === 'Reserve' ? { ...command, short: shortOf(command.lines, desk) } : command;
     if (command.type === 'Reserve') desk.expectNew(stream);
-    const events = desk.decide(reservation, stream, asked, cause);
+    const full = command.type === 'Reserve' ? { ...command, short: shortOf(command.lines, desk) } : command;
+    const events = desk.decide(reservation, stream, full, cause);
     for (const event of events) {
       if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked') continue;
       for (const { sku, quantity } of event.data.lines) {
@@ -43,7 +44,7 @@ function shortOf(lines: readonly ReservationLine[], desk: Desk): string[] {
   return short.map(({ sku }) => sku);
 }
 
-/** Books a receipt or a recount, once for each entry id. Returns the stock after it. */
+/** Books a receipt or a recount, once for each entry id. Returns the stock afterwards. */
 export function decideBooking(
   entryId: string,
   { kind, sku, quantity }: { kind: 'receipt' | 'recount'; sku: string; quantity: number },

@@ -1,4 +1,4 @@
-/** What the order service is: what it stores, publishes, reads and shows. */
+/** What the order service is: what it stores, publishes, subscribes to and shows. */
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 import { defineService, duration } from '#service';
 import { order } from './domain/order.js';
@@ -16,7 +16,7 @@ export const orderDefinition = defineService({
   variables: {
     ORDER_DEADLINE: duration()
       .prefault('15min')
-      .describe('How long after it was placed an order that is not confirmed is called off'),
+      .describe('How long an order may take to be confirmed; then it is cancelled'),
   },
   aggregates: { order, price },
   upcasters,

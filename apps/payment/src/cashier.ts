@@ -1,16 +1,16 @@
 /**
- * Calls the provider for what the payments' streams ask for, and writes down its answers.
+ * Calls the provider for what the payments' streams ask for, and records its answers.
  *
  *   (requested) ──▶ authorize ────────────────────────▶ RecordAuthorized | RecordDeclined
  *   (capturing) ──▶ capture ──────────────────────────▶ RecordCaptured | RecordCaptureRefused
  *   (returning) ──▶ void, refund if it is too late ───▶ RecordVoided | RecordRefunded | RecordRefundRefused
  *
  * Which payments wait for a call is a projection: the cashier starts from its table and then follows the stream, so it
- * hears of a request as soon as it is written, and finds it again after any crash. One instance is at work at a time,
- * and each payment is worked on by itself: one that the provider keeps waiting delays no other.
+ * learns of a request as soon as it is written, and finds it again after any crash. One instance works at a time, and
+ * each payment is processed by itself: one that the provider keeps waiting delays no other.
  *
- * A call whose answer was not heard, for a timeout or for a crash before it was written down, may have taken effect. So
- * the provider is asked what it knows before the call is made again, and it is made again under the same key.
+ * A call whose answer was lost, by a timeout or by a crash before it was recorded, may have taken effect. So the provider
+ * is asked what it knows before the call is made again, and the call is made again under the same key.
  */
 import { type Cause, type EventStore, idOf, type RecordedEvent } from '#event-store';
 import type { Tables } from '#projections';
@@ -19,10 +19,10 @@ import type { Payment, PaymentCommand, PaymentEvent } from './domain/payment.js'
 import { type PaymentProvider, ProviderUnavailable } from './provider.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 
-/** How many payments it keeps in mind from the table; more wait there. */
-const PAGE = 10_000;
-/** How often it looks into the table for what the stream did not tell, in milliseconds. */
-const LOOK_EVERY_MS = 5_000;
+/** How many payments it takes from the table at once; further ones wait there. */
+const PAGE_SIZE = 10_000;
+/** How often it polls the table for what the stream did not show, in milliseconds. */
+const POLL_EVERY_MS = 5_000;
 
 export interface CashierOptions extends Runtime {
   readonly store: EventStore;
@@ -31,7 +31,7 @@ export interface CashierOptions extends Runtime {
   readonly provider: PaymentProvider;
   /** The state of a payment, not older than position `since`. */
   readonly load: (orderId: string, since: bigint) => Promise<Payment>;
-  /** Writes down what the provider answered. */
+  /** Records what the provider answered. */
   readonly record: (orderId: string, command: PaymentCommand, cause: Cause) => Promise<unknown>;
   readonly signal: AbortSignal;
 }
@@ -42,11 +42,13 @@ export async function cashier(options: CashierOptions): Promise<void> {
     const checkpoint = await tables.checkpoint(paymentTodo);
     const desk = new CashDesk(options, lease, await store.head());
 
-    async function look(): Promise<void> {
-      for (let untilMs = clock.now().getTime(); !lease.aborted; untilMs = clock.now().getTime() - LOOK_EVERY_MS) {
-        const rows = await tables.due(paymentTodo, 'due_at', new Date(untilMs), PAGE);
+    async function poll(): Promise<void> {
+      let untilMs = clock.now().getTime();
+      while (!lease.aborted) {
+        const rows = await tables.due(paymentTodo, 'due_at', new Date(untilMs), PAGE_SIZE);
         for (const row of rows) desk.take(String(row['order_id']), BigInt(Number(row['position'])));
-        await clock.sleep(LOOK_EVERY_MS, lease);
+        await clock.sleep(POLL_EVERY_MS, lease);
+        untilMs = clock.now().getTime() - POLL_EVERY_MS;
       }
     }
 
@@ -58,15 +60,15 @@ export async function cashier(options: CashierOptions): Promise<void> {
       }
     }
 
-    await Promise.all([look(), follow()]);
+    await Promise.all([poll(), follow()]);
   });
 }
 
-/** The payments at work, each with the position of the event that asked for it. */
+/** The payments in progress, each with the position of the event that asked for the call. */
 class CashDesk {
-  private readonly atWork = new Map<string, bigint>();
+  private readonly inProgress = new Map<string, bigint>();
 
-  /** What was asked for up to `begunBefore` may have been begun by somebody who crashed. */
+  /** Calls that were asked for up to position `begunBefore` may have been begun by an instance that crashed. */
   constructor(
     private readonly options: CashierOptions,
     private readonly lease: AbortSignal,
@@ -74,38 +76,39 @@ class CashDesk {
   ) {}
 
   take(orderId: string, position: bigint): void {
-    const known = this.atWork.get(orderId);
-    if (known === undefined || known < position) this.atWork.set(orderId, position);
-    if (known === undefined) void this.workOff(orderId);
+    const known = this.inProgress.get(orderId);
+    if (known === undefined || known < position) this.inProgress.set(orderId, position);
+    if (known === undefined) void this.process(orderId);
   }
 
-  /** Works on one payment until it asks for nothing more. */
-  private async workOff(orderId: string): Promise<void> {
+  /** Processes one payment until it asks for nothing more. */
+  private async process(orderId: string): Promise<void> {
     const { clock, random, log } = this.options;
-    for (let attempt = 0; !this.lease.aborted;) {
-      const position = this.atWork.get(orderId)!;
+    let attempt = 0;
+    while (!this.lease.aborted) {
+      const position = this.inProgress.get(orderId)!;
       try {
-        if (await this.step(orderId, position, attempt > 0 || position <= this.begunBefore)) {
+        if (await this.processStep(orderId, position, attempt > 0 || position <= this.begunBefore)) {
           attempt = 0;
-          if (this.atWork.get(orderId) === position) break;
+          if (this.inProgress.get(orderId) === position) break;
           continue;
         }
-        log.info({ orderId, attempt }, 'The provider has no verdict yet; it is asked again.');
+        log.info({ orderId, attempt }, 'The payment is still pending at the provider; asking again.');
       } catch (error) {
         if (this.lease.aborted) break;
-        // While the provider is away every payment ends here, again and again: that it is away is said once, elsewhere.
+        // While the provider is down every payment ends here, again and again; provider-guard.ts logs that once.
         const level = error instanceof ProviderUnavailable ? 'debug' : 'warn';
-        log[level]({ orderId, attempt, err: error }, 'The provider gave no answer; it is asked what happened.');
+        log[level]({ orderId, attempt, err: error }, 'The provider did not answer; asking what became of the payment.');
       }
       await clock.sleep(backoffMs(++attempt, random, 100, 5_000), this.lease);
     }
-    this.atWork.delete(orderId);
+    this.inProgress.delete(orderId);
   }
 
   /** Makes the call that a payment waits for and records the answer; false when there is none yet. */
-  private async step(orderId: string, position: bigint, doubtful: boolean): Promise<boolean> {
+  private async processStep(orderId: string, position: bigint, doubtful: boolean): Promise<boolean> {
     const state = await this.options.load(orderId, position);
-    const answer = await call(this.options.provider, orderId, state, doubtful, this.lease);
+    const answer = await callProvider(this.options.provider, orderId, state, doubtful, this.lease);
     if (answer === 'pending') return false;
     if (answer !== 'nothing-to-do') {
       await this.options.record(orderId, answer, { correlationId: orderId, causationId: `${orderId}:${state.status}` });
@@ -114,8 +117,8 @@ class CashDesk {
   }
 }
 
-/** Makes the one call that a payment in this state asks for. Where `doubtful`, it may have been made before. */
-async function call(
+/** Makes the one call that a payment in this state asks for. If `doubtful`, it may have been made before. */
+async function callProvider(
   provider: PaymentProvider,
   orderId: string,
   state: Payment,
@@ -148,7 +151,7 @@ async function call(
       return { type: 'RecordCaptureRefused', reason: capture.reason };
     }
     case 'returning': {
-      // A void ends the payment whatever became of it, also where an authorization is still on its way.
+      // A void ends the payment whatever became of it, even while an authorization is still on its way.
       const ended = await provider.void({ orderId, idempotencyKey: `${orderId}:void` }, signal);
       if (ended.status === 'voided') return { type: 'RecordVoided', authorizationId: ended.authorizationId };
       const known = await provider.find(orderId, signal);

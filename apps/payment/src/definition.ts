@@ -1,4 +1,4 @@
-/** What the payment service is: what it stores, publishes, reads and shows. */
+/** What the payment service is: what it stores, publishes, subscribes to and shows. */
 import { z } from 'zod';
 import { orderEvents, paymentEvents } from '#contracts';
 import { defineService, duration } from '#service';
@@ -14,16 +14,16 @@ export const paymentDefinition = defineService({
   name: 'payment',
   port: 3003,
   variables: {
-    PROVIDER_TIMEOUT: duration().prefault('2s').describe('How long an answer of the payment provider is waited for'),
+    PROVIDER_TIMEOUT: duration().prefault('2s').describe('How long to wait for an answer from the payment provider'),
     WEBHOOK_SECRET: z
       .string()
       .min(8, 'is shorter than 8 characters')
       .default('larder-development-secret')
-      .describe('What the provider signs its webhooks with; set your own wherever others can reach the service'),
+      .describe('What the provider signs its webhooks with; set your own wherever anyone else can reach the service'),
     WEBHOOK_URL: z
       .url({ protocol: /^https?$/, error: 'is not an http:// URL' })
       .optional()
-      .describe('Where the simulated provider posts its webhooks; this service itself unless told'),
+      .describe('Where the simulated provider posts its webhooks; default: this service itself'),
   },
   aggregates: { payment },
   upcasters,

@@ -1,24 +1,24 @@
 /**
- * What stands between this service and a provider that fails, hangs or is away, so that it slows nothing but payments:
+ * What stands between this service and a provider that fails, hangs or is down, so that it slows nothing but payments:
  *
  *   call ──▶ bulkhead ────────▶ circuit ───────────▶ retry ───────────▶ timeout ──▶ provider
  *            64 at once, the    while it is open,    once, of what the
- *            others in line     nobody is called     provider turned away
+ *            others in line     no call is made      provider turned away
  *
  *   (closed) ── of 50 calls or more in 10 s over half fail ──▶ (open)
  *      ▲                                                      │   ▲
  *      │ it succeeds                                after 1 s │   │ it fails
  *      └───────────────── (half-open): one call ◀─────────────┘───┘
  *
- * - Only errors are failures: a decline or a refusal is the provider at its work.
+ * - Only errors are failures: a decline or a refusal is a provider that works.
  * - A single payment that the provider turns away again and again stays far below 50 calls in 10 s, so it does not stop
  *   the others.
- * - What timed out is not tried again here: the cashier asks first what became of it. Its retries are the ones that
- *   count, for they survive a crash; the one here spares them a short hitch.
- * - Whoever is kept from calling hears ProviderUnavailable, which is what it says: nothing happened.
+ * - A call that timed out is not retried here: the cashier asks first what became of it. The cashier's retries are the
+ *   ones that count, because they survive a crash; the one here only bridges a short hiccup.
+ * - A call that is not let through fails with ProviderUnavailable, which is the truth: nothing happened.
  *
- * By cockatiel, which only this file knows. It goes by the machine's timers: where time is virtual, `bounded`
- * (provider.ts) is what the services get.
+ * Built on cockatiel, which only this file knows. It uses the machine's timers: where time is virtual, the services get
+ * `withTimeout` (provider.ts).
  */
 import {
   BrokenCircuitError,
@@ -38,9 +38,9 @@ import {
 import { backoffMs, type Log, type Random } from '#runtime';
 import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
-/** How many calls are under way at the same time. */
+/** How many calls may be in progress at the same time. */
 const CALLS_AT_ONCE = 64;
-/** How many wait for one of those to end; further ones fail. */
+/** How many may wait for one of those to end; further ones fail. */
 const CALLS_IN_LINE = 10_000;
 const RETRY_PAUSE_MS = 100;
 const SAMPLE = { threshold: 0.5, duration: 10_000, minimumRps: 5 };
@@ -49,15 +49,15 @@ const OPEN_MS = 1_000;
 /** 'half-open' while one call finds out whether the provider is back. */
 export type Circuit = 'closed' | 'half-open' | 'open';
 
-/** How a request to the provider ended, and 'not-made' where the circuit or the bulkhead kept it back. */
+/** How a request to the provider ended; 'not-made' when the circuit or the bulkhead held it back. */
 export type Outcome = 'answered' | 'timeout' | 'unavailable' | 'failed' | 'given-up' | 'not-made';
 
 export interface GuardOptions {
-  /** How long an answer is waited for, in milliseconds. */
+  /** How long to wait for an answer, in milliseconds. */
   readonly timeoutMs: number;
   readonly random: Random;
   readonly log: Log;
-  /** Told of every request, retries included. */
+  /** Called for every request, including retries. */
   readonly count: (labels: { readonly operation: keyof PaymentProvider; readonly outcome: Outcome }) => void;
 }
 
@@ -65,10 +65,10 @@ export interface GuardedProvider extends PaymentProvider {
   readonly circuit: Circuit;
 }
 
-/** Its caller stopped waiting: that says nothing about the provider. */
+/** The caller stopped waiting, which says nothing about the provider. */
 class GivenUp extends ProviderTimeout {}
 
-/** The same provider, guarded. One per process: the calls that it counts are all there are. */
+/** The same provider, guarded. One per process, so that its limits apply to all calls together. */
 export function guardProvider(
   provider: PaymentProvider,
   { timeoutMs, random, log, count }: GuardOptions,
@@ -84,7 +84,7 @@ export function guardProvider(
   });
   const limit = timeout(timeoutMs, TimeoutStrategy.Aggressive);
 
-  let opened = false; // It opens anew after each call that fails half-open; that is not told again.
+  let opened = false; // The circuit opens again after each call that fails half-open; that is not logged again.
   circuit.onBreak((reason) => {
     if (!opened) log.error({ err: 'error' in reason ? reason.error : undefined }, OPENED);
     opened = true;
@@ -112,8 +112,8 @@ export function guardProvider(
 
   async function guard<T>(operation: keyof PaymentProvider, call: Call<T>, signal: AbortSignal): Promise<T> {
     try {
-      // The signal goes past the bulkhead and the circuit: whom the one finds aborted in its line it takes out without
-      // calling the next, and the other loses it on those who wait for a half-open call.
+      // The signal is not given to the bulkhead and the circuit: cockatiel's bulkhead drops an aborted waiter without
+      // starting the next one, and its circuit ignores the signal of callers that wait for a half-open call.
       return await places.execute(() =>
         circuit.execute(() => again.execute(() => request(operation, call, signal), signal)),
       );
@@ -140,7 +140,7 @@ export function guardProvider(
 type Call<T> = (signal: AbortSignal) => Promise<T>;
 
 const OPENED =
-  'The payment provider fails: the circuit is open. Payments wait until it answers again; everything else goes on.';
+  'The payment provider fails: the circuit is open. Payments wait until it answers again; everything else continues.';
 const CIRCUIT = 'The payment provider is not called for a moment: too many calls have failed.';
 const LINE = 'The payment provider is not called: too many calls wait for it already.';
 

@@ -1,28 +1,28 @@
 /**
- * The port of the payment provider: what this service needs of Stripe, Adyen or the simulator, and what it may not
- * assume of any of them.
+ * The port of the payment provider: what this service needs from Stripe, Adyen or the simulator, and what it may not
+ * assume about any of them.
  *
  *   (unknown) ───authorize──▶ pending ──────────▶ authorized ───capture──▶ captured ───refund──▶ refunded
  *       │                      │   └──▶ declined     │                               all of it
  *       │ void                 │ void                │ void
  *       └──────────────────────┴─────────────────────┴──▶ voided   what arrives later is declined: 'canceled'
  *
- * A payment is known by its order, under our own reference, so that we can ask about it and end it without having heard
+ * A payment is identified by its order, our own reference, so that we can ask about it and end it without having received
  * the provider's id. How real providers do that:
  * - Stripe: a PaymentIntent is created first, under an idempotency key made from the order, and confirmed second.
- *   Creating it again yields its id, and one that was canceled cannot be confirmed. Its search by metadata lags behind
- *   and is no way to find out. https://docs.stripe.com/api/payment_intents/cancel, https://docs.stripe.com/search#data-freshness
- * - Adyen: the order is the merchant reference, and a cancel takes that reference where no pspReference was heard (once
+ *   Creating it again yields its id, and one that was canceled cannot be confirmed. Stripe's search by metadata lags
+ *   behind and is no way to find out. https://docs.stripe.com/api/payment_intents/cancel, https://docs.stripe.com/search#data-freshness
+ * - Adyen: the order is the merchant reference, and a cancel takes that reference when no pspReference was received (once
  *   called technical cancel). Its outcome comes as a webhook. https://docs.adyen.com/online-payments/cancel
  *
- * What every adapter keeps to
- * - An idempotency key belongs to one request of one operation. The same key again carries nothing out and repeats the
- *   first answer, even when the payment has moved on since; `find` tells the present. A refusal changes nothing and is
+ * What every adapter guarantees
+ * - An idempotency key belongs to one request of one operation. The same key again does nothing and repeats the first
+ *   answer, even when the payment has changed since; `find` returns the current state. A refusal changes nothing and is
  *   not remembered.
- * - `signal` gives up the wait and not the payment: a call that has no answer by then fails with ProviderTimeout.
- * - An answer is about facts: what it says is stored at the provider and outlives a crash on either side.
+ * - `signal` ends the wait and not the payment: a call that has no answer by then fails with ProviderTimeout.
+ * - An answer reports what is done: it is stored at the provider and outlives a crash on either side.
  *
- * What a caller does when it did not hear an answer: it makes the same call with the same key until it hears one, or it
+ * What a caller does when it received no answer: it makes the same call with the same key until it receives one, or it
  * ends the payment with `void`. It never concludes from silence, nor from a `find` that found nothing, that there will
  * be no payment: the request may still be on its way.
  */
@@ -32,7 +32,10 @@ import type { Money } from './domain/payment.js';
 /** 'canceled' is the answer after a void; an adapter reports reasons that are not listed here as 'declined'. */
 export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' | 'invalid-amount' | 'canceled';
 
-/** 'refused-by-issuer': as an expired hold is, or a closed account; 'invalid-amount': not a whole number from zero up, in another currency, or more than there is. */
+/**
+ * 'refused-by-issuer': for example, the hold has expired or the account is closed. 'invalid-amount': negative, not a whole
+ * number, in another currency, or more than there is.
+ */
 export type RefusalReason =
   'refused-by-issuer' | 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
@@ -45,7 +48,7 @@ export type Capture =
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
 export type Void =
-  /** `authorizationId` is the hold that was released, where there was one. */
+  /** `authorizationId` is the hold that was released, if there was one. */
   | { readonly status: 'voided'; readonly authorizationId?: string }
   /** Too late to void: `amount` is captured and not refunded yet, and has to be refunded. */
   | { readonly status: 'captured'; readonly amount: Money };
@@ -54,13 +57,13 @@ export type Refund =
   | { readonly status: 'refunded'; readonly refundId: string }
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
-/** What the provider knows of a payment. */
+/** What the provider knows about a payment. */
 export type ProviderPayment = { readonly orderId: string } & (
   | { readonly status: 'pending' }
   | { readonly status: 'authorized'; readonly authorizationId: string; readonly authorized: Money }
   | { readonly status: 'declined'; readonly reason: DeclineReason }
   | {
-      /** 'refunded' when all that was captured has been given back. */
+      /** 'refunded' when everything that was captured has been given back. */
       readonly status: 'captured' | 'refunded';
       readonly authorizationId: string;
       readonly captureId: string;
@@ -80,28 +83,28 @@ export interface MoneyRequest extends ProviderRequest {
 }
 
 export interface AuthorizeRequest extends MoneyRequest {
-  /** Stands for the customer's means of payment. */
+  /** Represents the customer's means of payment. */
   readonly token: string;
 }
 
-/** Every method may fail with ProviderTimeout or ProviderUnavailable; any other error means what ProviderTimeout means. */
+/** Every method may throw ProviderTimeout or ProviderUnavailable; any other error is to be treated as ProviderTimeout. */
 export abstract class PaymentProvider {
   /**
-   * Asks for a hold on the customer's money, and may take its time over it. An order has one payment: a second key is
-   * answered with what became of that one.
+   * Asks for a hold on the customer's money, which may take a while. An order has one payment: a second key is answered
+   * with what became of that one.
    */
   abstract authorize(request: AuthorizeRequest, signal: AbortSignal): Promise<Authorization>;
 
-  /** Takes what is held, once and not more than that; what is left of the hold is released. */
+  /** Captures what is held, once and not more than that; the rest of the hold is released. */
   abstract capture(request: MoneyRequest, signal: AbortSignal): Promise<Capture>;
 
-  /** Ends the payment, whether or not anything of it has arrived yet, and releases what is held. */
+  /** Ends the payment, whether or not any request for it has arrived yet, and releases what is held. */
   abstract void(request: ProviderRequest, signal: AbortSignal): Promise<Void>;
 
-  /** Gives back captured money, not more than there is left of it. Each key is one refund. */
+  /** Gives back captured money, not more than is left of it. Each key is one refund. */
   abstract refund(request: MoneyRequest, signal: AbortSignal): Promise<Refund>;
 
-  /** What the provider knows; undefined when no request for this order has reached it, so far. */
+  /** What the provider knows; undefined while no request for this order has reached it. */
   abstract find(orderId: string, signal: AbortSignal): Promise<ProviderPayment | undefined>;
 }
 
@@ -114,8 +117,8 @@ export class ProviderTimeout extends Error {
 }
 
 /**
- * The provider was not reached, or turned the request away before working on it. Nothing happened, for certain: call
- * again later. An adapter that cannot tell throws ProviderTimeout.
+ * The provider was not reached, or turned the request away before processing it. It is certain that nothing happened: call
+ * again later. An adapter that cannot be certain throws ProviderTimeout.
  */
 export class ProviderUnavailable extends Error {
   constructor(message = 'The payment provider is not available; call again later.') {
@@ -125,8 +128,8 @@ export class ProviderUnavailable extends Error {
 }
 
 /**
- * The same provider, with `timeoutMs` milliseconds of `clock` for each call: for simulations and tests, whose time is
- * their own. A service in production is guarded (provider-guard.ts), by the machine's timers.
+ * The same provider, with `timeoutMs` milliseconds of `clock` for each call: for simulations and tests, which have a clock
+ * of their own. In production the provider is guarded (provider-guard.ts), with the machine's timers.
  */
 export function withTimeout(provider: PaymentProvider, clock: Clock, timeoutMs: number): PaymentProvider {
   const limited = <T>(call: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> =>

@@ -1,6 +1,6 @@
 /**
- * The payment service without a framework: what it can be asked to do, and what moves in it. A plain function of its
- * ports, so that Nest, a test and a simulation put together the same service.
+ * The payment service without a framework: its operations, and what runs in the background. A plain function of its
+ * ports, so that Nest, a test and a simulation compose the same service.
  */
 import { type Cause, Transactor, withUpcasters } from '#event-store';
 import { type Delivered, publishAgain } from '#message-bus';
@@ -13,13 +13,13 @@ import { moneyHold } from './read-models/money-hold.js';
 import { upcasters } from './upcasters.js';
 
 export interface PaymentPorts extends ServicePorts {
-  /** It gives up calls that take too long. */
+  /** Limits the time of each call by itself: guardProvider or withTimeout. */
   readonly provider: PaymentProvider;
 }
 
 export type PaymentService = ReturnType<typeof paymentService>;
 
-/** What Nest knows it by. */
+/** Nest's injection token. */
 export const PAYMENT_SERVICE = Symbol('PaymentService');
 
 export function paymentService(ports: PaymentPorts) {
@@ -28,8 +28,8 @@ export function paymentService(ports: PaymentPorts) {
   const outbox = outboxOf(paymentDefinition, { ...ports, store });
 
   /**
-   * Writes down what the provider said of a payment: its answer to a call, or a webhook. Each mostly repeats the other,
-   * and what is known to be written is not looked up again.
+   * Records what the provider reported of a payment, in an answer to a call or in a webhook. Usually each repeats the
+   * other: what the cached state shows as recorded is not read again.
    */
   async function record(orderId: string, command: PaymentCommand, cause: Cause): Promise<{ position: bigint }> {
     const { state, position } = await transactor.load(payment, `payment-${orderId}`, 0n);
@@ -42,7 +42,7 @@ export function paymentService(ports: PaymentPorts) {
     return (await transactor.load(payment, `payment-${orderId}`, since)).state;
   }
 
-  /** Does what an order asks for. */
+  /** Does what an order asks for. Idempotent. */
   async function handle(delivered: Delivered): Promise<void> {
     const { message, command, cause } = receive(paymentDefinition, delivered);
     if (!command) return;
@@ -63,12 +63,13 @@ export function paymentService(ports: PaymentPorts) {
     tellAgain: (orderId) => publishAgain(outbox, `payment-${orderId}`),
     giveUp: (orderId, cause) => record(orderId, { type: 'GiveUp' }, cause),
     effects: {
-      retry: 'The order is told again that its money is held.',
-      callOff: 'The hold on the money is released. Should the order be confirmed after all, nothing is taken for it.',
+      retry: 'The order is notified again that its money is held.',
+      callOff:
+        'The hold on the money is released. Should the order be confirmed after all, nothing is captured for it.',
     },
   });
 
-  /** Everything that moves by itself, until `signal` aborts. */
+  /** Runs everything that happens without a request, until `signal` aborts. */
   function run(signal: AbortSignal): Promise<void> {
     const loops = { cashier: (s: AbortSignal) => cashier({ ...ports, store, load, record, signal: s }) };
     return runService(paymentDefinition, { ...ports, store }, { handle, loops, signal });

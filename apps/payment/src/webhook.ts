@@ -1,14 +1,14 @@
 /**
- * What the payment provider posts to `/webhooks/payments`, and how we know that it comes from there.
+ * What the payment provider posts to `/webhooks/payments`, and how its origin is verified.
  *
  *   Larder-Signature: t=1767225600,v1=39fa52a7c3039d31e438bc7903e1ba5bb9f957ff110f46ff8c533dcb04ad804f
  *
  * `v1` is the HMAC-SHA256, in hex, of "<t>.<raw body>" under a secret that both sides know; `t` is the time of signing
- * in Unix seconds, which bounds how long an intercepted request can be sent again. While a secret is being changed, the
+ * in Unix seconds, which limits how long an intercepted request can be replayed. While a secret is being changed, the
  * sender signs with the old and the new one, a v1 for each. This is Stripe's scheme:
  * https://docs.stripe.com/webhooks#verify-manually
  *
- * A webhook is a hint and may come twice, late, out of order or never: it hurries what would be found out anyway.
+ * A webhook is a hint and may come twice, late, out of order or never: it speeds up what would be found out anyway.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -38,7 +38,7 @@ export const webhook = z.object({
   id: z.string().describe('The same for every delivery of this webhook'),
   type: z.enum(['payment.authorized', 'payment.declined', 'payment.captured', 'payment.voided', 'payment.refunded']),
   createdAt: z.iso.datetime(),
-  data: providerPayment.describe('What `find` told at that moment'),
+  data: providerPayment.describe('What the provider knew about the payment at that moment'),
 });
 
 export type Webhook = z.infer<typeof webhook>;
@@ -54,8 +54,9 @@ export function sign(body: string | Uint8Array, secret: string, now: Date): stri
 export type SignatureVerdict = 'ok' | 'malformed' | 'forged' | 'stale';
 
 /**
- * Judges a request by its body as it came over the wire, before any parsing: 'forged' when no signature fits, 'stale'
- * when one does but was made more than `toleranceMs` milliseconds from now, 'malformed' when the header is not one.
+ * Judges a request by its body as it came over the wire, before any parsing: 'forged' when no signature matches, 'stale'
+ * when one does but was made more than `toleranceMs` milliseconds before or after `now`, 'malformed' when the header is
+ * not a signature.
  */
 export function verify(
   rawBody: string | Uint8Array,
@@ -71,7 +72,7 @@ export function verify(
   if (t === undefined || more.length > 0 || !/^\d{1,12}$/.test(t) || signatures.length === 0) return 'malformed';
 
   const expected = hmac(t, rawBody, secret);
-  // Compared in a time that tells nothing of where they differ.
+  // Compared in constant time, which reveals nothing about where they differ.
   if (!signatures.some((hex) => timingSafeEqual(Buffer.from(hex, 'hex'), expected))) return 'forged';
   return Math.abs(now.getTime() - Number(t) * 1000) > toleranceMs ? 'stale' : 'ok';
 }

@@ -23,12 +23,13 @@ export type ReservationCommand =
   /** `short` names the SKUs of which there is too little. */
   | { type: 'Reserve'; lines: readonly ReservationLine[]; short: readonly string[] }
   | { type: 'Release' }
-  /** A person's, of a hold that has had no verdict. */
+  /** From a person: releases a hold that the order has not decided about. */
   | { type: 'GiveUp' }
   | { type: 'Ship' };
 
 type Held = { lines: readonly ReservationLine[] };
 
+/** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type ReservationEvent =
   | { type: 'ReservationMade'; data: Held }
   | { type: 'ReservationRejected'; data: { short: readonly string[] } }
@@ -103,7 +104,7 @@ function ship(state: Reservation): readonly ReservationEvent[] {
       return [{ type: 'ReservationShipped', data: { lines: state.lines } }];
     case 'shipped':
       return [];
-    // Said again, after the order was called off.
+    // A duplicate request, after the order was called off.
     case 'released':
     case 'returned':
       return [];

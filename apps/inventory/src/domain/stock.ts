@@ -7,8 +7,8 @@
  *              Recount │   │ └────── Release ──────┘                   │
  *   (world) ◀──────────┘   └──────────────── Return ──────────────────┘
  *
- * Which order holds what is the reservation's business (reservation.ts). Here a hot SKU stays three numbers after a
- * million orders, so it loads and caches at the same cost as a new one.
+ * Which order holds what is up to the reservation (reservation.ts). Here a hot SKU stays three numbers after a million
+ * orders, so it loads and caches at the same cost as a new one.
  */
 import { Conflict, type Decider, DomainError } from '#decider';
 
@@ -21,13 +21,14 @@ export type StockCommand =
   /** `counted` units were found on the shelf: available and reserved ones together. */
   | { type: 'Recount'; counted: number };
 
+/** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type StockEvent =
   | { type: 'StockReceived'; data: { quantity: number } }
   | { type: 'StockReserved'; data: { orderId: string; quantity: number } }
   | { type: 'StockReleased'; data: { orderId: string; quantity: number } }
   | { type: 'StockShipped'; data: { orderId: string; quantity: number } }
   | { type: 'StockReturned'; data: { orderId: string; quantity: number } }
-  /** `difference` is what the count found more, or less when it is negative, than was on the books. */
+  /** `difference`: how many units more than on the books were counted; fewer when it is negative. */
   | { type: 'StockRecounted'; data: { counted: number; difference: number } };
 
 export interface Stock {
@@ -49,14 +50,14 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
       case 'Reserve': {
         const quantity = aboveZero(command.quantity);
         if (quantity > state.available) {
-          throw new DomainError('out-of-stock', `${quantity} asked for, ${state.available} available.`);
+          throw new DomainError('out-of-stock', `${quantity} units were asked for, ${state.available} are available.`);
         }
         return [{ type: 'StockReserved', data: { orderId: command.orderId, quantity } }];
       }
       case 'Release':
-        return [{ type: 'StockReleased', data: { orderId: command.orderId, quantity: held(command, state) } }];
+        return [{ type: 'StockReleased', data: { orderId: command.orderId, quantity: heldOf(command, state) } }];
       case 'Ship':
-        return [{ type: 'StockShipped', data: { orderId: command.orderId, quantity: held(command, state) } }];
+        return [{ type: 'StockShipped', data: { orderId: command.orderId, quantity: heldOf(command, state) } }];
       case 'Return': {
         const quantity = aboveZero(command.quantity);
         if (quantity > state.shipped) {
@@ -75,7 +76,7 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
         if (counted < state.reserved) {
           throw new Conflict(
             'reserved-stock-missing',
-            `${state.reserved} units are reserved, so ${counted} cannot be all there are.`,
+            `${state.reserved} units are reserved, so there cannot be only ${counted}.`,
           );
         }
         assertCountable(counted + state.shipped);
@@ -132,8 +133,8 @@ function assertCountable(units: number): void {
   }
 }
 
-/** Only what is reserved can be released or shipped: asking for more is a fault of ours, and changes nothing. */
-function held({ quantity }: { quantity: number }, state: Stock): number {
+/** Only what is reserved can be released or shipped. Asking for more is a bug of our own, and changes nothing. */
+function heldOf({ quantity }: { quantity: number }, state: Stock): number {
   if (aboveZero(quantity) > state.reserved) {
     throw new DomainError('not-reserved', `${quantity} units are not reserved, only ${state.reserved} are.`);
   }

@@ -1,4 +1,4 @@
-/** What is held and waits for a verdict: one row per reservation that is neither shipped nor released. */
+/** Stock that is held until the order decides: one row per reservation that is neither shipped nor released. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
 import type { ReservationEvent } from '../domain/reservation.js';

@@ -12,11 +12,11 @@
  *                                                   │ (voided)              (refunded)
  *                                                   └── money that arrives after all: it is given back too
  *
- * Where the provider refuses to capture or to refund, the payment is (capture-refused) or (refund-refused) until somebody
- * asks for the same again, or for the money back.
+ * If the provider refuses to capture or to refund, the payment is (capture-refused) or (refund-refused) until the same is
+ * requested again, or the return of the money.
  *
- * The provider is called only for what stands in the stream first: (requested), (capturing) and (returning) say what is
- * to be done, cashier.ts does it, and its answer is the next fact. After a crash the stream still says so.
+ * The provider is only called for what is already in the stream: (requested), (capturing) and (returning) say what is to
+ * be done, cashier.ts does it, and the provider's answer is the next event. After a crash the stream still says so.
  */
 import { Conflict, type Decider, DomainError, NotFound } from '#decider';
 
@@ -30,7 +30,7 @@ export type PaymentCommand =
   | { type: 'Request'; amount: Money; token: string }
   | { type: 'Capture' }
   | { type: 'Return' }
-  /** A person's, of a hold that has had no verdict. */
+  /** From a person: releases a hold that the order has not decided about. */
   | { type: 'GiveUp' }
   | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
   | { type: 'RecordDeclined'; reason: string }
@@ -43,6 +43,7 @@ export type PaymentCommand =
 
 type Nothing = Record<string, never>;
 
+/** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PaymentEvent =
   | { type: 'PaymentRequested'; data: { amount: Money; token: string } }
   | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money } }
@@ -71,7 +72,7 @@ export type Payment =
       readonly status: 'returning' | 'refund-refused';
       readonly amount: Money;
       readonly authorizationId: string | undefined;
-      /** Whether we know that it was taken. The provider may have taken it and not been heard. */
+      /** Whether we know that it was captured. The provider may have captured it and its answer been lost. */
       readonly captured: boolean;
     }
   | { readonly status: 'voided'; readonly authorizationId: string | undefined };
@@ -93,9 +94,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         if (state.status === 'authorized') return giveBack(state);
         throw new Conflict('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
       case 'RecordAuthorized':
-        return authorized(command, state);
+        return recordAuthorized(command, state);
       case 'RecordDeclined': {
-        // While it is to be given back too: then the answer is that there is nothing to give.
+        // Also while it is to be given back: a decline means that there is nothing to give back.
         const open = state.status === 'requested' || (state.status === 'returning' && !state.authorizationId);
         return open ? [{ type: 'PaymentDeclined', data: { reason: command.reason } }] : [];
       }
@@ -110,7 +111,7 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'RecordVoided': {
         if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
         if (state.captured) {
-          throw new DomainError('already-captured', 'The money was taken: it is refunded, not voided.');
+          throw new DomainError('already-captured', 'The money was captured: it is refunded, not voided.');
         }
         const authorizationId = command.authorizationId ?? state.authorizationId ?? null;
         return [{ type: 'PaymentVoided', data: { authorizationId } }];
@@ -123,7 +124,7 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
         const { amount } = state;
         const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
-        // What goes back was taken first, even if its capture was never heard of: the books have to balance.
+        // What goes back was captured first, even if that answer was lost: the books have to balance.
         return state.captured ? [refunded] : [{ type: 'PaymentCaptured', data: { amount } }, refunded];
       }
     }
@@ -168,12 +169,12 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
 };
 
 /**
- * Whether what the provider says has been written down already, for what it says mostly: twice, by its answer and by a
- * webhook. No event takes these back, so a state that is not the latest may say so, too.
+ * Whether this answer is recorded already. Most arrive twice, as a response and as a webhook. No event takes back the two
+ * kinds that are checked here, so the state need not be the latest.
  */
-export function isRecorded(state: Payment, news: PaymentCommand): boolean {
-  if (news.type === 'RecordAuthorized') return authorizationOf(state) === news.authorizationId;
-  return news.type === 'RecordCaptured' && isCaptured(state);
+export function isRecorded(state: Payment, answer: PaymentCommand): boolean {
+  if (answer.type === 'RecordAuthorized') return authorizationOf(state) === answer.authorizationId;
+  return answer.type === 'RecordCaptured' && isCaptured(state);
 }
 
 function capture(state: Payment): readonly PaymentEvent[] {
@@ -184,7 +185,7 @@ function capture(state: Payment): readonly PaymentEvent[] {
     case 'capturing':
     case 'captured':
       return [];
-    // Said again, after the order was called off.
+    // A duplicate request, after the order was called off.
     case 'returning':
     case 'refund-refused':
     case 'voided':
@@ -218,12 +219,12 @@ function giveBack(state: Payment): readonly PaymentEvent[] {
   }
 }
 
-function authorized(
+function recordAuthorized(
   { authorizationId, amount }: Extract<PaymentCommand, { type: 'RecordAuthorized' }>,
   state: Payment,
 ): readonly PaymentEvent[] {
   const arrived: PaymentEvent = { type: 'PaymentAuthorized', data: { authorizationId, amount } };
-  // Money that came after all was said: it is noted, and goes back.
+  // Money that arrived after the payment was decided: it is recorded, and goes back.
   const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];
   switch (state.status) {
     case 'requested':
@@ -236,7 +237,7 @@ function authorized(
     case 'refunded':
       return [];
     case 'returning':
-      // Noted, so that a decline that comes late does not end the return while there is money to give back.
+      // Recorded, so that a late decline does not end the return while there is money to give back.
       return state.authorizationId === undefined ? late : [];
     case 'voided':
       return state.authorizationId === authorizationId ? [] : late;
@@ -248,7 +249,7 @@ function authorized(
   }
 }
 
-/** Whether we know that the money was taken; it may be on its way back since. */
+/** Whether we know that the money was captured; it may be on its way back by now. */
 function isCaptured(state: Payment): boolean {
   return state.status === 'captured' || ('captured' in state && state.captured);
 }

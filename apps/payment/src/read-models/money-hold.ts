@@ -1,4 +1,4 @@
-/** Money that is held and waits for a verdict: one row per payment that is authorized, and nothing else yet. */
+/** Money that is held until the order decides: one row per payment that is authorized, and nothing else yet. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
 import type { PaymentEvent } from '../domain/payment.js';

@@ -8,7 +8,7 @@ export interface PaymentSummaryRow {
   status: Exclude<Payment['status'], 'none'>;
   /** Why it was declined or refused. */
   reason: string | null;
-  /** Null for a payment that was called off before it was asked for. */
+  /** Null for a payment that was called off before it was requested. */
   amount_minor: number | null;
   currency: string | null;
   captured_minor: number;

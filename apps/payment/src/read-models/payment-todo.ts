@@ -1,4 +1,4 @@
-/** The cashier's to-do list: one row per payment for which the provider is to be called, gone with its answer. */
+/** The cashier's to-do list: one row per payment that needs a call to the provider, deleted with the answer. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
 import type { PaymentEvent } from '../domain/payment.js';

@@ -1,6 +1,6 @@
 /**
- * The books of the simulated provider. They are its own: no other part of Larder writes them, so what they say of an
- * order's money is a second opinion to what the payment service says.
+ * The books of the simulated provider. They are its own: no other part of Larder writes them, so what they record of an
+ * order's money is a second opinion on what the payment service records.
  */
 import type { Change, Entry, SimulatedPayment } from './payment.js';
 
@@ -26,8 +26,8 @@ export interface Totals {
 export abstract class Ledger {
   /**
    * Changes one payment. The payment and the entries that `change` returns are stored, all or nothing, before this
-   * resolves, and no other change of that payment comes between, from whichever instance. `change` is pure: it runs
-   * again when another instance was faster. `now` dates the entries.
+   * resolves, and no other change of that payment, from any instance, comes in between. `change` is pure: it runs again
+   * when another instance was faster. `now` is the time of the entries.
    */
   abstract change<T>(
     orderId: string,
@@ -36,8 +36,8 @@ export abstract class Ledger {
   ): Promise<Change<T>>;
 
   /**
-   * The entries after position `after` (default 0), of all orders or one, in their order, at most `limit`. While others
-   * write, one may turn up behind the last that was read; the totals are exact at any time.
+   * The entries after position `after` (default 0), of all orders or one, by position, at most `limit`. During concurrent
+   * writes an entry may appear before the last one that was read; the totals are exact at any time.
    */
   abstract entries(page: {
     readonly orderId?: string;

@@ -1,7 +1,7 @@
 /**
  * One payment as the simulated provider keeps it: pure functions from (payment, request, now) to a change. The state
- * machine stands in provider.ts. What a token does is decided here, from what is stored with the payment, so it goes on
- * after a crash and is the same for every instance.
+ * machine is drawn in provider.ts. What a token does is decided here, from what is stored with the payment, so it survives
+ * a crash and is the same for every instance.
  */
 import type { Money } from '../domain/payment.js';
 import type {
@@ -19,9 +19,9 @@ import type {
 
 interface Behaviour {
   readonly declines?: DeclineReason;
-  /** Pending for so many times `slowMs` first. */
+  /** First pending for this many times `slowMs`. */
   readonly slowness?: number;
-  /** The call that brought the payment about is never answered. */
+  /** The call that created the payment is never answered. */
   readonly silent?: boolean;
   /** How many captures find the provider unavailable. */
   readonly failingCaptures?: number;
@@ -46,9 +46,9 @@ const TOKENS = new Map<string, Behaviour>([
   ['tok_down_30s', { down: true }],
 ]);
 
-/** It is stored as JSON. Times are milliseconds since 1970. */
+/** Stored as JSON. Times are milliseconds since 1970. */
 export interface SimulatedPayment {
-  /** What `find` tells; undefined as long as every request was turned away. */
+  /** What `find` returns; undefined while every request has been turned away. */
   readonly known?: ProviderPayment;
   /** How a pending payment ends, unless it is voided before. */
   readonly arriving?: {
@@ -56,7 +56,7 @@ export interface SimulatedPayment {
     readonly payment: Extract<ProviderPayment, { status: 'authorized' }>;
     readonly answerKey: string;
   };
-  /** No request for this payment gets through before. */
+  /** Until then no request for this payment gets through. */
   readonly downUntilMs?: number;
   /** How many captures are still to fail. */
   readonly failingCaptures: number;
@@ -70,7 +70,7 @@ export interface SimulatedPayment {
 /** A line of the ledger: what happened to a payment, and the money that it moved (signed, in minor units). */
 export interface Entry {
   readonly type: 'authorized' | 'declined' | 'captured' | 'voided' | 'refunded';
-  /** Null when a void came before any money was named. */
+  /** Null when a void came before any amount was known. */
   readonly currency: string | null;
   /** Into the hold on the customer's money. */
   readonly heldMinor: number;
@@ -79,7 +79,7 @@ export interface Entry {
 }
 
 export interface Change<T> {
-  /** What to keep; the very object that was there before when nothing changed. */
+  /** What to store; the identical object when nothing changed. */
   readonly payment: SimulatedPayment | undefined;
   readonly entries: readonly Entry[];
   readonly answer: T;
@@ -92,7 +92,7 @@ export const UNAVAILABLE = Symbol('unavailable');
 export interface Pending {
   readonly status: 'pending';
   readonly untilMs: number;
-  /** This request brought the payment about. */
+  /** This request created the payment. */
   readonly first: boolean;
   /** This request gets no answer, not even then. */
   readonly silent: boolean;
@@ -103,7 +103,7 @@ export interface Timing {
   readonly downMs: number;
 }
 
-/** What the authorization, capture or refund will be called. */
+/** The id that the authorization, capture or refund will have. */
 interface Named {
   readonly id: string;
 }
@@ -119,7 +119,7 @@ export function authorize(
     return { payment: { ...NEW, downUntilMs: nowMs + timing.downMs }, entries: [], answer: UNAVAILABLE };
   }
   const answerKey = `authorize:${idempotencyKey}`;
-  return reached<Authorization | Pending>(before, nowMs, answerKey, ({ known, arriving }) => {
+  return handle<Authorization | Pending>(before, nowMs, answerKey, ({ known, arriving }) => {
     switch (known?.status) {
       case 'pending':
         return { answer: { status: 'pending', untilMs: arriving?.atMs ?? nowMs, first: false, silent: false } };
@@ -170,7 +170,7 @@ export function capture(
   { amount, idempotencyKey, id }: MoneyRequest & Named,
   nowMs: number,
 ): Change<Capture | typeof UNAVAILABLE> {
-  return reached<Capture>(
+  return handle<Capture>(
     before,
     nowMs,
     `capture:${idempotencyKey}`,
@@ -202,13 +202,13 @@ export function capture(
   );
 }
 
-/** The port's `void`, which no function can be called. */
+/** The port's `void`: a function cannot have that name. */
 export function cancel(
   before: SimulatedPayment | undefined,
   { orderId, idempotencyKey }: ProviderRequest,
   nowMs: number,
 ): Change<Void | typeof UNAVAILABLE> {
-  return reached<Void>(before, nowMs, `void:${idempotencyKey}`, ({ known }) => {
+  return handle<Void>(before, nowMs, `void:${idempotencyKey}`, ({ known }) => {
     switch (known?.status) {
       case 'captured':
       case 'refunded':
@@ -240,7 +240,7 @@ export function refund(
   { amount, idempotencyKey, id }: MoneyRequest & Named,
   nowMs: number,
 ): Change<Refund | typeof UNAVAILABLE> {
-  return reached<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known, refusedRefunds = 0 }) => {
+  return handle<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known, refusedRefunds = 0 }) => {
     if (known?.status !== 'captured' && known?.status !== 'refunded') return refused('not-captured');
     const kept = keptOf(known);
     if (!within(amount, kept)) return refused('invalid-amount');
@@ -263,25 +263,25 @@ export function find(
   before: SimulatedPayment | undefined,
   nowMs: number,
 ): Change<ProviderPayment | undefined | typeof UNAVAILABLE> {
-  return reached(before, nowMs, undefined, ({ known }) => ({ answer: known }));
+  return handle(before, nowMs, undefined, ({ known }) => ({ answer: known }));
 }
 
 const NEW: SimulatedPayment = { failingCaptures: 0, answers: {} };
 
 interface Step<T> {
   readonly answer: T;
-  /** Whether the same key is to be given this answer again. */
+  /** Whether the same key gets this answer again. */
   readonly remember?: boolean;
   readonly changes?: Partial<SimulatedPayment>;
   readonly entry?: Entry;
 }
 
 /**
- * Lets a request through to the payment as it is at this moment. Nothing gets through while the provider is down; a
- * pending payment has arrived when its time has come, whichever request is the first to see it; and a key that has had
- * its answer is given it again.
+ * Applies a request to the payment as it is at this moment. Nothing gets through while the provider is down; a pending
+ * payment arrives once its time has come, with whichever request is the first to see it; and a key that was already
+ * answered gets the same answer again.
  */
-function reached<T>(
+function handle<T>(
   before: SimulatedPayment | undefined,
   nowMs: number,
   answerKey: string | undefined,
@@ -290,7 +290,7 @@ function reached<T>(
   if (before?.downUntilMs !== undefined && nowMs < before.downUntilMs) {
     return { payment: before, entries: [], answer: UNAVAILABLE };
   }
-  const { payment, entries } = arrived(before, nowMs);
+  const { payment, entries } = arrive(before, nowMs);
   const first = answerKey === undefined ? undefined : payment?.answers[answerKey];
   if (first !== undefined) return { payment, entries, answer: first as T };
 
@@ -304,7 +304,8 @@ function reached<T>(
   };
 }
 
-function arrived(before: SimulatedPayment | undefined, nowMs: number): Omit<Change<never>, 'answer'> {
+/** Turns a pending payment into an authorized one if its time has come. */
+function arrive(before: SimulatedPayment | undefined, nowMs: number): Omit<Change<never>, 'answer'> {
   const arriving = before?.arriving;
   if (before?.known?.status !== 'pending' || arriving === undefined || nowMs < arriving.atMs) {
     return { payment: before, entries: [] };

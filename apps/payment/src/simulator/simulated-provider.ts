@@ -1,12 +1,12 @@
 /**
  * The payment provider that ships with Larder. It stands for a company on the other side of a network: whatever it
- * answers is in its ledger first, its answers can come late or never, and its webhooks come whenever they like.
+ * answers is in its ledger first, its answers can come late or never, and its webhooks come at any time.
  *
  *   tok_approved               authorized at once
  *   tok_declined               declined: 'declined'
  *   tok_insufficient_funds     declined: 'insufficient-funds'
- *   tok_slow                   pending for `slowMs` (1.5 s), then authorized, and answered then
- *   tok_charged_after_timeout  pending for twice `slowMs`, then authorized; the first call never hears of it
+ *   tok_slow                   pending for `slowMs` (1.5 s), then authorized; the call is answered then
+ *   tok_charged_after_timeout  pending for twice `slowMs`, then authorized; the first call is never answered
  *   tok_capture_fails_twice    authorized; the first two captures find the provider unavailable
  *   tok_capture_refused        authorized; every capture is refused: 'refused-by-issuer'
  *   tok_capture_refused_once   authorized; the first capture is refused
@@ -92,7 +92,7 @@ export class SimulatedProvider extends PaymentProvider {
     return this.change(orderId, find);
   }
 
-  /** Ends what goes on in the background. What is pending arrives at the next request for it; webhooks are lost. */
+  /** Ends all background work. A pending payment then arrives with the next request for it; webhooks are lost. */
   async close(): Promise<void> {
     this.stopped.abort();
     await Promise.all([this.outbox.close(), ...this.arrivals]);
@@ -116,14 +116,14 @@ export class SimulatedProvider extends PaymentProvider {
     return answer;
   }
 
-  /** A pending payment arrives when its time has come, also when nobody waits for it any more. */
+  /** A pending payment arrives when its time has come, even when no call waits for it any longer. */
   private async arrive(orderId: string, untilMs: number): Promise<void> {
     const { signal } = this.stopped;
     try {
       do await this.sleepUntil(untilMs, signal);
       while (!signal.aborted && (await this.find(orderId))?.status === 'pending');
     } catch (error) {
-      this.runtime.log.warn({ orderId, err: error }, 'A pending payment will arrive at the next request for it.');
+      this.runtime.log.warn({ orderId, err: error }, 'A pending payment will arrive with the next request for it.');
     }
   }
 

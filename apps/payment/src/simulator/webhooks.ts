@@ -1,19 +1,19 @@
 /**
- * The simulated provider's outgoing webhooks: at least once while the process lives, a few at a time, in no certain
- * order. The outbox is in memory and bounded. What it loses in a crash, or when its receiver stays away, is a hint: who
- * waits for a webhook that does not come asks the provider.
+ * The simulated provider's outgoing webhooks: at least once while the process lives, a few at a time, in no particular
+ * order. The outbox is in memory and bounded. A webhook is a hint, so it may be lost in a crash or when its receiver stays
+ * away: a service that waits for one asks the provider in the end.
  */
 import http, { type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import { backoffMs, type Clock, type Runtime, within } from '#runtime';
 import { sign, SIGNATURE_HEADER, type Webhook } from '../webhook.js';
 
-/** Hands a webhook to its receiver; fails when that did not take it. */
+/** Delivers a webhook to its receiver; fails when the receiver does not accept it. */
 export type Deliver = (webhook: Webhook, signal: AbortSignal) => Promise<void>;
 
 /**
- * Delivery over HTTP: a signed POST, heard when the answer is a 2xx within five seconds. By node:http: under load, fetch
- * took a fifth of the payment service's processor time.
+ * Delivery over HTTP: a signed POST, accepted when the answer is a 2xx within five seconds. It uses node:http because
+ * fetch took a fifth of the payment service's CPU time under load.
  */
 export function postWebhook(url: string, secret: string, clock: Clock): Deliver {
   const { request, Agent } = url.startsWith('https:') ? https : http;
@@ -22,7 +22,7 @@ export function postWebhook(url: string, secret: string, clock: Clock): Deliver 
     new Promise<number>((resolve, reject) => {
       const sent = request(url, { method: 'POST', headers, agent, signal }, (response) => {
         response.on('end', () => resolve(response.statusCode!)).on('error', reject);
-        response.resume(); // Read to its end, the connection can be used again.
+        response.resume(); // The connection can be reused only when the response has been read to its end.
       });
       sent.on('error', reject).end(body);
     });
@@ -34,10 +34,10 @@ export function postWebhook(url: string, secret: string, clock: Clock): Deliver 
       'content-length': Buffer.byteLength(body),
       [SIGNATURE_HEADER]: signature,
     };
-    const tooLate = () => {
+    const failTooLate = () => {
       throw new Error('The receiver of the webhook did not answer in time.');
     };
-    const status = await within(clock, 5_000, (limit) => post(body, headers, limit), tooLate, signal);
+    const status = await within(clock, 5_000, (limit) => post(body, headers, limit), failTooLate, signal);
     if (status < 200 || status > 299) throw new Error(`The receiver of the webhook answered ${status}.`);
   };
 }
@@ -49,7 +49,7 @@ const MAX_ATTEMPTS = 6;
 export class WebhookOutbox {
   private readonly stopped = new AbortController();
   private readonly queue: { readonly webhook: Webhook; attempt: number }[] = [];
-  /** Queued, under way or in a pause between two attempts. */
+  /** How many are queued, in delivery or in a pause between two attempts. */
   private waiting = 0;
   private dropped = 0;
   private readonly workers = new Set<Promise<void>>();
@@ -59,7 +59,7 @@ export class WebhookOutbox {
     private readonly runtime: Runtime,
   ) {}
 
-  /** Never waits and never fails. When too many wait already, the webhook is dropped. */
+  /** Never blocks and never fails. When too many are waiting already, the webhook is dropped. */
   send(webhook: Webhook): void {
     if (this.stopped.signal.aborted) return;
     if (this.waiting >= MAX_WAITING) {
@@ -72,7 +72,7 @@ export class WebhookOutbox {
     this.enqueue({ webhook, attempt: 1 });
   }
 
-  /** Gives up what is still waiting. */
+  /** Gives up all webhooks that are still waiting. */
   async close(): Promise<void> {
     this.stopped.abort();
     this.queue.length = 0;
@@ -92,16 +92,16 @@ export class WebhookOutbox {
         await this.deliver(job.webhook, this.stopped.signal);
         this.waiting--;
       } catch (error) {
-        if (!this.stopped.signal.aborted) this.again(job, error);
+        if (!this.stopped.signal.aborted) this.retry(job, error);
       }
     }
   }
 
-  private again(job: { readonly webhook: Webhook; attempt: number }, error: unknown): void {
+  private retry(job: { readonly webhook: Webhook; attempt: number }, error: unknown): void {
     const { clock, random, log } = this.runtime;
     if (job.attempt === MAX_ATTEMPTS) {
       this.waiting--;
-      log.warn({ webhook: job.webhook.id, err: error }, 'A webhook was given up: its receiver never took it.');
+      log.warn({ webhook: job.webhook.id, err: error }, 'A webhook was given up: its receiver never accepted it.');
       return;
     }
     void clock.sleep(backoffMs(job.attempt, random, 200, 10_000), this.stopped.signal).then(() => {

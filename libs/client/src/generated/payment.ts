@@ -607,7 +607,7 @@ export interface operations {
           type: 'payment.authorized' | 'payment.declined' | 'payment.captured' | 'payment.voided' | 'payment.refunded';
           /** Format: date-time */
           createdAt: string;
-          /** @description What `find` told at that moment */
+          /** @description What the provider knew about the payment at that moment */
           data:
             | {
                 /**
