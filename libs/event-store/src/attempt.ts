@@ -22,6 +22,7 @@ export interface Desk {
   expectNew(stream: string): void;
 }
 
+/** What is decided at a desk, and its result. It throws to refuse. */
 export type Decision<T> = (desk: Desk) => T;
 
 /** A stream as a batch of decisions knows it. */

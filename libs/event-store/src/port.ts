@@ -55,6 +55,7 @@ export interface StreamWrite {
   readonly events: readonly NewEvent[];
 }
 
+/** What a subscription delivers. */
 export interface Batch {
   /** In position order; empty when only the position has moved, past events of other categories. */
   readonly events: readonly RecordedEvent[];

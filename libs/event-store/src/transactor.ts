@@ -17,6 +17,8 @@
  *              ▼
  *   remember the new states, answer
  *
+ * A run over the decisions that lacks a state is a *rehearsal*: it only finds out what else has to be loaded (attempt.ts).
+ *
  * States come from a cache, and another instance may have moved a stream since. An append proves the states that it
  * builds on, because it names their revisions. Nothing proves the states behind a refusal, an empty decision or a stream
  * that was looked at but not written; so before such a result counts, those streams are read forward from the cached
@@ -27,9 +29,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Decider } from '#decider';
 import { backoffMs, type Clock, type Ids, type Random } from '#runtime';
-import { type Cause, type EventStore, type DomainEvent, RevisionConflict, type StreamWrite } from './port.js';
 import { Attempt, type Decision, type Desk, type Draft, type Known } from './attempt.js';
-import { type Folded, emptyStream, foldNext, revisionAfter } from './folded.js';
+import { emptyStream, type Folded, foldNext, revisionAfter } from './folded.js';
+import { type Cause, type DomainEvent, type EventStore, RevisionConflict, type StreamWrite } from './port.js';
 import { SnapshotCache, type Snapshots } from './snapshots.js';
 import { type Upcasters, versionOf } from './upcast.js';
 
@@ -165,7 +167,7 @@ export class Transactor {
     }
   }
 
-  /** The latest state of a stream; with `since`, a cached one that is at least at that position, without a read. */
+  /** The latest state of a stream. Pass `since` when a cached state at that position or later will do: that saves the read. */
   async load<C, E extends DomainEvent, S>(
     decider: Decider<C, E, S>,
     stream: string,

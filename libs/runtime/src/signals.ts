@@ -2,7 +2,7 @@
 import type { Clock } from './ports.js';
 
 /**
- * A door bell: `ring()` wakes whoever waits; a ring while nobody waits wakes the next waiter. Many rings make one wake,
+ * A door bell: `ring()` wakes the waiter, or else the next one to come. Many rings make one wake,
  * which is what readers of a log want: each reads all there is.
  */
 export class Bell {

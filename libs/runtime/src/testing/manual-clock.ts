@@ -41,7 +41,7 @@ export class ManualClock extends Clock {
   async advance(ms: number): Promise<void> {
     const untilMs = this.nowMs + ms;
     await turn();
-    for (;;) {
+    while (true) {
       const due = [...this.sleepers].filter((sleeper) => sleeper.dueMs <= untilMs);
       const next = due.sort((a, b) => a.dueMs - b.dueMs)[0];
       if (next === undefined) break;
