@@ -8,7 +8,7 @@ import { decideBooking, decideCheckout } from './warehouse.js';
 
 const cause = { correlationId: 'o1', causationId: 'm1' };
 
-const enter = (entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number) =>
+const book = (entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number) =>
   decideBooking(entryId, { kind, sku, quantity }, cause);
 
 const reserve = (orderId: string, ...lines: [sku: string, quantity: number][]) =>
@@ -18,7 +18,7 @@ const release = (orderId: string) => decideCheckout(orderId, { type: 'Release' }
 
 const ship = (orderId: string) => decideCheckout(orderId, { type: 'Ship' }, cause);
 
-/** Instances of the service that write into the same store, each with states of its own. */
+/** Instances of the service that write into the same store, each with its own cached states. */
 class House {
   private readonly events = new MemoryEvents();
   private read = 0;
@@ -29,7 +29,7 @@ class House {
     return new Transactor({ store, clock, ids: new SequentialIds(), random: new SeededRandom(1) });
   }
 
-  /** What was written since the last look: one list of `<stream> <event>` for each append. */
+  /** What was written since the last call: one list of `<stream> <event>` for each append. */
   written(): string[][] {
     const appends = new Map<number, string[]>();
     for (; this.read < this.events.all.length; this.read++) {
@@ -58,7 +58,7 @@ const stockOf = async (sku: string) => (await warehouse.load(stock, `stock-${sku
 beforeEach(async () => {
   house = new House();
   warehouse = house.instance();
-  await decide(warehouse, enter('e1', 'receipt', 'oil', 5), enter('e2', 'receipt', 'salt', 1));
+  await decide(warehouse, book('e1', 'receipt', 'oil', 5), book('e2', 'receipt', 'salt', 1));
   house.written();
 });
 
@@ -71,7 +71,7 @@ test('an order is reserved whole, in one append', async () => {
   expect(await stockOf('salt')).toEqual({ available: 0, reserved: 1, shipped: 0 });
 });
 
-test('one line too many and nothing is held', async () => {
+test('with one line too many, nothing is held', async () => {
   const [events] = await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 2], ['no-such-sku', 1]));
   expect(events).toEqual([{ type: 'ReservationRejected', data: { short: ['salt', 'no-such-sku'] } }]);
   expect(house.written()).toEqual([['reservation-o1 ReservationRejected']]);
@@ -91,7 +91,7 @@ test('a release gives every line back', async () => {
   expect(await stockOf('salt')).toEqual({ available: 1, reserved: 0, shipped: 0 });
 });
 
-test('a shipment takes every line out of the house', async () => {
+test('a shipment takes every line out of the stock', async () => {
   await decide(warehouse, reserve('o1', ['oil', 2], ['salt', 1]));
   await decide(warehouse, ship('o1'));
   expect(await stockOf('oil')).toEqual({ available: 3, reserved: 0, shipped: 2 });
@@ -104,7 +104,7 @@ test('a cancellation that comes before the request leaves a tombstone that refus
   expect(house.written()).toEqual([['reservation-o1 ReservationBlocked']]);
 });
 
-test('what comes again writes nothing', async () => {
+test('a repeated command writes nothing', async () => {
   await decide(warehouse, reserve('o1', ['oil', 2]), reserve('o2', ['oil', 2]));
   await decide(warehouse, ship('o1'), release('o2'));
   await decide(warehouse, reserve('o3', ['oil', 99]));
@@ -164,13 +164,13 @@ test('two instances do not give the last unit to two orders', async () => {
   expect(await stockOf('oil')).toEqual({ available: 4, reserved: 1, shipped: 0 });
 });
 
-test('an entry is written with the stock, and counts once', async () => {
-  expect(await decide(warehouse, enter('e3', 'receipt', 'oil', 10))).toEqual([
+test('a booking is written with the stock, and counts once', async () => {
+  expect(await decide(warehouse, book('e3', 'receipt', 'oil', 10))).toEqual([
     { available: 15, reserved: 0, shipped: 0 },
   ]);
   expect(house.written()).toEqual([['entry-e3 EntryMade', 'stock-oil StockReceived']]);
   for (const instance of [warehouse, house.instance()]) {
-    expect(await decide(instance, enter('e3', 'receipt', 'oil', 10))).toEqual([
+    expect(await decide(instance, book('e3', 'receipt', 'oil', 10))).toEqual([
       { available: 15, reserved: 0, shipped: 0 },
     ]);
   }
@@ -178,23 +178,21 @@ test('an entry is written with the stock, and counts once', async () => {
 });
 
 test('a recount sets the stock to what was found, however often it is sent', async () => {
-  await decide(warehouse, enter('e3', 'recount', 'oil', 3));
-  await decide(warehouse, enter('e4', 'receipt', 'oil', 10));
-  expect(await decide(warehouse, enter('e3', 'recount', 'oil', 3))).toEqual([
+  await decide(warehouse, book('e3', 'recount', 'oil', 3));
+  await decide(warehouse, book('e4', 'receipt', 'oil', 10));
+  expect(await decide(warehouse, book('e3', 'recount', 'oil', 3))).toEqual([
     { available: 13, reserved: 0, shipped: 0 },
   ]);
 });
 
-test('a refused entry leaves no trace, so it can be corrected under the same key', async () => {
+test('a refused booking leaves no trace, so it can be corrected under the same key', async () => {
   await decide(warehouse, reserve('o1', ['oil', 2]));
   house.written();
-  await expect(decide(warehouse, enter('e3', 'recount', 'oil', 1))).rejects.toMatchObject({
+  await expect(decide(warehouse, book('e3', 'recount', 'oil', 1))).rejects.toMatchObject({
     code: 'reserved-stock-missing',
   });
   expect(house.written()).toEqual([]);
-  expect(await decide(warehouse, enter('e3', 'recount', 'oil', 2))).toEqual([
-    { available: 0, reserved: 2, shipped: 0 },
-  ]);
+  expect(await decide(warehouse, book('e3', 'recount', 'oil', 2))).toEqual([{ available: 0, reserved: 2, shipped: 0 }]);
 });
 
 test('whatever is asked for, together or apart, stock holds for orders exactly what their reservations hold', async () => {
@@ -214,7 +212,7 @@ test('whatever is asked for, together or apart, stock holds for orders exactly w
     fc.asyncProperty(anyBatches, async (batches) => {
       house = new House();
       warehouse = house.instance();
-      await decide(warehouse, enter('e1', 'receipt', 'oil', 5), enter('e2', 'receipt', 'salt', 3));
+      await decide(warehouse, book('e1', 'receipt', 'oil', 5), book('e2', 'receipt', 'salt', 3));
       for (const batch of batches) await warehouse.transactAll(batch);
 
       const held: Record<string, number> = { oil: 0, salt: 0 };

@@ -20,7 +20,7 @@ const hangs: Behaviour = () => new Promise(() => {});
 const away: Behaviour = () => Promise.reject(new ProviderUnavailable());
 const breaks: Behaviour = () => Promise.reject(new TypeError('fetch failed'));
 
-/** A provider that behaves as it is told, and remembers the idempotency keys that it has seen. */
+/** A provider that behaves as the test sets, and remembers the idempotency keys that it has seen. */
 class Moody extends PaymentProvider {
   behaves = answers;
   readonly keys: string[] = [];
@@ -63,7 +63,7 @@ function setUp() {
         ),
       ),
     );
-  /** Lets time go on while a call is under way. */
+  /** Advances the time while a call is in progress. */
   const after = async <T>(ms: number, call: Promise<T>) => {
     const settled = Promise.allSettled([call]);
     await vi.advanceTimersByTimeAsync(ms);
@@ -75,7 +75,7 @@ function setUp() {
 }
 
 describe('one call', () => {
-  test('that is answered comes through, whatever the answer: a decline or a refusal is no failure', async () => {
+  test('that is answered passes, whatever the answer: a decline or a refusal is no failure', async () => {
     const s = setUp();
     for (const behaves of [answers, declines, refuses]) {
       s.moody.behaves = behaves;
@@ -97,7 +97,7 @@ describe('one call', () => {
     });
   });
 
-  test('that hangs times out, is told to give up and is not tried again', async () => {
+  test('that hangs times out, is aborted and is not retried', async () => {
     const s = setUp();
     s.moody.behaves = hangs;
     const call = expect(s.authorize()).rejects.toThrow(ProviderTimeout);
@@ -111,7 +111,7 @@ describe('one call', () => {
     expect(s.counted).toEqual({ 'authorize timeout': 1 });
   });
 
-  test('that is turned away is tried once more, under the same key', async () => {
+  test('that is turned away is retried once, under the same key', async () => {
     const s = setUp();
     s.moody.behaves = away;
     await expect(s.after(1_000, s.authorize())).rejects.toThrow(ProviderUnavailable);
@@ -121,14 +121,14 @@ describe('one call', () => {
     expect(s.counted).toEqual({ 'authorize unavailable': 3, 'authorize answered': 1 });
   });
 
-  test('that fails in another way comes through as it is, and is not tried again', async () => {
+  test('that fails in another way fails with that error, and is not retried', async () => {
     const s = setUp();
     s.moody.behaves = breaks;
     await expect(s.authorize()).rejects.toThrow('fetch failed');
     expect(s.counted).toEqual({ 'authorize failed': 1 });
   });
 
-  test('whose caller stops ends at once; that is not counted against the provider', async () => {
+  test('whose caller stops ends at once, and is not counted against the provider', async () => {
     const s = setUp();
     s.moody.behaves = hangs;
     for (let n = 0; n < 100; n++) {
@@ -174,7 +174,7 @@ describe('the circuit', () => {
     },
   );
 
-  test('closes with the first call that succeeds, and those that came meanwhile go on', async () => {
+  test('closes with the first call that succeeds, and those that waited meanwhile continue', async () => {
     const s = await opened();
     s.moody.behaves = answers;
     await expect(s.authorize()).rejects.toThrow(ProviderUnavailable);
@@ -193,7 +193,7 @@ describe('the circuit', () => {
     expect(s.provider.circuit).toBe('closed');
   });
 
-  test('stays open while the call that finds out fails, and the log tells of it once', async () => {
+  test('stays open while its trial call fails, and that is logged once', async () => {
     const s = await opened();
     for (let n = 0; n < 5; n++) {
       await vi.advanceTimersByTimeAsync(1_000);
@@ -206,7 +206,7 @@ describe('the circuit', () => {
     expect(s.said).toEqual([expect.stringContaining('circuit is open'), expect.stringContaining('circuit is closed')]);
   });
 
-  test('one bad payment leaves it closed, also when it is the only one for a while', async () => {
+  test('one bad payment leaves it closed, even when it is the only one for a while', async () => {
     const s = setUp();
     s.moody.behaves = (orderId, signal) => (orderId === 'bad' ? away : answers)(orderId, signal);
     // As the cashier does it: again and again, after pauses that grow up to five seconds.
@@ -247,7 +247,7 @@ describe('the bulkhead', () => {
     expect(s.moody.keys).toEqual(Array.from({ length: 200 }, (_, n) => `o${n}:authorize`));
   });
 
-  test('when ten thousand wait, the next is turned away', async () => {
+  test('when ten thousand calls wait, the next one fails', async () => {
     const s = setUp();
     s.moody.behaves = hangs;
     const stop = new AbortController();
@@ -259,7 +259,7 @@ describe('the bulkhead', () => {
     await all;
   });
 
-  test('callers who stop in the line make room for those behind them', async () => {
+  test('callers that stop while they wait make room for those behind them', async () => {
     const s = setUp();
     s.moody.behaves = hangs;
     const stop = new AbortController();

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { ManualClock } from '#runtime/testing';
 import { withTimeout, PaymentProvider, ProviderTimeout } from './provider.js';
 
-/** A provider that hangs, and says which calls it has been told to give up. */
+/** A provider that hangs, and records which calls it was asked to give up. */
 class Silent extends PaymentProvider {
   readonly givenUp: string[] = [];
   override authorize = this.hang('authorize');
@@ -29,7 +29,9 @@ const request = {
 test.each(['authorize', 'capture', 'void', 'refund', 'find'] as const)(
   '%s that hangs is given up in time, and at once by a caller that stops',
   async (operation) => {
-    const [clock, silent, stop] = [new ManualClock(), new Silent(), new AbortController()];
+    const clock = new ManualClock();
+    const silent = new Silent();
+    const stop = new AbortController();
     const call = withTimeout(silent, clock, 2_000)[operation] as (_: unknown, signal: AbortSignal) => Promise<unknown>;
 
     const hanging = expect(call(request, stop.signal)).rejects.toThrow(ProviderTimeout);

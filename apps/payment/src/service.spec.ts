@@ -9,9 +9,10 @@ const cause = { correlationId: ORDER, causationId: 'webhook' };
 const amount = { amountMinor: 1299, currency: 'EUR' };
 const requested = { type: 'PaymentRequested', data: { amount, token: 'tok_approved' } };
 
-test('what the provider says twice is looked up once', async () => {
+test('what the provider reports twice is read once', async () => {
   const clock = new ManualClock();
-  const [store, ids] = [new MemoryEventStore(clock), new SequentialIds()];
+  const store = new MemoryEventStore(clock);
+  const ids = new SequentialIds();
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
   const service = paymentService({ ...runtime, store } as unknown as Parameters<typeof paymentService>[0]);
   await store.append([
@@ -31,7 +32,7 @@ test('what the provider says twice is looked up once', async () => {
   expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 3n });
   expect(read).toHaveBeenCalledTimes(1);
 
-  // Another authorization is other news.
+  // Another authorization is not recorded yet.
   await service.record(ORDER, { ...authorized, authorizationId: 'auth_2' }, cause);
   expect(read).toHaveBeenCalledTimes(2);
 });

@@ -24,7 +24,7 @@ test('a signed body is accepted, as text and as the bytes that came over the wir
   expect(verify(Buffer.from(body), header, 'secret', now)).toBe('ok');
 });
 
-test('another body, another secret or another time is a forgery', () => {
+test('a signature for another body, secret or time is forged', () => {
   expect(verify(`${body} `, header, 'secret', now)).toBe('forged');
   expect(verify(body, header, 'other', now)).toBe('forged');
   expect(verify(body, header.replace('t=1767225600', 't=1767225601'), 'secret', now)).toBe('forged');
@@ -40,7 +40,7 @@ test('a signature is good for five minutes, before and after, and then stale', (
 test('a forged request is called forged, however old', () =>
   expect(verify('{}', header, 'secret', later(600_000))).toBe('forged'));
 
-test('one fitting signature is enough while a secret is being changed', () => {
+test('one matching signature is enough while a secret is being changed', () => {
   const both = `${header},${v1(sign(body, 'new secret', now))}`;
   expect(verify(body, both, 'secret', now)).toBe('ok');
   expect(verify(body, both, 'new secret', now)).toBe('ok');
@@ -62,7 +62,7 @@ test.each([
   header.replace('v1', 'v0'),
 ])('the header %s is malformed', (given) => expect(verify(body, given, 'secret', now)).toBe('malformed'));
 
-test('a webhook tells what became of an order', () => {
+test('a webhook carries the state of a payment', () => {
   const data = { orderId: '00000000-0000-4000-8000-000000000001', status: 'declined', reason: 'declined' };
   const given = { id: 'w1', type: 'payment.declined', createdAt: now.toISOString(), data };
   expect(webhook.parse(given)).toEqual(given);
@@ -73,8 +73,10 @@ test('a webhook tells what became of an order', () => {
 describe('what a webhook does to a payment', () => {
   const orderId = '00000000-0000-4000-8000-000000000001';
   const amount = { amountMinor: 3048, currency: 'EUR' };
-  const [none, authorizationId, captureId] = [{ ...amount, amountMinor: 0 }, 'auth_1', 'cap_1'];
-  /** All that a provider can tell of a payment, in the order in which it happens. */
+  const none = { ...amount, amountMinor: 0 };
+  const authorizationId = 'auth_1';
+  const captureId = 'cap_1';
+  /** Everything that a provider can report of a payment, in the order in which it happens. */
   const told = {
     pending: { orderId, status: 'pending' },
     authorized: { orderId, status: 'authorized', authorizationId, authorized: amount },
@@ -92,7 +94,7 @@ describe('what a webhook does to a payment', () => {
   /** What a call to the provider answers is recorded by the very same commands as a webhook. */
   const answered = (name: News) => news(name)!;
 
-  /** The payment after commands and webhooks, and the types of the facts. A refusal changes nothing. */
+  /** The payment after commands and webhooks, and the types of its events. A refusal changes nothing. */
   function after(...said: readonly (PaymentCommand | undefined)[]) {
     const facts: PaymentEvent[] = [];
     let state = payment.initialState;
@@ -119,15 +121,15 @@ describe('what a webhook does to a payment', () => {
     ['requested', 'authorized', 'authorized'],
     ['requested', 'declined', 'declined'],
     ['capturing', 'captured', 'captured'],
-    // The provider took it, and no answer was heard: then our own request to take it finds it done.
+    // The provider captured it, and the answer was lost: our own request to capture then finds it done.
     ['authorized', 'captured', 'captured'],
-  ])('%s: %s comes before the answer of the call itself, whose answer then says nothing new', (from, name, status) => {
+  ])('%s: %s comes before the answer of the call itself, whose answer then changes nothing', (from, name, status) => {
     const first = after(...histories[from]!, news(name));
     expect(first.status).toBe(status);
     expect(after(...histories[from]!, news(name), answered(name))).toEqual(first);
   });
 
-  test.each(Object.keys(histories))('%s: a doubled webhook does what one does', (from) => {
+  test.each(Object.keys(histories))('%s: a duplicate webhook changes nothing more', (from) => {
     for (const name of Object.keys(told) as News[]) {
       const once = after(...histories[from]!, news(name));
       expect(after(...histories[from]!, news(name), news(name), news(name)), name).toEqual(once);
@@ -135,7 +137,7 @@ describe('what a webhook does to a payment', () => {
   });
 
   test.each<[string, readonly News[]]>([
-    ['requested', ['pending', 'captured', 'voided', 'refunded']], // Too early: the call will tell.
+    ['requested', ['pending', 'captured', 'voided', 'refunded']], // Too early: the answer to the call decides.
     ['authorized', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
     ['capturing', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
     ['captured', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
@@ -147,7 +149,7 @@ describe('what a webhook does to a payment', () => {
     }
   });
 
-  test.each(['declined', 'voided'])('%s: another hold that turns up late is noted, and goes back', (from) => {
+  test.each(['declined', 'voided'])('%s: another hold that turns up late is recorded, and goes back', (from) => {
     const late = newsOf({
       id: 'w-late',
       type: 'payment.authorized',
@@ -160,14 +162,14 @@ describe('what a webhook does to a payment', () => {
     expect(facts).toEqual([...before.facts, 'PaymentAuthorized', 'PaymentReturnRequested']);
   });
 
-  test('a payment that was never asked for is not made up by a webhook', () => {
+  test('a webhook creates no payment that was never requested', () => {
     expect(() => after(news('authorized'))).toThrow(DomainError);
     for (const name of ['pending', 'declined', 'captured', 'voided', 'refunded'] as const) {
       expect(after(news(name)).facts, name).toEqual([]);
     }
   });
 
-  test('webhooks of a paid order in any order, any number of times, amid the calls: it is paid once', () => {
+  test('webhooks of a paid order in any order, any number of times, between the calls: it is paid once', () => {
     const webhooks = fc.array(fc.constantFrom<News>('pending', 'authorized', 'captured'), { maxLength: 12 });
     fc.assert(
       fc.property(fc.tuple(webhooks, webhooks, webhooks, webhooks), ([one, two, three, four]) => {

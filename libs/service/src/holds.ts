@@ -11,7 +11,8 @@ import type { Projection } from '#projections';
 import type { Attention, AttentionItem } from './attention.js';
 import type { ServicePorts } from './ports.js';
 
-const ATTENTION_AFTER_MS = 24 * 60 * 60_000;
+/** How long a hold waits for its order's decision before a person is asked. Orders have another limit: order-todo.ts. */
+const ASK_A_PERSON_AFTER_MS = 24 * 60 * 60_000;
 
 /** The row of an open hold, gone with its end. */
 export interface HoldRow {
@@ -56,7 +57,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
 
   return {
     async inbox(limit) {
-      const until = new Date(clock.now().getTime() - ATTENTION_AFTER_MS);
+      const until = new Date(clock.now().getTime() - ASK_A_PERSON_AFTER_MS);
       const rows = (await tables.due(projection, 'held_since', until, limit)) as unknown as HoldRow[];
       return (await Promise.all(rows.map(item))).filter((found) => found !== undefined);
     },
@@ -80,5 +81,5 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
 
 /** When a person begins to be waited for. */
 function attentionAt(heldSince: string): Date {
-  return new Date(Date.parse(heldSince) + ATTENTION_AFTER_MS);
+  return new Date(Date.parse(heldSince) + ASK_A_PERSON_AFTER_MS);
 }

@@ -5,7 +5,7 @@ import { entry, type EntryCommand, type EntryEvent } from './entry.js';
 const make: EntryCommand = { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 };
 const made: EntryEvent = { type: 'EntryMade', data: { kind: 'receipt', sku: 'olive-oil', quantity: 10 } };
 
-test('an entry is made once', () => {
+test('a booking makes one entry', () => {
   given(entry).when(make).then(made);
   given(entry, made).when(make).thenNothing();
 });

@@ -21,7 +21,7 @@ const commands = {
   GiveUp: { type: 'GiveUp' },
 } as const satisfies Record<string, ReservationCommand>;
 
-/** Every state: how a reservation gets there, and each command that says something new to it, or is refused. */
+/** Every state: how a reservation gets there, and each command that has an effect on it, or is refused. */
 const machine: Record<
   string,
   { history: ReservationEvent[]; answers: Partial<Record<keyof typeof commands, ReservationEvent | string>> }

@@ -33,7 +33,7 @@ test('releasing gives units back', () =>
     .when({ type: 'Release', orderId: 'o1', quantity: 4 })
     .thenState({ available: 10, reserved: 0, shipped: 0 }));
 
-test('shipping takes reserved units out of the house', () =>
+test('shipping takes reserved units out of the stock', () =>
   given(stock, received(10), reserved('o1', 4))
     .when({ type: 'Ship', orderId: 'o1', quantity: 4 })
     .thenState({ available: 6, reserved: 0, shipped: 4 }));
@@ -108,7 +108,7 @@ const anyCommand: fc.Arbitrary<StockCommand> = fc.oneof(
   }),
 );
 
-test('the fold stands alone, so that the digest of its text tells a snapshot that other code folded', () => {
+test('evolve needs nothing outside its own text, so the digest of that text shows which snapshots other code made', () => {
   const { evolve } = runInNewContext(`({ ${stock.evolve} })`) as typeof stock;
   const events: StockEvent[] = [
     { type: 'StockReceived', data: { quantity: 9 } },

@@ -3,8 +3,9 @@ import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { ReservationEvent } from '../domain/reservation.js';
 import { reservationSummary } from './reservation-summary.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url), upcasters);
 const lines = [
   { sku: 'olive-oil', quantity: 2 },
   { sku: 'sea-salt', quantity: 1 },

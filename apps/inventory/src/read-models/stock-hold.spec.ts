@@ -3,8 +3,9 @@ import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { ReservationEvent } from '../domain/reservation.js';
 import { stockHold } from './stock-hold.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url), upcasters);
 const after = (history: string) =>
   rowAfter(stockHold, 'reservation-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
 

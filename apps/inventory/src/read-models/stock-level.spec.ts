@@ -3,8 +3,9 @@ import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { StockEvent } from '../domain/stock.js';
 import { stockLevel } from './stock-level.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<StockEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<StockEvent>(new URL('../golden/', import.meta.url), upcasters);
 
 test.each([
   ['StockReceived', { available: 10, reserved: 0, shipped: 0 }],

@@ -67,7 +67,7 @@ const commands = {
 
 type Answers = Partial<Record<keyof typeof commands, readonly OrderEvent[] | string>>;
 
-/** Every state of the machine: how an order gets there, and each command that says something new to it. */
+/** Every state of the machine: how an order gets there, and each command that has an effect on it. */
 const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
   placed: {
     history: [placed],
@@ -216,9 +216,9 @@ describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {
   });
 });
 
-test('an order is placed at the sum of its lines', () => given(order).when(place).then(placed));
+test('an order is placed with the sum of its lines as its total', () => given(order).when(place).then(placed));
 
-test('the same order again is the same order, also when prices have changed since', () =>
+test('the same order again is the same order, even when prices have changed since', () =>
   given(order, placed)
     .when({ ...place, lines: [{ ...oil, unitPrice: eur(1399) }, salt], placedAt: '2026-11-21T12:01:00.000Z' })
     .thenNothing());
@@ -271,7 +271,7 @@ test('a reminder is sent once, and the next one has the next number', () => {
     .then(reminded('payment', 1));
 });
 
-test('a person may have it tried again at any time, as long as the order waits for something', () => {
+test('a person may retry at any time, as long as the order waits for something', () => {
   given(order, placed, stockReserved, confirmed, reminded('fulfilment'))
     .when({ type: 'Remind' })
     .then(reminded('fulfilment', 2));
@@ -283,7 +283,7 @@ test('a person may have it tried again at any time, as long as the order waits f
     .thenRefused('nothing-to-retry');
 });
 
-test('the provider refuses once until somebody asks for it again', () => {
+test('a refusal is recorded once, until the step is asked for again', () => {
   const refused = [placed, stockReserved, confirmed, captureRefused];
   given(order, ...refused)
     .when(commands.CaptureRefused)
@@ -298,15 +298,15 @@ test('the provider refuses once until somebody asks for it again', () => {
 
 const anyCommands = fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 15 });
 
-test('whatever others say, in any order, twice or late, an order ends once at most and is settled when it says so', () => {
+test('whatever other services report, in any order, twice or late, an order ends at most once and is settled when its events say so', () => {
   fc.assert(
-    fc.property(anyCommands, (said) => {
+    fc.property(anyCommands, (commands) => {
       let state = order.initialState;
       const history: OrderEvent[] = [];
-      for (const command of [place, ...said]) {
-        const facts = attempt(command, state);
-        history.push(...facts);
-        state = facts.reduce(order.evolve, state);
+      for (const command of [place, ...commands]) {
+        const events = attempt(command, state);
+        history.push(...events);
+        state = events.reduce(order.evolve, state);
         expect(attempt(command, state), 'a retry is an answer').toEqual([]);
         const ends = history.filter(({ type }) => /OrderCompleted|OrderRejected|OrderCancelled/.test(type));
         expect(ends.length).toBeLessThanOrEqual(1);
@@ -318,7 +318,7 @@ test('whatever others say, in any order, twice or late, an order ends once at mo
   );
 });
 
-test('a called-off order is settled by the answers of the others, in whatever order they come', () => {
+test('a called-off order is settled by the answers of the other services, in whatever order they come', () => {
   const answersTo = {
     'cancelled before stock was reserved': [['StockReleased'], ['StockRejected']],
     'cancelled while payment was asked for': [

@@ -7,7 +7,7 @@ const set = (amountMinor: number, currency = 'EUR'): PriceEvent => ({
   data: { amountMinor, currency },
 });
 
-test('a price is set, and set anew', () => {
+test('a price is set, and set again', () => {
   given(price).when({ type: 'Set', amountMinor: 1299, currency: 'EUR' }).then(set(1299));
   given(price, set(1299)).when({ type: 'Set', amountMinor: 1399, currency: 'EUR' }).then(set(1399));
   given(price, set(1299)).when({ type: 'Set', amountMinor: 1299, currency: 'CHF' }).then(set(1299, 'CHF'));

@@ -4,10 +4,14 @@ import { parseMessage } from '#message-bus';
 import { goldenEvents } from '#test/golden';
 import { orderMessageOf } from './messages.js';
 import type { OrderEvent } from '../domain/order.js';
+import { upcasters } from '../upcasters.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
-const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));
-const told = (name: string) => orderMessageOf(orderId, golden[`${name}.v1`]!);
+const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(
+  new URL('../golden/', import.meta.url),
+  upcasters,
+);
+const messageOf = (name: string) => orderMessageOf(orderId, golden[`${name}.v1`]!);
 
 test.each([
   [
@@ -26,16 +30,16 @@ test.each([
   ['OrderRejected.payment-declined', { reason: 'payment-declined' }],
   ['OrderCancelled', { reason: 'customer' }],
   ['OrderSettled', {}],
-])('of %s others learn %o', (name, data) =>
-  expect(told(name)).toEqual({ type: name.split('.')[0], data: { orderId, ...data } }),
+])('of %s other services learn %o', (name, data) =>
+  expect(messageOf(name)).toEqual({ type: name.split('.')[0], data: { orderId, ...data } }),
 );
 
 test.each(['OrderStockShipped', 'OrderPaymentCaptured', 'OrderStockReleased', 'OrderPaymentReturned'])(
-  '%s is a note of our own',
-  (name) => expect(told(name)).toBeUndefined(),
+  '%s is a private record',
+  (name) => expect(messageOf(name)).toBeUndefined(),
 );
 
-test('what an order says keeps the contract, and everything in the contract is said', () => {
+test('what an order publishes keeps the contract, and everything in the contract is published', () => {
   const messages = Object.values(golden).flatMap((event) => orderMessageOf(orderId, event) ?? []);
   expect(messages.map((message) => parseMessage(orderEvents, message))).toEqual(messages);
   expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(Object.keys(orderEvents.schemas)));

@@ -27,6 +27,4 @@ test.each<[InventoryMessage | PaymentMessage, OrderCommand]>([
     { type: 'PaymentReturned', data: { orderId, outcome: 'voided' } },
     { type: 'RecordPaymentReturned', outcome: 'voided' },
   ],
-])('to $type the order answers with its own note of it', (message, command) =>
-  expect(orderReaction(message)).toEqual(command),
-);
+])('the order records what $type reports', (message, command) => expect(orderReaction(message)).toEqual(command));

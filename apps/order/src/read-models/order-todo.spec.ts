@@ -4,8 +4,9 @@ import { recordedAt, rowAfter } from '#test/rows';
 import { idOf } from '#event-store';
 import type { OrderEvent } from '../domain/order.js';
 import { type OrderTodoRow, orderTodo } from './order-todo.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url), upcasters);
 const after = (history: string) =>
   rowAfter(orderTodo, 'order-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
 
@@ -37,7 +38,7 @@ test.each([
   'OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped OrderPaymentCaptured OrderCompleted',
 ])('an order that waits for nothing has no row: %s', (history) => expect(after(history)).toBeUndefined());
 
-test('what the provider refuses waits for a person, from now on, and nobody is reminded', () =>
+test('what the provider refuses waits for a person from now on, and no reminder is due', () =>
   expect(after('OrderPlaced OrderStockReserved OrderConfirmed OrderPaymentRefused')).toMatchObject({
     due_at: null,
     attention_at: recordedAt(3),

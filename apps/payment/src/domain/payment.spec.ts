@@ -37,7 +37,7 @@ const commands = {
 
 type Answers = Partial<Record<keyof typeof commands, readonly PaymentEvent[] | string>>;
 
-/** Every state of the machine: how a payment gets there, and each command that says something new to it, or is refused. */
+/** Every state of the machine: how a payment gets there, and each command that has an effect on it, or is refused. */
 const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   none: {
     history: [],
@@ -78,7 +78,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
       RecordRefunded: [refunded],
     },
   },
-  'refund-refused of a capture that was not heard of': {
+  'refund-refused of a capture whose answer was lost': {
     history: [requested, authorized, returnRequested, refundRefused],
     answers: {
       Return: [returnRequested],
@@ -145,14 +145,14 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
 describe.each(Object.entries(machine))('%s', (state, { history, answers }) => {
   test.each(Object.keys(commands) as (keyof typeof commands)[])('%s', (name) => {
     const { then, thenRefused } = given(payment, ...history).when(commands[name]);
-    // Only what is authorized, and nothing else yet, is a hold without a verdict.
+    // Only what is authorized, and nothing else yet, is a hold that waits for the order.
     const givenUp = state === 'authorized' ? [returnRequested] : 'nothing-held';
     const answer = name === 'GiveUp' ? givenUp : (answers[name] ?? []);
     return typeof answer === 'string' ? thenRefused(answer) : then(...answer);
   });
 });
 
-test('money that arrives late goes back, and arriving twice it goes back once', () => {
+test('money that arrives late goes back, and goes back once when it arrives twice', () => {
   const history = [requested, declined, authorized, returnRequested];
   given(payment, ...history)
     .when(commands.RecordAuthorized)
@@ -165,19 +165,19 @@ test('money that arrives late goes back, and arriving twice it goes back once', 
     .thenNothing();
 });
 
-test('whatever comes in any order, a payment takes money once at most and gives back no more than it took', () => {
+test('whatever comes in any order, a payment captures money at most once and gives back no more than it captured', () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 20 }), (said) => {
+    fc.property(fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 20 }), (sequence) => {
       let state = payment.initialState;
       const history: PaymentEvent[] = [];
       const states = [state];
-      for (const command of said) {
+      for (const command of sequence) {
         if (states.some((earlier) => isRecorded(earlier, command))) {
-          expect(attempt(command), 'what was heard stays heard').toEqual([]);
+          expect(attempt(command), 'what is recorded stays recorded').toEqual([]);
         }
-        const facts = attempt(command);
-        history.push(...facts);
-        state = facts.reduce(payment.evolve, state);
+        const events = attempt(command);
+        history.push(...events);
+        state = events.reduce(payment.evolve, state);
         states.push(state);
         expect(attempt(command), 'a retry is an answer').toEqual([]);
         const count = (type: PaymentEvent['type']) => history.filter((event) => event.type === type).length;

@@ -3,8 +3,9 @@ import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { PaymentEvent } from '../domain/payment.js';
 import { paymentSummary } from './payment-summary.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url), upcasters);
 
 const asked = { amount_minor: 3048, currency: 'EUR' };
 const notAsked = { amount_minor: null, currency: null };

@@ -3,8 +3,9 @@ import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { PaymentEvent } from '../domain/payment.js';
 import { paymentTodo } from './payment-todo.js';
+import { upcasters } from '../upcasters.js';
 
-const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url));
+const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url), upcasters);
 const after = (history: string) =>
   rowAfter(paymentTodo, 'payment-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
 

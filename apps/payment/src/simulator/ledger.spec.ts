@@ -37,7 +37,7 @@ function provider(ledger: Ledger, clock: Clock = new ManualClock()) {
 }
 
 describe.each(ledgers)('the ledger in %s', (_, instances) => {
-  test('concurrent authorizations with one key charge once, whichever instance they reach', async () => {
+  test('concurrent authorizations with one key hold the money once, whichever instance they reach', async () => {
     const [one, other] = instances();
     const providers = [provider(one), provider(other)];
     const orderId = randomUUID();
@@ -110,7 +110,7 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     expect(await after().authorize(down, never)).toMatchObject({ status: 'authorized' });
   });
 
-  test('entries come page by page, in the order of what happened', async () => {
+  test('entries come page by page, in the order in which things happened', async () => {
     const [ledger] = instances();
     const each = provider(ledger);
     const orderId = randomUUID();

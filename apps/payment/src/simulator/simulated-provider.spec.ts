@@ -85,7 +85,7 @@ describe('tokens', () => {
     expect(await s.entries()).toEqual(['authorized']);
   });
 
-  test('tok_charged_after_timeout is authorized after its caller has given up, who hears of it by asking', async () => {
+  test('tok_charged_after_timeout is authorized after its caller has given up, and finds out by asking', async () => {
     const s = simulator();
     const request = { orderId, amount: eur(2598), token: 'tok_charged_after_timeout', idempotencyKey: 'a' };
     const gaveUp = expect(s.called.authorize(request, never)).rejects.toThrow(ProviderTimeout);
@@ -111,7 +111,7 @@ describe('tokens', () => {
     await expect(call).rejects.toThrow(ProviderTimeout);
   });
 
-  test('tok_charged_after_timeout arrives, and is told of, even when nobody asks', async () => {
+  test('tok_charged_after_timeout arrives, and a webhook reports it, even when nobody asks', async () => {
     const s = simulator();
     const gaveUp = expect(
       s.called.authorize({ orderId, amount: eur(1), token: 'tok_charged_after_timeout', idempotencyKey: 'a' }, never),
@@ -146,14 +146,14 @@ describe('tokens', () => {
 });
 
 describe('idempotency', () => {
-  test('the same key is given the first answer, and nothing is done twice', async () => {
+  test('the same key gets the first answer, and nothing is done twice', async () => {
     const s = simulator();
     const first = [await s.authorize('tok_approved'), await s.capture(), await s.refund(100)];
     expect([await s.authorize('tok_approved'), await s.capture(), await s.refund(100)]).toEqual(first);
     expect(await s.entries()).toEqual(['authorized', 'captured', 'refunded']);
   });
 
-  test('a key of one operation says nothing to another operation', async () => {
+  test('a key of one operation means nothing to another operation', async () => {
     const s = simulator();
     expect(await s.authorize('tok_approved', 'key')).toMatchObject({ status: 'authorized' });
     expect(await s.capture(2598, 'key')).toMatchObject({ status: 'captured' });
@@ -188,7 +188,7 @@ describe('void', () => {
     expect(await s.entries()).toEqual(['authorized', 'voided']);
   });
 
-  test('ends a payment that nobody has heard of: an authorization that arrives later is refused', async () => {
+  test('ends a payment that is not known yet: an authorization that arrives later is refused', async () => {
     const s = simulator();
     expect(await s.void()).toEqual({ status: 'voided' });
     expect(await s.authorize('tok_approved')).toEqual({ status: 'declined', reason: 'canceled' });
@@ -196,7 +196,7 @@ describe('void', () => {
     expect(await s.ledger.totals()).toEqual([]);
   });
 
-  test('ends a pending payment: the authorization under way is refused', async () => {
+  test('ends a pending payment: the authorization in progress is refused', async () => {
     const s = simulator();
     const answer = s.authorize('tok_slow');
     await s.clock.advance(1_000);
@@ -206,7 +206,7 @@ describe('void', () => {
     expect(await s.entries()).toEqual(['voided']);
   });
 
-  test('comes too late for captured money, and says how much has to be refunded', async () => {
+  test('comes too late for captured money, and reports how much has to be refunded', async () => {
     const s = simulator();
     await s.authorize('tok_approved');
     await s.capture();
@@ -263,7 +263,7 @@ describe('limits', () => {
     }));
 });
 
-test('each thing that happened is told in a webhook, and a repeated request in none', async () => {
+test('everything that happens is reported in a webhook, a repeated request is not', async () => {
   const s = simulator();
   await s.authorize('tok_approved');
   await s.authorize('tok_approved');

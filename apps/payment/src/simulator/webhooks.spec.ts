@@ -20,7 +20,7 @@ function outbox(deliver: (webhook: Webhook, signal: AbortSignal) => Promise<void
   return { clock, outbox: new WebhookOutbox(deliver, { clock, ids: new SequentialIds(), random, log: silentLog }) };
 }
 
-test('a webhook that its receiver did not take comes again, after a pause', async () => {
+test('a webhook that its receiver did not accept is sent again, after a pause', async () => {
   const attempts: string[] = [];
   const s = outbox(async ({ id }) => {
     attempts.push(id);
@@ -33,7 +33,7 @@ test('a webhook that its receiver did not take comes again, after a pause', asyn
   expect(attempts).toEqual(['w1', 'w1', 'w1']);
 });
 
-test('a receiver that stays away is given up, and holds nobody up meanwhile', async () => {
+test('a webhook whose receiver stays away is given up, and does not hold up others meanwhile', async () => {
   const attempts: string[] = [];
   const s = outbox(async ({ id }) => {
     attempts.push(id);
@@ -48,7 +48,7 @@ test('a receiver that stays away is given up, and holds nobody up meanwhile', as
   expect(s.clock.sleeping).toBe(0);
 });
 
-test('a few are delivered at once, and the outbox has an end', async () => {
+test('a few are delivered at once, and the outbox is bounded', async () => {
   let delivered = 0;
   let underWay = 0;
   let release = () => {};
@@ -65,7 +65,7 @@ test('a few are delivered at once, and the outbox has an end', async () => {
   expect(delivered).toBe(1_000);
 });
 
-test('closing gives up what is under way and what waits', async () => {
+test('closing gives up what is in progress and what waits', async () => {
   const attempts: string[] = [];
   const s = outbox(async ({ id }, signal) => {
     attempts.push(id);
@@ -80,7 +80,7 @@ test('closing gives up what is under way and what waits', async () => {
   expect(s.clock.sleeping).toBe(0);
 });
 
-test('a delivery is a signed POST, and a receiver that answers with an error has not taken it', async () => {
+test('a delivery is a signed POST, and a receiver that answers with an error has not accepted it', async () => {
   const clock = new SystemClock();
   let status = 204;
   const received: unknown[] = [];
