@@ -2,8 +2,8 @@
 import type { Clock } from './ports.js';
 
 /**
- * A door bell: `ring()` wakes the waiter, or else the next one to come. Many rings make one wake,
- * which is what readers of a log want: each reads all there is.
+ * A door bell: `ring()` wakes the waiter, or else the next one to come. Many rings make one wake, which is what readers
+ * of a log want: each reads all there is.
  */
 export class Bell {
   private rung = false;
