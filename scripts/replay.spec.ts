@@ -222,7 +222,7 @@ test('one that is stopped says that it can be gone on with, and 130', async () =
 
 test.each([
   ['--compare', 'price-history has projected nothing yet: there is nothing to compare.'],
-  ['--rollback', 'There is no price_list_before: nothing to go back to.'],
+  ['--rollback', 'There is no price_list_before: nothing to roll back to.'],
   ['--until=4', 'The last event has position 3: there is nothing at position 4 yet.'],
   ['--until=0', 'price-history had no events yet at position 0.'],
   ['--until=2020-02-29T12:00Z', 'price-history had no events yet at 2020-02-29T12:00:00.000Z.'],

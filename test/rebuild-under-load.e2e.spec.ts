@@ -103,7 +103,7 @@ test(
         const killedAt = await killInTheMiddle(client);
         expect(killedAt).toBeGreaterThan(0);
         const resumed = await replayed();
-        expect(resumed.output).toContain('order-summary goes on where the last run ended.\n');
+        expect(resumed.output).toContain('order-summary resumes where the last run ended.\n');
         expect(resumed.output).toContain('; 0 rows differ from the table before.');
         const events = Number(/rows from ([\d,]+) event/.exec(resumed.output)![1]!.replaceAll(',', ''));
         expect(killedAt + events).toBeLessThanOrEqual(await headOf(client)); // It read no event again.

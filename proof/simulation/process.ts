@@ -130,7 +130,8 @@ export class Process {
       snapshots: this.onServer('tables', snapshots, []),
       tables: this.onServer('tables', tables, ['commit']),
       checkpoints: this.onServer('tables', checkpoints, ['save']),
-      parked: this.onServer('tables', parked, ['park', 'settle', 'decide']),
+      parked: this.onServer('tables', parked, ['park', 'recordRetries']),
+      deadLetters: this.onServer('tables', parked, ['resolve']),
       leases: leases.client(this, () => this.living),
       counters: { skipped() {}, dead() {} },
     };

@@ -3,7 +3,7 @@
  * services, the messages on the bus, the tables, the parked lines and the provider's ledger.
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
-import { type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
+import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
 import { categoryOf, idOf, type RecordedEvent } from '#event-store';
 import { fold, type MemoryTables } from '#projections';
 import type { ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
@@ -41,7 +41,7 @@ export interface Promises {
 export interface Durable {
   readonly events: Readonly<Record<Service, readonly RecordedEvent[]>>;
   readonly tables: Readonly<Record<Service, MemoryTables>>;
-  readonly parked: Readonly<Record<Service, ParkedMessages>>;
+  readonly parked: Readonly<Record<Service, ParkedMessages & DeadLetters>>;
   readonly log: MemoryLog;
   readonly ledger: readonly LedgerEntry[];
   readonly promises: Promises;
@@ -369,7 +369,7 @@ async function* wrongLinesOf({ events, log, parked }: Durable, service: Service)
   const keys = new Set(events.order.map(({ stream }) => idOf(stream)));
   for (const { name } of shop[service].subscribes) for (const { key } of log.topic(name).flat()) keys.add(key);
   const waiting = (await parked[service].parkedKeys(service, [...keys])) ?? [];
-  const dead = await parked[service].deadLetters(0n, 10_000);
+  const dead = await parked[service].listDead(0n, 10_000);
   const due = await parked[service].due(service, new Date(8.64e15), 10_000);
   const listed = new Set([...dead, ...due].map(({ message }) => message.key));
   for (const key of waiting) {

@@ -625,7 +625,7 @@ class Simulation implements Surroundings {
   private async decideWhatWaits(skips = false): Promise<void> {
     for (const service of services) {
       const { parked } = this.servers[service];
-      for (const { id, message } of await parked.deadLetters(0n, 100)) {
+      for (const { id, message } of await parked.listDead(0n, 100)) {
         const action = !skips && this.again(`${service} ${message.id}`) < 2 ? 'retry' : 'skip';
         const at = new Date(Math.floor(this.scheduler.nowMs));
         this.tell(

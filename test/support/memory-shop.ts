@@ -22,14 +22,15 @@ export function openMemoryShop(options: {
 }) {
   const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
-  const ports = () => ({
+  const ports = (parked = new MemoryParkedMessages()) => ({
     ...runtime,
     bus,
     store: new MemoryEventStore(clock),
     snapshots: new MemorySnapshots(),
     tables: new MemoryTables(),
     checkpoints: new MemoryCheckpoints(),
-    parked: new MemoryParkedMessages(),
+    parked,
+    deadLetters: parked,
     leases: new MemoryLeases(),
     counters: { skipped() {}, dead() {} },
   });

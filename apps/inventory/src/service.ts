@@ -44,12 +44,12 @@ export function inventoryService(ports: ServicePorts) {
   const attention = holdsWithoutVerdict(ports, {
     projection: stockHold,
     name: 'reservation',
-    async look(orderId) {
+    async find(orderId) {
       const { state } = await transactor.load(reservation, `reservation-${orderId}`);
       if (state.status !== 'made') return { status: state.status };
       return { status: state.status, held: { lines: state.lines.map((line) => ({ ...line, state: 'reserved' })) } };
     },
-    tellAgain: (orderId) => publishAgain(outbox, `reservation-${orderId}`),
+    publishAgain: (orderId) => publishAgain(outbox, `reservation-${orderId}`),
     giveUp: (orderId, cause) => queue.decide(decideCheckout(orderId, { type: 'GiveUp' }, cause)),
     effects: {
       retry: 'The order is notified again that its stock is reserved.',

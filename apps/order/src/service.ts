@@ -130,10 +130,9 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   const attention: Attention = {
     async inbox(limit) {
       const rows = await ports.tables.due(orderTodo, 'attention_at', clock.now(), limit);
-      const items = rows.map(async (row) => {
-        const orderId = row['order_id'] as string;
-        return attentionItem(orderId, await history(orderId), row['attention_at'] as string);
-      });
+      const items = rows.map(async ({ order_id: orderId, attention_at: since }) =>
+        attentionItem(orderId, await history(orderId), since!),
+      );
       return (await Promise.all(items)).filter((item) => item !== undefined);
     },
 

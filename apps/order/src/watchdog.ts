@@ -30,14 +30,14 @@ export async function watchdog(options: {
       const due = await tables.due(orderTodo, 'due_at', now, MAX_AT_ONCE);
       const results = await Promise.allSettled(
         due.map(({ order_id, deadline_at, reminders }) =>
-          deadline_at !== null && Date.parse(deadline_at as string) <= now.getTime()
-            ? expire(order_id as string)
-            : remind(order_id as string, (reminders as number) + 1),
+          deadline_at !== null && Date.parse(deadline_at) <= now.getTime()
+            ? expire(order_id)
+            : remind(order_id, reminders + 1),
         ),
       );
       for (const [i, result] of results.entries()) {
         if (result.status === 'fulfilled') continue;
-        const orderId = due[i]?.['order_id'];
+        const orderId = due[i]?.order_id;
         log.warn({ orderId, err: result.reason }, 'A waiting order could not be processed; retrying.');
       }
       await clock.sleep(everyMs, lease);

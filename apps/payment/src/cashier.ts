@@ -46,7 +46,7 @@ export async function cashier(options: CashierOptions): Promise<void> {
       let untilMs = clock.now().getTime();
       while (!lease.aborted) {
         const rows = await tables.due(paymentTodo, 'due_at', new Date(untilMs), PAGE_SIZE);
-        for (const row of rows) desk.take(String(row['order_id']), BigInt(Number(row['position'])));
+        for (const row of rows) desk.take(row.order_id, BigInt(row.position));
         await clock.sleep(POLL_EVERY_MS, lease);
         untilMs = clock.now().getTime() - POLL_EVERY_MS;
       }

@@ -55,12 +55,12 @@ export function paymentService(ports: PaymentPorts) {
   const attention = holdsWithoutVerdict(ports, {
     projection: moneyHold,
     name: 'payment',
-    async look(orderId) {
+    async find(orderId) {
       const { state } = await transactor.load(payment, `payment-${orderId}`);
       if (state.status !== 'authorized') return { status: state.status };
       return { status: state.status, held: { lines: [], money: { ...state.amount, state: 'held' } } };
     },
-    tellAgain: (orderId) => publishAgain(outbox, `payment-${orderId}`),
+    publishAgain: (orderId) => publishAgain(outbox, `payment-${orderId}`),
     giveUp: (orderId, cause) => record(orderId, { type: 'GiveUp' }, cause),
     effects: {
       retry: 'The order is notified again that its money is held.',

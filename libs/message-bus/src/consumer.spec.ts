@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Log, MemoryLeases, silentLog } from '#runtime';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
-import { consumer, type ConsumerOptions, PoisonMessage, SkippedMessage } from './consumer.js';
+import { Consumer, type ConsumerOptions, PoisonMessage, SkippedMessage } from './consumer.js';
 import { message, numberOf, until } from './contract.js';
 import { MemoryLog, MemoryMessageBus } from './memory.js';
 import { MemoryParkedMessages } from './parked-memory.js';
@@ -53,7 +53,7 @@ function start(options: Partial<ConsumerOptions> = {}, logged: Log = silentLog):
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: logged };
   const signal = stop.signal;
   running.push(
-    consumer({
+    new Consumer({
       name: 'consumer',
       bus,
       topics: ['test'],
@@ -64,7 +64,7 @@ function start(options: Partial<ConsumerOptions> = {}, logged: Log = silentLog):
       runtime,
       signal,
       ...options,
-    }),
+    }).run(),
   );
 }
 
@@ -130,14 +130,14 @@ test('retries come later and later, and end after the last attempt: then a perso
   const pausesMs = attemptsMs.slice(1).map((ms, i) => ms - attemptsMs[i]!);
   expect(pausesMs).toEqual(pausesMs.toSorted((a, b) => a - b));
   expect(errors).toEqual([expect.objectContaining({ key: 'a', type: 'Tested', messageId: 'a/0', attempts: 4 })]);
-  expect(await parked.deadLetters(0n, 10)).toMatchObject([{ message: { id: 'a/0' }, error: 'Error: never' }]);
+  expect(await parked.listDead(0n, 10)).toMatchObject([{ message: { id: 'a/0' }, error: 'Error: never' }]);
 });
 
 test('a dead letter holds its key until a person decides: retried, it goes first', async () => {
   failing.add('a/0');
   start({ maxAttempts: 1 });
   await publish('a/0', 'a/1');
-  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await inTime(async () => expect(await parked.listDead(0n, 10)).toHaveLength(1));
   await publish('a/2');
   await clock.advance(60_000);
   expect(handled).toEqual([]);
@@ -150,7 +150,7 @@ test('a dead letter holds its key until a person decides: skipped, the others go
   failing.add('a/0');
   start({ maxAttempts: 1 });
   await publish('a/0', 'a/1');
-  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await inTime(async () => expect(await parked.listDead(0n, 10)).toHaveLength(1));
   await decide('skip');
   await inTime(() => expect(handled).toEqual(['a/1']));
   expect(await parked.resolutions({ limit: 10 })).toMatchObject([
@@ -167,7 +167,7 @@ test('a poison message is a dead letter after its first attempt', async () => {
     },
   });
   await publish('a/0');
-  await inTime(async () => expect(await parked.deadLetters(0n, 10)).toHaveLength(1));
+  await inTime(async () => expect(await parked.listDead(0n, 10)).toHaveLength(1));
   await clock.advance(3_600_000);
   expect(attempts).toBe(1);
   expect(dead).toEqual({ test: 1 });
@@ -177,7 +177,7 @@ test('what is no message is a dead letter at once and after each retry, and neve
   start();
   const data = { reason: 'It has no ce_type header.', headers: {}, value: '{' };
   await bus.publish('test', [{ ...message('a', 0), type: MALFORMED, data }, message('a', 1), message('b', 0)]);
-  const letter = async () => (await parked.deadLetters(0n, 10))[0];
+  const letter = async () => (await parked.listDead(0n, 10))[0];
   await inTime(async () => expect(await letter()).toMatchObject({ attempts: 1, message: { type: MALFORMED, data } }));
   expect((await letter())!.error).toContain('It has no ce_type header.');
   await decide('retry');
@@ -530,6 +530,6 @@ function keyIn(partition: number, partitions: number): string {
 }
 
 async function decide(action: 'retry' | 'skip'): Promise<void> {
-  const [letter] = await parked.deadLetters(0n, 1);
+  const [letter] = await parked.listDead(0n, 1);
   await parked.resolve(letter!.id, { id: 'd', action, actor: 'ada', reason: 'looked at', at: clock.now() });
 }

@@ -1,13 +1,13 @@
 /**
  * The message bus in memory: for tests, and for services that a simulation runs together in one process. The messages
  * and the offsets live in a `MemoryLog`, which outlives the buses that are opened over it as a broker outlives its
- * clients. Closing a bus in the middle of a batch is what a crash of its process is to the others.
+ * clients. To the other members, a bus that closes in the middle of a batch looks like the crash of its process.
  */
 import { Bell, type Clock, frozenCopy } from '#runtime';
-import { type ConsumeOptions, type Delivered, type Message, MessageBus } from './port.js';
-import { partitionOf, rebalance } from './partitions.js';
+import { type ConsumeOptions, type Delivered, type Message, MessageBus, redeliveryPauseMs } from './port.js';
+import { PARTITIONS, partitionOf, rebalance } from './partitions.js';
 
-/** Messages in one batch, more or less: each of the partitions gives its part of them. */
+/** The approximate number of messages in a batch, shared equally by the partitions. */
 const BATCH = 500;
 
 /** One `consume()` of a group. */
@@ -27,12 +27,12 @@ interface Subscription {
   readonly owners: (Member | undefined)[];
 }
 
-/** What was published, and how far each group has got. */
+/** The published messages, and how far each group has got. */
 export class MemoryLog {
   private readonly topics = new Map<string, Delivered[][]>();
   private readonly subscriptions = new Map<string, Map<string, Subscription>>();
 
-  constructor(private readonly partitions = 12) {}
+  constructor(private readonly partitions = PARTITIONS) {}
 
   /** The messages of a topic, by partition. */
   topic(topic: string): Delivered[][] {
@@ -67,7 +67,7 @@ export class MemoryMessageBus extends MessageBus {
   private readonly clock: Clock;
   private readonly log: MemoryLog;
   private readonly closing = new AbortController();
-  /** How to make the members of this bus leave their groups. */
+  /** Each makes one member of this bus leave its group. */
   private readonly leaving = new Set<() => void>();
 
   constructor({
@@ -124,7 +124,7 @@ export class MemoryMessageBus extends MessageBus {
     const stop = AbortSignal.any([signal, member.lost]);
     for (let failures = 0; !stop.aborted;) {
       subscriptions.forEach((subscription) => share(subscription, member));
-      const { batch, done } = nextBatch(subscriptions, member);
+      const { batch, done } = takeBatch(subscriptions, member);
       if (batch.length === 0) {
         await member.bell.wait(stop);
         continue;
@@ -134,7 +134,7 @@ export class MemoryMessageBus extends MessageBus {
         if (!member.lost.aborted) done();
         failures = 0;
       } catch {
-        await this.clock.sleep(Math.min(100 * 2 ** failures++, 5_000), stop);
+        await this.clock.sleep(redeliveryPauseMs(failures++), stop);
       }
     }
     if (!signal.aborted) this.assertOpen();
@@ -153,7 +153,7 @@ export class MemoryMessageBus extends MessageBus {
     this.assertOpen();
   }
 
-  /** A batch under way is not stored any more, and its partitions are free for other instances at once. */
+  /** The offset of a batch under way is not stored, and its partitions are free for other instances at once. */
   override async close(): Promise<void> {
     this.closing.abort(new Error('This message bus is closed.'));
     this.leaving.forEach((leave) => leave());
@@ -193,8 +193,8 @@ function dismiss(subscription: Subscription, member: Member): void {
   ringAll(subscription);
 }
 
-/** The next messages of all partitions that the member owns, and what stores their offsets once they are done. */
-function nextBatch(subscriptions: readonly Subscription[], member: Member): { batch: Delivered[]; done: () => void } {
+/** The next messages of all partitions that the member owns; `done` stores their offsets. */
+function takeBatch(subscriptions: readonly Subscription[], member: Member): { batch: Delivered[]; done: () => void } {
   const owned = subscriptions.flatMap((subscription) =>
     [...subscription.owners.keys()]
       .filter((partition) => subscription.owners[partition] === member)

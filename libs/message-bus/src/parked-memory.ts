@@ -1,4 +1,5 @@
 import {
+  type DeadLetters,
   type Resolution,
   type ResolutionPage,
   type Failure,
@@ -9,8 +10,8 @@ import {
 import type { Delivered } from './port.js';
 
 /** Waiting lines in memory, for tests and simulations. */
-export class MemoryParkedMessages extends ParkedMessages {
-  /** By consumer and key, each in the order of its messages. None is empty. */
+export class MemoryParkedMessages extends ParkedMessages implements DeadLetters {
+  /** By consumer and key, each in the order of its messages. No line is empty. */
   private readonly lines = new Map<string, Map<string, readonly ParkedMessage[]>>();
   private readonly recorded: RecordedResolution[] = [];
   private lastId = 0n;
@@ -50,13 +51,13 @@ export class MemoryParkedMessages extends ParkedMessages {
     for (const failure of failed) this.change(failure.id, (parked) => ({ ...parked, ...failure }));
   }
 
-  override async deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]> {
+  async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
     return this.dead()
       .filter(({ id }) => id >= from)
       .slice(0, limit);
   }
 
-  override async resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined> {
+  async resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined> {
     const letter = this.dead().find((it) => it.id === id);
     if (!letter) return undefined;
     const { consumer, message, attempts, error } = letter;
@@ -66,10 +67,10 @@ export class MemoryParkedMessages extends ParkedMessages {
     return letter;
   }
 
-  override async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
+  async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const latestFirst = this.recorded.toSorted((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
     const place = latestFirst.findIndex(({ id }) => id === after);
-    // Nothing follows a decision that there is not.
+    // Nothing follows an unknown decision.
     const following = after === undefined ? latestFirst : place < 0 ? [] : latestFirst.slice(place + 1);
     return following.filter((it) => deadLetter === undefined || it.deadLetter === deadLetter).slice(0, limit);
   }
@@ -87,7 +88,7 @@ export class MemoryParkedMessages extends ParkedMessages {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** Puts something else in the place of a message, or nothing. */
+  /** Replaces or removes a message. */
   private change(id: bigint, step: (parked: ParkedMessage) => ParkedMessage | undefined): void {
     for (const lines of this.lines.values()) {
       for (const [key, line] of lines) {

@@ -5,7 +5,7 @@ import { freshDatabase } from '#test/database';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';
 import { PostgresParkedMessages } from './postgres/parked.js';
-import type { ParkedMessages } from './parked.js';
+import type { DeadLetters, ParkedMessages } from './parked.js';
 import type { Delivered } from './port.js';
 
 const now = new Date('2026-01-01T00:00:00.000Z');
@@ -21,9 +21,9 @@ afterAll(() => pool.end());
 parkedContract('MemoryParkedMessages', () => new MemoryParkedMessages());
 parkedContract('PostgresParkedMessages', () => new PostgresParkedMessages(pool));
 
-function parkedContract(name: string, make: () => ParkedMessages): void {
+function parkedContract(name: string, make: () => ParkedMessages & DeadLetters): void {
   describe(`${name} keeps waiting lines:`, () => {
-    let parked: ParkedMessages;
+    let parked: ParkedMessages & DeadLetters;
     let consumer: string;
 
     beforeEach(() => {
@@ -49,7 +49,7 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       at: later,
     });
     /** The dead letter of this test's consumer: the table is shared with other tests. */
-    const dead = async () => (await parked.deadLetters(0n, 1_000)).find((letter) => letter.consumer === consumer)!;
+    const dead = async () => (await parked.listDead(0n, 1_000)).find((letter) => letter.consumer === consumer)!;
 
     test('a message comes back as it was parked', async () => {
       const odd: Delivered = {
@@ -140,8 +140,8 @@ function parkedContract(name: string, make: () => ParkedMessages): void {
       expect(await parked.parkedKeys(consumer, ['a'])).toEqual(new Set(['a']));
       const letter = await dead();
       expect(letter).toMatchObject({ attempts: 3, error: 'Error: no', deadAt: now, message: { id: 'a/0' } });
-      expect((await parked.deadLetters(letter.id, 1))[0]).toEqual(letter);
-      expect((await parked.deadLetters(letter.id + 1n, 1))[0]?.id).not.toBe(letter.id);
+      expect((await parked.listDead(letter.id, 1))[0]).toEqual(letter);
+      expect((await parked.listDead(letter.id + 1n, 1))[0]?.id).not.toBe(letter.id);
     });
 
     test('a retried dead letter is due with its attempts started over', async () => {

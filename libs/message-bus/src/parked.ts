@@ -1,13 +1,14 @@
 /**
- * Where the messages wait that could not be handled yet: one waiting line per key, so that a failing message holds up
- * its own key and nothing else.
+ * Messages that could not be handled yet wait here: one waiting line per key, so that a failing message holds up its own
+ * key and nothing else.
  *
  *                      handled                       ┌── retry ──┐
  *   park ──▶ due ──────────────────▶ (removed)       ▼           │
  *             ▲ │                                   due        dead ── skip ──▶ (removed)
  *             └─┘ failed: later again; after the last attempt ───▶       both recorded with who and why
  *
- * Only the first of a line can be due. A line with a dead first message waits until a person decides.
+ * Only the first of a line can be due. A line with a dead first message waits until a person decides. Consumers use
+ * `ParkedMessages`, operators use `DeadLetters`; one adapter implements both.
  */
 import type { Delivered } from './port.js';
 
@@ -16,7 +17,7 @@ export interface ParkedMessage {
   readonly id: bigint;
   readonly consumer: string;
   readonly message: Delivered;
-  /** How often it was tried; 0 while it only waits behind another. */
+  /** How often it was tried; 0 while it waits behind another message. */
   readonly attempts: number;
   readonly error: string;
   readonly parkedAt: Date;
@@ -25,10 +26,10 @@ export interface ParkedMessage {
   readonly deadAt?: Date;
 }
 
-/** How an attempt failed, and when the next one is due; none when `deadAt` is set. */
+/** How an attempt failed, and when the next one is due; no other attempt follows when `deadAt` is set. */
 export type Failure = Pick<ParkedMessage, 'attempts' | 'error' | 'nextAttemptAt' | 'deadAt'>;
 
-/** What a person decided about a dead letter. */
+/** A person's decision about a dead letter. */
 export interface Resolution {
   /** A UUID. */
   readonly id: string;
@@ -39,10 +40,10 @@ export interface Resolution {
   readonly at: Date;
 }
 
-/** A decision as it is kept, with the message as it was then. */
+/** A decision as it is stored, with the message as it was then. */
 export interface RecordedResolution
   extends Resolution, Pick<ParkedMessage, 'consumer' | 'message' | 'attempts' | 'error'> {
-  /** The id that the message had as a dead letter; undefined for decisions from before this was kept. */
+  /** The id that the message had as a dead letter; undefined for decisions from before this was stored. */
   readonly deadLetter: bigint | undefined;
 }
 
@@ -56,31 +57,34 @@ export abstract class ParkedMessages {
   /** Which of these keys have a line; undefined when no key at all has one. */
   abstract parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined>;
 
-  /** Puts messages at the ends of their keys' lines, in this order. One that is in a line already keeps its place. */
+  /** Appends messages to their keys' lines, in this order. One that is in a line already keeps its place. */
   abstract park(
     consumer: string,
     messages: readonly (Failure & { readonly message: Delivered })[],
     now: Date,
   ): Promise<void>;
 
-  /** The firsts of their lines that are due at `now`, longest due first, at most `limit`: no two of one key. */
+  /** The first messages of their lines that are due at `now`, longest due first, at most `limit`: no two of one key. */
   abstract due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]>;
 
-  /** Takes the messages out of their lines that were handled, and stores how the others failed. */
+  /** Removes the handled messages from their lines, and stores how the others failed. */
   abstract recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
   ): Promise<void>;
+}
 
+/** The parked messages that wait for a person. */
+export abstract class DeadLetters {
   /** The dead letters of all consumers with an id from `from` on, in order of their ids, at most `limit`. */
-  abstract deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]>;
+  abstract listDead(from: bigint, limit: number): Promise<ParkedMessage[]>;
 
   /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
   abstract resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined>;
 
   /**
-   * What people decided, the latest first, at most `limit`: about one dead letter or all of them, and where `after` is
-   * the id of a decision, only what follows it in this order.
+   * What people decided, the latest first, at most `limit`: about one dead letter or all of them. With `after`, the id
+   * of a decision, only those that follow it in this order.
    */
   abstract resolutions(page: ResolutionPage): Promise<RecordedResolution[]>;
 }

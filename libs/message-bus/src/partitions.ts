@@ -1,5 +1,8 @@
 /** Which partition a key belongs to, and how the instances of a consumer group share the partitions between them. */
 
+/** The partitions of a topic: the most instances that can share the work of a group. A key's place depends on it. */
+export const PARTITIONS = 12;
+
 /**
  * The partition of a key: the same in every instance, on every adapter, and for Kafka's own clients.
  *
@@ -32,8 +35,8 @@ export function murmur2(data: Uint8Array): number {
 
 /**
  * What one instance does for its fair share of a topic: which of its partitions it gives up, and which free ones it
- * claims. The shares of all instances add up to all partitions, and nobody gives up what it may keep. `rank` is the
- * instance's place, from 0, in an order of the `members` that all of them see alike.
+ * claims. The shares of all instances add up to all partitions, and no instance gives up what it may keep. `rank` is the
+ * instance's place, from 0, in an order of the `members` that is the same for all of them.
  */
 export function rebalance(topic: {
   readonly partitions: number;

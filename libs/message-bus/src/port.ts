@@ -1,12 +1,12 @@
-/** The port of the message bus. What it promises stands here, and is proved for every adapter in `contract.ts`. */
+/** The port of the message bus. Its promises are stated here, and tested for every adapter by `contract.ts`. */
 
 /** A message between services: a CloudEvents 1.0 event with the key that orders it. */
 export interface Message {
-  /** Derived from the id of the event that it tells of, so a message sent twice has one id. */
+  /** The id of the event that it reports, so a message that is sent twice has one id. */
   readonly id: string;
   /** As in the contract: `StockReserved`. */
   readonly type: string;
-  /** The service that speaks: `/inventory`. */
+  /** The service that publishes it: `/inventory`. */
   readonly source: string;
   /** ISO 8601, UTC: when the event happened. */
   readonly time: string;
@@ -27,50 +27,55 @@ export interface Delivered extends Message {
 }
 
 /**
- * The type under which an adapter delivers what stands on the log and is no message: nobody can handle it, and skipping
- * it in silence would lose it. Its data are a `MalformedData`.
+ * The type under which an adapter delivers a record of the log that is not a message. No handler can process it, and
+ * skipping it silently would lose it. Its data is a `MalformedData`.
  */
 export const MALFORMED = 'larder.malformed';
 
 export interface MalformedData {
   /** What is wrong with it. */
   readonly reason: string;
-  /** What it was, as text. */
+  /** The record as text. */
   readonly headers: Readonly<Record<string, string>>;
   readonly value: string;
 }
 
 export interface ConsumeOptions {
-  /** The consumer group: its instances share the partitions of the topics between them. */
+  /** The consumer group, whose instances share the partitions of the topics. */
   readonly group: string;
   readonly topics: readonly string[];
   /**
-   * Does the work for a batch: messages of one or more partitions, each partition in order. While it runs, no later
-   * messages of those partitions are delivered to this group. `lost` aborts when a partition of the batch was taken
-   * away: another instance may already be at work on it. When it fails, the batch comes again.
+   * Processes a batch: messages of one or more partitions, each partition in order. While it runs, no later messages of
+   * those partitions are delivered to this group. `lost` aborts when a partition of the batch has been taken away:
+   * another instance may already be working on it. When it fails, the batch is delivered again.
    */
   readonly handle: (batch: readonly Delivered[], lost: AbortSignal) => Promise<void>;
-  /** Called before the first batch of partitions that another instance may have worked on until now. */
+  /** Called before the first batch of partitions that another instance may have owned until now. */
   readonly onAssigned?: () => void;
   readonly signal: AbortSignal;
 }
 
 export abstract class MessageBus {
-  /** Acknowledged by the log before it returns. Messages with one key keep their order. */
+  /** Returns once the log has acknowledged the messages. Messages with one key keep their order. */
   abstract publish(topic: string, messages: readonly Message[]): Promise<void>;
 
   /**
-   * At least once, in order per key, from the beginning of the log for a new group. An offset is stored only after
-   * `handle` is done with everything before it. Ends without an error when `signal` aborts, after the batch under way;
-   * fails when the log cannot be reached any more: the caller starts it again.
+   * Delivers at least once, in order per key, and to a new group from the beginning of the log. An offset is stored
+   * only after `handle` is done with everything before it. Ends without an error when `signal` aborts, after the batch
+   * under way; fails when the log can no longer be reached: the caller starts it again.
    */
   abstract consume(options: ConsumeOptions): Promise<void>;
 
-  /** Sets a group back to the beginning of its topics, so that it is given everything again. No instance may be consuming. */
+  /** Sets a group back to the beginning of its topics, so that everything is delivered again. No instance may be consuming. */
   abstract rewind(group: string, topics: readonly string[]): Promise<void>;
 
   /** Fails when the bus cannot be reached. */
   abstract ping(): Promise<void>;
 
   abstract close(): Promise<void>;
+}
+
+/** How long an adapter pauses before it delivers a batch again whose handler has failed; `failures` counts from 0. */
+export function redeliveryPauseMs(failures: number): number {
+  return Math.min(100 * 2 ** failures, 5_000);
 }

@@ -8,7 +8,7 @@
  * messages twice, with the same ids, and never loses one. Writing events and messages in one transaction is not needed:
  * the store is the outbox.
  */
-import type { EventStore, RecordedEvent } from '#event-store';
+import { type EventStore, readAhead, type RecordedEvent } from '#event-store';
 import { type Checkpoints, type Leases, type Runtime, supervise } from '#runtime';
 import type { Message, MessageBus } from './port.js';
 
@@ -18,7 +18,7 @@ export interface Outbox {
   readonly bus: MessageBus;
   readonly topic: string;
   readonly categories: readonly string[];
-  /** What others may know of an event; undefined when it is private. Pure: the same event gives the same message. */
+  /** The public form of an event; undefined when it is private. Pure: the same event gives the same message. */
   readonly toMessage: (event: RecordedEvent) => Message | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface RelayOptions extends Outbox {
   readonly signal: AbortSignal;
 }
 
-/** The checkpoint is saved at most once in this time: each costs a commit, and one counts for all before it. */
+/** The least time between two saves of the checkpoint: each costs a commit, and includes all before it. */
 const SAVE_EVERY_MS = 100;
 
 /** Runs until `signal` aborts, through failures of the store and of the bus. */
@@ -48,7 +48,7 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   let unsaved: bigint | undefined;
   let saving: Promise<void> | undefined;
 
-  /** Beside the publishing: the checkpoint may lag behind, and never runs ahead. */
+  /** Runs alongside the publishing: the checkpoint may lag behind, and never runs ahead. */
   async function save(): Promise<void> {
     while (unsaved !== undefined) {
       const position = unsaved;
@@ -60,9 +60,9 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   }
 
   try {
-    const batches = oneAhead((stop) => store.subscribe({ categories, after, signal: stop }), signal);
+    const batches = readAhead(store, { categories, after, signal }, runtime);
     for await (const { events, position } of batches) {
-      if (signal.aborted) break; // Without the lease, another instance may have begun.
+      if (signal.aborted) break; // The lease is lost: another instance may have begun.
       const messages = events.flatMap((event) => toMessage(event) ?? []);
       if (messages.length > 0) await bus.publish(topic, messages);
       unsaved = position;
@@ -76,34 +76,17 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
 }
 
 /**
- * Publishes again what was said of one stream, for those who lost it and ask again. Repetitions change nothing for who
- * has heard it; the relay may still be behind, and then these come twice, too.
+ * Publishes the messages of one stream again, for a service that lost them and asks. Repetitions change nothing for
+ * services that have handled them; if the relay is still behind, it publishes some of them once more.
  */
 export async function publishAgain(
   { store, bus, topic, toMessage }: Omit<Outbox, 'categories'>,
   stream: string,
 ): Promise<void> {
-  const said: Message[] = [];
+  const again: Message[] = [];
   for await (const event of store.read(stream)) {
     const message = toMessage(event);
-    if (message) said.push(message);
+    if (message) again.push(message);
   }
-  if (said.length > 0) await bus.publish(topic, said);
-}
-
-/** The batches of a subscription until `signal` aborts, each fetched while the one before is worked on. */
-async function* oneAhead<T>(subscribe: (stop: AbortSignal) => AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
-  const left = new AbortController();
-  const batches = subscribe(AbortSignal.any([signal, left.signal]))[Symbol.asyncIterator]();
-  let next = batches.next();
-  try {
-    for (let { done, value } = await next; !done; { done, value } = await next) {
-      next = batches.next();
-      next.catch(() => {}); // Heard of at the next turn, or of no interest any more.
-      yield value;
-    }
-  } finally {
-    left.abort(); // Whoever works on a batch may fail while the next one is waited for.
-    await batches.return?.();
-  }
+  if (again.length > 0) await bus.publish(topic, again);
 }

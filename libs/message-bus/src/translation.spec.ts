@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { RecordedEvent } from '#event-store';
-import { causeOf, ContractViolation, envelope, parseMessage, UnknownType } from '#message-bus';
+import { causeOf, ContractViolation, parseMessage, UnknownType, wrap } from '#message-bus';
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
@@ -27,7 +27,7 @@ test('fields that the contract does not know are left out, at every depth', () =
   ).toEqual({ type: 'OrderPlaced', data: { orderId, lines } }));
 
 test.each(['OrderGiftWrapped', 'constructor', 'toString', '__proto__', ''])(
-  'a message of the unknown type "%s" is to be skipped',
+  'a message of the unknown type "%s" is skipped',
   (type) => expect(() => parseMessage(orderEvents, { type, data: { orderId } })).toThrow(UnknownType),
 );
 
@@ -55,15 +55,15 @@ test.each([
   ['outcome', inventoryEvents, 'StockReleased', { orderId }],
   ['outcome', paymentEvents, 'PaymentReturned', { orderId, outcome: 'lost' }],
   ['amount', paymentEvents, 'PaymentCaptured', { orderId }],
-] as const)('a wrong %s is a breach of the contract and named in the error', (field, topic, type, data) => {
+] as const)('a wrong %s violates the contract, and the error names it', (field, topic, type, data) => {
   const receive = () => parseMessage(topic, { type, data });
   expect(receive).toThrow(ContractViolation);
   expect(receive).toThrow(`${type} on ${topic.name} does not keep the contract`);
   expect(receive).toThrow(`at ${field}`);
 });
 
-test('an event is told in an envelope under its own id, keyed by the order', () =>
-  expect(envelope(inventoryEvents.source, orderId, event, { type: 'StockReserved', data: { orderId } })).toEqual({
+test('a message has the id of its event, and the order as its key', () =>
+  expect(wrap(inventoryEvents.source, orderId, event, { type: 'StockReserved', data: { orderId } })).toEqual({
     id: event.id,
     type: 'StockReserved',
     source: '/inventory',
@@ -73,14 +73,14 @@ test('an event is told in an envelope under its own id, keyed by the order', () 
     correlationId: orderId,
   }));
 
-test('a trace goes on from event to message to cause', () => {
+test('a trace continues from event to message to cause', () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const traced = { ...event, metadata: { ...event.metadata, traceparent } };
-  const said = { type: 'StockReserved', data: { orderId } };
-  const message = envelope(inventoryEvents.source, orderId, traced, said);
+  const content = { type: 'StockReserved', data: { orderId } };
+  const message = wrap(inventoryEvents.source, orderId, traced, content);
   expect(message.traceparent).toBe(traceparent);
   expect(causeOf(message)).toEqual({ correlationId: orderId, causationId: event.id, traceparent });
-  expect(causeOf(envelope(inventoryEvents.source, orderId, event, said))).toEqual({
+  expect(causeOf(wrap(inventoryEvents.source, orderId, event, content))).toEqual({
     correlationId: orderId,
     causationId: event.id,
   });

@@ -1,6 +1,6 @@
 /**
- * Between a service's events and the messages that others read: what goes out is put into an envelope, what comes in is
- * checked against its contract.
+ * Between a service's events and the messages that other services read: outgoing events are put into an envelope,
+ * incoming messages are checked against their contract.
  */
 import { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
@@ -9,39 +9,39 @@ import { PoisonMessage, SkippedMessage } from './consumer.js';
 import type { Message } from './port.js';
 
 /**
- * Puts what an event says to others into its envelope. The message takes the event's id, so that a message sent twice
- * is seen to be the same. `orderId` is the key that orders it.
+ * Puts the public form of an event into an envelope. The message takes the event's id, so that receivers recognize a
+ * message that is sent twice. `orderId` is the key by which messages keep their order.
  */
-export function envelope(source: string, orderId: string, event: RecordedEvent, said: DomainEvent): Message {
+export function wrap(source: string, orderId: string, event: RecordedEvent, content: DomainEvent): Message {
   const { correlationId, traceparent } = event.metadata;
   return {
     id: event.id,
-    type: said.type,
+    type: content.type,
     source,
     time: event.recordedAt,
     key: orderId,
-    data: said.data,
+    data: content.data,
     correlationId,
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
 
 /**
- * What a relay makes of a service's events: `tell` says what others may hear of one, under the id that its stream
- * carries (`order-<orderId>`); undefined keeps it private.
+ * How a relay turns a service's events into messages of `topic`. `messageOf` gives the public form of an event, with the
+ * id that its stream carries (`order-<orderId>`); undefined keeps the event private.
  */
 export function toMessages<T extends AnyTopic>(
-  topicOfOurs: T,
-  tell: (orderId: string, event: any) => MessageOf<T> | undefined,
+  topic: T,
+  messageOf: (orderId: string, event: any) => MessageOf<T> | undefined,
 ): (event: RecordedEvent) => Message | undefined {
   return (event) => {
     const orderId = idOf(event.stream);
-    const said = tell(orderId, event);
-    return said && envelope(topicOfOurs.source, orderId, event, said);
+    const content = messageOf(orderId, event);
+    return content && wrap(topic.source, orderId, event, content);
   };
 }
 
-/** A message that does not keep its topic's contract. No retry can mend it. */
+/** A message that violates its topic's contract. No retry can fix it. */
 export class ContractViolation extends PoisonMessage {
   constructor(type: string, topicName: string, detail: string) {
     super(`${type} on ${topicName} does not keep the contract: ${detail}`);
@@ -49,7 +49,7 @@ export class ContractViolation extends PoisonMessage {
   }
 }
 
-/** A message of a type that the contract does not know: a topic may grow, and who does not know a type yet lets it pass. */
+/** A message of a type that the contract does not know: a topic may grow, and services skip types that they do not know yet. */
 export class UnknownType extends SkippedMessage {
   constructor(type: string, topicName: string) {
     super(`${topicName} has no type "${type}" that is known here.`);
@@ -58,18 +58,18 @@ export class UnknownType extends SkippedMessage {
 }
 
 /**
- * Checks a message at the border. Fields that the schema does not know are left out.
+ * Checks an incoming message against the contract of its topic. Fields that the schema does not know are left out.
  * @throws UnknownType for a type that the contract does not know, ContractViolation when the data does not fit
  */
-export function parseMessage<T extends AnyTopic>(from: T, message: Pick<Message, 'type' | 'data'>): MessageOf<T> {
-  const schema = Object.hasOwn(from.schemas, message.type) ? from.schemas[message.type] : undefined;
-  if (!schema) throw new UnknownType(message.type, from.name);
+export function parseMessage<T extends AnyTopic>(topic: T, message: Pick<Message, 'type' | 'data'>): MessageOf<T> {
+  const schema = Object.hasOwn(topic.schemas, message.type) ? topic.schemas[message.type] : undefined;
+  if (!schema) throw new UnknownType(message.type, topic.name);
   const parsed = schema.safeParse(message.data);
-  if (!parsed.success) throw new ContractViolation(message.type, from.name, z.prettifyError(parsed.error));
+  if (!parsed.success) throw new ContractViolation(message.type, topic.name, z.prettifyError(parsed.error));
   return { type: message.type, data: parsed.data } as MessageOf<T>;
 }
 
-/** What a message leads to is recorded with it as the cause. */
+/** The cause to record with the events that a message leads to. */
 export function causeOf({ id, correlationId, traceparent }: Message): Cause {
   return { correlationId, causationId: id, ...(traceparent === undefined ? {} : { traceparent }) };
 }

@@ -1,17 +1,17 @@
-/** Projections as plain computation: events in, rows out. The projector, a rebuild and a look into the past share it. */
+/** Projections as plain computation: events in, rows out. The projector, rebuilds and reads of the past share it. */
 import type { DomainEvent, RecordedEvent } from '#event-store';
 import type { Projection } from './projection.js';
 
 export interface Folded<R> {
-  /** Rows that are new or no longer what they were, as they are now. */
+  /** Rows that are new or have changed, as they are now. */
   readonly upserts: R[];
-  /** The rows that have gone, as they were. */
+  /** The rows that were deleted, as they were. */
   readonly deletes: R[];
 }
 
 /**
- * Folds events, in position order, into the rows that they touch: `rows` are those of them that exist. However many
- * events are about one row, it comes back once, and not at all when it is what it was.
+ * Folds events, in position order, into the rows that they touch: `rows` are those that exist already. However many
+ * events are about one row, it is returned once, and not at all when it has not changed.
  */
 export function fold<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,

@@ -1,12 +1,12 @@
 import { frozenCopy } from '#runtime';
-import { builtBy, type Staleness, stalenessOf } from './built-by.js';
+import { digestOf, type Staleness, stalenessOf } from './built-by.js';
 import type { AnyProjection, Projection, Row } from './projection.js';
 import { CheckpointMoved, type TableChange, Tables } from './port.js';
 import { keyText } from './fold.js';
 
 /**
- * Tables in memory: for tests, and for services that a simulation runs together in one process. Rows are copied on their
- * way in and handed out frozen, so that nobody can change one but by a commit.
+ * Tables in memory: for tests, and for services that a simulation runs together in one process. Rows are copied when they
+ * are committed and returned frozen, so that only a commit can change one.
  */
 export class MemoryTables extends Tables {
   private readonly tables = new Map<string, Map<string, Row>>();
@@ -17,9 +17,9 @@ export class MemoryTables extends Tables {
     return this.checkpoints.get(name) ?? 0n;
   }
 
-  override async load(projection: AnyProjection, keys: readonly Row[]): Promise<Row[]> {
+  override async load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]> {
     const table = this.table(projection);
-    return keys.map((key) => table.get(keyText(projection, key))).filter((row) => row !== undefined);
+    return keys.map((key) => table.get(keyText(projection, key)) as R | undefined).filter((row) => row !== undefined);
   }
 
   override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
@@ -28,11 +28,16 @@ export class MemoryTables extends Tables {
     for (const row of upserts) table.set(keyText(projection, row), frozenCopy(row));
     for (const key of deletes) table.delete(keyText(projection, key));
     this.checkpoints.set(projection.name, to);
-    if (!this.builders.has(projection.name)) this.builders.set(projection.name, builtBy(projection, ''));
+    if (!this.builders.has(projection.name)) this.builders.set(projection.name, digestOf(projection, ''));
   }
 
-  override async due(projection: AnyProjection, column: string, until: Date, limit: number): Promise<Row[]> {
-    const time = (row: Row) => Date.parse(row[column] as string);
+  override async due<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+    limit: number,
+  ): Promise<R[]> {
+    const time = (row: R) => Date.parse(row[column] as string);
     return this.rows(projection)
       .filter((row) => time(row) <= until.getTime())
       .sort((a, b) => time(a) - time(b))
@@ -41,7 +46,7 @@ export class MemoryTables extends Tables {
 
   override async staleness(projection: AnyProjection): Promise<Staleness | undefined> {
     const then = this.builders.get(projection.name);
-    return then === undefined ? undefined : stalenessOf(then, builtBy(projection, ''));
+    return then === undefined ? undefined : stalenessOf(then, digestOf(projection, ''));
   }
 
   /** All rows of a projection's table, in no particular order. */

@@ -1,6 +1,6 @@
 /** The port of the tables that projections write: read models, and the to-do lists of watchdogs. */
 import type { Staleness } from './built-by.js';
-import type { AnyProjection, Row } from './projection.js';
+import type { AnyProjection, Projection, Row } from './projection.js';
 
 export interface TableChange {
   readonly projection: AnyProjection;
@@ -13,11 +13,11 @@ export interface TableChange {
 }
 
 export abstract class Tables {
-  /** How far a projection has got: 0n at the beginning. */
+  /** The position up to which a projection has read: 0n at the beginning. */
   abstract checkpoint(projection: AnyProjection): Promise<bigint>;
 
   /** The rows with these primary keys, in any order; those that do not exist are left out. */
-  abstract load(projection: AnyProjection, keys: readonly Row[]): Promise<Row[]>;
+  abstract load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]>;
 
   /**
    * Writes the rows and moves the checkpoint, all or nothing.
@@ -29,17 +29,22 @@ export abstract class Tables {
    * Rows whose column `column` (a time) is not after `until`, earliest first, at most `limit`: how a watchdog finds what
    * is due in a to-do list that a projection keeps.
    */
-  abstract due(projection: AnyProjection, column: string, until: Date, limit: number): Promise<Row[]>;
+  abstract due<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+    limit: number,
+  ): Promise<R[]>;
 
   /**
    * Whether a projection's code or its table's columns have changed since the table was built; undefined when they have
-   * not, and when there is no table yet. A table whose builder was not recorded, as those of older versions, counts from
-   * now on as built by whoever asks first.
+   * not, and when there is no table yet. A table without a record of its builder, as from older versions, is recorded as
+   * built by the first code that asks.
    */
   abstract staleness(projection: AnyProjection): Promise<Staleness | undefined>;
 }
 
-/** Somebody else has moved this projection on. Nothing was written; go on from its checkpoint. */
+/** Another writer has advanced this projection. Nothing was written; continue from its checkpoint. */
 export class CheckpointMoved extends Error {
   constructor(readonly projection: string) {
     super(`The checkpoint of ${projection} has moved.`);

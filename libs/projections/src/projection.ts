@@ -1,10 +1,10 @@
 /**
- * A projection is a pure function from (row, event) to row, and says which table the rows live in. It does no I/O, so
- * the same few lines build the live table, a rebuild beside it, and a state as of a moment in the past.
+ * A projection is a pure function from (row, event) to row, and names the table of the rows. It does no I/O, so the same
+ * few lines build the live table, its rebuild as a shadow table, and the state as of a moment in the past.
  */
 import type { DomainEvent, RecordedEvent } from '#event-store';
 
-/** What fits into a column, in the shape that JSON gives it: times are ISO 8601 strings, bigint columns safe integers. */
+/** What fits into a column, in its JSON form: times are ISO 8601 strings, bigint columns safe integers. */
 export type Column = string | number | boolean | null | readonly unknown[] | object;
 
 /** A row by its column names (snake_case). */
@@ -21,16 +21,16 @@ export interface Projection<R extends object = Row, E extends DomainEvent = Doma
   readonly keyColumns: readonly (keyof R & string)[];
   /**
    * Raise it when a function that `key` or `apply` calls has changed, so that services notice that the table has to be
-   * built anew. Changes of `key` and `apply` themselves are noticed without.
+   * rebuilt. Changes of `key` and `apply` themselves are noticed without it.
    */
   readonly version?: number;
   /** The primary key of the one row that an event is about; undefined when it is about none. */
   key(event: RecordedEvent<E>): Partial<R> | undefined;
-  /** The row after an event; undefined takes the row away, or leaves it absent. */
+  /** The row after an event; undefined deletes the row, or leaves it absent. */
   apply(row: R | undefined, event: RecordedEvent<E>): R | undefined;
 }
 
-/** A projection of whatever rows and events: for what treats all of them alike. */
+/** A projection of any rows and events: for code that treats all of them alike. */
 export type AnyProjection = Projection<any, any>;
 
 /** Infers a projection's types from its row and event. */

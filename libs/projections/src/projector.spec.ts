@@ -7,6 +7,7 @@ import {
   fold,
   foldStream,
   MemoryTables,
+  type Projection,
   projection,
   projector,
   type ProjectorOptions,
@@ -77,9 +78,9 @@ class BreakingTables extends MemoryTables {
   breakBefore = 0;
   breakAfter = 0;
 
-  override async load(...args: Parameters<MemoryTables['load']>) {
+  override async load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]> {
     this.loads++;
-    return super.load(...args);
+    return super.load(projection, keys);
   }
 
   override async commit(change: TableChange): Promise<void> {
@@ -201,8 +202,8 @@ test('events of other categories move the checkpoint, but not one write each', a
 test('a key in another form than the database writes it is refused, for its row would seem new', async () => {
   const { store, pay } = bank();
   const tables = new (class extends MemoryTables {
-    override async load() {
-      return [{ account: 'ACCOUNT-1', balance: 1, events: 1 }];
+    override async load<R extends object>(): Promise<R[]> {
+      return [{ account: 'ACCOUNT-1', balance: 1, events: 1 } as unknown as R];
     }
   })();
   await pay('account-1', 1);

@@ -1,4 +1,4 @@
-/** The attention inbox of a service: what the program may not decide alone, and what a person decides about it. */
+/** The attention inbox of a service: cases that the program may not decide alone, and what a person decides about them. */
 import { z } from 'zod';
 import { line, money, orderId } from '#contracts';
 import { NotFound } from '#decider';
@@ -30,13 +30,13 @@ export const resolution = z.strictObject({
 
 export type Resolution = z.infer<typeof resolution>;
 
-/** What the composition of a service does for its inbox. */
+/** What a service offers for its inbox. */
 export interface Attention {
-  /** What waits for a person, longest first, at most `limit`. */
+  /** The cases that wait for a person, longest first, at most `limit`. */
   inbox(limit: number): Promise<AttentionItem[]>;
   /**
-   * Carries a decision out. The same again changes nothing. Returns the position of what was written, if anything was.
-   * @throws DomainError when there is no such order here, or when the decision does not apply any more
+   * Carries out a decision. Repeating it changes nothing. Returns the position of what was written, if anything was.
+   * @throws DomainError when this service knows no such order, or when the decision no longer applies
    */
   resolve(orderId: string, decision: Resolution, cause: Cause): Promise<{ position: bigint } | undefined>;
 }

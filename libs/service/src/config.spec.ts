@@ -22,7 +22,7 @@ function refused(changes: NodeJS.ProcessEnv): StartError {
   throw new Error('It was accepted.');
 }
 
-test('what is not set has its default, and is typed', () => {
+test('variables that are not set have their typed defaults', () => {
   const config = loadConfig(schema, { ...env, LOG_PRETTY: 'false', PORT: '0', LOG_LEVEL: '' });
   expect(config).toMatchObject({
     PORT: 0,
@@ -56,7 +56,7 @@ test.each([
   ['LOG_LEVEL', 'loud', 'LOG_LEVEL is not a log level. Set it: '],
   ['LOG_PRETTY', 'maybe', 'LOG_PRETTY is neither true nor false. Set it: '],
   ['DEADLINE', 'soon', 'DEADLINE is not a duration such as 500ms, 2s, 15min or 24h. Set it: When.'],
-])('%s=%s is refused in one line that names it and the remedy', (name, value, beginning) => {
+])('%s=%s is refused in one line that names the variable and the remedy', (name, value, beginning) => {
   const error = refused({ [name]: value });
   expect(error.exitCode).toBe(78);
   expect(error.message.startsWith(beginning)).toBe(true);
@@ -70,7 +70,7 @@ test('every wrong variable is named, each once', () => {
   expect(message).toContain('MESSAGE_BUS_URL');
 });
 
-test('every variable says what it is for', () => {
+test('every variable has a description', () => {
   for (const [name, variable] of Object.entries(schema.shape)) {
     expect((variable as z.ZodType).description, name).toBeTruthy();
   }
@@ -87,7 +87,7 @@ test('a scheme without an adapter is wrong configuration', async () => {
   );
 });
 
-test('passwords in URLs do not get out', () => {
+test('passwords in URLs are masked', () => {
   expect(withoutPasswords('connect postgresql://larder:s3cret@db:5432/order and kafka://a:b@h')).toBe(
     'connect postgresql://larder:***@db:5432/order and kafka://a:***@h',
   );

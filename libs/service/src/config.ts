@@ -1,6 +1,6 @@
 /**
- * Configuration: environment variables, checked once, before anything else starts. A service that is set up wrongly
- * says so in one line and ends with exit code 78. No value is ever printed: a URL may hold a password.
+ * Configuration: environment variables, checked once, before anything else starts. A service with wrong configuration
+ * reports it in one line and ends with exit code 78. No value is ever printed: a URL may contain a password.
  */
 import { z } from 'zod';
 
@@ -8,7 +8,7 @@ import { z } from 'zod';
 export class StartError extends Error {
   constructor(
     message: string,
-    /** From sysexits.h: 78 (EX_CONFIG) for wrong configuration, 69 (EX_UNAVAILABLE) for a server that is not there. */
+    /** From sysexits.h: 78 (EX_CONFIG) for wrong configuration, 69 (EX_UNAVAILABLE) for an unreachable server. */
     readonly exitCode: 78 | 69,
     options?: ErrorOptions,
   ) {
@@ -39,19 +39,19 @@ export function tcpPort(fallback: number) {
     .min(0, 'is not a port')
     .max(65_535, 'is not a port')
     .default(fallback)
-    .describe(`The TCP port of the HTTP server, from 0 to 65535 (0 takes a free one); ${fallback} unless told`);
+    .describe(`The TCP port of the HTTP server, from 0 to 65535 (0 takes a free one); by default ${fallback}`);
 }
 
 const url = z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
 
-/** What every service is told. A service adds its own port and variables with `.extend()`. */
+/** The variables of every service; `defineService` adds the service's port and its own variables. */
 export const baseConfig = z.object({
   HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
   EVENT_STORE_URL: url.describe(
-    "Where this service's facts are kept: postgresql://user:password@localhost:5432/order or, in KurrentDB, kurrentdb://user:password@localhost:2113",
+    "Where this service's events are stored: postgresql://user:password@localhost:5432/order or, in KurrentDB, kurrentdb://user:password@localhost:2113",
   ),
   MESSAGE_BUS_URL: url.describe(
-    'Where services tell each other what happened: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
+    'Where services exchange messages: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
   ),
   DATABASE_URL: z
     .string()
@@ -64,18 +64,20 @@ export const baseConfig = z.object({
   LOG_PRETTY: z
     .stringbool({ error: 'is neither true nor false' })
     .optional()
-    .describe('Logs for people (true) or as JSON (false); for people on a terminal unless told'),
+    .describe('Logs for people (true) or as JSON (false); by default for people on a terminal'),
   REQUEST_TIMEOUT: duration()
     .prefault('1800ms')
-    .describe('How long a request may take, beside the wait it asked for, before it is answered with 503'),
+    .describe('How long a request may take, in addition to the wait it asked for, before it is answered with 503'),
   READ_TIMEOUT: duration()
     .prefault('3s')
     .describe('How long a read waits for its read model to reach the Larder-Position that it was given'),
-  START_TIMEOUT: duration().prefault('30s').describe('How long to wait at start for servers that are not there yet'),
+  START_TIMEOUT: duration()
+    .prefault('30s')
+    .describe('How long to wait at start for servers that cannot be reached yet'),
   STOP_TIMEOUT: duration().prefault('10s').describe('How long a stop may take before the process ends regardless'),
 });
 
-/** The configuration that every service has, whatever it adds. */
+/** The configuration that every service has. */
 export type BaseConfig = z.infer<typeof baseConfig> & { PORT: number };
 
 /**

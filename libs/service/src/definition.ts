@@ -1,7 +1,7 @@
 /**
- * What a service is, as one value without a framework: the service itself runs by it, and so do the commands, the
- * documents, the simulation, the crash matrix and the specs. Whoever needs to know something of every service reads
- * `apps/shop.ts`, so a new service is one line there.
+ * A service's definition, as one value without a framework. The service itself runs by it, and so do the commands, the
+ * documents, the simulation, the crash matrix and the specs. Code that needs to know all services reads `apps/shop.ts`,
+ * where a new service is one line.
  */
 import { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
@@ -10,37 +10,37 @@ import type { Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
 import { baseConfig, tcpPort } from './config.js';
 
-/** What a service says of itself; `defineService` adds what follows from it. */
+/** What a service declares; `defineService` adds what follows from it. */
 export interface ServiceParts<
   Published extends AnyTopic = AnyTopic,
   Subscribed extends AnyTopic = AnyTopic,
   Command = any,
   Variables extends z.ZodRawShape = z.ZodRawShape,
 > {
-  /** In URLs of databases, in Larder-Position, as consumer group: `order`. */
+  /** Used in URLs of databases, in Larder-Position and as consumer group: `order`. */
   readonly name: string;
-  /** The TCP port of its HTTP server, unless PORT names another. */
+  /** The default TCP port of its HTTP server; the variable PORT overrides it. */
   readonly port: number;
   /** The environment variables that it reads besides those of every service, each with a description. */
   readonly variables?: Variables;
   /** Its aggregates, by the category of their streams. */
   readonly aggregates: Readonly<Record<string, Decider<any, any, any>>>;
-  /** Every event type that it stores, with the steps that lift older shapes. */
+  /** Every event type that it stores, with the steps that upcast older shapes. */
   readonly upcasters: Upcasters;
   /** The topic that it publishes on. */
   readonly publishes: Published;
   /** The categories whose events become messages. */
   readonly relays: readonly string[];
-  /** What others may know of one of those events; undefined when it is private. `orderId` is the id of its stream. */
+  /** The public form of one of those events; undefined when it is private. `orderId` is the id of its stream. */
   readonly messageOf: (orderId: string, event: any) => MessageOf<Published> | undefined;
   /** The topics that it reads. */
   readonly subscribes: readonly Subscribed[];
-  /** What a message makes it do; undefined when the message is not its concern. */
+  /** The command that a message leads to; undefined when the message does not concern it. */
   readonly reactionTo: (message: any) => Command | undefined;
   readonly projections: readonly AnyProjection[];
   /** The leases that its own loops hold, besides those of relay, consumer and projectors. */
   readonly leases?: readonly string[];
-  /** Whether `request.rawBody` holds the bytes of each body: for signatures. */
+  /** Whether `request.rawBody` keeps the bytes of each body, to verify signatures. By default false. */
   readonly rawBody?: boolean;
 }
 

@@ -32,11 +32,11 @@ beforeEach(async () => {
   inbox = holdsWithoutVerdict({ tables, clock } as unknown as ServicePorts, {
     projection: holds,
     name: 'reservation',
-    look: async (orderId) => {
+    find: async (orderId) => {
       if (orderId === 'unknown') return { status: 'none' };
       return status === 'made' && orderId !== 'o2' ? { status, held } : { status: 'released' };
     },
-    tellAgain: async (orderId) => void done.push(['told again', orderId]),
+    publishAgain: async (orderId) => void done.push(['told again', orderId]),
     giveUp: async (orderId, given) => void done.push(['given up', orderId, given]),
     effects: { retry: 'It is told again.', callOff: 'It is given back.' },
   });
@@ -58,7 +58,7 @@ test('a hold without a verdict comes to light after a day, and one that ended do
   ]);
 });
 
-test('what a person decides is carried out, with who and why', async () => {
+test('a decision is carried out, with the actor and the reason', async () => {
   await clock.advance(DAY_MS);
   await inbox.resolve('o1', { ...callOff, decision: 'retry' }, cause);
   await inbox.resolve('o1', callOff, cause);
@@ -68,7 +68,7 @@ test('what a person decides is carried out, with who and why', async () => {
   ]);
 });
 
-test('before that the order decides', async () => {
+test('within the first day only the order decides', async () => {
   await clock.advance(DAY_MS - 1);
   await expect(inbox.resolve('o1', callOff, cause)).rejects.toMatchObject({
     code: 'hold-too-young',

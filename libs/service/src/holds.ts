@@ -1,9 +1,7 @@
 /**
- * Holds without a verdict, for services that hold something for an order until the order says what becomes of it. Such a
- * service never ends a hold by itself: the order might just be confirmed. But an order that has said nothing for a day
- * cannot speak, or is not known to anybody, and then a person decides.
- *
- * It knows nothing of Nest, so that a service's composition can use it: `#service/holds`.
+ * Holds without a verdict, for services that hold something for an order until the order decides what becomes of it. Such
+ * a service never ends a hold by itself: the order might be confirmed at that moment. But after a day without a message,
+ * something is wrong with the order, or no service knows it, and a person decides.
  */
 import { Conflict, NotFound } from '#decider';
 import type { Cause } from '#event-store';
@@ -14,7 +12,7 @@ import type { ServicePorts } from './ports.js';
 /** How long a hold waits for its order's decision before a person is asked. Orders have another limit: order-todo.ts. */
 const ASK_A_PERSON_AFTER_MS = 24 * 60 * 60_000;
 
-/** The row of an open hold, gone with its end. */
+/** The row of an open hold; it is deleted when the hold ends. */
 export interface HoldRow {
   order_id: string;
   /** ISO 8601. */
@@ -25,21 +23,21 @@ export interface Holds {
   readonly projection: Projection<HoldRow, any>;
   /** `reservation`, `payment`. */
   readonly name: string;
-  /** How it stands for an order; `held` only while it is open. */
-  readonly look: (orderId: string) => Promise<{ readonly status: string; readonly held?: AttentionItem['held'] }>;
-  /** Says again to the order what was said. */
-  readonly tellAgain: (orderId: string) => Promise<void>;
-  /** Gives back what is held, and nothing else: the order may speak at this very moment. @throws DomainError then */
+  /** The state for an order; `held` is set only while the hold is open. */
+  readonly find: (orderId: string) => Promise<{ readonly status: string; readonly held?: AttentionItem['held'] }>;
+  /** Publishes the messages to the order again. */
+  readonly publishAgain: (orderId: string) => Promise<void>;
+  /** Gives back what is held, and nothing else. @throws DomainError when the order's verdict arrives at the same moment */
   readonly giveUp: (orderId: string, cause: Cause) => Promise<{ position: bigint } | undefined>;
   readonly effects: { readonly retry: string; readonly callOff: string };
 }
 
 /** The inbox of a service that holds something: the holds that have had no verdict for 24 hours. */
 export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Holds): Attention {
-  const { projection, name, look, effects } = holds;
+  const { projection, name, find, effects } = holds;
 
   async function item({ order_id: orderId, held_since: since }: HoldRow): Promise<AttentionItem | undefined> {
-    const { held } = await look(orderId);
+    const { held } = await find(orderId);
     return (
       held && {
         orderId,
@@ -58,28 +56,28 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
   return {
     async inbox(limit) {
       const until = new Date(clock.now().getTime() - ASK_A_PERSON_AFTER_MS);
-      const rows = (await tables.due(projection, 'held_since', until, limit)) as unknown as HoldRow[];
+      const rows = await tables.due(projection, 'held_since', until, limit);
       return (await Promise.all(rows.map(item))).filter((found) => found !== undefined);
     },
 
     async resolve(orderId, { decision, actor, reason }, cause) {
-      const { status, held } = await look(orderId);
+      const { status, held } = await find(orderId);
       if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
       if (!held) throw new Conflict('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
-      const [row] = (await tables.load(projection, [{ order_id: orderId }])) as unknown as HoldRow[];
+      const [row] = await tables.load(projection, [{ order_id: orderId }]);
       const openAt = row && attentionAt(row.held_since);
       if (openAt === undefined || openAt > clock.now()) {
         const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
         throw new Conflict('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
       if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, actor, reason });
-      await holds.tellAgain(orderId);
+      await holds.publishAgain(orderId);
       return undefined;
     },
   };
 }
 
-/** When a person begins to be waited for. */
+/** The time from which a hold without a verdict waits for a person. */
 function attentionAt(heldSince: string): Date {
   return new Date(Date.parse(heldSince) + ASK_A_PERSON_AFTER_MS);
 }

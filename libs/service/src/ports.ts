@@ -1,11 +1,11 @@
 import type { EventStore, Snapshots } from '#event-store';
-import type { MessageBus, MessageCounters, ParkedMessages } from '#message-bus';
+import type { DeadLetters, MessageBus, MessageCounters, ParkedMessages } from '#message-bus';
 import type { Tables } from '#projections';
 import type { Checkpoints, Leases, Runtime } from '#runtime';
 
 /**
- * All that a service needs of the world. The three services are plain functions of this: Nest gives them adapters for
- * real servers, a simulation gives them memory and a virtual clock.
+ * Everything that a service needs from outside. The services are plain functions of it: Nest passes adapters for real
+ * servers, a simulation passes memory and a virtual clock.
  */
 export interface ServicePorts extends Runtime {
   readonly store: EventStore;
@@ -14,6 +14,7 @@ export interface ServicePorts extends Runtime {
   readonly tables: Tables;
   readonly checkpoints: Checkpoints;
   readonly parked: ParkedMessages;
+  readonly deadLetters: DeadLetters;
   readonly leases: Leases;
   readonly counters: MessageCounters;
 }

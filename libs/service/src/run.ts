@@ -1,5 +1,5 @@
 /**
- * Everything that moves by itself in a service, put together from its definition:
+ * The background work of a service, assembled from its definition:
  *
  *   bus ──▶ consumer ──▶ handle ──▶ decider ──▶ store ──┬─▶ relay ──▶ bus
  *                                                       └─▶ projectors ──▶ read models, to-do lists ──▶ loops
@@ -8,7 +8,7 @@ import type { MessageOf } from '#contracts';
 import type { Cause } from '#event-store';
 import {
   causeOf,
-  consumer,
+  Consumer,
   type Delivered,
   type Outbox,
   parseMessage,
@@ -21,7 +21,7 @@ import { supervise } from '#runtime';
 import type { ServiceDefinition } from './definition.js';
 import type { ServicePorts } from './ports.js';
 
-/** How a service's events become messages. `store` gives them in their current shapes. */
+/** How a service's events become messages. `store` returns events in their current shapes. */
 export function outboxOf(definition: ServiceDefinition, { store, bus }: Pick<ServicePorts, 'store' | 'bus'>): Outbox {
   const { publishes, relays, messageOf } = definition;
   return { store, bus, topic: publishes.name, categories: relays, toMessage: toMessages(publishes, messageOf) };
@@ -29,7 +29,7 @@ export function outboxOf(definition: ServiceDefinition, { store, bus }: Pick<Ser
 
 /**
  * Checks a delivered message against the contract of its topic. Returns it with the command that it leads to, if any, and
- * the cause to record with what follows.
+ * the cause to record with the resulting events.
  * @throws UnknownType or ContractViolation, as parseMessage does
  */
 export function receive<D extends ServiceDefinition>(
@@ -47,14 +47,14 @@ export function receive<D extends ServiceDefinition>(
 }
 
 export interface RunOptions {
-  /** What the service does with a message. Idempotent. */
+  /** Processes a message. Idempotent. */
   readonly handle: (message: Delivered) => Promise<void>;
-  /** What else goes on in it, by name; each is started again after an error. */
+  /** The service's own loops, by name; each is started again after an error. */
   readonly loops?: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>>;
   readonly signal: AbortSignal;
 }
 
-/** Runs a service until `signal` aborts. The store of `ports` gives events in their current shapes. */
+/** Runs a service until `signal` aborts. The store of `ports` returns events in their current shapes. */
 export async function runService(
   definition: ServiceDefinition,
   ports: ServicePorts,
@@ -65,7 +65,7 @@ export async function runService(
   await Promise.all([
     ...Object.entries(loops).map(([loop, run]) => supervise(loop, ports, signal, run)),
     relay({ ...parts, ...outboxOf(definition, ports), name }),
-    consumer({ ...parts, name, topics: subscribes.map((topic) => topic.name), handle }),
+    new Consumer({ ...parts, name, topics: subscribes.map((topic) => topic.name), handle }).run(),
     ...projections.map((projection) => projector({ ...parts, projection })),
   ]);
 }

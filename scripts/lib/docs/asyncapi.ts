@@ -6,13 +6,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { type AnyTopic, currency, line, money, orderId, quantity, sku, topics } from '#contracts';
-import { type Message, toMessages } from '#message-bus';
+import { type Message, PARTITIONS, toMessages } from '#message-bus';
 import { versionOf } from '#event-store';
 import { Advice } from '../advice.js';
 import { services, shop } from '../../../apps/shop.js';
 
 /** As `npm run topics` makes them. */
-const PARTITIONS = 12;
 
 /** The values that several messages share, by the names that they have in the document. */
 const shared = { OrderId: orderId, Sku: sku, Quantity: quantity, Currency: currency, Money: money, OrderLine: line };

@@ -3,11 +3,9 @@ import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type Admin, type ISocketFactory, Kafka, type logCreator, logLevel } from 'kafkajs';
 import { type Clock, type Log, ServerRefusal } from '#runtime';
-import { translated, typeOf } from './errors.js';
+import { translateError, typeOf } from './errors.js';
+import { PARTITIONS } from '../partitions.js';
 import { connectionOf } from './url.js';
-
-/** The partitions of a topic that we make: the most instances that can share the work of a group. */
-export const PARTITIONS = 12;
 
 /** @throws ServerRefusal when the URL cannot be used */
 export function kafkaAt(url: string, log: Log): Kafka {
@@ -17,17 +15,17 @@ export function kafkaAt(url: string, log: Log): Kafka {
     connectionTimeout: 3_000,
     authenticationTimeout: 5_000,
     requestTimeout: 10_000,
-    // A broker that starts again is back in 4 to 10 s. Whoever calls us tries again, so a few seconds are enough here.
+    // A broker that restarts is back in 4 to 10 s. Our callers retry, so a few seconds are enough here.
     retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 },
     socketFactory: promptSocket,
     logLevel: logLevel.ERROR,
-    logCreator: lost(log),
+    logCreator: logDeletedMessages(log),
   });
 }
 
 /**
- * kafkajs leaves Nagle's algorithm on. A consumer's commits go over the connection that a fetch waits on, and each would
- * be held back until the broker acknowledges the fetch: some 40 ms.
+ * kafkajs leaves Nagle's algorithm on. A consumer's commits share the connection with a waiting fetch, and each would be
+ * held back until the broker acknowledges the fetch, for some 40 ms.
  */
 const promptSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   const options = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
@@ -36,10 +34,10 @@ const promptSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
 };
 
 /**
- * kafkajs logs each of its retries, and we hear of a failure as an error anyway. One thing it only logs: that it skips
+ * kafkajs logs each of its retries, and failures reach us as errors anyway. One thing is only logged: that it skips
  * messages which were deleted before the group had read them.
  */
-function lost(log: Log): logCreator {
+function logDeletedMessages(log: Log): logCreator {
   return () =>
     ({ log: { message, ...fields } }) => {
       if (/out of range/i.test(message))
@@ -48,7 +46,7 @@ function lost(log: Log): logCreator {
 }
 
 /**
- * Asks for the topics, so that a missing one is seen.
+ * Checks that the topics exist with enough partitions.
  * @throws ServerRefusal that says which is missing or has too few partitions; ServerUnavailable
  */
 export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<void> {
@@ -61,29 +59,29 @@ export async function assertTopics(admin: Admin, topics: readonly string[]): Pro
   if (narrow) {
     throw new ServerRefusal(
       `The topic ${narrow} has ${known.get(narrow)} partitions, and ${PARTITIONS} are needed. When all orders are ` +
-        'settled, delete it and run `npm run topics`: keys change their places with the number of partitions.',
+        'settled, delete it and run `npm run topics`: with another number of partitions, keys change their partitions.',
     );
   }
 }
 
-/** How many partitions each of these topics has, of those that exist. */
+/** The number of partitions of each of these topics that exists. */
 async function partitionsOf(admin: Admin, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
     return new Map(topics.map(({ name, partitions }) => [name, partitions.length]));
   } catch (error) {
-    if (typeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw translated(error);
+    if (typeOf(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw translateError(error);
     const existing = await admin.listTopics();
     const there = names.filter((name) => existing.includes(name));
-    if (there.length === names.length) throw translated(error); // One broker knows of a new topic before another.
+    if (there.length === names.length) throw translateError(error); // Some brokers do not know a new topic yet.
     return partitionsOf(admin, there);
   }
 }
 
 /**
- * Makes the topics that are not there yet, and returns their names. `replicationFactor` is how many brokers keep a copy
- * of each; the brokers' own `default.replication.factor` unless told.
- * @throws ServerRefusal when one exists with too few partitions, or cannot be made so; ServerUnavailable
+ * Creates the topics that do not exist yet, and returns their names. `replicationFactor` is how many brokers keep a copy
+ * of each; by default the brokers' own `default.replication.factor`.
+ * @throws ServerRefusal when one exists with too few partitions, or cannot be created; ServerUnavailable
  */
 export async function createTopics(
   url: string,
@@ -100,7 +98,7 @@ export async function createTopics(
       const topics = missing.map((topic) => ({ topic, numPartitions: PARTITIONS, ...replicas }));
       await admin.createTopics({ topics, waitForLeaders: false });
     }
-    // The brokers tell each other of a new topic, and one that has not heard of it yet says that it does not exist.
+    // A new topic takes a moment to reach all brokers; until then, some answer that it does not exist.
     for (let patience = missing.length > 0 ? 100 : 0; patience > 0; patience--) {
       const known = await partitionsOf(admin, names).catch(() => new Map());
       if (known.size === names.length) break;
@@ -109,7 +107,7 @@ export async function createTopics(
     await assertTopics(admin, names);
     return missing;
   } catch (error) {
-    throw translated(error);
+    throw translateError(error);
   } finally {
     await admin.disconnect();
   }

@@ -1,7 +1,7 @@
-/** What kafkajs's errors mean to those who know no Kafka. */
+/** Translates kafkajs's errors for callers that do not know Kafka. */
 import { ServerRefusal, ServerUnavailable } from '#runtime';
 
-/** Causes that waiting will not mend, by the `type` of Kafka's protocol or the `code` of Node's TLS. */
+/** Causes that waiting does not fix, by the `type` of Kafka's protocol or the `code` of Node's TLS. */
 const REFUSALS: readonly [RegExp, string][] = [
   [/^SASL_AUTHENTICATION_FAILED$|KafkaJSSASLAuthenticationError/, 'Correct the user, the password or the mechanism.'],
   [/_AUTHORIZATION_FAILED$/, 'Give the user the right to it (an ACL).'],
@@ -12,8 +12,8 @@ const REFUSALS: readonly [RegExp, string][] = [
   [/^(EPROTO$|ERR_SSL)/, 'Is this a TLS listener? kafkas:// is for TLS, kafka:// is without.'],
 ];
 
-/** The same trouble as a ServerRefusal or a ServerUnavailable; anything that is not Kafka's stays as it is. */
-export function translated(error: unknown): unknown {
+/** The error as a ServerRefusal or a ServerUnavailable; errors that are not Kafka's are returned unchanged. */
+export function translateError(error: unknown): unknown {
   if (error instanceof ServerRefusal || error instanceof ServerUnavailable) return error;
   if (!(error instanceof Error) || !error.name.startsWith('KafkaJS')) return error;
   const signs = signsOf(error);
@@ -25,7 +25,7 @@ export function translated(error: unknown): unknown {
   return new ServerUnavailable(`Kafka does not answer as it should (${reasonOf(error)}).`, { cause: error });
 }
 
-/** What the protocol calls an error: `UNKNOWN_MEMBER_ID`. */
+/** The protocol's name of an error: `UNKNOWN_MEMBER_ID`. */
 export function typeOf(error: unknown): string | undefined {
   for (const each of causesOf(error)) {
     if ('type' in each && typeof each.type === 'string') return each.type;
@@ -45,7 +45,7 @@ function signsOf(error: unknown): string[] {
   });
 }
 
-/** In one line, and without a full stop at its end. */
+/** The message in one line, without a full stop. */
 function reasonOf({ message }: Error): string {
   return message.replace(/\s+/g, ' ').replace(/\.$/, '');
 }

@@ -5,35 +5,35 @@
  *                                                                  │ fails
  *                                                                  └──▶ again after a pause
  *
- * kafkajs fetches again, or joins the group again, only after all batches of a fetch have come back. So no partition
- * moves while it is being worked on, as long as the group waits for us: while a batch is at work, heartbeats go on. When
- * they are answered with "you are no member any more", or not answered until the group must think us dead, or when
- * another generation of the group has begun, `lost` aborts, and nothing is committed any more.
+ * kafkajs fetches again, or rejoins the group, only after all batches of a fetch are finished. So no partition moves
+ * while it is being worked on, as long as the group waits for us: heartbeats continue while a batch is handled. When a
+ * heartbeat is answered with "you are no longer a member", or none is answered for so long that the group must consider
+ * us dead, or when another generation of the group has begun, `lost` aborts and nothing more is committed.
  *
- * A consumer of kafkajs may crash for good, and one that fell silent would let its group stand still. Both end
- * `consume()` with an error, and its caller begins anew.
+ * A kafkajs consumer may crash permanently, and a consumer that falls silent would stall its group. Both end `consume()`
+ * with an error, and its caller starts again.
  */
 import type { EachBatchPayload, Kafka } from 'kafkajs';
 import { type Clock, type Log, ServerUnavailable, untilAborted } from '#runtime';
-import { translated, typeOf } from './errors.js';
-import { deliveredFrom } from './record.js';
-import type { ConsumeOptions } from '../port.js';
+import { translateError, typeOf } from './errors.js';
+import { toDelivered } from './record.js';
+import { type ConsumeOptions, redeliveryPauseMs } from '../port.js';
 
 /** After this long without a heartbeat, the group gives our partitions to others. */
 const SESSION_MS = 6_000;
 const HEARTBEAT_MS = 500;
-/** How long the group waits for a member that is at work on a batch, before it goes on without it. */
+/** How long the group waits for a member that is handling a batch, before it continues without it. */
 const REBALANCE_MS = 30_000;
-/** A fetch waits this long for messages. Between two fetches a member hears of others that come and go. */
+/** A fetch waits this long for messages. A member learns of joining and leaving members between two fetches. */
 const FETCH_WAIT_MS = 250;
-/** More than a topic has partitions: all batches of a fetch are then handed over at once. */
+/** More than a topic has partitions, so that kafkajs hands over all batches of a fetch at once. */
 const BATCHES_AT_ONCE = 1_000;
-/** A consumer that has neither fetched nor joined for so long will not do so any more. */
+/** A consumer that has neither fetched nor joined for this long is considered dead. */
 const SILENCE_MS = 60_000;
-/** How long leaving waits for a join under way. */
+/** How long a leaving member waits for a join under way. */
 const JOIN_WAIT_MS = 3_000;
 
-/** The offsets of these were not committed because the partitions belong to somebody else now. */
+/** Errors that mean that the partitions belong to another member now, so that offsets cannot be committed. */
 const EXPELLED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID']);
 
 interface Part {
@@ -44,8 +44,8 @@ interface Part {
 
 export class KafkaMember {
   private readonly over = new AbortController();
-  private gathered: Part[] = [];
-  /** How to tell the batches at work that their partitions are lost. */
+  private pending: Part[] = [];
+  /** One controller for each batch under way; it aborts when the partitions are lost. */
   private readonly atWork = new Set<AbortController>();
   private aliveMs: number;
 
@@ -58,7 +58,7 @@ export class KafkaMember {
     this.aliveMs = this.nowMs();
   }
 
-  /** Until `options.signal` aborts. @throws when the consumer is of no more use, or after `giveUp` */
+  /** Until `options.signal` aborts. @throws when the consumer has failed permanently, or after `giveUp` */
   async consume(): Promise<void> {
     const { group, topics, signal } = this.options;
     const consumer = this.kafka.consumer({
@@ -70,13 +70,13 @@ export class KafkaMember {
       allowAutoTopicCreation: false,
     });
     const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT } = consumer.events;
-    consumer.on(CRASH, ({ payload }) => this.crashed(payload));
+    consumer.on(CRASH, ({ payload }) => this.handleCrash(payload));
     consumer.on(GROUP_JOIN, () => {
       this.loseAll();
       this.options.onAssigned?.();
     });
-    consumer.on(FETCH, () => this.alive());
-    consumer.on(HEARTBEAT, () => this.alive());
+    consumer.on(FETCH, () => this.markAlive());
+    consumer.on(HEARTBEAT, () => this.markAlive());
     const ended = AbortSignal.any([signal, this.over.signal]);
     let running: Promise<unknown> = Promise.resolve();
     try {
@@ -91,12 +91,12 @@ export class KafkaMember {
       running.catch((error: unknown) => this.giveUp(error));
       await this.watch(ended);
     } catch (error) {
-      if (!signal.aborted) throw translated(error);
+      if (!signal.aborted) throw translateError(error);
     } finally {
       await Promise.race([running.catch(() => {}), this.clock.sleep(JOIN_WAIT_MS, this.over.signal)]);
       await consumer.disconnect().catch(() => {});
     }
-    if (!signal.aborted) throw translated(this.over.signal.reason);
+    if (!signal.aborted) throw translateError(this.over.signal.reason);
   }
 
   /** Ends `consume()` at once; a batch under way counts as not done. */
@@ -114,26 +114,26 @@ export class KafkaMember {
     }
   }
 
-  /** kafkajs starts a consumer again after some of its crashes, and leaves it dead after others. */
-  private crashed({ error, restart }: { error: Error; restart: boolean }): void {
+  /** kafkajs restarts a consumer after some crashes, and not after others. */
+  private handleCrash({ error, restart }: { error: Error; restart: boolean }): void {
     if (!restart) return this.giveUp(error);
-    const fields = { group: this.options.group, err: translated(error) };
-    this.log.warn(fields, 'The Kafka consumer failed and starts again.');
+    const fields = { group: this.options.group, err: translateError(error) };
+    this.log.warn(fields, 'The Kafka consumer failed and is restarting.');
     this.loseAll();
   }
 
   private loseAll(): void {
-    this.alive();
+    this.markAlive();
     this.atWork.forEach((lost) => lost.abort());
   }
 
-  /** kafkajs hands over all batches of a fetch in one go: together they make one batch. */
+  /** kafkajs hands over all batches of a fetch in one turn of the event loop: they are combined into one batch. */
   private gather(payload: EachBatchPayload): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.gathered.push({ payload, resolve, reject });
-      if (this.gathered.length > 1) return;
+      this.pending.push({ payload, resolve, reject });
+      if (this.pending.length > 1) return;
       queueMicrotask(() => {
-        const parts = this.gathered.splice(0);
+        const parts = this.pending.splice(0);
         this.work(parts).then(
           () => parts.forEach((part) => part.resolve()),
           (error: unknown) => parts.forEach((part) => part.reject(error)),
@@ -154,17 +154,17 @@ export class KafkaMember {
       for (const { payload } of parts) payload.resolveOffset(payload.batch.lastOffset());
     } finally {
       this.atWork.delete(lost);
-      this.alive();
+      this.markAlive();
       done.abort();
       await beating;
     }
   }
 
-  /** Again and again until it succeeds. False when it did not: the partitions are lost, or we are to end. */
+  /** Repeats the handler until it succeeds. False when the partitions are lost, or `signal` has aborted. */
   private async handle(parts: readonly Part[], lost: AbortSignal): Promise<boolean> {
     const { handle, signal } = this.options;
     const batch = parts.flatMap(({ payload: { batch } }) =>
-      batch.messages.map((record) => deliveredFrom(batch.topic, batch.partition, record)),
+      batch.messages.map((record) => toDelivered(batch.topic, batch.partition, record)),
     );
     const givenUp = untilAborted(lost);
     for (let failures = 0; !lost.aborted; failures++) {
@@ -173,7 +173,7 @@ export class KafkaMember {
         return !lost.aborted;
       } catch {
         if (signal.aborted) return false;
-        await this.clock.sleep(Math.min(100 * 2 ** failures, 5_000), AbortSignal.any([signal, lost]));
+        await this.clock.sleep(redeliveryPauseMs(failures), AbortSignal.any([signal, lost]));
       }
     }
     return false;
@@ -187,14 +187,14 @@ export class KafkaMember {
         answeredMs = this.nowMs();
       } catch (error) {
         const type = typeOf(error);
-        // Others come or go, and the group waits for us to finish.
+        // Other members join or leave, and the group waits for us to finish.
         if (type === 'REBALANCE_IN_PROGRESS') answeredMs = this.nowMs();
         if (EXPELLED.has(type ?? '') || this.nowMs() - answeredMs > SESSION_MS) lost.abort();
       }
     }
   }
 
-  private alive(): void {
+  private markAlive(): void {
     this.aliveMs = this.nowMs();
   }
 
@@ -203,7 +203,7 @@ export class KafkaMember {
   }
 }
 
-/** For each partition the offset of the message to go on with. */
+/** For each partition, the offset of the next message. */
 function offsetsOf(parts: readonly Part[]) {
   const byTopic = new Map<string, { partition: number; offset: string }[]>();
   for (const { payload } of parts) {

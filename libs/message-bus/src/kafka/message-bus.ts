@@ -1,16 +1,16 @@
 /**
- * The message bus on Kafka, by kafkajs. The only files that know it are `kafka*.ts`:
+ * The message bus on Kafka, by kafkajs. Only this folder knows it:
  *
- *   kafka-url.ts      where the brokers are, and how they know us
- *   kafka-client.ts   the client, and its topics
- *   kafka-record.ts   messages as records: CloudEvents in binary mode
- *   kafka-member.ts   one instance of a consumer group
- *   kafka-errors.ts   what kafkajs's errors mean
+ *   url.ts      where the brokers are, and how to authenticate
+ *   client.ts   the client, and its topics
+ *   record.ts   messages as records: CloudEvents in binary mode
+ *   member.ts   one instance of a consumer group
+ *   errors.ts   what kafkajs's errors mean
  */
 import type { Admin, Kafka, Producer, TopicPartitionOffset } from 'kafkajs';
 import { type Clock, type Log, ServerUnavailable, within } from '#runtime';
 import { assertTopics, kafkaAt } from './client.js';
-import { translated } from './errors.js';
+import { translateError } from './errors.js';
 import { KafkaMember } from './member.js';
 import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './record.js';
 import { partitionOf } from '../partitions.js';
@@ -19,18 +19,18 @@ import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
 export { createTopics } from './client.js';
 
 export interface KafkaMessageBusOptions {
-  /** `kafka://host:port,host:port`, or `kafkas://` for TLS: see `kafka-url.ts`. */
+  /** `kafka://host:port,host:port`, or `kafkas://` for TLS: see `url.ts`. */
   readonly url: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Topics that must be there. */
+  /** Topics that must exist. */
   readonly topics: readonly string[];
 }
 
 /** How long the brokers may take to acknowledge messages: less than a service may take to stop. */
 const SEND_MS = 8_000;
 
-/** What the headers and the key of a record take, more or less: MAX_VALUE_BYTES is below the brokers' limit. */
+/** The approximate size of a record's headers and key; MAX_VALUE_BYTES leaves room for it below the brokers' limit. */
 const RECORD_OVERHEAD_BYTES = 500;
 
 export class KafkaMessageBus extends MessageBus {
@@ -55,7 +55,7 @@ export class KafkaMessageBus extends MessageBus {
       return bus;
     } catch (error) {
       await bus.close();
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
@@ -74,10 +74,10 @@ export class KafkaMessageBus extends MessageBus {
       const send = () => producer.then((it) => it.send({ topic, messages, acks: -1 }));
       await within(this.options.clock, SEND_MS, send, tooLate);
     } catch (error) {
-      // What it has sent and not seen acknowledged leaves its sequence numbers in doubt: the next send begins anew.
+      // Unacknowledged records leave the producer's sequence numbers in doubt: the next send opens a new producer.
       if (this.producer === producer) this.producer = undefined;
       void producer.then((it) => it.disconnect()).catch(() => {});
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
@@ -116,7 +116,7 @@ export class KafkaMessageBus extends MessageBus {
       if (state !== 'Empty') throw new Error(`The group ${group} is consuming: stop its instances, then rewind it.`);
       await this.commit(group, (await Promise.all(topics.map((topic) => this.beginningOf(topic)))).flat());
     } catch (error) {
-      throw translated(error);
+      throw translateError(error);
     }
   }
 
@@ -125,7 +125,7 @@ export class KafkaMessageBus extends MessageBus {
     return partitions.map(({ partition, low }) => ({ topic, partition, offset: low }));
   }
 
-  /** As a member of the group, for a moment: kafkajs's admin can do it too, and takes five seconds for each topic. */
+  /** Commits as a short-lived member of the group: kafkajs's admin can do it too, but takes five seconds for each topic. */
   private async commit(group: string, offsets: TopicPartitionOffset[]): Promise<void> {
     const member = this.kafka.consumer({ groupId: group, maxWaitTimeInMs: 10 });
     try {
@@ -143,7 +143,7 @@ export class KafkaMessageBus extends MessageBus {
     await assertTopics(this.admin, this.options.topics);
   }
 
-  /** Batches under way are not stored any more, and their partitions are free for other instances at once. */
+  /** The offsets of batches under way are not stored, and their partitions are free for other instances at once. */
   override async close(): Promise<void> {
     this.closed = true;
     const members = [...this.members];
@@ -160,14 +160,16 @@ export class KafkaMessageBus extends MessageBus {
   }
 }
 
-/** Parts that a broker takes: it refuses a batch of records that is larger than the largest single one may be. */
+/** Splits records into batches that a broker accepts: its limit for a single record applies to a batch as well. */
 function* batchesOf(records: readonly KafkaRecord[]): Iterable<KafkaRecord[]> {
-  let [batch, bytes]: [KafkaRecord[], number] = [[], 0];
+  let batch: KafkaRecord[] = [];
+  let bytes = 0;
   for (const record of records) {
     const size = record.value.length + RECORD_OVERHEAD_BYTES;
     if (batch.length > 0 && bytes + size > MAX_VALUE_BYTES) {
       yield batch;
-      [batch, bytes] = [[], 0];
+      batch = [];
+      bytes = 0;
     }
     batch.push(record);
     bytes += size;

@@ -1,6 +1,6 @@
 import type { KafkaMessage } from 'kafkajs';
 import { expect, test } from 'vitest';
-import { deliveredFrom, MAX_VALUE_BYTES, recordOf } from './record.js';
+import { toDelivered, MAX_VALUE_BYTES, recordOf } from './record.js';
 import { MALFORMED, type MalformedData, type Message } from '../port.js';
 
 const message: Message = {
@@ -51,11 +51,11 @@ test('a message is a CloudEvent in binary mode', () => {
 test('what is read is what was written', () => {
   const { key, value, headers } = recordOf(message);
   const record = asRead({ key: Buffer.from(String(key)), value, headers: headers! });
-  expect(deliveredFrom('t', 3, record)).toEqual({ ...message, topic: 't', partition: 3, offset: 7n });
+  expect(toDelivered('t', 3, record)).toEqual({ ...message, topic: 't', partition: 3, offset: 7n });
 });
 
 test('a CloudEvent of somebody else needs no more than its required attributes', () => {
-  expect(deliveredFrom('t', 3, asRead({ headers: event }))).toEqual({
+  expect(toDelivered('t', 3, asRead({ headers: event }))).toEqual({
     id: '7f0c',
     type: 'StockReserved',
     source: '/inventory',
@@ -67,7 +67,7 @@ test('a CloudEvent of somebody else needs no more than its required attributes',
     partition: 3,
     offset: 7n,
   });
-  expect(deliveredFrom('t', 3, asRead({ headers: { ...event, ce_subject: 'order-2' } })).key).toBe('order-2');
+  expect(toDelivered('t', 3, asRead({ headers: { ...event, ce_subject: 'order-2' } })).key).toBe('order-2');
 });
 
 test.for<[string, Partial<KafkaMessage>, string]>([
@@ -81,7 +81,7 @@ test.for<[string, Partial<KafkaMessage>, string]>([
   ['with a NUL in an attribute', { headers: { ...event, ce_id: 'a\0b' } }, 'NUL'],
   ['with a NUL in its key', { headers: event, key: Buffer.from('order\0-1') }, 'NUL'],
 ])('a record %s is delivered as malformed, with the reason', ([, record, reason]) => {
-  const delivered = deliveredFrom('t', 3, asRead({ key: Buffer.from('order-1'), ...record }));
+  const delivered = toDelivered('t', 3, asRead({ key: Buffer.from('order-1'), ...record }));
   expect(delivered).toMatchObject({ id: 't/3/7', type: MALFORMED, key: 'order-1', partition: 3, offset: 7n });
   const data = delivered.data as MalformedData;
   expect(data.reason).toContain(reason);
@@ -89,10 +89,12 @@ test.for<[string, Partial<KafkaMessage>, string]>([
 });
 
 test('a malformed record without a key holds up nobody', () => {
-  expect(deliveredFrom('t', 3, asRead({})).key).toBe('t/3/7');
+  expect(toDelivered('t', 3, asRead({})).key).toBe('t/3/7');
 });
 
 test('a message that Kafka would not take is refused before anything is sent', () => {
   const large = { ...message, data: { text: 'x'.repeat(MAX_VALUE_BYTES) } };
-  expect(() => recordOf(large)).toThrow('The message 7f0c (StockReserved) has 1000011 bytes, and Kafka takes 1000000.');
+  expect(() => recordOf(large)).toThrow(
+    'The message 7f0c (StockReserved) has 1000011 bytes, and Kafka accepts 1000000.',
+  );
 });

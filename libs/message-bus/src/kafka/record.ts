@@ -1,16 +1,16 @@
 /**
  * Messages as Kafka's records: CloudEvents 1.0 in binary mode, the attributes in headers and the data as the value.
  *
- * Source: CloudEvents, "Kafka Protocol Binding", version 1.0.2, section 3.2. `correlationid` and `traceparent` travel
- * beside them without the prefix, as tracing libraries look for them.
+ * Source: CloudEvents, "Kafka Protocol Binding", version 1.0.2, section 3.2. `correlationid` and `traceparent`
+ * have no prefix, as tracing libraries expect.
  */
 import type { IHeaders, KafkaMessage, Message as RecordToSend } from 'kafkajs';
 import { type Delivered, MALFORMED, type MalformedData, type Message } from '../port.js';
 
-/** Kafka's own limit for a batch of records is 1 MiB unless it is changed: a message has to leave room in it. */
+/** Kafka's default limit for a batch of records is 1 MiB, and a message must fit with its headers. */
 export const MAX_VALUE_BYTES = 1_000_000;
 
-/** Of the value of a record that cannot be understood, this much is kept for a person to look at. */
+/** How much of a malformed record's value is kept for a person to look at, in bytes. */
 const MAX_SHOWN = 10_000;
 
 export type KafkaRecord = RecordToSend & { readonly value: Buffer };
@@ -20,7 +20,7 @@ export function recordOf(message: Message): KafkaRecord {
   const { id, type, source, time, key, correlationId, traceparent, data } = message;
   const value = Buffer.from(JSON.stringify(data));
   if (value.length > MAX_VALUE_BYTES) {
-    throw new Error(`The message ${id} (${type}) has ${value.length} bytes, and Kafka takes ${MAX_VALUE_BYTES}.`);
+    throw new Error(`The message ${id} (${type}) has ${value.length} bytes, and Kafka accepts ${MAX_VALUE_BYTES}.`);
   }
   return {
     key,
@@ -40,18 +40,18 @@ export function recordOf(message: Message): KafkaRecord {
 }
 
 /** The message that a record carries; of the type MALFORMED when it carries none. */
-export function deliveredFrom(topic: string, partition: number, record: KafkaMessage): Delivered {
+export function toDelivered(topic: string, partition: number, record: KafkaMessage): Delivered {
   const headers = textsOf(record.headers);
   const place = { topic, partition, offset: BigInt(record.offset) };
   const time = new Date(Number(record.timestamp)).toISOString();
   try {
-    const id = needed(headers, 'ce_id');
+    const id = requireHeader(headers, 'ce_id');
     const key = record.key?.toString() || headers['ce_subject'] || id;
-    if (needed(headers, 'ce_specversion') !== '1.0') throw new Error('Its CloudEvents version is not 1.0.');
+    if (requireHeader(headers, 'ce_specversion') !== '1.0') throw new Error('Its CloudEvents version is not 1.0.');
     const message = {
       id,
-      type: needed(headers, 'ce_type'),
-      source: needed(headers, 'ce_source'),
+      type: requireHeader(headers, 'ce_type'),
+      source: requireHeader(headers, 'ce_source'),
       time: headers['ce_time'] || time,
       key,
       data: dataOf(record.value),
@@ -59,7 +59,7 @@ export function deliveredFrom(topic: string, partition: number, record: KafkaMes
       ...(headers['traceparent'] ? { traceparent: headers['traceparent'] } : {}),
       ...place,
     };
-    // Postgres cannot keep it in a text, so it would stop the partition wherever it is written down.
+    // Postgres cannot store NUL in text, so such a message would stop its partition where it is stored.
     if (Object.values(message).some((part) => typeof part === 'string' && part.includes('\0'))) {
       throw new Error('Its key or its headers contain a NUL character.');
     }
@@ -71,13 +71,13 @@ export function deliveredFrom(topic: string, partition: number, record: KafkaMes
       headers,
       value: record.value?.toString('utf8', 0, MAX_SHOWN) ?? '',
     };
-    // Under its own key it keeps its place among the messages of that key; without one it holds up nobody.
+    // With a key, it keeps its place among the messages of that key; without one, it holds up no other message.
     const key = record.key?.toString().replaceAll('\0', '') || id;
     return { id, type: MALFORMED, source: topic, time, key, data, correlationId: id, ...place };
   }
 }
 
-function needed(headers: Readonly<Record<string, string>>, name: string): string {
+function requireHeader(headers: Readonly<Record<string, string>>, name: string): string {
   const value = headers[name];
   if (!value) throw new Error(`It has no header ${name}.`);
   return value;

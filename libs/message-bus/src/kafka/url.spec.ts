@@ -11,7 +11,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('several brokers, at 9092 unless told', () => {
+test('several brokers, by default at port 9092', () => {
   expect(connectionOf('kafka://one:9093,two')).toEqual({ brokers: ['one:9093', 'two:9092'] });
   expect(connectionOf('kafka://[::1]:9093/')).toEqual({ brokers: ['[::1]:9093'] });
 });

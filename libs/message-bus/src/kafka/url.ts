@@ -1,12 +1,12 @@
 /**
- * Where a Kafka cluster is and how it knows us, in one URL:
+ * The address of a Kafka cluster and our credentials, in one URL:
  *
  *   kafka://host:port,host:port
  *   kafkas://user:password@host:port?mechanism=scram-sha-512&ca=/etc/ca.pem&cert=/etc/client.pem&key=/etc/client.key
  *
- * `kafkas` speaks TLS. A user and a password (percent-encoded) mean SASL, with SCRAM-SHA-512 unless `mechanism` says
- * otherwise. `ca` is the authority that signed the brokers' certificates, the system's own unless told; `cert` and `key`
- * are what the brokers know us by. Files are PEM.
+ * `kafkas` is for TLS. A user and a password (percent-encoded) mean SASL, by default with SCRAM-SHA-512. `ca` is the
+ * authority that signed the brokers' certificates, by default the system's own; `cert` and `key` are our client
+ * certificate. Files are PEM.
  */
 import { readFileSync } from 'node:fs';
 import type { KafkaConfig } from 'kafkajs';
@@ -60,14 +60,14 @@ function fileOf(name: string, path: string): string {
 function saslOf(credentials: string, mechanism: string | null): KafkaConfig['sasl'] {
   const chosen = MECHANISMS.find((known) => known === (mechanism ?? 'scram-sha-512').toLowerCase());
   if (!chosen) throw new ServerRefusal(`The URL has an unknown mechanism. There are ${MECHANISMS.join(', ')}.`);
-  const [username, password] = credentials.split(/:(.*)/s).map(decoded);
+  const [username, password] = credentials.split(/:(.*)/s).map(decode);
   if (!username || !password) {
     throw new ServerRefusal('The URL has a user without a password, or a password without a user. Give both.');
   }
   return { mechanism: chosen, username, password } as KafkaConfig['sasl'];
 }
 
-function decoded(text: string): string {
+function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {

@@ -7,18 +7,17 @@
  *
  * What is done is stored by the statement that asks for the next messages, so a batch costs one round trip.
  *
- * All of it is session-level advisory locks on one connection that is never made anew: (subscription, 0) is held by
- * every member together and shows who is there, (subscription, partition + 1) is held by the partition's one owner.
- * The server frees them the moment the connection ends, however that came about, so others take over at once and no
- * clock is trusted. Offsets are stored on that same connection, so an instance that lost its partitions cannot store
- * one any more.
+ * It is built on session-level advisory locks on one connection that is never reopened: (subscription, 0) is shared by
+ * all members and shows who they are, (subscription, partition + 1) is held by the partition's one owner. The server
+ * frees them as soon as the connection ends, for whatever reason, so others take over at once and no clock is trusted.
+ * Offsets are stored on the same connection, so an instance that has lost its partitions can no longer store one.
  */
 import { SERVER_KEEPALIVE } from '#runtime/postgres';
 import pg from 'pg';
 import type { Delivered } from '../port.js';
 import { rebalance } from '../partitions.js';
 
-/** Messages in one batch, more or less: each of the partitions gives its part of them. */
+/** The approximate number of messages in a batch, shared equally by the partitions. */
 const BATCH = 500;
 
 /** A group's place in a topic; `id` names its locks. */
@@ -34,7 +33,7 @@ interface Claim {
   readonly partition: number;
   /** The last offset that the group is done with. */
   done: string;
-  /** The last one of these that is stored. */
+  /** The last offset that is stored. */
   stored: string;
 }
 
@@ -42,14 +41,14 @@ export class Member {
   private readonly client: pg.Client;
   private readonly gone = new AbortController();
   private claims: Claim[] = [];
-  /** Whether a partition gave as many messages as it was asked for at most. */
+  /** Whether a partition filled its share of the last batch. */
   mayHaveMore = false;
 
   constructor(
     url: string,
     group: string,
     private readonly subscriptions: readonly Subscription[],
-    /** Called when partitions were claimed, which others may have had. */
+    /** Called when partitions were claimed that another instance may have owned. */
     private readonly onAssigned: () => void = () => {},
   ) {
     this.client = new pg.Client({
@@ -58,8 +57,8 @@ export class Member {
       connectionTimeoutMillis: 1_500,
       query_timeout: 10_000,
       keepAlive: true,
-      // An offset need not survive a crash of the server: some messages would come again. And Postgres, guessing at the
-      // length of an array, else plans a statement anew with every call, which takes a third of its time.
+      // An offset need not survive a crash of the server: some messages would only be delivered again. And without the
+      // generic plan, Postgres plans a statement with array parameters at every call, which takes a third of its time.
       options: `${SERVER_KEEPALIVE} -c synchronous_commit=off -c plan_cache_mode=force_generic_plan`,
     });
     const gone = () => this.gone.abort(new Error(`The group ${group} lost its connection to the message bus.`));
@@ -67,7 +66,7 @@ export class Member {
     this.client.on('end', gone);
   }
 
-  /** Aborts when the connection is gone, and with it every partition. */
+  /** Aborts when the connection, and with it every partition, is lost. */
   get lost(): AbortSignal {
     return this.gone.signal;
   }
@@ -82,7 +81,7 @@ export class Member {
    * batch is under way. Returns true when others may find something to claim.
    */
   async share(): Promise<boolean> {
-    await this.store(); // Who gets a partition goes on from there.
+    await this.store(); // The next owner of a partition resumes there.
     const locks = await this.query<{ id: number; lock: number; pid: number; mine: boolean }>(LOCKS, [this.ids()]);
     const giveUp: Claim[] = [];
     const claim: Claim[] = [];
@@ -103,7 +102,7 @@ export class Member {
     }
     if (giveUp.length > 0) await this.giveUp(giveUp);
     const won = claim.length > 0 ? await this.claim(claim) : 0;
-    // Others were faster: look again at what is free now.
+    // Another member was faster: look again at what is free now.
     if (won < claim.length) await this.share();
     return giveUp.length > 0;
   }
@@ -123,8 +122,8 @@ export class Member {
       unstored.length === 0
         ? await this.query<Row>(NEXT, wanted, 'message_bus.next')
         : await this.query<Row>(STORE_AND_NEXT, [...wanted, ...offsetsOf(unstored)], 'message_bus.store_and_next');
-    stored(unstored);
-    const messages = rows.map(delivered);
+    markStored(unstored);
+    const messages = rows.map(toDelivered);
     const ofPartition = new Map<string, number>();
     for (const { topic, partition } of messages) {
       const name = `${partition} ${topic}`;
@@ -134,7 +133,7 @@ export class Member {
     return messages;
   }
 
-  /** Notes that the group is done with `batch`: the next statement stores it. */
+  /** Marks `batch` as done: the next statement stores its offsets. */
   done(batch: readonly Delivered[]): void {
     const last = new Map(batch.map(({ topic, partition, offset }) => [`${partition} ${topic}`, offset]));
     for (const claim of this.claims) {
@@ -143,15 +142,15 @@ export class Member {
     }
   }
 
-  /** Stores what is done and not stored yet. */
+  /** Stores the offsets of finished batches that are not stored yet. */
   async store(): Promise<void> {
     const unstored = this.unstored();
     if (unstored.length === 0) return;
     await this.query(STORE, offsetsOf(unstored), 'message_bus.store');
-    stored(unstored);
+    markStored(unstored);
   }
 
-  /** Frees everything: the server has done so when the connection has ended. A batch under way is not stored any more. */
+  /** Ends the connection, by which the server frees all locks. The offset of a batch under way is not stored. */
   async leave(): Promise<void> {
     this.gone.abort(new Error('This message bus was closed.'));
     await this.client.end().catch(() => {});
@@ -165,11 +164,11 @@ export class Member {
     );
   }
 
-  /** Takes what nobody was faster to take, to go on from where the last owner stored. Returns how many that are. */
+  /** Claims what is still free, starting at the previous owner's stored offset. Returns how many partitions it got. */
   private async claim(wanted: readonly Claim[]): Promise<number> {
     const values = [wanted.map(({ subscription }) => subscription.id), wanted.map(({ partition }) => partition)];
     const locked = await this.query<{ locked: boolean }>(LOCK, values);
-    // A statement of its own, for it must see what was stored before the lock was free.
+    // A separate statement, because it must see what the previous owner stored before it released the lock.
     const offsets = await this.query<{ id: number; partition: number; done: string }>(OFFSETS, values);
     const won = wanted.filter((_, i) => locked[i]?.locked);
     for (const claim of won) {
@@ -204,7 +203,7 @@ function offsetsOf(claims: readonly Claim[]): unknown[][] {
   ];
 }
 
-function stored(claims: readonly Claim[]): void {
+function markStored(claims: readonly Claim[]): void {
   for (const claim of claims) claim.stored = claim.done;
 }
 
@@ -222,7 +221,7 @@ interface Row {
   data: object;
 }
 
-function delivered({ correlation_id: correlationId, traceparent, offset, ...row }: Row): Delivered {
+function toDelivered({ correlation_id: correlationId, traceparent, offset, ...row }: Row): Delivered {
   return { ...row, offset: BigInt(offset), correlationId, ...(traceparent === null ? {} : { traceparent }) };
 }
 
@@ -252,11 +251,11 @@ const NEXT = `
   ) AS m
   ORDER BY m."offset"`;
 
-const store = (first: number) => `
+const storeSql = (first: number) => `
   INSERT INTO message_bus.offsets (subscription, partition, done)
   SELECT * FROM unnest($${first}::int[], $${first + 1}::int[], $${first + 2}::bigint[])
   ON CONFLICT (subscription, partition) DO UPDATE SET done = EXCLUDED.done`;
 
-const STORE = store(1);
+const STORE = storeSql(1);
 
-const STORE_AND_NEXT = `WITH stored AS (${store(5)}) ${NEXT}`;
+const STORE_AND_NEXT = `WITH stored AS (${storeSql(5)}) ${NEXT}`;

@@ -131,7 +131,7 @@ test('the partitions of a topic stay as many as they were at its first use', asy
 
 test('a name that cannot be a topic is refused', async () => {
   const bus = await open();
-  await expect(bus.publish('no "topic"', [message('a', 0)])).rejects.toThrow(/no name for a topic/);
+  await expect(bus.publish('no "topic"', [message('a', 0)])).rejects.toThrow(/not a valid name for a topic/);
   await bus.close();
 });
 

@@ -7,36 +7,36 @@
  *
  * The row of a topic is locked from the moment its offsets are taken until they are committed. So offsets appear in
  * order, and a reader that has seen one has seen all before it. Everything that belongs to one instance of a consumer
- * group happens on one connection: see `postgres-member.ts`.
+ * group happens on one connection: see `member.ts`.
  *
- * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: 7 days unless told otherwise.
+ * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: by default 7 days.
  */
 import type pg from 'pg';
 import { Bell, type Clock } from '#runtime';
 import { postgresPool, PostgresSession } from '#runtime/postgres';
-import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
-import { partitionOf } from '../partitions.js';
+import { type ConsumeOptions, type Message, MessageBus, redeliveryPauseMs } from '../port.js';
+import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
 
 export interface PostgresMessageBusOptions {
-  /** A connection of its own per `consume()` keeps locks, so this must not lead through a pooler such as PgBouncer. */
+  /** A connection of its own per `consume()` keeps locks, so this must not go through a pooler such as PgBouncer. */
   readonly url: string;
   readonly clock: Clock;
-  /** Partitions of topics that this bus is the first to use: the most instances that can share the work of a group. */
+  /** For topics that this bus creates: the most instances that can share the work of a group. By default 12. */
   readonly partitions?: number;
   readonly retentionMs?: number;
 }
 
-/** How long a reader waits for a notification before it looks by itself. */
+/** How long a reader waits for a notification before it polls. */
 const POLL_MS = 1_000;
-/** Within this time it is stored what is done. */
+/** The offsets of finished batches are stored within this time. */
 const STORE_MS = 50;
 const DAY_MS = 24 * 60 * 60_000;
 /** How often expired messages are looked for. */
 const SWEEP_MS = 60 * 60_000;
 /** Expired messages that one statement deletes in each partition. */
 const SWEEP_ROWS = 1_000;
-/** The channel on which members of groups tell each other that they come, go or give up a partition. */
+/** The channel on which members of groups announce that they join, leave or give up a partition. */
 const MEMBERS = 'message_bus';
 
 export class PostgresMessageBus extends MessageBus {
@@ -56,7 +56,7 @@ export class PostgresMessageBus extends MessageBus {
 
   /** Connects, and creates the schema `message_bus` where the database does not have it yet. */
   static async open({
-    partitions = 12,
+    partitions = PARTITIONS,
     retentionMs = 7 * DAY_MS,
     ...options
   }: PostgresMessageBusOptions): Promise<PostgresMessageBus> {
@@ -88,7 +88,7 @@ export class PostgresMessageBus extends MessageBus {
         messages.map(({ time }) => time),
         messages.map(({ correlationId }) => correlationId),
         messages.map(({ traceparent }) => traceparent),
-        // JSON has no line breaks of its own, and as lines it is spared the escapes of an array's text on both sides.
+        // JSON text has no line breaks, and as lines it needs none of the escaping that the text of an array needs.
         messages.map(({ data }) => JSON.stringify(data)).join('\n'),
       ],
     });
@@ -131,11 +131,11 @@ export class PostgresMessageBus extends MessageBus {
           await handle(batch, member.lost);
           failures = 0;
         } catch {
-          await clock.sleep(Math.min(100 * 2 ** failures++, 5_000), AbortSignal.any([signal, member.lost]));
+          await clock.sleep(redeliveryPauseMs(failures++), AbortSignal.any([signal, member.lost]));
           continue;
         }
         member.done(batch);
-        // Unless somebody has published meanwhile, that was all: what is done is stored when there is more, or in a moment.
+        // Nothing more for now: the offset is stored when the next message arrives, or in a moment.
         if (!member.mayHaveMore) await bell.wait(signal, { clock, pollMs: STORE_MS });
       }
       if (!member.lost.aborted) await member.store();
@@ -162,7 +162,7 @@ export class PostgresMessageBus extends MessageBus {
     await this.pool.query('SELECT');
   }
 
-  /** A batch under way is not stored any more, and its partitions are free for other instances at once. */
+  /** The offset of a batch under way is not stored, and its partitions are free for other instances at once. */
   override async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -170,7 +170,7 @@ export class PostgresMessageBus extends MessageBus {
     await Promise.all([this.session.close(), this.pool.end()]);
   }
 
-  /** What locks are named after: each (group, topic) has a number, made at its first use. */
+  /** Locks are named after these: each (group, topic) gets a number when it is first used. */
   private async subscriptions(group: string, topics: readonly string[]): Promise<Subscription[]> {
     await Promise.all(topics.map((topic) => this.ensureTopic(topic)));
     const { rows } = await this.pool.query<{ id: number; topic: string }>(SUBSCRIBE, [group, topics]);
@@ -189,7 +189,7 @@ export class PostgresMessageBus extends MessageBus {
   private async createTopic(topic: string): Promise<void> {
     if (!/^[\w.-]{1,50}$/.test(topic)) {
       throw new Error(
-        `"${topic}" is no name for a topic: use up to 50 letters, digits, dots, hyphens and underscores.`,
+        `"${topic}" is not a valid name for a topic: use up to 50 letters, digits, dots, hyphens and underscores.`,
       );
     }
     const { partitions } = this.options;
@@ -203,7 +203,7 @@ export class PostgresMessageBus extends MessageBus {
     }
   }
 
-  /** Once an hour, beside the work: what cannot be deleted now is deleted the next time. */
+  /** Once an hour, in the background: what cannot be deleted now is deleted the next time. */
   private sweepLater(topic: string): void {
     const nowMs = this.options.clock.now().getTime();
     if (nowMs - (this.sweptMs.get(topic) ?? 0) < SWEEP_MS) return;
@@ -220,7 +220,7 @@ export class PostgresMessageBus extends MessageBus {
   }
 }
 
-/** Readers of a topic wait on a channel of its own: names have at most 63 bytes. */
+/** Each topic has a channel of its own for its readers. Names of channels have at most 63 bytes. */
 function channelOf(topic: string): string {
   return `message_bus:${topic}`;
 }
@@ -229,7 +229,7 @@ async function createSchema(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ there: boolean }>(
     `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS there`,
   );
-  // Several statements in one simple query are one transaction; the lock keeps instances that start together apart.
+  // Several statements in one simple query are one transaction; the lock makes instances that start together take turns.
   if (!rows[0]?.there) await pool.query(SCHEMA);
 }
 
@@ -278,7 +278,7 @@ const SCHEMA = `
   );
 `;
 
-/** Updates nothing where the topic exists: only so does the statement return its row. The same in SUBSCRIBE. */
+/** The update changes nothing; without it the statement would return no row for an existing topic. So in SUBSCRIBE. */
 const CREATE_TOPIC = `
   INSERT INTO message_bus.topics (topic, partitions) VALUES ($1, $2)
   ON CONFLICT (topic) DO UPDATE SET partitions = topics.partitions
@@ -301,7 +301,7 @@ const PUBLISH = `
     string_to_array($12, E'\\n')) WITH ORDINALITY
     AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)`;
 
-/** Members hold the lock (subscription, 0) together, so whoever gets it alone knows that there are none. */
+/** Members share the lock (subscription, 0), so an exclusive lock on it proves that there are none. */
 const REWIND = `
   WITH alone AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1::int, 0) AS free),
   rewound AS (DELETE FROM message_bus.offsets USING alone WHERE subscription = $1 AND alone.free)

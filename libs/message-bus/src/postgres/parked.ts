@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import {
+  type DeadLetters,
   type Resolution,
   type ResolutionPage,
   type Failure,
@@ -10,8 +11,8 @@ import {
 } from '../parked.js';
 import type { Delivered } from '../port.js';
 
-/** Waiting lines in the service's tables `parked_messages` and `dead_letter_decisions`. One statement for each call. */
-export class PostgresParkedMessages extends ParkedMessages {
+/** Waiting lines in the service's tables `parked_messages` and `dead_letter_decisions`. Each call is one statement. */
+export class PostgresParkedMessages extends ParkedMessages implements DeadLetters {
   constructor(private readonly pool: pg.Pool) {
     super();
   }
@@ -21,11 +22,11 @@ export class PostgresParkedMessages extends ParkedMessages {
       name: 'parked.keys',
       text: `SELECT ARRAY(SELECT DISTINCT key FROM parked_messages WHERE consumer = $1 AND key = ANY ($2::text[])) AS found
              WHERE EXISTS (SELECT FROM parked_messages WHERE consumer = $1)`,
-      values: [consumer, keys.map(indexable)],
+      values: [consumer, keys.map(toIndexable)],
     });
     if (!rows[0]) return undefined;
     const lines = new Set(rows[0].found);
-    return new Set(keys.filter((key) => lines.has(indexable(key))));
+    return new Set(keys.filter((key) => lines.has(toIndexable(key))));
   }
 
   override async park(
@@ -33,7 +34,7 @@ export class PostgresParkedMessages extends ParkedMessages {
     messages: readonly (Failure & { readonly message: Delivered })[],
     now: Date,
   ): Promise<void> {
-    // Ids are given in the order of the rows, so the lines keep the order of the messages.
+    // Ids are assigned in the order of the rows, so the lines keep the order of the messages.
     await this.pool.query(
       `INSERT INTO parked_messages
          (consumer, key, message_id, message, parked_at, attempts, error, next_attempt_at, dead_at)
@@ -45,8 +46,8 @@ export class PostgresParkedMessages extends ParkedMessages {
       [
         consumer,
         now,
-        messages.map(({ message }) => indexable(message.key)),
-        messages.map(({ message }) => indexable(message.id)),
+        messages.map(({ message }) => toIndexable(message.key)),
+        messages.map(({ message }) => toIndexable(message.id)),
         messages.map(({ message }) => JSON.stringify({ ...message, offset: String(message.offset) })),
         ...failureColumns(messages),
       ],
@@ -64,7 +65,7 @@ export class PostgresParkedMessages extends ParkedMessages {
         ORDER BY next_attempt_at LIMIT $3`,
       values: [consumer, now, limit],
     });
-    return rows.map(parkedMessage);
+    return rows.map(toParkedMessage);
   }
 
   override async recordRetries(
@@ -82,15 +83,15 @@ export class PostgresParkedMessages extends ParkedMessages {
     );
   }
 
-  override async deadLetters(from: bigint, limit: number): Promise<ParkedMessage[]> {
+  async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
     const { rows } = await this.pool.query<Row>(
       'SELECT * FROM parked_messages WHERE id >= $1 AND dead_at IS NOT NULL ORDER BY id LIMIT $2',
       [String(from), limit],
     );
-    return rows.map(parkedMessage);
+    return rows.map(toParkedMessage);
   }
 
-  override async resolve(id: bigint, { action, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
+  async resolve(id: bigint, { action, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
     const { rows } = await this.pool.query<Row>(action === 'retry' ? RETRY : SKIP, [
       String(id),
       decision.id,
@@ -98,10 +99,10 @@ export class PostgresParkedMessages extends ParkedMessages {
       decision.reason,
       decision.at,
     ]);
-    return rows.map(parkedMessage)[0];
+    return rows.map(toParkedMessage)[0];
   }
 
-  override async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
+  async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const { rows } = await this.pool.query<DecisionRow>(
       `SELECT * FROM dead_letter_decisions
        WHERE ($1::bigint IS NULL OR dead_letter_id = $1) AND ($2::uuid IS NULL OR
@@ -164,7 +165,7 @@ interface Row extends MessageRow {
   dead_at: Date | null;
 }
 
-function parkedMessage(row: Row): ParkedMessage {
+function toParkedMessage(row: Row): ParkedMessage {
   return {
     id: BigInt(row.id),
     consumer: row.consumer,
@@ -182,10 +183,10 @@ function messageOf({ message }: MessageRow): Delivered {
 }
 
 /**
- * A key or an id as an index of Postgres can hold it, whatever others may send: an entry has at most 2,704 bytes
- * (nbtree.h), and text has no U+0000. The message itself is kept as it was.
+ * A key or an id in a form that an index of Postgres can hold, whatever senders may send: an entry has at most 2,704
+ * bytes (nbtree.h), and text cannot contain U+0000. The message itself is stored unchanged.
  */
-function indexable(text: string): string {
+function toIndexable(text: string): string {
   if (text.length <= 500 && !text.includes('\0')) return text;
   return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
@@ -193,7 +194,7 @@ function indexable(text: string): string {
 function failureColumns(failures: readonly Failure[]): unknown[][] {
   return [
     failures.map(({ attempts }) => attempts),
-    failures.map(({ error }) => error.replaceAll('\0', '\ufffd')), // Postgres has no U+0000 in text.
+    failures.map(({ error }) => error.replaceAll('\0', '\ufffd')), // Postgres text cannot contain U+0000.
     failures.map(({ nextAttemptAt }) => nextAttemptAt),
     failures.map(({ deadAt }) => deadAt),
   ];

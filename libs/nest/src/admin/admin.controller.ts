@@ -102,7 +102,7 @@ export class AdminController {
     }),
   )
   async deadLetters(@Query({ schema: page }) { after, limit }: z.infer<typeof page>) {
-    const found = await this.ports.parked.deadLetters(BigInt(after) + 1n, limit + 1);
+    const found = await this.ports.deadLetters.listDead(BigInt(after) + 1n, limit + 1);
     const items = found.slice(0, limit).map(viewOf);
     const last = found.length > limit ? items.at(-1) : undefined;
     return { items, ...(last && { next: last.id }) };
@@ -119,7 +119,7 @@ export class AdminController {
     }),
   )
   async decisions(@Query({ schema: decisionPage }) { after, limit }: z.infer<typeof decisionPage>) {
-    const found = await this.ports.parked.resolutions({ limit: limit + 1, ...(after && { after }) });
+    const found = await this.ports.deadLetters.resolutions({ limit: limit + 1, ...(after && { after }) });
     const items = found.slice(0, limit).map(decisionViewOf);
     const last = found.length > limit ? items.at(-1) : undefined;
     return { items, ...(last && { next: last.id }) };
@@ -148,10 +148,10 @@ export class AdminController {
   }
 
   private async decide(id: string, action: 'retry' | 'skip', decision: z.infer<typeof decisionBody>) {
-    const { ids, clock, log, parked } = this.ports;
-    const decided = await parked.resolve(BigInt(id), { id: ids.next(), action, ...decision, at: clock.now() });
+    const { ids, clock, log, deadLetters } = this.ports;
+    const decided = await deadLetters.resolve(BigInt(id), { id: ids.next(), action, ...decision, at: clock.now() });
     if (!decided) {
-      const [last] = await parked.resolutions({ deadLetter: BigInt(id), limit: 1 });
+      const [last] = await deadLetters.resolutions({ deadLetter: BigInt(id), limit: 1 });
       throw last ? decidedBefore(last) : new Problem(404, 'dead-letter-not-found', 'There is no such dead letter.');
     }
     const { consumer, message } = decided;

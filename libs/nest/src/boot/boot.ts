@@ -91,7 +91,7 @@ export async function startService(
       'larder_dead_letters',
       'Messages that wait for a person; at most 1,000 are counted.',
       [],
-      async () => [{ labels: {}, value: (await ports.parked.deadLetters(1n, 1_000)).length }],
+      async () => [{ labels: {}, value: (await ports.deadLetters.listDead(1n, 1_000)).length }],
     );
 
     const provided: [InjectionToken, object][] = [

@@ -109,7 +109,7 @@ const rowsOf = async (pool: pg.Pool, table = 'order_summary') =>
   (await pool.query(`SELECT * FROM ${table} ORDER BY order_id`)).rows;
 
 /** The names of all tables like order_summary, and the checkpoints that there are, without their beginning. */
-const standing = async (pool: pg.Pool) => {
+const leftovers = async (pool: pg.Pool) => {
   const { rows } = await pool.query<{ name: string }>(
     `SELECT relname AS name FROM pg_class WHERE relname LIKE 'order\\_summary%' AND relkind = 'r'
      UNION ALL SELECT replace(name, 'projection:order-summary', '') FROM checkpoints ORDER BY 1`,
@@ -126,7 +126,7 @@ test('a table that is right is rebuilt without a difference, and its indexes and
     expect(await replay()).toEqual(rebuilt);
     expect(await tables.checkpoint(summary)).toBe(checkpoint);
     expect(await objects(pool)).toEqual(before);
-    expect(await standing(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
+    expect(await leftovers(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
   }
   await stop();
 });
@@ -291,7 +291,7 @@ test('a rebuild that was ended is gone on with, and gives the same rows', { time
   const begun = new Set<bigint>();
   const onProgress = ({ from }: { from: bigint }) => void begun.add(from);
   expect(await replay({ log, onProgress })).toMatchObject({ rows: 20, events: 5_000, differing: 0 });
-  expect(said).toEqual(['order-summary goes on where the last run ended.']);
+  expect(said).toEqual(['order-summary resumes where the last run ended.']);
   expect(begun).toEqual(new Set([20_000n]));
   expect(await rowsOf(pool)).toEqual(right);
   await stop();
@@ -325,7 +325,7 @@ test.each([
   const left = await interrupted();
   const { events, position } = await again(left);
   expect(events).toBe(Number(position));
-  expect(left.said).toEqual(['order-summary starts over: code or columns are not those of the last run.']);
+  expect(left.said).toEqual(['order-summary starts over: its code or columns have changed since the last run.']);
   await left.stop();
 });
 type Interrupted = Awaited<ReturnType<typeof interrupted>>;
@@ -354,7 +354,7 @@ test(
     const failure = await replay().catch((error: unknown) => error as RebuildFailed);
     expect(failure).toBeInstanceOf(RebuildFailed);
     expect((failure as RebuildFailed).message).toMatch(
-      /^The database is out of room: could not extend file "base\/1\/2": No space left on device\. order_summary is as it was\. (DROP TABLE order_summary_(before|at_20261120t120000z) frees 8192 bytes\. ){2}Make room, and run it again: it goes on from where it is now\.$/,
+      /^The database is out of room: could not extend file "base\/1\/2": No space left on device\. order_summary is unchanged\. (DROP TABLE order_summary_(before|at_20261120t120000z) frees 8192 bytes\. ){2}Free some space and run it again: it resumes where it stopped\.$/,
     );
     expect(await rowsOf(pool)).toEqual(right);
     await pool.query('DROP TRIGGER no_room ON order_summary_rebuild; DROP TABLE order_summary_before');
@@ -389,7 +389,7 @@ test('a view that would stay with the old table is named before anything is buil
   const { pool, replay, stop } = await service();
   await pool.query('CREATE VIEW open_orders AS SELECT * FROM order_summary WHERE NOT settled');
   await expect(replay()).rejects.toThrow('open_orders would stay with the old order_summary');
-  expect(await standing(pool)).toEqual(['', 'order_summary']);
+  expect(await leftovers(pool)).toEqual(['', 'order_summary']);
   await stop();
 });
 
@@ -422,7 +422,7 @@ test('a comparison names keys and columns with both values, and leaves the table
   await projected();
   expect(await replay()).toMatchObject({ rows: 20, events: 1, differing: 3 });
   expect(await compareWithEvents(options)).toMatchObject({ differing: 0, differences: [] });
-  expect(await standing(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
+  expect(await leftovers(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
   await stop();
 });
 
@@ -441,9 +441,9 @@ test('there is nothing to compare before the first event, and nothing to go back
   const options = { projection: summary, store: new MemoryEventStore(clock), pool, clock, log: silentLog };
   await expect(compareWithEvents(options)).rejects.toThrow(RebuildRefused);
   await expect(rollBack(options)).rejects.toThrow(
-    new RebuildRefused('There is no order_summary_before: nothing to go back to.'),
+    new RebuildRefused('There is no order_summary_before: nothing to roll back to.'),
   );
-  expect(await standing(pool)).toEqual(['order_summary']);
+  expect(await leftovers(pool)).toEqual(['order_summary']);
 });
 
 test('a rollback brings the table before back, caught up, and forth again, while the service stays open', async () => {
@@ -515,10 +515,10 @@ test.each([
   await replay();
   await pool.query(migration);
   const refusal = new RebuildRefused(
-    `A migration has come between order_summary and order_summary_before (${part}): there is no way back to it.`,
+    `A migration separates order_summary from order_summary_before (${part}): it cannot be rolled back.`,
   );
   await expect(rollBack(options)).rejects.toThrow(refusal);
-  expect(await standing(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
+  expect(await leftovers(pool)).toEqual(['', ':before', 'order_summary', 'order_summary_before']);
   await stop();
 });
 
@@ -597,7 +597,7 @@ describe('as of a moment in the past', () => {
     expect(await asJson(pool, byPosition.table)).toEqual(await rowsByHand(running, 12n));
     expect(await rowsOf(pool)).not.toEqual(live);
     expect(await compareWithEvents(options)).toMatchObject({ differing: 0 });
-    expect((await standing(pool)).filter((name) => name.startsWith(':'))).toEqual([]);
+    expect((await leftovers(pool)).filter((name) => name.startsWith(':'))).toEqual([]);
     await stop();
   });
 
@@ -650,11 +650,11 @@ describe('as of a moment in the past', () => {
     await refused(new Date(clock.now().getTime() + 60_000), 'is in the future.');
     await refused(new Date('2020-02-29T12:00:00Z'), 'order-summary had no events yet at 2020-02-29T12:00:00.000Z.');
     await buildAsOf({ ...options, until: 2n });
-    await refused(2n, 'There is a table order_summary_at_2 already. To build it anew, drop it first.');
+    await refused(2n, 'The table order_summary_at_2 exists already. To build it again, drop it first.');
     await pool.query('DROP TABLE order_summary_at_2');
     expect(await buildAsOf({ ...options, until: 2n })).toMatchObject({ rows: 2 });
     await pool.query('DROP TABLE order_summary_at_2');
-    expect(await standing(pool)).toEqual(['', 'order_summary']);
+    expect(await leftovers(pool)).toEqual(['', 'order_summary']);
     await stop();
   });
 

@@ -1,12 +1,12 @@
 /**
- * Tables that stand beside a projection's own: made like it, put in its place, taken away.
+ * Shadow tables of a projection's table: created like it, put in its place, dropped.
  *
  *   order_summary                       read and written
- *   order_summary_rebuild               being built anew; a run that was ended goes on with it
+ *   order_summary_rebuild               being rebuilt; an interrupted run is resumed with it
  *   order_summary_before                what a rebuild took out of service, for a rollback
  *   order_summary_at_20261120t120000z   as it was at that moment
  *
- * The first three have a checkpoint each, which moves with their rows. A table of a moment has one until it is done.
+ * The first three have a checkpoint each, which moves with their rows. A table of a moment has one until it is complete.
  */
 import pg from 'pg';
 import { checkpointName, type Database } from './tables.js';
@@ -14,17 +14,17 @@ import type { AnyProjection } from '../projection.js';
 
 const { escapeIdentifier, escapeLiteral } = pg;
 
-/** What Postgres keeps of a name. */
+/** Postgres truncates longer names. */
 const NAME_BYTES = 63;
 
-/** The same projection on a table beside its own, with a checkpoint of its own. */
-export function beside<P extends AnyProjection>(projection: P, what: string): P {
+/** The same projection on a shadow table, with a checkpoint of its own. */
+export function shadowTable<P extends AnyProjection>(projection: P, what: string): P {
   const table = `${projection.table.slice(0, NAME_BYTES - what.length - 1)}_${what}`;
   return { ...projection, name: `${projection.name}:${what}`, table };
 }
 
-/** Makes a table empty, with the columns, indexes, constraints and grants of `like`, in the place of any of its name. */
-export async function createBeside(
+/** Creates an empty table with the columns, indexes, constraints and grants of `like`, replacing any of its name. */
+export async function createShadowTable(
   db: Database,
   like: AnyProjection,
   table: AnyProjection,
@@ -39,23 +39,23 @@ export async function createBeside(
   );
   // Several statements in one simple query are one transaction.
   await db.query(`
-    ${dropping(table)}
+    ${dropSql(table)}
     CREATE TABLE ${to} (LIKE ${from} INCLUDING ALL);
     ${grants.map(({ sql }) => sql).join('')}
     INSERT INTO checkpoints (name, position, built_by)
     VALUES (${escapeLiteral(checkpointName(table))}, 0, ${escapeLiteral(builtBy)})`);
 }
 
-export async function dropBeside(db: Database, table: AnyProjection): Promise<void> {
-  await db.query(dropping(table));
+export async function dropShadowTable(db: Database, table: AnyProjection): Promise<void> {
+  await db.query(dropSql(table));
 }
 
-const dropping = (table: AnyProjection) =>
+const dropSql = (table: AnyProjection) =>
   `DROP TABLE IF EXISTS ${escapeIdentifier(table.table)};
    DELETE FROM checkpoints WHERE name = ${escapeLiteral(checkpointName(table))};`;
 
-/** How far a table beside has got, and who built it; undefined when there is no such table, or no checkpoint of it. */
-export async function standing(
+/** The checkpoint of a shadow table, and the code that built it; undefined without the table or its checkpoint. */
+export async function progressOf(
   db: Database,
   table: AnyProjection,
 ): Promise<{ readonly position: bigint; readonly builtBy: string | null } | undefined> {
@@ -73,8 +73,8 @@ export async function exists(db: Database, { table }: AnyProjection): Promise<bo
   return rows[0]!.found;
 }
 
-/** Columns and indexes that one of two tables has and the other lacks, in words. A migration of one makes some. */
-export async function unlikeness(db: Database, a: AnyProjection, b: AnyProjection): Promise<readonly string[]> {
+/** Columns and indexes that one of two tables has and the other lacks, in words: after a migration of one, for example. */
+export async function schemaDifferences(db: Database, a: AnyProjection, b: AnyProjection): Promise<readonly string[]> {
   const { rows } = await db.query<{ part: string }>(
     `WITH parts AS (
        SELECT attrelid AS relation, concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
@@ -89,12 +89,12 @@ export async function unlikeness(db: Database, a: AnyProjection, b: AnyProjectio
   return rows.map(({ part }) => part);
 }
 
-/** What an index is, whatever it is called. */
+/** What an index is, regardless of its name. */
 const INDEX = `CASE WHEN indisprimary THEN ' primary' WHEN indisunique THEN ' unique' ELSE '' END ||
                substring(pg_get_indexdef(indexrelid) FROM ' USING .*')`;
 
-/** Views and other tables that hold on to a table itself and not to its name: they would follow it out of service. */
-export async function dependents(db: Database, { table }: AnyProjection): Promise<readonly string[]> {
+/** Views and other tables that depend on a table itself, not on its name: they would stay with it after a swap. */
+export async function findDependents(db: Database, { table }: AnyProjection): Promise<readonly string[]> {
   const { rows } = await db.query<{ name: string }>(
     `SELECT ev_class::regclass::text AS name FROM pg_rewrite JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
      WHERE refobjid = to_regclass($1) AND ev_class <> refobjid
@@ -105,10 +105,10 @@ export async function dependents(db: Database, { table }: AnyProjection): Promis
 }
 
 /**
- * The SQL by which two tables change places: their names, those of their indexes and of the constraints that rest on
- * them, and their checkpoints.
+ * The SQL that swaps two tables: their names, those of their indexes and of the constraints that rest on them, and their
+ * checkpoints.
  */
-export async function exchanging(db: Database, a: AnyProjection, b: AnyProjection): Promise<string> {
+export async function swapSql(db: Database, a: AnyProjection, b: AnyProjection): Promise<string> {
   const { rows } = await db.query<{ a: string; b: string }>(
     `WITH indexes AS (
        SELECT indrelid, relname, definition, row_number() OVER (PARTITION BY indrelid, definition ORDER BY indexrelid) AS nth
@@ -119,33 +119,33 @@ export async function exchanging(db: Database, a: AnyProjection, b: AnyProjectio
   );
   const [first, second] = [escapeLiteral(checkpointName(a)), escapeLiteral(checkpointName(b))];
   return `
-    ${swapping('TABLE', a.table, b.table)}
-    ${rows.map((index) => swapping('INDEX', index.a, index.b)).join('')}
+    ${swapNamesSql('TABLE', a.table, b.table)}
+    ${rows.map((index) => swapNamesSql('INDEX', index.a, index.b)).join('')}
     UPDATE checkpoints AS mine SET position = other.position, built_by = other.built_by FROM checkpoints AS other
     WHERE (mine.name, other.name) IN ((${first}, ${second}), (${second}, ${first}));`;
 }
 
-/** `a` becomes `b` and `b` becomes `a`, by way of a name that nobody has. */
-function swapping(kind: 'TABLE' | 'INDEX', a: string, b: string): string {
+/** `a` becomes `b` and `b` becomes `a`, by way of an unused name. */
+function swapNamesSql(kind: 'TABLE' | 'INDEX', a: string, b: string): string {
   const rename = (from: string, to: string) =>
     `ALTER ${kind} ${escapeIdentifier(from)} RENAME TO ${escapeIdentifier(to)};`;
   return rename(a, 'changing_places') + rename(b, a) + rename('changing_places', b);
 }
 
-/** The SQL that keeps others from a table until the transaction ends. */
-export const locking = ({ table }: AnyProjection, mode = 'ACCESS EXCLUSIVE') =>
+/** The SQL that locks a table until the transaction ends. */
+export const lockSql = ({ table }: AnyProjection, mode = 'ACCESS EXCLUSIVE') =>
   `LOCK TABLE ${escapeIdentifier(table)} IN ${mode} MODE;`;
 
-/** The SQL that gives one table beside the name and the checkpoint of another, which goes. */
-export function replacing(old: AnyProjection, by: AnyProjection): string {
+/** The SQL that drops one shadow table and gives its name and its checkpoint to another. */
+export function replaceSql(old: AnyProjection, by: AnyProjection): string {
   return `
-    ${dropping(old)}
+    ${dropSql(old)}
     ALTER TABLE ${escapeIdentifier(by.table)} RENAME TO ${escapeIdentifier(old.table)};
     UPDATE checkpoints SET name = ${escapeLiteral(checkpointName(old))} WHERE name = ${escapeLiteral(checkpointName(by))};`;
 }
 
-/** The tables beside a projection's that can be done without, with the room that each takes (`120 MB`), largest first. */
-export async function spareTables(
+/** The shadow tables that can be dropped to free space, each with its size (`120 MB`), largest first. */
+export async function findSpareTables(
   db: Database,
   projection: AnyProjection,
 ): Promise<readonly { readonly table: string; readonly size: string }[]> {
@@ -153,7 +153,7 @@ export async function spareTables(
     `SELECT relname AS table, pg_size_pretty(pg_total_relation_size(oid)) AS size FROM pg_class
      WHERE relkind = 'r' AND pg_table_is_visible(oid) AND (relname = $1 OR starts_with(relname, $2) AND relname ~ '_at_\\d[\\dtz]*$')
      ORDER BY pg_total_relation_size(oid) DESC`,
-    [beside(projection, 'before').table, beside(projection, 'at_').table],
+    [shadowTable(projection, 'before').table, shadowTable(projection, 'at_').table],
   );
   return rows;
 }

@@ -4,22 +4,22 @@
  * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
  * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement.
  *
- * A rebuild (rebuild.ts) may put another table in the place of one while a batch is between its two statements. Rows
- * folded from the old table must not reach the new one, so the write also asks whether the table is still the one whose
- * columns were read at first; when it is not, the batch starts over.
+ * A rebuild (rebuild.ts) may replace a table while a batch is between its two statements. Rows folded from the old table
+ * must not reach the new one, so the write also checks that the table is still the one whose columns were read at first;
+ * if it is not, the batch starts over.
  */
 import { createHash } from 'node:crypto';
 import pg from 'pg';
-import { builtBy, type Staleness, stalenessOf } from '../built-by.js';
-import type { AnyProjection, Row } from '../projection.js';
+import { digestOf, type Staleness, stalenessOf } from '../built-by.js';
+import type { AnyProjection, Projection, Row } from '../projection.js';
 import { CheckpointMoved, type TableChange, Tables } from '../port.js';
 
 /** A pool, or one connection of it. */
 export type Database = Pick<pg.Pool | pg.ClientBase, 'query'>;
 
-/** A table as it is, and the SQL for it. */
-interface Shape {
-  /** What `IDENTITY` says of it. */
+/** A table's current columns, and the SQL for them. */
+interface Layout {
+  /** The value of `IDENTITY` for it. */
   readonly identity: string;
   readonly columns: readonly { readonly name: string; readonly json: boolean }[];
   /** Parameters: the keys. */
@@ -31,27 +31,27 @@ interface Shape {
 }
 
 /**
- * A named statement is planned once per connection, and its plan kept: planning takes longer than a small statement does
- * its work. It is named after its text, so that a name never stands for another text when the table has changed.
+ * A named statement is planned once per connection: planning takes longer than running a small statement. The name is
+ * derived from the text, so that a name never stands for another text when the table has changed.
  */
 type Statement = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
 
 /**
- * So many rows are looked up by their index whatever the size of the table, and that plan may be kept (BY_INDEX sees to
- * it). For more, as in a rebuild, it depends, and it is planned anew.
+ * Up to this many rows are looked up by index whatever the size of the table, so that plan may be kept (BY_INDEX ensures
+ * it). For more, as in a rebuild, the best plan depends on the table, and the statement is planned each time.
  */
 const FEW = 100;
 
 const { escapeIdentifier } = pg;
 
-/** The name under which a projection's checkpoint stands in the table `checkpoints`. */
+/** The name of a projection's checkpoint in the table `checkpoints`. */
 export const checkpointName = (projection: AnyProjection) => `projection:${projection.name}`;
 
 /**
- * Moves the checkpoint $1 from $2 to $3. No row yet counts as 0, and the new row says that the table is built by $4.
- * `condition` may ask for more.
+ * Moves the checkpoint $1 from $2 to $3. A missing row counts as 0, and the new row records that $4 built the table.
+ * `condition` may require more.
  */
-const move = (condition = 'true') => `
+const moveSql = (condition = 'true') => `
   INSERT INTO checkpoints (name, position, built_by)
   SELECT $1::text, $3::bigint, $4::text
   WHERE ($2::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = $1::text)) AND ${condition}
@@ -59,15 +59,15 @@ const move = (condition = 'true') => `
   RETURNING 1`;
 
 /**
- * Nothing here waits for the server's disk: a crash of the server may take the last commits, but each whole, and the
+ * Nothing here waits for the server's disk: a crash of the server may lose the last commits, but each of them whole, the
  * checkpoint with its rows. They are folded again from the events. `set_config` does it for this transaction only, and
  * without a round trip.
  */
 const ASYNCHRONOUS = `set_config('synchronous_commit', 'off', true)`;
 
 /**
- * Tells a table from every other that ever had its name, and from itself once it has had another one: a table that was
- * taken out of service and put back (a rollback, and forth again) may have missed events in between.
+ * Distinguishes a table from every other that ever had its name, and from itself after a rename: a table that was taken
+ * out of service and put back (a rollback, and forward again) may have missed events in between.
  */
 const IDENTITY = `pg_class.oid || ' ' || pg_class.xmin`;
 
@@ -77,15 +77,15 @@ const COLUMNS = `
   FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`;
 
 /** The digest of a projection's code and of the columns that its table has now. */
-export async function builtByNow(db: Database, projection: AnyProjection): Promise<string> {
+export async function currentDigest(db: Database, projection: AnyProjection): Promise<string> {
   const { rows } = await db.query<{ columns: string | null }>(`SELECT (${COLUMNS}) AS columns`, [
     escapeIdentifier(projection.table),
   ]);
-  return builtBy(projection, rows[0]!.columns ?? '');
+  return digestOf(projection, rows[0]!.columns ?? '');
 }
 
 export class PostgresTables extends Tables {
-  private readonly shapes = new Map<string, Promise<Shape>>();
+  private readonly layouts = new Map<string, Promise<Layout>>();
 
   constructor(private readonly db: Database) {
     super();
@@ -100,34 +100,39 @@ export class PostgresTables extends Tables {
     return BigInt(rows[0]?.position ?? 0);
   }
 
-  override async load(projection: AnyProjection, keys: readonly Row[]): Promise<Row[]> {
+  override async load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]> {
     if (keys.length === 0) return [];
-    const shape = await this.shape(projection);
+    const layoutOf = await this.shape(projection);
     const values = projection.keyColumns.map((column) => keys.map((key) => key[column]));
-    const { rows } = await this.db.query<Row>({ ...planned(shape.load, keys.length), values, types: asJson });
+    const { rows } = await this.db.query<R>({ ...prepare(layoutOf.load, keys.length), values, types: asJson });
     return rows;
   }
 
   override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
-    const builder = from === 0n ? await builtByNow(this.db, projection) : null;
+    const builder = from === 0n ? await currentDigest(this.db, projection) : null;
     const checkpoint = [checkpointName(projection), from, to, builder];
     const { rowCount } =
       upserts.length + deletes.length > 0
         ? await this.write(projection, checkpoint, upserts, deletes)
         : await this.db.query({
             name: 'move_checkpoint',
-            text: `WITH moved AS (${move()}) SELECT ${ASYNCHRONOUS} FROM moved`,
+            text: `WITH moved AS (${moveSql()}) SELECT ${ASYNCHRONOUS} FROM moved`,
             values: checkpoint,
           });
     if (rowCount === 0) {
-      this.shapes.delete(projection.name); // It may be the table that has moved.
+      this.layouts.delete(projection.name); // The table may have been replaced.
       throw new CheckpointMoved(projection.name);
     }
   }
 
-  override async due(projection: AnyProjection, column: string, until: Date, limit: number): Promise<Row[]> {
+  override async due<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+    limit: number,
+  ): Promise<R[]> {
     const by = escapeIdentifier(column);
-    const { rows } = await this.db.query<Row>({
+    const { rows } = await this.db.query<R>({
       text: `SELECT * FROM ${escapeIdentifier(projection.table)} WHERE ${by} <= $1 ORDER BY ${by} LIMIT $2`,
       values: [until.toISOString(), limit],
       types: asJson,
@@ -141,7 +146,7 @@ export class PostgresTables extends Tables {
       values: [escapeIdentifier(projection.table), checkpointName(projection)],
     });
     if (!rows[0]) return undefined;
-    const now = builtBy(projection, rows[0].columns ?? '');
+    const now = digestOf(projection, rows[0].columns ?? '');
     if (rows[0].built_by !== null) return stalenessOf(rows[0].built_by, now);
     await this.db.query('UPDATE checkpoints SET built_by = $2 WHERE name = $1 AND built_by IS NULL', [
       checkpointName(projection),
@@ -169,24 +174,24 @@ export class PostgresTables extends Tables {
     const values = [...checkpoint, shape.identity, ...upserted];
     if (deletes.length === 0) return this.db.query({ ...shape.upsert, values });
     const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
-    return this.db.query({ ...planned(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
+    return this.db.query({ ...prepare(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
   }
 
-  private shape(projection: AnyProjection): Promise<Shape> {
-    let shape = this.shapes.get(projection.name);
+  private shape(projection: AnyProjection): Promise<Layout> {
+    let shape = this.layouts.get(projection.name);
     if (shape === undefined) {
-      shape = shapeOf(this.db, projection).catch((error: unknown) => {
-        this.shapes.delete(projection.name);
+      shape = readLayout(this.db, projection).catch((error: unknown) => {
+        this.layouts.delete(projection.name);
         throw error;
       });
-      this.shapes.set(projection.name, shape);
+      this.layouts.set(projection.name, shape);
     }
     return shape;
   }
 }
 
 /** Reads a table's columns and writes the SQL for it. */
-async function shapeOf(db: Database, projection: AnyProjection): Promise<Shape> {
+async function readLayout(db: Database, projection: AnyProjection): Promise<Layout> {
   const table = escapeIdentifier(projection.table);
   const { rows: columns } = await db.query<{ identity: string; name: string; type: string; is_array: boolean }>({
     text: `SELECT ${IDENTITY} AS identity, attname AS name, format_type(atttypid, NULL) AS type,
@@ -203,14 +208,14 @@ async function shapeOf(db: Database, projection: AnyProjection): Promise<Shape> 
   const names = (list: readonly { name: string }[], prefix = '') =>
     list.map(({ name }) => prefix + escapeIdentifier(name)).join(', ');
   const unnest = (list: readonly { type: string }[], first: number) =>
-    `UNNEST(${list.map(({ type }, i) => arrayOf(type, `$${first + i}`)).join(', ')})`;
+    `UNNEST(${list.map(({ type }, i) => arraySql(type, `$${first + i}`)).join(', ')})`;
   const keys = projection.keyColumns.map((name) => columns.find((column) => column.name === name)!);
   const others = columns.filter((column) => !keys.includes(column));
   const key = names(keys);
   const onConflict = others.length ? `UPDATE SET (${names(others)}) = ROW(${names(others, 'EXCLUDED.')})` : 'NOTHING';
 
-  // The name is looked up when the statement runs, after it has waited for its locks: it is that of the table written.
-  const moved = `moved AS (${move(`(SELECT ${IDENTITY} FROM pg_class WHERE oid = to_regclass('${table}')) = $5`)})`;
+  // The name is resolved when the statement runs, after it has waited for its locks: it is the table that is written.
+  const moved = `moved AS (${moveSql(`(SELECT ${IDENTITY} FROM pg_class WHERE oid = to_regclass('${table}')) = $5`)})`;
   const upserted = `upserted AS (
     INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 6)} WHERE EXISTS (SELECT FROM moved)
     ON CONFLICT (${key}) DO ${onConflict})`;
@@ -221,34 +226,34 @@ async function shapeOf(db: Database, projection: AnyProjection): Promise<Shape> 
   return {
     identity: columns[0]!.identity,
     columns: columns.map(({ name, type }) => ({ name, json: isJson(type) })),
-    load: statement(
+    load: nameStatement(
       `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
     ),
-    upsert: statement(`WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
-    upsertAndDelete: statement(`WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+    upsert: nameStatement(`WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+    upsertAndDelete: nameStatement(`WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
   };
 }
 
-function statement(text: string): Statement {
+function nameStatement(text: string): Statement {
   return { name: createHash('sha1').update(text).digest('hex'), text };
 }
 
-/** A statement that looks so many rows up, with its name where the plan may be kept. */
-function planned({ name, text }: Statement, rows: number): pg.QueryConfig {
+/** A statement that looks up this many rows, with its name if the plan may be kept. */
+function prepare({ name, text }: Statement, rows: number): pg.QueryConfig {
   return rows <= FEW ? { name, text } : { text };
 }
 
 const isJson = (type: string) => type === 'jsonb' || type === 'json';
 
 /**
- * A column's values as they travel: as an array, and JSON as lines, an empty one being null. No JSON text is empty or has
- * a line break, and all its quotes would have to be escaped in an array: rows with JSON are written a seventh faster so.
+ * How a column's values are sent: as an array, and JSON as lines, an empty line being null. No JSON text is empty or has a
+ * line break, and in an array all its quotes would have to be escaped: this writes rows with JSON a seventh faster.
  */
-function arrayOf(type: string, parameter: string): string {
+function arraySql(type: string, parameter: string): string {
   return isJson(type) ? `string_to_array(${parameter}, E'\\n', '')::${type}[]` : `${parameter}::${type}[]`;
 }
 
-/** Values as JSON has them, so that a row from the database looks like one from memory. */
+/** Values in their JSON form, so that a row from the database looks like one from memory. */
 const asJson: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format: 'text') => {
     const { builtins } = pg.types;

@@ -1,4 +1,4 @@
-/** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which one it has. */
+/** The one place where the scheme of a URL chooses an adapter. Nothing else in a service knows which adapter it has. */
 import type pg from 'pg';
 import { topics } from '#contracts';
 import type { EventStore } from '#event-store';
@@ -56,9 +56,10 @@ function unknownScheme(variable: string, url: string, known: string): StartError
 }
 
 /**
- * Opens all that `service` needs, waiting for what is not there yet, and hands what closes it to `closing`.
- * @throws StartError that names the variable, when a server stays away for START_TIMEOUT or refuses us, and when the
- * database then still lacks a migration
+ * Opens all ports of `service`, waiting for servers that cannot be reached yet, and registers with `closing` what closes
+ * them.
+ * @throws StartError that names the variable, when a server is unreachable for START_TIMEOUT or refuses us, or when the
+ * database still lacks a migration by then
  */
 export async function openPorts(
   service: string,
@@ -80,6 +81,7 @@ export async function openPorts(
   await open('DATABASE_URL', () => assertMigrated(pool, migrations));
   const session = new PostgresSession(config.DATABASE_URL, clock);
   closing.onClose(() => session.close());
+  const parked = new PostgresParkedMessages(pool);
   return {
     pool,
     ports: {
@@ -89,7 +91,8 @@ export async function openPorts(
       bus,
       tables: new PostgresTables(pool),
       checkpoints: new PostgresCheckpoints(pool),
-      parked: new PostgresParkedMessages(pool),
+      parked,
+      deadLetters: parked,
       leases: new PostgresLeases(session, clock),
     },
   };

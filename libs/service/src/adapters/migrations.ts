@@ -1,17 +1,17 @@
-/** Whether a database has the tables that this build of a service was made for. It says what to do; it changes nothing. */
+/** Checks that a database has the migrations that this build of a service needs. It names the remedy and changes nothing. */
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type pg from 'pg';
 import { StartError } from '../config.js';
 
-/** Somebody may be migrating at this moment, so it is worth another look. */
+/** A migration may be under way, so the check is worth repeating. */
 export class MissingMigration extends Error {
   override readonly name = 'MissingMigration';
 }
 
 /**
  * The names of the migrations that came with a service, oldest first: the folders in `prisma/<service>/migrations`, in
- * `folder` or the nearest one above it. So it is the same in a checkout, in `dist` and in an image that has both.
+ * `folder` or the nearest one above it. This works in a checkout, in `dist` and in an image that has both.
  * @throws StartError when there are none
  */
 export function migrationsOf(service: string, folder = import.meta.dirname): string[] {
@@ -21,13 +21,13 @@ export function migrationsOf(service: string, folder = import.meta.dirname): str
     return entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
   }
   if (dirname(folder) === folder) {
-    throw new StartError(`prisma/${service}/migrations is not installed: it belongs beside the folder dist.`, 78);
+    throw new StartError(`prisma/${service}/migrations is not installed: it belongs next to the folder dist.`, 78);
   }
   return migrationsOf(service, dirname(folder));
 }
 
 /**
- * Further migrations do no harm: they are those of a newer version that is being rolled out.
+ * Additional migrations do no harm: they belong to a newer version that is being rolled out.
  * @throws MissingMigration that names the first of `migrations` that is not finished, and the remedy
  */
 export async function assertMigrated(pool: pg.Pool, migrations: readonly string[]): Promise<void> {
@@ -36,7 +36,7 @@ export async function assertMigrated(pool: pg.Pool, migrations: readonly string[
   if (missing) throw new MissingMigration(`the database lacks the migration ${missing}. Run \`npm run migrate\`.`);
 }
 
-/** From the table that Prisma's own tool keeps, and scripts/migrate.ts after its manner. */
+/** From the table that Prisma's own tool writes, and scripts/migrate.ts in the same form. */
 async function finishedMigrations(pool: pg.Pool): Promise<ReadonlySet<string>> {
   const { rows: tables } = await pool.query<{ there: boolean }>(
     `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`,

@@ -1,4 +1,4 @@
-/** Waits for a server, and says in one line what is wrong with it: while it may still come, and when it did not. */
+/** Waits for a server, and reports in one line what is wrong: while it may still come up, and when it did not. */
 import { isUnavailable, type Runtime, ServerRefusal } from '#runtime';
 import { StartError, withoutPasswords } from '../config.js';
 import { MissingMigration } from './migrations.js';
@@ -7,10 +7,10 @@ import { MissingMigration } from './migrations.js';
 const POSTGRES_REFUSALS = /^(28...|3D000|42501)$/;
 
 const RETRY_MS = 500;
-const SAY_EVERY_MS = 3_000;
+const WARN_EVERY_MS = 3_000;
 
 /**
- * Repeats `attempt` for as long as its server is away, or its database is not migrated, up to `timeoutMs` milliseconds.
+ * Repeats `attempt` while its server is unreachable, or its database is not migrated, for up to `timeoutMs` milliseconds.
  * @throws StartError that names `variable`: 69 when no server answered, 78 when it refuses us or lacks a migration
  */
 export async function reach<T>(
@@ -20,8 +20,8 @@ export async function reach<T>(
   timeoutMs: number,
 ): Promise<T> {
   const startedMs = clock.now().getTime();
-  let saidMs = startedMs - SAY_EVERY_MS;
-  for (;;) {
+  let warnedMs = startedMs - WARN_EVERY_MS;
+  while (true) {
     try {
       return await attempt();
     } catch (error) {
@@ -41,8 +41,8 @@ export async function reach<T>(
         if (unmigrated) throw fail(why, 78);
         throw fail(`no server answered within ${timeoutMs} ms (${why}). Start the server or correct the URL.`, 69);
       }
-      if (nowMs - saidMs >= SAY_EVERY_MS) {
-        saidMs = nowMs;
+      if (nowMs - warnedMs >= WARN_EVERY_MS) {
+        warnedMs = nowMs;
         const trouble = unmigrated ? why : `no server answers (${why}). Start it or correct the URL.`;
         log.warn({ variable }, `${variable}: ${trouble} Still trying.`);
       }
