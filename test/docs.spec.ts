@@ -123,6 +123,46 @@ describe('docs/asyncapi.yaml', () => {
   });
 });
 
+describe('docs/architecture.md', () => {
+  const text = textOf('docs/architecture.md');
+
+  test('the table of streams names every event, and no other', () => {
+    const named = [...text.matchAll(/^\| `[a-z]+-<\w+>` +\| (.*) \|$/gm)].flatMap(([, events]) =>
+      events!.match(/\b[A-Z][a-z]+[A-Z]\w+/g)!.filter((word) => word !== 'Idempotency'),
+    );
+    const stored = services.flatMap((service) => Object.keys(shop[service].upcasters));
+    expect([...named].sort()).toEqual([...stored].sort());
+  });
+
+  test('the picture of the folders is the tree', () => {
+    const [, picture] = /^## The folders\n+```\n([^]*?)```/m.exec(text)!;
+    const drawn: string[] = [];
+    let parents: string[] = [];
+    for (const line of picture!.split('\n')) {
+      const [, indent, name] = /^( *)([\w.<>/-]+\/)(?: |$)/.exec(line) ?? [];
+      if (name === undefined) continue;
+      parents = [...parents.slice(0, indent!.length / 2), name];
+      drawn.push(parents.join('').slice(0, -1));
+    }
+    const { stdout } = spawnSync('git', ['ls-files'], { encoding: 'utf8' });
+    const folders = new Set(
+      stdout
+        .split('\n')
+        .filter((file) => existsSync(file))
+        .flatMap((file) => file.split('/').map((_, i, parts) => parts.slice(0, i).join('/')))
+        .filter((folder) => folder !== ''),
+    );
+    const real = (path: string) => services.map((service) => path.replace('<service>', service));
+    expect(drawn.filter((path) => !real(path).some((each) => folders.has(each)))).toEqual([]);
+
+    const shown = new Set(drawn.flatMap(real));
+    const wanted = [...folders].filter((folder) =>
+      /^([^/]+|(libs|proof|prisma)\/[^/]+|apps\/[^/]+\/src\/[^/]+|scripts\/lib|test\/[^/]+)$/.test(folder),
+    );
+    expect(wanted.filter((folder) => !shown.has(folder))).toEqual([]);
+  });
+});
+
 describe('docs/operations.md', () => {
   const text = textOf('docs/operations.md');
 
@@ -170,6 +210,7 @@ test('every link between our documents leads somewhere', () => {
   const documents = [
     'README.md',
     'CONTRIBUTING.md',
+    'AGENTS.md',
     ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.md'))
       .map((name) => join('docs', name)),
