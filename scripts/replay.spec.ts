@@ -26,7 +26,7 @@ const prices = projection<Price, { type: 'PriceSet'; data: { amountMinor: number
   }),
 });
 
-/** An order service whose price list shows two prices, one of them wrong, and one event is not projected yet. */
+/** An order service whose price list has two prices, one of them wrong, and whose third event is not projected yet. */
 async function shop() {
   const clock = new SystemClock();
   const events = new MemoryEvents();
@@ -50,7 +50,7 @@ async function shop() {
   return [{ service: 'order', projection: prices, databaseUrl, openStore }];
 }
 
-/** Another model of the same events, of which nothing is projected yet. */
+/** Another read model of the same events, with nothing projected yet. */
 const others = { ...prices, name: 'price-history' };
 
 async function run(
@@ -75,13 +75,14 @@ async function query(targets: ReplayTarget[], sql: string): Promise<pg.QueryResu
 
 const SECONDS = String.raw`in \d+\.\d s`;
 
-test('a replay says how many rows were wrong, and how to go back and forth', async () => {
+test('a replay reports how many rows were wrong, and how to roll back and undo that', async () => {
   const targets = await shop();
   const { code, stdout, stderr } = await run(targets, ['price-list']);
   expect(stdout).toMatch(
     new RegExp(
-      `^price-list: 2 rows from 2 events ${SECONDS}; 1 row differs from the table before\\.\\n` +
-        '`npm run replay -- price-list --rollback` goes back to that; DROP TABLE price_list_before frees its disk\\.\\n$',
+      `^price-list: 2 rows from 2 events ${SECONDS}; 1 row differs from the previous table\\.\\n` +
+        'The previous table is kept as price_list_before: `npm run replay -- price-list --rollback` switches back to it, ' +
+        'and DROP TABLE price_list_before frees its disk space\\.\\n$',
     ),
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -94,31 +95,31 @@ test('a replay says how many rows were wrong, and how to go back and forth', asy
     stderr: '',
     stdout: expect.stringMatching(
       new RegExp(
-        `^price-list: back to the table before, which had 0 events to catch up with, ${SECONDS}\\.\\n` +
-          '`npm run replay -- price-list --rollback` goes forth again\\.\\n$',
+        `^price-list: switched back to the previous table, which caught up on 0 events, ${SECONDS}\\.\\n` +
+          '`npm run replay -- price-list --rollback` again undoes the rollback\\.\\n$',
       ),
     ),
   });
   expect(await bread()).toEqual({ amount_minor: '99' });
   expect((await run(targets, ['price-list', '--rollback'])).code).toBe(0);
   expect(await bread()).toEqual({ amount_minor: '100' });
-  expect((await run(targets, ['price-list'])).stdout).toContain('0 rows differ from the table before.');
+  expect((await run(targets, ['price-list'])).stdout).toContain('0 rows differ from the previous table.');
 });
 
-test('a rollback says when the table was built by other code', async () => {
+test('a rollback warns when the table was built by another version of the code', async () => {
   const targets = await shop();
   await run(targets, ['price-list']);
   const changed = targets.map((target) => ({ ...target, projection: { ...prices, version: 2 } }));
   const { stdout } = await run(changed, ['price-list', '--rollback']);
-  expect(stdout).toContain("It was built by other code than today's.");
+  expect(stdout).toContain('It was built by another version of the code.');
 });
 
-test('on a terminal there is a bar, and it is gone at the end', async () => {
+test('a terminal shows a progress bar, which is cleared at the end', async () => {
   const { stderr } = await run(await shop(), ['price-list'], { isTTY: true });
   expect(stderr).toMatch(/\[█{30}\] 100 %, 2 events, [\d,]+\/s, 0 s left\r\x1b\[K$/);
 });
 
-test('what an earlier run has done does not count for how long the rest takes', async () => {
+test('the time left is estimated from this run alone, not from what an earlier run has done', async () => {
   const clock = new ManualClock();
   let drawn = '';
   const bar = progressBar(clock, { isTTY: true, write: (text) => (drawn = text) }, 'event');
@@ -127,7 +128,7 @@ test('what an earlier run has done does not count for how long the rest takes', 
   expect(drawn).toContain('75 %, 2,500 events, 250/s, 10 s left');
 });
 
-test('a list says what there is, by what code it was built, and how far it is behind', async () => {
+test('--list shows each read model, which code built it, and how far it is behind', async () => {
   const targets = await shop();
   const { code, stdout } = await run(targets, ['--list']);
   expect(code).toBe(0);
@@ -139,7 +140,7 @@ test('a list says what there is, by what code it was built, and how far it is be
   expect((await run(changed, ['--list'])).stdout).toContain('  other code  ');
 });
 
-test('a comparison says which rows differ and how, and 1; when none does, 0', async () => {
+test('a comparison lists the rows that differ and exits with 1; with 0 when none does', async () => {
   const targets = await shop();
   await query(
     targets,
@@ -149,20 +150,20 @@ test('a comparison says which rows differ and how, and 1; when none does, 0', as
   expect(code).toBe(1);
   expect(stdout).toMatch(
     new RegExp(
-      `^price-list: 2 rows from 2 events ${SECONDS}; 3 rows differ from the table at position 2\\.\\n` +
+      `^price-list: 2 rows from 2 events ${SECONDS}; 3 rows differ from the live table at position 2\\.\\n` +
         '  sku "bread": amount_minor 99 → 100\n' +
         '  sku "olives": is missing\n' +
-        '  sku "wine": should not be there\n' +
-        '`npm run replay -- price-list` puts what was built in its place\\.\n$',
+        '  sku "wine": should not exist\n' +
+        '`npm run replay -- price-list` corrects the live table\\.\n$',
     ),
   );
   await run(targets, ['price-list']);
   const again = await run(targets, ['price-list', '--compare']);
-  expect(again.stdout).toMatch(/; 0 rows differ from the table at position 2\.\n$/);
+  expect(again.stdout).toMatch(/; 0 rows differ from the live table at position 2\.\n$/);
   expect(again.code).toBe(0);
 });
 
-test('a table of the past comes with the commands that show and drop it, without the password', async () => {
+test('a table of the past is printed with the commands that show and drop it, without the password', async () => {
   const targets = await shop();
   const [{ until }] = (await query(targets, `SELECT max(since) AS until FROM price_list`)) as [{ until: Date }];
   const { code, stdout } = await run(targets, ['price-list', '--until', '1']);
@@ -170,19 +171,19 @@ test('a table of the past comes with the commands that show and drop it, without
   const url = new URL(targets[0]!.databaseUrl);
   expect(url.password).not.toBe('');
   url.password = '';
-  expect(stdout).toMatch(/^price-list: 1 row from 1 event in \d+\.\d s, as of position 1: price_list_at_1\.\n/);
+  expect(stdout).toMatch(/^price-list: 1 row from 1 event in \d+\.\d s, as of position 1: table price_list_at_1\.\n/);
   expect(stdout).toContain(`\n  psql '${url.href}' -c 'SELECT * FROM price_list_at_1 LIMIT 10'\n`);
   expect(stdout).toContain(`\n  psql '${url.href}' -c 'DROP TABLE price_list_at_1'\n`);
   expect(await query(targets, 'SELECT sku FROM price_list_at_1')).toEqual([{ sku: 'olives' }]);
 
   const byTime = await run(targets, ['price-list', '--until', new Date(until.getTime() + 1).toISOString()]);
   expect(byTime.stdout).toMatch(
-    / events? in \d+\.\d s, as of \d{4}-\d\d-\d\dT[\d:.]+Z \(position \d\): price_list_at_\d{8}t\d{6,9}z\./,
+    / events? in \d+\.\d s, as of \d{4}-\d\d-\d\dT[\d:.]+Z \(position \d\): table price_list_at_\d{8}t\d{6,9}z\./,
   );
   expect(byTime.code).toBe(0);
 });
 
-test('all models come in turn; one that cannot be done does not keep the others', async () => {
+test('--all does every read model in turn, also after one has failed', async () => {
   const [first] = await shop();
   const targets = [{ ...first!, projection: others }, first!];
   const { code, stdout, stderr } = await run(targets, ['--all', '--compare']);
@@ -191,7 +192,7 @@ test('all models come in turn; one that cannot be done does not keep the others'
   expect(code).toBe(2);
 });
 
-test('a second replay of one model is refused by name, with 1', async () => {
+test('a second replay of the same read model is refused, with exit code 1', async () => {
   const targets = await shop();
   const { projection, databaseUrl, openStore } = targets[0]!;
   const [pool, store] = [postgresPool(databaseUrl), await openStore()];
@@ -211,12 +212,12 @@ test('a second replay of one model is refused by name, with 1', async () => {
   await pool.end();
 });
 
-test('one that is stopped says that it can be gone on with, and 130', async () => {
+test('a stopped replay says that it can be resumed, and exits with 130', async () => {
   const stopped = await run(await shop(), ['price-list'], { signal: AbortSignal.abort() });
   expect(stopped).toEqual({
     code: 130,
     stdout: '',
-    stderr: 'Stopped. What was built is kept, and the same command goes on with it; with --fresh it starts over.\n',
+    stderr: 'Stopped. What was built so far is kept: the same command resumes it, and --fresh starts over.\n',
   });
 });
 
@@ -226,29 +227,29 @@ test.each([
   ['--until=4', 'The last event has position 3: there is nothing at position 4 yet.'],
   ['--until=0', 'price-history had no events yet at position 0.'],
   ['--until=2020-02-29T12:00Z', 'price-history had no events yet at 2020-02-29T12:00:00.000Z.'],
-])('%s that makes no sense as things are: one line, and 2', async (flag, message) => {
+])('%s that does not apply to the current tables: one line, and exit code 2', async (flag, message) => {
   const targets = (await shop()).map((target) => ({ ...target, projection: others }));
   expect(await run(targets, ['price-history', flag])).toEqual({ code: 2, stdout: '', stderr: `${message}\n` });
 });
 
-describe('what cannot be followed is answered in one line, with 2', () => {
+describe('a wrong command line is answered in one line, with exit code 2', () => {
   const usage =
-    'Name one read model (price-list) or --all, and at most one of --compare, --rollback, --until <time or position>; or --list.';
+    'Usage: npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: price-list.';
   test.each([
     [[], usage],
     [['order'], `There is no read model order. ${usage}`],
     [['price-list', 'again'], usage],
     [['price-list', '--all'], usage],
-    [['price-list', '--list'], `--list stands alone. ${usage}`],
+    [['price-list', '--list'], `--list takes no other arguments. ${usage}`],
     [['price-list', '--compare', '--rollback'], usage],
     [['price-list', '--compare', '--until', '3'], usage],
-    [['price-list', '--rollback', '--fresh'], `--fresh goes with a rebuild or with --compare. ${usage}`],
-    [['price-list', '--until', '3', '--fresh'], `--fresh goes with a rebuild or with --compare. ${usage}`],
-    [['--all', '--until', '3'], 'A position is that of one event store: --all takes a time.'],
+    [['price-list', '--rollback', '--fresh'], `--fresh applies only to a rebuild and to --compare. ${usage}`],
+    [['price-list', '--until', '3', '--fresh'], `--fresh applies only to a rebuild and to --compare. ${usage}`],
+    [['--all', '--until', '3'], 'Each event store has its own positions: with --all, give a time.'],
     ...['yesterday', '-3', '2026-11-20', '2026-02-30T12:00Z', '2026-11-20T12:00', '9999-01-01T00:00Z', ''].map(
       (until): [string[], string] => [
         ['price-list', `--until=${until}`],
-        `"${until}" is no position, and no time like 2026-11-20T12:00Z that has passed. ${usage}`,
+        `"${until}" is neither a position nor a past time such as 2026-11-20T12:00Z. ${usage}`,
       ],
     ),
     [['price-list', '--until'], `Option '--until <value>' argument missing. ${usage}`],

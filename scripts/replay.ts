@@ -1,13 +1,13 @@
 /**
- * `npm run replay -- order-summary` builds a read model anew from its service's events while the service stays open, and
- * says how many rows it had wrong. A run that was ended, however it was, is gone on with by the next one.
+ * `npm run replay -- order-summary` rebuilds a read model from its service's events while the service stays open, and
+ * reports how many rows were wrong. An interrupted run is resumed by the next one.
  *
  *   --all          every read model, one after the other
- *   --compare      says which rows are wrong, and leaves them
- *   --rollback     goes back to the table before; once more, and forth again
- *   --until <…>    builds it as of a time or a position, in a table of its own
- *   --fresh        does not go on with what an earlier run has built
- *   --list         says what there is, and how far it is behind
+ *   --compare      reports which rows are wrong, and leaves them
+ *   --rollback     switches back to the previous table; a second rollback undoes the first
+ *   --until <…>    builds the read model as of a time or a position, in a table of its own
+ *   --fresh        starts over instead of resuming what an earlier run has built
+ *   --list         lists the read models, and how far each is behind
  */
 import { parseArgs } from 'node:util';
 import { type EventStore, withUpcasters } from '#event-store';
@@ -44,10 +44,10 @@ interface Request {
   readonly fresh: boolean;
 }
 
-/** Characters of a value that are shown. */
+/** How many characters of a value are printed. */
 const VALUE_LENGTH = 60;
 
-/** npm passes on a Ctrl-C that the terminal has sent to us as well: within this time it is the same. */
+/** The terminal sends Ctrl-C to this process and to npm, which forwards it: signals this close together are one Ctrl-C. */
 const SAME_CTRL_C_MS = 500;
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -74,8 +74,8 @@ async function targetsOfTheShop(): Promise<ReplayTarget[]> {
 }
 
 /**
- * Returns the exit code: 0; 1 for rows that differ, and for what could not be done; 2 for what cannot be followed, or
- * makes no sense as things are; 130 when `signal` ended it. Failures that nobody expects are thrown.
+ * Returns the exit code: 0 when done; 1 when rows differ or the action failed; 2 when the command line is wrong or does not
+ * apply to the current tables; 130 when `signal` stopped it. Unexpected failures are thrown.
  */
 export async function replay(
   argv: readonly string[],
@@ -83,7 +83,7 @@ export async function replay(
   out: Output,
   signal?: AbortSignal,
 ): Promise<number> {
-  const request = requestOf(argv, targets);
+  const request = parseRequest(argv, targets);
   if (typeof request === 'string') {
     out.stderr.write(`${request}\n`);
     return 2;
@@ -98,11 +98,11 @@ export async function replay(
       code = Math.max(code, await replayOne(target, request, out, signal));
     } catch (error) {
       if (signal?.aborted) {
-        out.stderr.write(`Stopped. ${whatIsKept(request)}\n`);
+        out.stderr.write(`Stopped. ${describeKept(request)}\n`);
         return 130;
       }
       if (!(error instanceof RebuildFailed)) {
-        out.stderr.write(`${target.projection.name} failed. ${whatIsKept(request)}\n`);
+        out.stderr.write(`${target.projection.name} failed. ${describeKept(request)}\n`);
         throw error;
       }
       out.stderr.write(`${error.message}\n`);
@@ -112,10 +112,10 @@ export async function replay(
   return code;
 }
 
-/** What the command line asks for, or what is wrong with it. */
-function requestOf(argv: readonly string[], targets: readonly ReplayTarget[]): Request | string {
+/** The request on the command line, or a sentence that says what is wrong with it. */
+function parseRequest(argv: readonly string[], targets: readonly ReplayTarget[]): Request | string {
   const names = targets.map(({ projection }) => projection.name).join(', ');
-  const usage = `Name one read model (${names}) or --all, and at most one of --compare, --rollback, --until <time or position>; or --list.`;
+  const usage = `Usage: npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: ${names}.`;
   const boolean = { type: 'boolean', default: false } as const;
   const options = { all: boolean, compare: boolean, rollback: boolean, fresh: boolean, list: boolean };
   try {
@@ -125,51 +125,65 @@ function requestOf(argv: readonly string[], targets: readonly ReplayTarget[]): R
       options: { ...options, until: { type: 'string' } },
     });
     const { all, compare, rollback, fresh, list, until } = values;
-    if (list) return argv.length === 1 ? { targets, action: 'list', fresh } : `--list stands alone. ${usage}`;
+    if (list)
+      return argv.length === 1 ? { targets, action: 'list', fresh } : `--list takes no other arguments. ${usage}`;
     const [name, ...more] = positionals;
     const chosen = all ? targets : targets.filter(({ projection }) => projection.name === name);
     if (all ? name !== undefined : name === undefined || more.length > 0) return usage;
     if (chosen.length === 0) return `There is no read model ${name}. ${usage}`;
     if (Number(compare) + Number(rollback) + Number(until !== undefined) > 1) return usage;
-    if (fresh && (rollback || until !== undefined)) return `--fresh goes with a rebuild or with --compare. ${usage}`;
+    if (fresh && (rollback || until !== undefined))
+      return `--fresh applies only to a rebuild and to --compare. ${usage}`;
     if (until === undefined) {
       return { targets: chosen, action: compare ? 'compare' : rollback ? 'rollback' : 'rebuild', fresh };
     }
-    const moment = momentOf(until);
+    const moment = parseMoment(until);
     if (moment === undefined) {
-      return `"${until}" is no position, and no time like 2026-11-20T12:00Z that has passed. ${usage}`;
+      return `"${until}" is neither a position nor a past time such as 2026-11-20T12:00Z. ${usage}`;
     }
-    if (all && typeof moment === 'bigint') return 'A position is that of one event store: --all takes a time.';
+    if (all && typeof moment === 'bigint') return 'Each event store has its own positions: with --all, give a time.';
     return { targets: chosen, action: { until: moment }, fresh };
   } catch (error) {
     return `${(error as Error).message.split('.')[0]}. ${usage}`;
   }
 }
 
-/** A position, or a time (ISO 8601, with its offset) that is not to come; undefined for anything else. */
-function momentOf(text: string): Date | bigint | undefined {
+/** A position, or a past time (ISO 8601, with its offset); undefined for anything else. */
+function parseMoment(text: string): Date | bigint | undefined {
   if (/^\d{1,19}$/.test(text)) return BigInt(text);
   const [, day, rest] =
     /^(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))$/.exec(text) ?? [];
   const time = new Date(`${day}${rest}`);
-  // JavaScript takes the 31st of a month with 30 days for the day after.
+  // JavaScript reads the 31st of a month with 30 days as the next day.
   const isDay = (of: Date) => !Number.isNaN(of.getTime()) && of.toISOString().startsWith(`${day}`);
   return isDay(new Date(`${day}T00:00Z`)) && time.getTime() <= Date.now() ? time : undefined;
 }
 
-function whatIsKept({ action }: Request): string {
-  if (action === 'rollback') return 'The table is as it was.';
-  const kept = 'What was built is kept, and the same command goes on with it';
-  return typeof action === 'object' ? `${kept}.` : `${kept}; with --fresh it starts over.`;
+/** What an interrupted run leaves behind, as a sentence. */
+function describeKept({ action }: Request): string {
+  if (action === 'rollback') return 'The table is unchanged.';
+  const kept = 'What was built so far is kept: the same command resumes it';
+  return typeof action === 'object' ? `${kept}.` : `${kept}, and --fresh starts over.`;
 }
 
+/** One read model at work: what every action needs of it. */
+interface Run {
+  readonly name: string;
+  readonly databaseUrl: string;
+  readonly options: RebuildOptions;
+  /** Takes the progress bar away and prints the result. */
+  print(...lines: string[]): void;
+  /** `in 1.2 s`, since the run began. */
+  elapsed(): string;
+}
+
+/** Carries out the request for one read model, and returns the exit code. */
 async function replayOne(
   { projection, databaseUrl, openStore }: ReplayTarget,
   { action, fresh }: Request,
   out: Output,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { name } = projection;
   const clock = new SystemClock();
   const startedMs = clock.now().getTime();
   const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay' });
@@ -182,55 +196,25 @@ async function replayOne(
     clock,
     log: { ...silentLog, info: (_, message) => bar.note(message) },
     ...(signal && { signal }),
-    // Positions may have gaps, so a share of them says how far it is, and only events read say how fast.
+    // Positions may have gaps: they give the share that is done, and only the events that were read give the speed.
     onProgress: ({ events, position, from, target }) =>
       bar.show({ share: Number(position) / Number(target), before: Number(from) / Number(target), done: events }),
   };
-  const say = (...lines: string[]) => {
-    bar.end();
-    out.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  const run: Run = {
+    name: projection.name,
+    databaseUrl,
+    options,
+    print(...lines) {
+      bar.end();
+      out.stdout.write(lines.map((line) => `${line}\n`).join(''));
+    },
+    elapsed: () => `in ${((clock.now().getTime() - startedMs) / 1000).toFixed(1)} s`,
   };
-  const took = () => `in ${((clock.now().getTime() - startedMs) / 1000).toFixed(1)} s`;
-  const made = (rows: number, events: number) =>
-    `${name}: ${count(rows, 'row')} from ${count(events, 'event')} ${took()}`;
-  const differ = (rows: number) => `${count(rows, 'row')} ${rows === 1 ? 'differs' : 'differ'} from`;
   try {
-    if (action === 'compare') {
-      const { rows, events, differing, position, differences } = await compareWithEvents({ ...options, fresh });
-      const rest = differing - differences.length;
-      say(
-        `${made(rows, events)}; ${differ(differing)} the table at position ${number(position)}.`,
-        ...differences.map((difference) => `  ${told(difference)}`),
-        ...(rest > 0 ? [`  … and ${count(rest, 'row')} more.`] : []),
-        ...(differing > 0 ? [`\`npm run replay -- ${name}\` puts what was built in its place.`] : []),
-      );
-      return differing > 0 ? 1 : 0;
-    }
-    if (action === 'rollback') {
-      const { events, stale } = await rollBack(options);
-      const other = stale ? " It was built by other code than today's." : '';
-      say(
-        `${name}: back to the table before, which had ${count(events, 'event')} to catch up with, ${took()}.${other}`,
-        `\`npm run replay -- ${name} --rollback\` goes forth again.`,
-      );
-    } else if (typeof action === 'object') {
-      const { table, rows, events, position } = await buildAsOf({ ...options, ...action });
-      const place = `position ${number(position)}`;
-      const moment = typeof action.until === 'bigint' ? place : `${action.until.toISOString()} (${place})`;
-      const psql = `psql '${withoutPassword(databaseUrl)}' -c`;
-      say(
-        `${made(rows, events)}, as of ${moment}: ${table}.`,
-        `  ${psql} 'SELECT * FROM ${table} LIMIT 10'`,
-        `  ${psql} 'DROP TABLE ${table}'`,
-      );
-    } else {
-      const { rows, events, differing, before } = await rebuild({ ...options, fresh });
-      say(
-        `${made(rows, events)}; ${differ(differing)} the table before.`,
-        `\`npm run replay -- ${name} --rollback\` goes back to that; DROP TABLE ${before} frees its disk.`,
-      );
-    }
-    return 0;
+    if (action === 'compare') return await compareOne(run, fresh);
+    if (action === 'rollback') return await rollBackOne(run);
+    if (typeof action === 'object') return await buildOneAsOf(run, action.until);
+    return await rebuildOne(run, fresh);
   } finally {
     bar.end();
     await store.close();
@@ -238,18 +222,70 @@ async function replayOne(
   }
 }
 
-/** `sku "bread": amount_minor 99 → 100`: as the table has it, and as its events give it. */
-function told({ key, table, events, columns }: RowDifference): string {
-  const row = Object.entries(key).map(([column, value]) => `${column} ${shown(value)}`);
+async function compareOne(run: Run, fresh: boolean): Promise<number> {
+  const { rows, events, differing, position, differences } = await compareWithEvents({ ...run.options, fresh });
+  const rest = differing - differences.length;
+  run.print(
+    `${summarize(run, rows, events)}; ${countDiffering(differing)} from the live table at position ${number(position)}.`,
+    ...differences.map((difference) => `  ${describeDifference(difference)}`),
+    ...(rest > 0 ? [`  … and ${count(rest, 'row')} more.`] : []),
+    ...(differing > 0 ? [`\`npm run replay -- ${run.name}\` corrects the live table.`] : []),
+  );
+  return differing > 0 ? 1 : 0;
+}
+
+async function rollBackOne(run: Run): Promise<number> {
+  const { events, stale } = await rollBack(run.options);
+  const warning = stale ? ' It was built by another version of the code.' : '';
+  run.print(
+    `${run.name}: switched back to the previous table, which caught up on ${count(events, 'event')}, ${run.elapsed()}.${warning}`,
+    `\`npm run replay -- ${run.name} --rollback\` again undoes the rollback.`,
+  );
+  return 0;
+}
+
+async function buildOneAsOf(run: Run, until: Date | bigint): Promise<number> {
+  const { table, rows, events, position } = await buildAsOf({ ...run.options, until });
+  const place = `position ${number(position)}`;
+  const moment = typeof until === 'bigint' ? place : `${until.toISOString()} (${place})`;
+  const psql = `psql '${withoutPassword(run.databaseUrl)}' -c`;
+  run.print(
+    `${summarize(run, rows, events)}, as of ${moment}: table ${table}.`,
+    `  ${psql} 'SELECT * FROM ${table} LIMIT 10'`,
+    `  ${psql} 'DROP TABLE ${table}'`,
+  );
+  return 0;
+}
+
+async function rebuildOne(run: Run, fresh: boolean): Promise<number> {
+  const { rows, events, differing, before } = await rebuild({ ...run.options, fresh });
+  run.print(
+    `${summarize(run, rows, events)}; ${countDiffering(differing)} from the previous table.`,
+    `The previous table is kept as ${before}: \`npm run replay -- ${run.name} --rollback\` switches back to it, and DROP TABLE ${before} frees its disk space.`,
+  );
+  return 0;
+}
+
+function summarize({ name, elapsed }: Run, rows: number, events: number): string {
+  return `${name}: ${count(rows, 'row')} from ${count(events, 'event')} ${elapsed()}`;
+}
+
+function countDiffering(rows: number): string {
+  return `${count(rows, 'row')} ${rows === 1 ? 'differs' : 'differ'}`;
+}
+
+/** `sku "bread": amount_minor 99 → 100`: the value in the table, and the value that the events give. */
+function describeDifference({ key, table, events, columns }: RowDifference): string {
+  const row = Object.entries(key).map(([column, value]) => `${column} ${formatValue(value)}`);
   const what = !table
     ? 'is missing'
     : !events
-      ? 'should not be there'
-      : columns.map((column) => `${column} ${shown(table[column])} → ${shown(events[column])}`).join(', ');
+      ? 'should not exist'
+      : columns.map((column) => `${column} ${formatValue(table[column])} → ${formatValue(events[column])}`).join(', ');
   return `${row.join(', ')}: ${what}`;
 }
 
-function shown(value: unknown): string {
+function formatValue(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length > VALUE_LENGTH ? `${text.slice(0, VALUE_LENGTH - 1)}…` : text;
 }
@@ -288,11 +324,13 @@ async function list(targets: readonly ReplayTarget[], out: Output): Promise<void
       }
     }),
   );
-  out.stdout.write(table([['read model', 'service', 'table', 'built by', 'rows', 'position', 'behind by'], ...lines]));
+  out.stdout.write(
+    formatTable([['read model', 'service', 'table', 'built by', 'rows', 'position', 'behind by'], ...lines]),
+  );
 }
 
-/** Left-aligned columns, the last three of them, which are numbers, right-aligned. */
-function table(lines: string[][]): string {
+/** Left-aligned columns, except for the last three, which are numbers. */
+function formatTable(lines: string[][]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   const cell = (text: string, i: number) => (i < 4 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!));
   return lines.map((line) => line.map(cell).join('  ') + '\n').join('');

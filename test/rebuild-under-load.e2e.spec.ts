@@ -104,17 +104,17 @@ test(
         expect(killedAt).toBeGreaterThan(0);
         const resumed = await replayed();
         expect(resumed.output).toContain('order-summary resumes where the last run ended.\n');
-        expect(resumed.output).toContain('; 0 rows differ from the table before.');
+        expect(resumed.output).toContain('; 0 rows differ from the previous table.');
         const events = Number(/rows from ([\d,]+) event/.exec(resumed.output)![1]!.replaceAll(',', ''));
         expect(killedAt + events).toBeLessThanOrEqual(await headOf(client)); // It read no event again.
         expect(await replayed('--compare')).toMatchObject({
           code: 0,
-          output: expect.stringContaining('; 0 rows differ from the table'),
+          output: expect.stringContaining('; 0 rows differ from the live table'),
         });
         const back = await replayed('--rollback');
-        expect(back).toMatchObject({ code: 0, output: expect.stringContaining('back to the table before') });
+        expect(back).toMatchObject({ code: 0, output: expect.stringContaining('back to the previous table') });
         const forth = await replayed('--rollback');
-        expect(forth).toMatchObject({ code: 0, output: expect.stringContaining('back to the table before') });
+        expect(forth).toMatchObject({ code: 0, output: expect.stringContaining('back to the previous table') });
       });
 
       await shop.until('every order is settled', async () => {
@@ -139,7 +139,7 @@ test(
         for (let i = 0; i < ROUNDS; i++) {
           const { done: _, ...without } = await measured(() => sleep(QUIET_MS));
           const { done, ...during } = await measured(() => replayed());
-          expect(done.output).toContain('; 0 rows differ from the table before.');
+          expect(done.output).toContain('; 0 rows differ from the previous table.');
           rounds.push({ without, during, seconds: done.seconds });
         }
         const rates = { readsPerSecond: READS_PER_SECOND, ordersPerSecond: ORDERS_PER_SECOND };

@@ -55,7 +55,7 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
   try {
     const { code, output } = await replay('--all');
     for (const name of readModels) {
-      expect(output).toMatch(new RegExp(`${name}: .*; 0 rows differ from the table before`));
+      expect(output).toMatch(new RegExp(`${name}: .*; 0 rows differ from the previous table`));
     }
     expect(code).toBe(0);
   } finally {
