@@ -1,6 +1,6 @@
 /**
  * `npm run archive -- --older-than 90d` moves old events of the shop's Postgres event stores out of the way of new ones.
- * Everything that reads events goes on seeing them. The shop may be open.
+ * Everything that reads events still sees them. The shop may be open.
  */
 import { archive } from '#event-store/postgres';
 import { postgresPool } from '#runtime/postgres';
@@ -9,7 +9,7 @@ import { databasesOfTheShop } from './lib/databases.js';
 import { count, type Output, progressBar } from './lib/progress-bar.js';
 import { services } from '../apps/shop.js';
 
-const USAGE = 'Say which events to archive: npm run archive -- --older-than 90d.';
+const USAGE = 'Usage: npm run archive -- --older-than 90d (the age in days of the events to archive).';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -17,7 +17,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await run(argv, process);
 }
 
-/** Returns the exit code: 0, or 2 for a command line that cannot be followed. Failures are thrown. */
+/** Returns the exit code: 0, or 2 for a wrong command line. Failures are thrown. */
 async function run(argv: readonly string[], out: Output): Promise<number> {
   const days = /^(\d{1,5})d$/.exec(argv[1] ?? '')?.[1];
   if (argv.length !== 2 || argv[0] !== '--older-than' || days === undefined) {
@@ -30,7 +30,7 @@ async function run(argv: readonly string[], out: Output): Promise<number> {
   for (const service of services) {
     const { storeUrl } = databases[service];
     if (!/^postgres(ql)?:/.test(storeUrl)) {
-      out.stdout.write(`${service}: its event store is not Postgres, and archives in its own way.\n`);
+      out.stdout.write(`${service}: skipped: its event store is not Postgres. Use that server's own means.\n`);
       continue;
     }
     const pool = postgresPool(storeUrl, { max: 1, name: 'larder-archive' });

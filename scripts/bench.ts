@@ -11,12 +11,15 @@ export async function main(args: readonly string[]): Promise<void> {
   const installed = 'bench/node_modules/.package-lock.json';
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync('bench/package-lock.json').mtimeMs) {
     const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: 'bench', stdio: 'inherit' });
-    if (status !== 0) throw new Advice('The peers could not be installed: see above.');
+    if (status !== 0)
+      throw new Advice(
+        'The packages that the bench compares with could not be installed: see the output of npm above.',
+      );
   }
-  // `source`: the libraries are measured as they stand in libs/, without a build between.
+  // `source`: measures the libraries in libs/ as they are, without a build.
   const node = ['--conditions=source', '--import', 'tsx', 'src/main.ts', ...args];
   const bench = spawn(process.execPath, node, { cwd: 'bench', stdio: 'inherit' });
-  // Ctrl-C goes to both, and it has to clear up before the prompt comes back.
+  // Ctrl-C reaches both processes; this one waits until the bench has cleaned up.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   const [code] = (await once(bench, 'close')) as [number | null];
   process.exitCode = code ?? 1;

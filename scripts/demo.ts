@@ -1,16 +1,16 @@
 /**
- * `npm run demo`: four orders, and what becomes of each across the services, as it happens.
+ * `npm run demo`: four orders, and what happens to each across the services, as it happens.
  *
- * Every line is a fact with the milliseconds since the order was placed: the order's own events, and each new status of
- * its reservation and its payment. Each service is asked over and over; what it says is held back for a moment, so that
- * a fact that is seen late still finds its place.
+ * Every line is a step with the milliseconds since the order was placed: the order's own events, and each new status of
+ * its reservation and its payment. The services are polled, and steps are held back for a moment, so that one that is
+ * seen late is still printed in its place.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
 import { call, find } from './lib/api.js';
 import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
-import { services } from '../apps/shop.js';
+import { type Service, services } from '../apps/shop.js';
 import { urlOf } from './lib/addresses.js';
 
 const SKU = 'olive-oil';
@@ -18,10 +18,10 @@ const POLL_MS = 20;
 const HOLD_BACK_MS = 150;
 const PATIENCE_MS = 60_000;
 
-interface Fact {
+interface Step {
   /** Milliseconds since 1970. */
   readonly atMs: number;
-  readonly service: keyof typeof colours;
+  readonly service: Service;
   readonly what: string;
   readonly detail: string;
 }
@@ -37,33 +37,40 @@ interface Status {
   readonly updatedAt: string;
 }
 
-const colours = { order: cyan, inventory: yellow, payment: magenta };
+const colours: Partial<Record<Service, (text: string) => string>> = {
+  order: cyan,
+  inventory: yellow,
+  payment: magenta,
+};
 const endings: Record<string, (text: string) => string> = { completed: green, rejected: red, cancelled: yellow };
 
 export async function main(): Promise<void> {
   await refuseWhileClosed();
   const available = await availableUnits();
-  await follow('An order that goes well', 1, 'tok_approved');
-  await follow('More than there is', available + 1, 'tok_approved');
-  await follow('A card that is declined', 1, 'tok_declined');
-  await follow('A customer who thinks better of it', 1, 'tok_slow', { cancelAfter: 'OrderStockReserved' });
+  await follow('An order that succeeds', 1, 'tok_approved');
+  await follow('An order for more than is in stock', available + 1, 'tok_approved');
+  await follow('An order with a declined card', 1, 'tok_declined');
+  await follow('An order that the customer cancels', 1, 'tok_slow', { cancelAfter: 'OrderStockReserved' });
 }
 
 async function refuseWhileClosed(): Promise<void> {
   for (const service of services) {
     const health = await fetch(`${urlOf(service)}/health/ready`).catch(() => undefined);
     if (!health?.ok)
-      throw new Advice(`The shop is not open: ${urlOf(service)} does not answer. \`npm start\` opens it.`);
+      throw new Advice(
+        `The shop is not open: ${service} is not ready at ${urlOf(service)}. Open it with \`npm start\`.`,
+      );
   }
 }
 
 async function availableUnits(): Promise<number> {
   const stock = await find<{ available: number }>(`${urlOf('inventory')}/stock/${SKU}`);
-  if (!stock?.available) throw new Advice(`There is no ${SKU} on the shelves: \`npm run reset\`, then \`npm start\`.`);
+  if (!stock?.available)
+    throw new Advice(`${SKU} is out of stock. Close the shop, then run \`npm run reset\` and \`npm start\`.`);
   return stock.available;
 }
 
-/** Places an order and prints what happens to it until nothing more will. */
+/** Places an order and prints its steps until it is settled. */
 async function follow(
   title: string,
   quantity: number,
@@ -76,15 +83,15 @@ async function follow(
   console.log(`\n${bold(title)}  ${dim(`${quantity} × ${SKU}, ${token}, order ${orderId}`)}`);
 
   const seen = new Set<string>();
-  const waiting: Fact[] = [];
+  const waiting: Step[] = [];
   let placedMs = 0;
   let cancelled = false;
   for (const sinceMs = Date.now(); ; await sleep(POLL_MS)) {
-    const { history, facts } = await look(orderId);
+    const { history, steps } = await readSteps(orderId);
     placedMs ||= Date.parse(history.events[0]!.at);
-    for (const fact of facts) {
-      const id = `${fact.service} ${fact.what}`;
-      if (!seen.has(id)) waiting.push(fact);
+    for (const step of steps) {
+      const id = `${step.service} ${step.what}`;
+      if (!seen.has(id)) waiting.push(step);
       seen.add(id);
     }
     if (cancelAfter && !cancelled && history.events.some(({ type }) => type === cancelAfter)) {
@@ -98,30 +105,37 @@ async function follow(
       const { status, reason } = history.order;
       return console.log(`            ${(endings[status] ?? bold)(reason ? `${status}: ${reason}` : status)}`);
     }
-    if (Date.now() - sinceMs > PATIENCE_MS) throw new Advice(`Order ${orderId} is still not settled; see the logs.`);
+    if (Date.now() - sinceMs > PATIENCE_MS)
+      throw new Advice(
+        `Order ${orderId} is still not settled after ${PATIENCE_MS / 1000} s. See the logs of the services.`,
+      );
   }
 }
 
-/** What the three services say about an order now. */
-async function look(orderId: string): Promise<{ history: History; facts: Fact[] }> {
+/** An order's history, and its steps in all services so far. */
+async function readSteps(orderId: string): Promise<{ history: History; steps: Step[] }> {
   const [history, reservation, payment] = await Promise.all([
     call<History>('GET', `${urlOf('order')}/orders/${orderId}/history`),
     find<Status>(`${urlOf('inventory')}/reservations/${orderId}`),
     find<Status>(`${urlOf('payment')}/payments/${orderId}`),
   ]);
-  const ordered = history.events.map(({ type, at, data }): Fact => {
+  const ofOrder = history.events.map(({ type, at, data }): Step => {
     const detail = [data['reason'], data['detail'], data['outcome']].filter(Boolean).join(', ');
     return { atMs: Date.parse(at), service: 'order', what: type, detail };
   });
-  const told = (service: Fact['service'], kind: string, it: Status | undefined): Fact[] =>
+  const stepsOf = (service: Service, kind: string, it: Status | undefined): Step[] =>
     it ? [{ atMs: Date.parse(it.updatedAt), service, what: `${kind} ${it.status}`, detail: it.reason ?? '' }] : [];
-  const facts = [...ordered, ...told('inventory', 'reservation', reservation), ...told('payment', 'payment', payment)];
-  return { history, facts };
+  const steps = [
+    ...ofOrder,
+    ...stepsOf('inventory', 'reservation', reservation),
+    ...stepsOf('payment', 'payment', payment),
+  ];
+  return { history, steps };
 }
 
-function print({ atMs, service, what, detail }: Fact, placedMs: number): void {
+function print({ atMs, service, what, detail }: Step, placedMs: number): void {
   const since = `${Math.max(0, atMs - placedMs)} ms`.padStart(10);
   console.log(
-    `${since}  ${colours[service](service.padEnd(9))}  ${what.padEnd(22)}${detail && `  ${dim(detail)}`}`.trimEnd(),
+    `${since}  ${(colours[service] ?? bold)(service.padEnd(9))}  ${what.padEnd(22)}${detail && `  ${dim(detail)}`}`.trimEnd(),
   );
 }

@@ -1,12 +1,12 @@
 /**
- * `npm run docs`: writes what stands in several documents from the one place where it is declared.
+ * `npm run docs`: generates the parts of the documents that are declared in code.
  *
  *   configuration of the services (zod) ──┬──▶ .env.example
- *   what the commands read (below) ───────┴──▶ docs/operations.md, between two comments
+ *   variables of the commands (below) ────┴──▶ docs/operations.md, between two comments
  *   messages of the services (zod) ──────────▶ docs/asyncapi.yaml
  *   routes of the services (Nest, zod) ──────▶ docs/openapi/<service>.yaml ──▶ libs/client/src/generated/<service>.ts
  *
- * docs.spec.ts fails when one of the files is not what this makes.
+ * docs.spec.ts fails when one of the files is not up to date.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -25,53 +25,57 @@ export interface Variable {
   readonly about: string;
   /** The services, or the commands, that read it. */
   readonly readBy: readonly string[];
-  /** What holds when it is not set, where that is a value. */
+  /** The default value, if it has one. */
   readonly fallback?: string;
-  /** A value to begin with, for one that has to be set. */
+  /** An example value, for a variable that must be set. */
   readonly example?: string;
 }
 
-/** What the commands of package.json read, beside the variables of the services that they start. */
+/** The variables that the commands of package.json read, besides those of the services that they start. */
 export const commandVariables: readonly Variable[] = [
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_DATABASE_URL`,
-    about: `DATABASE_URL of ${service}; without it, all but migrate take the shop that is open here`,
+    about: `DATABASE_URL of ${service}; default, except for migrate: the shop that is open here`,
     readBy: ['migrate', 'replay', 'reconcile', 'archive'],
     example: `postgresql://user:password@localhost:5432/${service}`,
   })),
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_EVENT_STORE_URL`,
-    about: `EVENT_STORE_URL of ${service}; ${service.toUpperCase()}_DATABASE_URL unless told`,
+    about: `EVENT_STORE_URL of ${service}; default: ${service.toUpperCase()}_DATABASE_URL`,
     readBy: ['replay', 'reconcile', 'archive'],
   })),
   {
     name: 'TOPIC_REPLICATION_FACTOR',
-    about: "The replicas of each Kafka topic at MESSAGE_BUS_URL; the broker's own default unless told",
+    about: "The replicas of each Kafka topic at MESSAGE_BUS_URL; default: the broker's own",
     readBy: ['topics'],
   },
   ...[...services, 'postgres' as const].map((name) => ({
     name: portVariable(name),
-    about: `The port of ${name === 'postgres' ? 'the embedded Postgres; a free one when it is taken' : name}`,
+    about: `The port of ${name === 'postgres' ? 'the embedded Postgres; if it is taken, a free one is used' : name}`,
     readBy: name === 'postgres' ? ['start'] : ['start', 'demo'],
     fallback: `${defaultPorts[name]}`,
   })),
   {
     name: portVariable('kafka'),
-    about: 'The port of the broker that it starts',
+    about: 'The port of the Kafka broker',
     readBy: ['kafka'],
     fallback: `${defaultPorts.kafka}`,
   },
   {
     name: 'LARDER_DATA',
-    about: 'The folder that holds what the embedded shop keeps',
+    about: 'The folder with the data of the embedded shop',
     readBy: ['start', 'kafka', 'replay', 'reconcile', 'archive', 'reset'],
     fallback: '.data',
   },
-  { name: 'DOCKER_HOST', about: 'The Docker engine to use, as Docker itself reads it', readBy: ['test:compose'] },
-  { name: 'NO_COLOR', about: 'Set to anything, it keeps colours out of the output', readBy: ['start', 'demo'] },
+  {
+    name: 'DOCKER_HOST',
+    about: 'The Docker engine to use, in the form that Docker itself reads',
+    readBy: ['test:compose'],
+  },
+  { name: 'NO_COLOR', about: 'Turns colours off, whatever its value', readBy: ['start', 'demo'] },
 ];
 
-/** The variables of the services: those that all of them read, and then each service's own. */
+/** The variables of the services: first those that all services read, then each service's own. */
 export function serviceVariables(): Variable[] {
   const found = new Map<string, Variable>();
   for (const service of services) {
@@ -81,7 +85,8 @@ export function serviceVariables(): Variable[] {
       found.set(key, { ...variable, readBy: [...(found.get(key)?.readBy ?? []), service] });
     }
   }
-  const [shared, own] = [[...found.values()].filter(isShared), [...found.values()].filter((each) => !isShared(each))];
+  const shared = [...found.values()].filter(isShared);
+  const own = [...found.values()].filter((each) => !isShared(each));
   return [...shared, ...own];
 }
 
@@ -91,21 +96,25 @@ function variablesOf(config: z.ZodObject): Omit<Variable, 'readBy'>[] {
   const { properties = {}, required = [] } = z.toJSONSchema(config, { io: 'input' });
   return Object.entries(properties).map(([name, schema]) => {
     const { description: about, default: fallback } = schema as z.core.JSONSchema.JSONSchema;
-    if (!about) throw new Advice(`${name} does not say what it is for: give it a description.`);
+    if (!about)
+      throw new Advice(`The variable ${name} has no description: add one to its schema in the service's config.`);
     if (fallback !== undefined) return { name, about, fallback: String(fallback) };
     if (!required.includes(name)) return { name, about };
     const [example] = /\w+:\/\/\S+/.exec(about) ?? [];
-    if (!example) throw new Advice(`${name} has to be set: give an example in its description.`);
+    if (!example)
+      throw new Advice(
+        `The variable ${name} must be set, so its description needs an example URL: add one to its schema.`,
+      );
     return { name, about, example };
   });
 }
 
-/** What each generated file has to hold, by its path. */
+/** The text of each generated file, by its path. */
 export async function documents(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['.env.example', envExample()],
-    ['docs/operations.md', await formatted('docs/operations.md', operations())],
-    ['docs/asyncapi.yaml', await formatted('docs/asyncapi.yaml', asyncApiYaml())],
+    ['docs/operations.md', await formatText('docs/operations.md', operations())],
+    ['docs/asyncapi.yaml', await formatText('docs/asyncapi.yaml', asyncApiYaml())],
     ...(await Promise.all(services.map(httpApi))).flat(),
   ]);
 }
@@ -117,34 +126,35 @@ export async function main(): Promise<void> {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, text);
     }
-    console.log(`${path} ${current === text ? 'is up to date' : 'is written'}`);
+    console.log(`${path} ${current === text ? 'is up to date' : 'was written'}`);
   }
 }
 
-/** As `npm run check` wants it. */
-async function formatted(path: string, text: string): Promise<string> {
+/** Formats a text as `npm run check` expects it. */
+async function formatText(path: string, text: string): Promise<string> {
   return format(text, { ...(await resolveConfig(path)), filepath: path });
 }
 
 function asyncApiYaml(): string {
-  return `# \`npm run docs\` makes this file from libs/contracts.\n\n${yaml(asyncApi())}`;
+  return `# \`npm run docs\` generates this file from libs/contracts.\n\n${yaml(asyncApi())}`;
 }
 
-/** The OpenAPI document of a service, and the types that libs/client has of it. */
+/** The OpenAPI document of a service, and the types that libs/client generates from it. */
 async function httpApi(service: Service): Promise<[path: string, text: string][]> {
   const document = await openApi(service);
-  const [path, types] = [`docs/openapi/${service}.yaml`, `libs/client/src/generated/${service}.ts`];
-  const head = `\`npm run docs\` makes this file from`;
+  const path = `docs/openapi/${service}.yaml`;
+  const types = `libs/client/src/generated/${service}.ts`;
+  const head = `\`npm run docs\` generates this file from`;
   return [
-    [path, await formatted(path, `# ${head} apps/${service}.\n\n${yaml(document)}`)],
-    [types, await formatted(types, `// ${head} ${path}.\n\n${astToString(await openapiTS(document as OpenAPI3))}`)],
+    [path, await formatText(path, `# ${head} apps/${service}.\n\n${yaml(document)}`)],
+    [types, await formatText(types, `// ${head} ${path}.\n\n${astToString(await openapiTS(document as OpenAPI3))}`)],
   ];
 }
 
 function yaml(document: object): string {
   return stringify(document, {
     aliasDuplicateObjects: false,
-    compat: 'yaml-1.1', // Older readers take a time without quotes for more than a string.
+    compat: 'yaml-1.1', // Older YAML parsers read an unquoted time as something other than a string.
     lineWidth: 0,
   });
 }
@@ -165,16 +175,16 @@ function envExample(): string {
 }
 
 const ENV_HEADER = `\
-# Every variable of Larder, with its default. \`npm run docs\` makes this file; docs/operations.md says more.
+# Every variable of Larder, with its default. \`npm run docs\` generates this file; see docs/operations.md.
 #
-# For servers of your own, each service has a file: copy this one to order.env, inventory.env and payment.env, set the
+# With servers of your own, each service has a file: copy this one to ${services.map((service) => `${service}.env`).join(', ')}, set the
 # addresses of that service's servers, and start it with
 #
 #   node --env-file=order.env dist/apps/order/src/main.js
 #
-# The commands have one too: node --env-file=commands.env scripts/run.mjs migrate
+# The commands have a file too: node --env-file=commands.env scripts/run.mjs migrate
 #
-# What the environment says wins over the file, and an empty variable counts as not set.
+# A variable in the environment overrides the file, and an empty variable counts as not set.
 `;
 
 /** A variable with a default is commented out. */
@@ -187,17 +197,21 @@ function lineOfEnv(variable: Variable): string {
 const commandsOf = ({ readBy }: Variable) =>
   readBy.map((command) => `npm ${command === 'start' ? '' : 'run '}${command}`).join(', ');
 
-const BEGIN = '<!-- variables: `npm run docs` makes what stands between these comments -->';
+const BEGIN = '<!-- variables: `npm run docs` generates the text between these comments -->';
 const END = '<!-- end of variables -->';
 
-/** docs/operations.md with its tables made anew; the rest of it is written by hand. */
+/** docs/operations.md with its tables generated again; the rest of it is written by hand. */
 function operations(): string {
   const text = readFileSync('docs/operations.md', 'utf8');
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (begin < 0 || end < begin) throw new Advice(`docs/operations.md has lost the comments ${BEGIN} and ${END}.`);
+  const begin = text.indexOf(BEGIN);
+  const end = text.indexOf(END);
+  if (begin < 0 || end < begin)
+    throw new Advice(
+      `docs/operations.md lacks the comments ${BEGIN} and ${END}: put them around the tables of variables.`,
+    );
   const tables = [
     table('service', serviceVariables(), (variable) => (isShared(variable) ? 'all' : variable.readBy.join(', '))),
-    'The commands read, beside these:',
+    'Besides these, the commands read:',
     table('command', commandVariables, (variable) => `\`${commandsOf(variable).replaceAll(', ', '`, `')}\``),
   ];
   const rest = text.slice(end).replace(/(?:^-- \w+: +TRUNCATE .*;\n)+/m, emptyReadModels);

@@ -1,14 +1,14 @@
 /**
  * `npm run kafka`: a Kafka broker with the shop's topics, on this machine, with Java and without Docker.
  *
- *   broker ─▶ topics ─▶ open ─▶ … ─▶ Ctrl-C: closed, and its data stay
+ *   broker ─▶ topics ─▶ open ─▶ … ─▶ Ctrl-C: closed, its data is kept
  */
 import { join } from 'node:path';
 import { Advice } from './lib/advice.js';
 import { isTaken } from './lib/embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from './lib/kafka-broker.js';
 import { bold, cyan, Screen } from './lib/screen.js';
-import { dataFolder, portOf, shown } from './lib/addresses.js';
+import { dataFolder, portOf, shortPath } from './lib/addresses.js';
 import { createTopics } from './topics.js';
 
 const screen = new Screen();
@@ -16,54 +16,60 @@ const screen = new Screen();
 export async function main(): Promise<void> {
   const missing = missingForKafka();
   if (missing) {
-    const remedy = 'Debian: `apt install default-jre-headless maven`; macOS: `brew install maven`, which brings Java.';
-    throw new Advice(`Kafka cannot run here: ${missing}. ${remedy}`);
+    const remedy =
+      'Debian: `apt install default-jre-headless maven`; macOS: `brew install maven`, which includes Java.';
+    throw new Advice(`Kafka cannot run here: ${missing}. Install it: ${remedy}`);
   }
   const port = portOf('kafka');
   if (await isTaken(port))
-    throw new Advice(`Port ${port} is taken (\`lsof -i :${port}\` says by whom). KAFKA_PORT moves Kafka to another.`);
+    throw new Advice(
+      `Port ${port} is in use (\`lsof -i :${port}\` shows by what). Free it, or set KAFKA_PORT to another port.`,
+    );
 
   const stopped = untilStopped();
   const kafka = await Promise.race([open(port), stopped]);
   if (kafka) {
-    await Promise.race([kafka.ended.then(() => Promise.reject(new Advice(`Kafka ended. See ${kafka.log}.`))), stopped]);
+    await Promise.race([
+      kafka.ended.then(() => Promise.reject(new Advice(`Kafka ended unexpectedly. See ${kafka.log}.`))),
+      stopped,
+    ]);
     console.log('Closing …');
     await kafka.stop();
   }
   screen.end();
-  console.log('Closed. `npm run kafka` finds everything as it was.');
-  process.exit(0); // A broker that is still starting is stopped by its guard.
+  console.log('Closed. Its data is kept: `npm run kafka` starts it again.');
+  process.exit(0); // The guard stops a broker that is still starting.
 }
 
 async function open(port: number): Promise<KafkaBroker> {
   const folder = join(dataFolder(), 'kafka');
   const kafka = await screen.step('starting Kafka', async (done) => {
     const kafka = await startKafka({ folder, port });
-    done('Kafka', `port ${port}, data in ${shown(folder)}`);
+    done('Kafka', `port ${port}, data in ${shortPath(folder)}`);
     return kafka;
   });
-  await screen.step('making the topics', async (done) => {
+  await screen.step('creating the topics', async (done) => {
     const made = await createTopics(kafka.url);
-    done('topics', made.length > 0 ? `${made.length} made` : 'there');
+    done('topics', made.length > 0 ? `${made.length} created` : 'already exist');
   });
-  screen.say(`
+  screen.print(`
 ${bold('Kafka is open.')}
 
   broker      ${new URL(kafka.url).host}
-  log         ${shown(kafka.log)}
+  log         ${shortPath(kafka.log)}
 
-${bold('What to type next, in another terminal')}
+${bold('What to try next, in another terminal')}
 
   The shop, with its messages on Kafka:
 
 ${cyan(`    MESSAGE_BUS_URL=${kafka.url} npm start`)}
 
-Ctrl-C closes Kafka and keeps its data.
+Ctrl-C closes Kafka; its data is kept.
 `);
   return kafka;
 }
 
-/** Resolves at the first signal to stop, or when npm is gone. */
+/** Resolves at the first signal to stop, or when the npm process that started us has ended. */
 function untilStopped(): Promise<undefined> {
   return new Promise((stopped) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stopped(undefined));

@@ -1,6 +1,6 @@
 /**
- * Applies a service's Prisma migrations with `pg` alone, and leaves in `_prisma_migrations` the rows that
- * `prisma migrate deploy` would: the two can be used in turn, and this one needs no engine binary.
+ * Applies a service's Prisma migrations with `pg` alone, and leaves the same rows in `_prisma_migrations` as
+ * `prisma migrate deploy`: the two can be used in turn, and this one needs no engine binary.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,17 +9,17 @@ import pg from 'pg';
 import { services } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
 
-/** `npm run migrate`: the databases of all services, at ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL. */
+/** `npm run migrate`: migrates the databases of all services, at `ORDER_DATABASE_URL` and so on. */
 export async function main(): Promise<void> {
   for (const service of services) {
     const variable = `${service.toUpperCase()}_DATABASE_URL`;
     const url = process.env[variable];
     if (!url)
-      throw new Advice(`${variable} is not set: it is the URL of the ${service} service's own Postgres database.`);
+      throw new Advice(`${variable} is not set. Set it to the URL of the ${service} service's own Postgres database.`);
     const applied = await migrate(url, `prisma/${service}/migrations`).catch((error: Error & { code?: string }) => {
-      // Postgres and the network give their errors a code; others are ours, or nobody's.
+      // Errors of Postgres and of the network have a code; others are ours, or bugs.
       throw error.code
-        ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or the server.`)
+        ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or fix the server.`)
         : error;
     });
     console.log(`${service}: ${applied.length > 0 ? `applied ${applied.join(', ')}` : 'up to date'}`);
@@ -49,7 +49,7 @@ interface Applied {
 
 /**
  * Brings the database at `url` up to date with `folder` (`prisma/order/migrations`). Returns the names that it applied.
- * @throws when an earlier migration failed half-way, or an applied one was edited since
+ * @throws when an earlier migration failed half-way, or an applied one has been edited since
  */
 export async function migrate(url: string, folder: string): Promise<string[]> {
   const client = new pg.Client({ connectionString: url });
@@ -60,7 +60,7 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
     const { rows } = await client.query<Applied>('SELECT * FROM _prisma_migrations WHERE rolled_back_at IS NULL');
     const failed = rows.find((row) => row.finished_at === null);
     if (failed)
-      throw new Error(`The migration ${failed.migration_name} failed earlier; see its row in _prisma_migrations.`);
+      throw new Error(`The migration ${failed.migration_name} failed earlier: see its row in _prisma_migrations.`);
     const done = new Map(rows.map((row) => [row.migration_name, row.checksum]));
 
     const applied: string[] = [];

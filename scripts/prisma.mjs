@@ -1,8 +1,8 @@
 /**
  * Prisma's own command line for the schema of each service: `node scripts/prisma.mjs generate`.
  *
- * The CLI wants a schema engine on disk even for commands that never run it, and downloads one otherwise. Naming any
- * executable in its place keeps `generate` working behind a firewall. The engine's own commands (`migrate diff`) take
+ * The CLI needs a schema engine on disk even for commands that never run it, and downloads one otherwise. Naming any
+ * executable in its place keeps `generate` working behind a firewall. The engine's own commands (`migrate diff`) need
  * a real one: set PRISMA_SCHEMA_ENGINE_BINARY.
  */
 import { spawnSync } from 'node:child_process';

@@ -668,7 +668,7 @@ describe('the command', () => {
   test('on a terminal there is a bar, and what came of it', async () => {
     const { code, stdout, stderr } = await command(await open(script()), [], true);
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-    expect(stderr).toMatch(/\[█+·*\] \d+ %, \d orders?, .*\r\x1b\[K6 orders: all agrees\.\n$/);
+    expect(stderr).toMatch(/\[█+·*\] \d+ %, \d orders?, .*\r\x1b\[K6 orders: everything agrees\.\n$/);
   });
 
   test('what disagrees is told in words, or as lines of JSON', async () => {
@@ -695,7 +695,7 @@ describe('the command', () => {
     async (...argv) => {
       const { code, stdout, stderr } = await command(await open(script()), argv);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-      expect(stderr).toMatch(/^npm run reconcile takes one flag, --json: .*\n$/);
+      expect(stderr).toMatch(/^Usage: npm run reconcile \[-- --json\]\. .*\n$/);
     },
   );
 

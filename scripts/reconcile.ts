@@ -1,6 +1,6 @@
 /**
- * `npm run reconcile`: compares all that the shop has written of every order, and says what disagrees. A healthy shop is
- * answered with silence and exit code 0, also while it is open; see reconcile/reconcile.ts. It reads only.
+ * `npm run reconcile`: compares everything that the shop has recorded about every order, and reports what disagrees. For a
+ * healthy shop it prints nothing and exits with 0, also while the shop is open; see lib/reconcile/reconcile.ts. It only reads.
  */
 import { SystemClock } from '#runtime';
 import { databasesOfTheShop } from './lib/databases.js';
@@ -8,19 +8,18 @@ import { count, type Output, progressBar } from './lib/progress-bar.js';
 import { openBooks } from './lib/reconcile/books.js';
 import { type Books, reconcile } from './lib/reconcile/reconcile.js';
 
-/** With --json, a finding is a line of JSON. */
 const USAGE =
-  'npm run reconcile takes one flag, --json: a line of JSON for each thing that disagrees, instead of words.';
+  'Usage: npm run reconcile [-- --json]. With --json, each disagreement is a line of JSON instead of a sentence.';
 
-/** The books could not be read to their end (EX_UNAVAILABLE of sysexits.h): nothing is said of the shop. */
+/** The books could not be read completely (EX_UNAVAILABLE of sysexits.h): whether the shop is healthy is not known. */
 const UNAVAILABLE = 69;
 
 export async function main(argv: readonly string[]): Promise<void> {
-  process.stdout.on('error', () => process.exit(1)); // `| head`: whoever reads has seen enough.
+  process.stdout.on('error', () => process.exit(1)); // `| head`: the reader has closed the pipe.
   process.exitCode = await run(argv, async () => openBooks(await databasesOfTheShop(), new SystemClock()), process);
 }
 
-/** Returns the exit code: 0 when all agrees, 1 when something does not, 2 for wrong flags, 69 when that is not known. */
+/** Returns the exit code: 0 when everything agrees, 1 when something does not, 2 for wrong flags, 69 when the books cannot be read. */
 export async function run(
   argv: readonly string[],
   open: () => Promise<{ readonly books: Books; readonly close: () => Promise<void> }>,
@@ -57,6 +56,8 @@ export async function run(
   }
   bar?.end();
   if (bar)
-    stderr.write(`${count(orders, 'order')}: ${findings === 0 ? 'all agrees' : count(findings, 'disagreement')}.\n`);
+    stderr.write(
+      `${count(orders, 'order')}: ${findings === 0 ? 'everything agrees' : count(findings, 'disagreement')}.\n`,
+    );
   return findings === 0 ? 0 : 1;
 }

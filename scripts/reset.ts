@@ -1,28 +1,28 @@
-/** `npm run reset`: empties the shop. Everything that it ever kept is gone. */
+/** `npm run reset`: empties the shop, deleting all its data. */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Advice } from './lib/advice.js';
 import { isTaken, serverIn } from './lib/embedded-postgres.js';
-import { dataFolder, shown } from './lib/addresses.js';
+import { dataFolder, shortPath } from './lib/addresses.js';
 
 export async function main(): Promise<void> {
   const data = dataFolder();
   const server = await serverIn(join(data, 'postgres'));
   if (server)
     throw new Advice(
-      `The shop is open (process ${server.pid} serves ${shown(data)}). Close it first: Ctrl-C in its terminal.`,
+      `The shop is open (process ${server.pid} uses ${shortPath(data)}). Close it first: Ctrl-C in its terminal.`,
     );
   const kafka = await openKafkaIn(join(data, 'kafka'));
   if (kafka)
     throw new Advice(`Kafka is open (port ${kafka}, \`npm run kafka\`). Close it first: Ctrl-C in its terminal.`);
-  // Only what is ours: LARDER_DATA may name a folder that holds other things too.
+  // Only our own folders: LARDER_DATA may name a folder that contains other things too.
   for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'kafka', 'logs'])
     rmSync(join(data, part), { recursive: true, force: true });
   if (existsSync(data) && readdirSync(data).length === 0) rmdirSync(data);
   console.log('The shop is empty. `npm start` opens a new one.');
 }
 
-/** The port at which the broker of this folder is at work; undefined when none is. */
+/** The port of the broker that is running on this folder, or undefined. */
 async function openKafkaIn(folder: string): Promise<number | undefined> {
   const properties = join(folder, 'server.properties');
   if (!existsSync(properties)) return undefined;

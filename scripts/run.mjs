@@ -1,8 +1,8 @@
 /**
- * Where every command of package.json begins: `node scripts/run.mjs start` brings the build up to date and runs
+ * The entry point of every command of package.json: `node scripts/run.mjs start` brings the build up to date and runs
  * dist/scripts/start.js, and `node scripts/run.mjs crash` runs dist/proof/crash.js. This file is plain JavaScript without
- * dependencies, because it runs before there is anything else, and says what is missing. In a container image, which has
- * a build and no compiler, it runs the build as it is.
+ * dependencies, because it runs before anything is installed or built, and reports what is missing. In a container image,
+ * which has a build but no compiler, it runs the build as it is.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -15,12 +15,12 @@ const [command, ...args] = process.argv.slice(2);
 checkNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
 if (existsSync('node_modules/typescript')) build();
 else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
-  giveUp('The dependencies are not installed: run `npm ci` first.');
+  giveUp('The dependencies are not installed. Run `npm ci` first.');
 
-// By the source: a build keeps what an older one left in dist.
+// Looks for the source: dist may still contain files of an older build.
 const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
 const { main } = await import(`../dist/${folder}/${command}.js`);
-await main(args).catch((error) => giveUp(inOneLine(error)));
+await main(args).catch((error) => giveUp(describeError(error)));
 
 /** `required` is `>=` and a version. */
 function checkNode(required) {
@@ -29,29 +29,30 @@ function checkNode(required) {
   );
   const difference = need.map((part, i) => have[i] - part).find((d) => d !== 0) ?? 0;
   if (difference < 0)
-    giveUp(`Larder needs Node ${required}; this is ${process.versions.node}. See https://nodejs.org.`);
+    giveUp(`Larder needs Node ${required}; this is ${process.versions.node}. Install it from https://nodejs.org.`);
 }
 
 function build() {
   for (const service of readdirSync('prisma')) {
-    const [schema, client] = [`prisma/${service}/schema.prisma`, `prisma/${service}/client/client.ts`];
+    const schema = `prisma/${service}/schema.prisma`;
+    const client = `prisma/${service}/client/client.ts`;
     if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
-      runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see above.');
+      runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see the output above.');
       break;
     }
   }
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see above.');
+  runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see the errors above.');
 }
 
 function runNode(command, failure) {
   if (spawnSync(process.execPath, command, { stdio: 'inherit' }).status !== 0) giveUp(failure);
 }
 
-function inOneLine(error) {
+function describeError(error) {
   if (error.name === 'Advice') return error.message;
   if (['EACCES', 'EPERM', 'EROFS', 'ENOSPC'].includes(error.code))
-    return `${error.message}. LARDER_DATA names another folder for the shop's data.`;
+    return `${error.message}. Free the disk or fix the permissions, or set LARDER_DATA to another folder for the shop's data.`;
   return error.stack;
 }
 

@@ -1,19 +1,19 @@
 /**
- * `npm run scale -- --orders-per-day 10000 --years 5` says what a shop of that size needs: disk, memory, appends per
- * second, the time of a rebuild. docs/scale.md explains it, and a spec compares it with what real orders leave behind.
+ * `npm run scale -- --orders-per-day 10000 --years 5` estimates what a shop of that size needs: disk, memory,
+ * appends per second, the time of a rebuild. docs/scale.md explains it, and a spec compares it with real orders.
  */
 import { parseArgs } from 'node:util';
 import { number, type Output } from './lib/progress-bar.js';
 import { type Service, services } from '../apps/shop.js';
 
-/** Events of one kind: how long the names of their streams are, their data, and how many an order that is completed has. */
+/** Events of one kind: the sizes of their stream names and data, and how many of them a completed order has. */
 interface Kind {
   readonly streamBytes: number;
   readonly dataBytes: number;
   readonly count: number;
 }
 
-/** What an order that is completed leaves in each store; `lines` of it have short names and prices. */
+/** The events of a completed order in each store. `lines` is the number of its lines, with short names and prices. */
 const kinds = (lines: number): Partial<Record<Service, readonly Kind[]>> => ({
   order: [
     { streamBytes: 42, dataBytes: 217 + 80 * lines, count: 1 }, // placed
@@ -33,24 +33,24 @@ const kinds = (lines: number): Partial<Record<Service, readonly Kind[]>> => ({
 });
 const METADATA_BYTES = 122;
 const TYPE_BYTES = 16;
-/** Joint appends count once: `completed` goes with `captured`, stock with its reservation. */
+/** A joint append counts once: `completed` is appended with `captured`, stock with its reservation. */
 const APPENDS_PER_ORDER: Partial<Record<Service, number>> = { order: 5, inventory: 2, payment: 4 };
 
-/** Measured, of orders of two lines: tables without dead rows, with their indexes, and the messages of all topics. */
+/** Bytes, measured with orders of two lines: tables without dead rows, with their indexes; and the messages of all topics. */
 export const ROWS_PER_ORDER: Partial<Record<Service, number>> = { order: 552, inventory: 255, payment: 180 };
 export const MESSAGES_PER_ORDER = 3_270;
 
-/** Measured on two cores, with room left: docs/scale.md says how. */
+/** Measured on two cores, with a margin: see docs/scale.md. */
 const APPENDS_PER_SECOND = 20_000;
 const REBUILT_PER_SECOND = 50_000;
 /** The busiest hour's rate, as a multiple of the day's mean. */
 const PEAK = 10;
 const RETENTION_DAYS = 7;
 
-/** What Postgres adds (storage.sgml, "Database Page Layout"): 24 bytes and a pointer of 4 to a row, 24 to a page of 8 KiB. */
+/** The overhead of Postgres (storage.sgml, "Database Page Layout"): 24 bytes and a pointer of 4 to a row, 24 to a page of 8 KiB. */
 const PAGE_SHARE = 8192 / (8192 - 24);
 const aligned = (bytes: number, to = 8) => Math.ceil(bytes / to) * to;
-/** Short values have a header of one byte, others of four and begin at a multiple of four. */
+/** Short values have a header of one byte; others have one of four bytes and are aligned to four. */
 const text = (at: number, bytes: number) => (bytes <= 126 ? at + 1 + bytes : aligned(at, 4) + 4 + bytes);
 
 function rowBytes({ streamBytes, dataBytes }: Kind): number {
@@ -60,9 +60,9 @@ function rowBytes({ streamBytes, dataBytes }: Kind): number {
   return (aligned(end) + 4) * PAGE_SHARE;
 }
 
-/** Streams come in no order, so their index is two thirds full. */
+/** Stream names arrive in random order, so their index is two thirds full. */
 const streamEntryBytes = ({ streamBytes }: Kind) => ((aligned(aligned(8 + 1 + streamBytes, 4) + 4) + 4) * 3) / 2;
-/** Positions only rise: nine tenths. */
+/** Positions only rise, so their index is nine tenths full. */
 const POSITION_ENTRY_BYTES = (8 + 8 + 4) / 0.9;
 
 export interface PerOrder {
@@ -72,7 +72,7 @@ export interface PerOrder {
   readonly byPositionBytes: number;
 }
 
-/** What one order that is completed adds to a service's event store. */
+/** What one completed order adds to a service's event store. */
 export function perOrder(service: Service, lines: number): PerOrder {
   const sum = (of: (kind: Kind) => number) =>
     (kinds(lines)[service] ?? []).reduce((total, kind) => total + kind.count * of(kind), 0);
@@ -88,14 +88,16 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = scale(argv, process);
 }
 
-/** Returns the exit code: 0, or 2 for a command line that cannot be followed. */
+/** Returns the exit code: 0, or 2 for a wrong command line. */
 export function scale(argv: readonly string[], out: Output): number {
-  const wanted = wantedBy(argv);
-  if (!wanted) {
-    out.stderr.write('scale takes --orders-per-day N (10,000), --years N (1) and --lines N (2, of an order).\n');
+  const request = parseRequest(argv);
+  if (!request) {
+    out.stderr.write(
+      'Usage: npm run scale -- --orders-per-day N (default 10,000) --years N (1) --lines N (per order, 2).\n',
+    );
     return 2;
   }
-  const { ordersPerDay, years, lines } = wanted;
+  const { ordersPerDay, years, lines } = request;
   const orders = ordersPerDay * 365 * years;
   const size = (bytes: number) => `${number(Math.ceil((orders * bytes) / 2 ** 30))} GiB`;
   const table = services.map((service) => {
@@ -115,25 +117,25 @@ export function scale(argv: readonly string[], out: Output): number {
   out.stdout.write(
     columns([['', 'events', 'log', 'index by stream', 'rows', 'appends/s at the peak', 'rebuild'], ...table]) +
       `The bus keeps ${messages.toFixed(1)} GiB of messages for ${RETENTION_DAYS} days. ` +
-      'Appends are at their speed while the index by stream fits into memory.\n',
+      'Appends stay fast as long as the index by stream fits into memory.\n',
   );
   return 0;
 }
 
-function wantedBy(argv: readonly string[]): { ordersPerDay: number; years: number; lines: number } | undefined {
+function parseRequest(argv: readonly string[]): { ordersPerDay: number; years: number; lines: number } | undefined {
   try {
     const option = (value: string) => ({ type: 'string', default: value }) as const;
     const options = { 'orders-per-day': option('10000'), years: option('1'), lines: option('2') };
     const { values } = parseArgs({ args: [...argv], options });
     const ordersPerDay = Number(values['orders-per-day']);
-    const wanted = { ordersPerDay, years: Number(values.years), lines: Number(values.lines) };
-    return Object.values(wanted).every((n) => Number.isFinite(n) && n > 0) ? wanted : undefined;
+    const request = { ordersPerDay, years: Number(values.years), lines: Number(values.lines) };
+    return Object.values(request).every((n) => Number.isFinite(n) && n > 0) ? request : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** Columns that are right-aligned but for the first. */
+/** Right-aligned columns, except for the first. */
 function columns(lines: string[][]): string {
   const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
   return lines

@@ -1,10 +1,10 @@
 /**
  * `npm start`: the whole shop on this machine, with nothing installed but Node.
  *
- *   Postgres ─▶ migrations ─▶ order, inventory, payment ─▶ groceries, when the shelves are empty ─▶ open
+ *   Postgres ─▶ migrations ─▶ the services ─▶ groceries, when the shelves are empty ─▶ open
  *
- * From then on this process watches over the others: what ends without being asked to is started again. Ctrl-C closes
- * the services first and Postgres last; a second one does not wait for them. The shop's data stays.
+ * From then on this process restarts any of the others that ends unexpectedly. Ctrl-C closes the services first and
+ * Postgres last; a second Ctrl-C does not wait for them. The shop's data is kept.
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,10 +16,10 @@ import { migrate } from './migrate.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
 import { type Service, services } from '../apps/shop.js';
-import { dataFolder, portOf, portVariable, shown, urlOf } from './lib/addresses.js';
+import { dataFolder, portOf, portVariable, shortPath, urlOf } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
 
-/** A process that ends this often, each time within CALM_MS of its start, is given up. */
+/** A process that ends this often, each time within CALM_MS of its start, is not started again. */
 const TRIES = 5;
 const CALM_MS = 30_000;
 
@@ -39,7 +39,7 @@ export async function main(): Promise<void> {
     if (running.size > 0) console.log('Closing …');
     await closeShop();
   }
-  console.log('Closed. `npm start` finds everything as it was; `npm run reset` empties the shop.');
+  console.log('Closed. Its data is kept: `npm start` opens the shop again, `npm run reset` empties it.');
   process.exit(0);
 }
 
@@ -48,16 +48,16 @@ async function openShop(): Promise<void> {
   const cluster = join(data, 'postgres');
   const logs = join(data, 'logs');
   const logOf = (name: string) => join(logs, `${name}.log`);
-  await screen.step('looking for an open shop', () => refuseWhileOpen(cluster));
+  await screen.step('checking that no shop is open', () => refuseWhileOpen(cluster));
   rmSync(logs, { recursive: true, force: true });
   mkdirSync(logs, { recursive: true });
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
   postgres = await screen.step(
-    existsSync(cluster) ? 'starting Postgres' : 'making a Postgres cluster',
+    existsSync(cluster) ? 'starting Postgres' : 'creating a Postgres cluster',
     async (done) => {
       const server = await startServer((await isTaken(portOf('postgres'))) ? await freePort() : portOf('postgres'));
-      done('Postgres', `port ${server.port}, data in ${shown(cluster)}`);
+      done('Postgres', `port ${server.port}, data in ${shortPath(cluster)}`);
       return server;
     },
   );
@@ -73,7 +73,7 @@ async function openShop(): Promise<void> {
   const launch = (service: Service) => {
     stop.signal.throwIfAborted();
     const env = {
-      // The ports with several adapters can be pointed elsewhere: MESSAGE_BUS_URL=kafka://… npm start
+      // Where there are several adapters, the environment can choose another: MESSAGE_BUS_URL=kafka://… npm start
       EVENT_STORE_URL: process.env['EVENT_STORE_URL'] ?? url(service),
       MESSAGE_BUS_URL: process.env['MESSAGE_BUS_URL'] ?? url('bus'),
       DATABASE_URL: url(service),
@@ -93,7 +93,7 @@ async function openShop(): Promise<void> {
     ),
   );
   await screen.step('filling the shelves', async (done) => done('groceries', await fillShelves()));
-  screen.say(welcome({ logs: shown(logs), database: url('order') }));
+  screen.print(welcome({ logs: shortPath(logs), database: url('order') }));
 }
 
 async function closeShop(): Promise<void> {
@@ -114,25 +114,27 @@ async function keepRunning(
     failures = Date.now() - sinceMs > CALM_MS ? 1 : failures + 1;
     const ended = `${name} ended (${reason})${reason === 'SIGKILL' ? '.' : `: ${current.lastWords()}`}`;
     if (failures === TRIES)
-      return screen.say(`${ended}\n${name} keeps ending and stays closed. Ctrl-C closes the rest.`);
-    screen.say(`${ended}\n${name} is started again.`);
+      return screen.print(
+        `${ended}\n${name} keeps ending and is not restarted. Close the shop with Ctrl-C, fix the cause, and start it again.`,
+      );
+    screen.print(`${ended}\nRestarting ${name}.`);
     await sleep(250 * 2 ** (failures - 1));
     try {
       current = await again();
     } catch (error) {
-      if (!stop.signal.aborted) screen.say(error instanceof Error ? error.message : String(error));
+      if (!stop.signal.aborted) screen.print(error instanceof Error ? error.message : String(error));
       return;
     }
     if (current instanceof ServiceProcess) {
       current.ready().then(
-        () => screen.say(`${name} is ready again.`),
-        () => {}, // That it ended is seen in the next round.
+        () => screen.print(`${name} is ready again.`),
+        () => {}, // The next round sees that it ended.
       );
     }
   }
 }
 
-/** A shop that was killed takes a moment to go; one that stays is in our way. */
+/** Waits a moment for a killed shop to end. @throws Advice when a shop is open, or one of its ports is in use */
 async function refuseWhileOpen(cluster: string): Promise<void> {
   const giveUpAt = Date.now() + 3_000;
   for (;;) {
@@ -146,16 +148,16 @@ async function refuseWhileOpen(cluster: string): Promise<void> {
 async function findObstacle(cluster: string): Promise<string | undefined> {
   const server = await serverIn(cluster);
   if (server)
-    return `This shop is open already: process ${server.pid} serves ${shown(cluster)}. Ctrl-C in its terminal closes it.`;
+    return `The shop is already open: process ${server.pid} uses ${shortPath(cluster)}. Close it first: Ctrl-C in its terminal.`;
   for (const service of services) {
     const port = portOf(service);
     if (await isTaken(port))
-      return `Port ${port} is taken (\`lsof -i :${port}\` says by whom). ${portVariable(service)} moves ${service} to another.`;
+      return `Port ${port} is in use (\`lsof -i :${port}\` shows by what). Free it, or set ${portVariable(service)} to another port.`;
   }
   return undefined;
 }
 
-/** Resolves at the first signal to stop, or when npm is gone. A signal that comes later does not wait for anybody. */
+/** Resolves at the first signal to stop, or when the npm process that started us has ended. A later signal kills at once. */
 function untilStopped(): Promise<void> {
   return new Promise((stopped) => {
     let firstMs: number | undefined;
@@ -168,9 +170,9 @@ function untilStopped(): Promise<void> {
       if (firstMs === undefined) {
         stopNow();
       } else if (Date.now() - firstMs > 500) {
-        // Not the same Ctrl-C once more: the terminal sends it to npm and to us, and npm passes it on.
+        // A second Ctrl-C: a single one arrives twice within moments, from the terminal and from npm, which forwards it.
         running.forEach((service) => service.kill('SIGKILL'));
-        process.exit(130); // Postgres is shut down by its guard.
+        process.exit(130); // The guard shuts Postgres down.
       }
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal);

@@ -3,11 +3,11 @@
  *
  *   engine ─▶ images ─▶ build ─▶ up ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ stop and start ─▶ down
  *
- * It uses the engine that `docker` reaches. Where there is none, root on Debian gets one of the test's own. An image that
- * cannot be pulled is stood in for (test/compose/stand-ins), except KurrentDB's, which is left out then. The project
- * is called larder-test and has free ports, so that a shop that is open notices nothing.
+ * It uses the engine that `docker` reaches. Where there is none, root on Debian gets an engine for the test alone. An
+ * image that cannot be pulled is replaced by a stand-in (test/compose/stand-ins), except KurrentDB's, which is then left
+ * out. The project is called larder-test and uses free ports, so that it does not disturb an open shop.
  *
- * Exit code 0 when all checks passed, 1 when one failed, 2 when this machine cannot run it. The counts are left in
+ * Exit code 0 when all checks passed, 1 when one failed, 2 when this machine cannot run it. The counts are written to
  * .cache/test-compose.json.
  */
 import { spawn } from 'node:child_process';
@@ -26,14 +26,14 @@ import { portVariable, urlOf } from './lib/addresses.js';
 const PROJECT = 'larder-test';
 const IMAGE = 'larder:test';
 const MAX_IMAGE_BYTES = 350e6;
-/** What the Dockerfile begins with. */
+/** The base image of the Dockerfile. */
 const BASE = /^FROM (\S+)/m.exec(readFileSync('Dockerfile', 'utf8'))![1]!;
 const KURRENTDB = /\/kurrentdb:/;
 
-/** Generous: a machine that does other things too must not fail a check. */
+/** Generous: a busy machine must not fail a check. */
 const PATIENCE_MS = 120_000;
 
-/** What is slow to make: the engine's images and build cache, the compose plugin, stand-ins. */
+/** What takes long to build: the engine's images and build cache, the compose plugin, stand-ins. */
 const CACHE = resolve('.cache/compose');
 const ENGINE = { DOCKER_HOST: 'unix:///run/larder-engine/docker.sock', DOCKER_CONFIG: `${CACHE}/engine/config` };
 
@@ -58,30 +58,33 @@ export async function main(): Promise<void> {
     await test.run();
   } catch (error) {
     failure = interrupted.signal.aborted ? interrupted.signal.reason : error;
-    screen.say(red(`  failed: ${failure instanceof Error ? failure.message : failure}`));
-    if (!interrupted.signal.aborted) screen.say(await test.lastWords());
+    screen.print(red(`  failed: ${failure instanceof Error ? failure.message : failure}`));
+    if (!interrupted.signal.aborted) screen.print(await test.lastWords());
   }
   await test.cleanUp();
   await closeEngine();
   screen.end();
   mkdirSync('.cache', { recursive: true });
   writeFileSync('.cache/test-compose.json', JSON.stringify({ passed: test.passed, failed: failure ? 1 : 0 }));
-  console.log(failure ? red('test:compose failed: see above.') : green(`${test.passed} checks passed`));
+  console.log(
+    failure ? red('test:compose failed: see the failed check above.') : green(`${test.passed} checks passed`),
+  );
   process.exit(failure ? 1 : 0);
 }
 
-/** Finds an engine or starts one. Returns why there is none, as a sentence, or undefined. */
+/** Finds an engine or starts one. Returns why there is none, as a sentence, or undefined if there is. */
 async function openEngine(): Promise<string | undefined> {
   if (await succeeds('docker', 'info')) {
     if (await succeeds('docker', 'compose', 'version')) return undefined;
-    return 'Docker answers, but it has no compose plugin (`docker compose`).';
+    return 'Docker is running, but the compose plugin (`docker compose`) is missing. Install it.';
   }
-  if (!mayInstall()) return 'no Docker engine answers, and only root on Debian can be given one.';
+  if (!mayInstall())
+    return 'no Docker engine is running, and the test can install one only as root on Debian. Start Docker.';
   try {
     Object.assign(process.env, ENGINE);
     await screen.step('starting a Docker engine', async (done) => {
       await run('bash', 'test/compose/engine.sh', 'start', `${CACHE}/engine`);
-      done('engine', await run('docker', 'version', '--format', 'Docker {{.Server.Version}}, of its own'));
+      done('engine', await run('docker', 'version', '--format', 'Docker {{.Server.Version}}, for this test alone'));
     });
     return undefined;
   } catch (error) {
@@ -103,7 +106,7 @@ interface OrderView {
   readonly settled: boolean;
 }
 
-/** What `docker inspect` says of a container, as far as it matters here. */
+/** The output of `docker inspect` for a container, as far as it matters here. */
 interface Container {
   readonly Id: string;
   readonly Name: string;
@@ -130,7 +133,7 @@ class ComposeTest {
 
   async run(): Promise<void> {
     await this.getImages();
-    await this.compose('down', '--volumes', '--remove-orphans'); // What a run that was killed has left.
+    await this.compose('down', '--volumes', '--remove-orphans'); // Left over from a run that was killed.
 
     await this.check('build', () => this.build());
     await this.check('up', () => this.up());
@@ -154,7 +157,7 @@ class ComposeTest {
     });
   }
 
-  /** Pulls what can be pulled, and makes stand-ins for the rest. */
+  /** Pulls the images that can be pulled, and makes stand-ins for the others. */
   private async getImages(): Promise<void> {
     const images = (await this.compose('config', '--images')).split('\n');
     for (const image of [BASE, ...images.filter((each) => each !== IMAGE)]) {
@@ -167,27 +170,29 @@ class ComposeTest {
   private async getImage(image: string): Promise<string> {
     const label = ['--format', '{{index .Config.Labels "larder.stand-in"}}'];
     const standIn = await run('docker', 'image', 'inspect', ...label, image).catch(() => 'not here');
-    if (standIn === '') return 'here already';
-    // Asks the registry itself, so that one which cannot be reached is noticed in seconds.
+    if (standIn === '') return 'already here';
+    // Asks the registry itself: a registry that cannot be reached is noticed within seconds.
     if (await succeeds('docker', 'manifest', 'inspect', image)) {
       await run('docker', 'pull', '--quiet', ...(KURRENTDB.test(image) ? ['--platform=linux/amd64'] : []), image);
       return 'pulled';
     }
     if (KURRENTDB.test(image)) {
       this.files.push('--file', 'test/compose/without-kurrentdb.yml');
-      return 'left out: events in Postgres';
+      return 'left out: events are kept in Postgres';
     }
     if (!mayInstall())
-      throw new Advice(`${image} cannot be pulled, and only root on Debian can make a stand-in for it.`);
+      throw new Advice(
+        `${image} cannot be pulled, and a stand-in for it can be made only by root on Debian. Pull it by hand.`,
+      );
     await run('bash', 'test/compose/stand-ins/make.sh', image, `${CACHE}/stand-ins`);
     this.standIns.push(image);
-    return 'a stand-in';
+    return 'replaced by a stand-in';
   }
 
   private async build(): Promise<string> {
     await this.compose('build', '--quiet');
     const bytes = await sizeOf(IMAGE);
-    expect(bytes < MAX_IMAGE_BYTES, `the image has ${mb(bytes)}, more than ${mb(MAX_IMAGE_BYTES)}`);
+    expect(bytes < MAX_IMAGE_BYTES, `the image is ${mb(bytes)} large, more than the limit of ${mb(MAX_IMAGE_BYTES)}`);
     return `${mb(bytes)}, ${mb(bytes - (await sizeOf(BASE)))} more than ${BASE}`;
   }
 
@@ -206,7 +211,7 @@ class ComposeTest {
     return `${containers.length} containers, every service healthy`;
   }
 
-  /** Our own containers can neither become root nor write anything. */
+  /** Our own containers can neither become root nor write to any file. */
   private async locked(): Promise<string> {
     const attempt = `
       const fs = await import('node:fs');
@@ -219,36 +224,36 @@ class ComposeTest {
       }));`;
     for (const container of await this.containers(...services)) {
       const found = JSON.parse(await runIn(container, attempt));
-      const wanted = {
+      const expected = {
         user: 1000,
         writes: ['EROFS', 'EROFS', 'EROFS'],
         capabilities: '0000000000000000',
         program: 'node',
       };
       expect(
-        JSON.stringify(found) === JSON.stringify(wanted),
-        `${container.Name} is ${JSON.stringify(found)} instead of ${JSON.stringify(wanted)}`,
+        JSON.stringify(found) === JSON.stringify(expected),
+        `${container.Name} is ${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`,
       );
     }
     for (const { Name, HostConfig } of await this.containers(...services, 'migrate', 'topics')) {
       const { ReadonlyRootfs, CapDrop, SecurityOpt } = HostConfig;
       const fine = ReadonlyRootfs && CapDrop?.includes('ALL') && SecurityOpt?.includes('no-new-privileges:true');
-      expect(fine, `${Name} may do too much: ${JSON.stringify(HostConfig)}`);
+      expect(fine, `${Name} has too many rights: ${JSON.stringify(HostConfig)}`);
     }
-    return 'not root, no capability, nothing can be written';
+    return 'not root, no capabilities, read-only';
   }
 
   private async boundToThisMachine(): Promise<string> {
     const bound = (await this.containers()).flatMap(({ HostConfig }) => Object.values(HostConfig.PortBindings).flat());
     const ports = bound.map(({ HostPort }) => HostPort).sort();
-    const wanted = services.map((service) => process.env[portVariable(service)]!).sort();
-    expect(`${ports}` === `${wanted}`, `the published ports are ${ports} instead of ${wanted}`);
+    const expected = services.map((service) => process.env[portVariable(service)]!).sort();
+    expect(`${ports}` === `${expected}`, `the published ports are ${ports} instead of ${expected}`);
     const open = bound.filter(({ HostIp }) => HostIp !== '127.0.0.1');
     expect(open.length === 0, `other machines can reach ${JSON.stringify(open)}`);
     return `${ports.join(', ')}, on 127.0.0.1 only`;
   }
 
-  /** Two instances of inventory share the partitions, and so the work, and the gateway asks both. */
+  /** Two instances of inventory share the partitions, and with them the work, and the gateway sends requests to both. */
   private async twoInstances(): Promise<string> {
     await this.up('--scale', 'inventory=2');
     const instances = await this.containers('inventory');
@@ -265,22 +270,28 @@ class ComposeTest {
     const answered = `
       const metrics = await (await fetch('http://127.0.0.1:3002/metrics')).text();
       console.log(/^http_request_duration_seconds_count.*route="\\/reservations.* (\\d+)$/m.exec(metrics)?.[1] ?? 0);`;
-    await until('the gateway asks both instances', async () => {
+    await until('the gateway sends requests to both instances', async () => {
       await call('GET', `${urlOf('inventory')}/reservations/${randomUUID()}`).catch(() => {});
       const counts = await Promise.all(instances.map((instance) => runIn(instance, answered)));
       return counts.every((count) => Number(count) > 0);
     });
 
     const orders = 50;
-    const before = await stock();
-    await atOnce(10, orders, () => this.checkOut());
-    const after = await stock();
-    expect(after.shipped - before.shipped === 2 * orders, `${after.shipped - before.shipped} units left the shelves`);
-    expect(before.available - after.available === 2 * orders, `${before.available - after.available} units are gone`);
+    const before = await readStock();
+    await repeatConcurrently(10, orders, () => this.checkOut());
+    const after = await readStock();
+    expect(
+      after.shipped - before.shipped === 2 * orders,
+      `${after.shipped - before.shipped} units were shipped instead of ${2 * orders}`,
+    );
+    expect(
+      before.available - after.available === 2 * orders,
+      `${before.available - after.available} units less are available instead of ${2 * orders}`,
+    );
     return `${orders} orders completed by two instances`;
   }
 
-  /** A process that dies is started again by its restart policy, and does what was asked for meanwhile. */
+  /** The restart policy restarts a process that dies, which then does the work that has come in meanwhile. */
   private async crash(): Promise<string> {
     const [before] = await this.containers('payment');
     await this.kill(before!);
@@ -289,14 +300,14 @@ class ComposeTest {
       const [now] = await this.containers('payment');
       return now!.Id === before!.Id && now!.RestartCount === 1 && now!.State.Health?.Status === 'healthy';
     });
-    for (const { orderId } of orders) await this.completed(orderId);
+    for (const { orderId } of orders) await this.awaitCompleted(orderId);
     await this.checkOut();
-    return 'killed, back by itself, 6 orders completed';
+    return 'killed, restarted by its policy, 6 orders completed';
   }
 
   /**
-   * SIGKILL from outside: from within nothing can kill a container's first process, and after `docker kill` no restart
-   * policy brings it back.
+   * SIGKILL from outside: nothing inside a container can kill its first process, and after `docker kill` the restart policy
+   * does not apply.
    */
   private async kill({ State }: Container): Promise<void> {
     const program = `process.kill(${State.Pid}, 'SIGKILL')`;
@@ -317,9 +328,9 @@ class ComposeTest {
     await this.compose('down');
     await this.up();
     const after = JSON.stringify((await read()).items);
-    expect(after === before && before !== '[]', 'the orders are not there any more');
+    expect(after === before && before !== '[]', 'the orders have changed or are gone');
     await this.checkOut();
-    return 'down and up again: every order is there';
+    return 'down and up again: every order is still there';
   }
 
   private async leaveNothing(): Promise<string> {
@@ -330,17 +341,17 @@ class ComposeTest {
       run('docker', 'volume', 'ls', '--quiet', ...label),
       run('docker', 'network', 'ls', '--quiet', ...label),
     ]);
-    expect(left.join('') === '', `this is left: ${left.join(' ')}`);
+    expect(left.join('') === '', `these containers, volumes or networks are left: ${left.join(' ')}`);
     return 'no container, volume or network is left';
   }
 
-  /** Places an order for two units, and comes back when it is completed. */
+  /** Places an order for two units, and resolves when it is completed. */
   private async checkOut(): Promise<OrderView> {
     const order = await this.place({ prefer: 'wait=10' });
-    return order.settled ? order : this.completed(order.orderId);
+    return order.settled ? order : this.awaitCompleted(order.orderId);
   }
 
-  private async completed(orderId: string): Promise<OrderView> {
+  private async awaitCompleted(orderId: string): Promise<OrderView> {
     let order: OrderView | undefined;
     await until(`order ${orderId} is settled`, async () => {
       order = await call<OrderView>('GET', `${urlOf('order')}/orders/${orderId}`);
@@ -359,7 +370,7 @@ class ComposeTest {
     return call('POST', `${urlOf('order')}/orders`, body, { 'idempotency-key': randomUUID(), ...headers });
   }
 
-  /** The project's containers, stopped ones too: those of some services, or all. */
+  /** The project's containers, including stopped ones: those of some services, or all. */
   private async containers(...of: string[]): Promise<Container[]> {
     const ids = (await this.compose('ps', '--all', '--quiet', ...of)).split('\n').filter(Boolean);
     return ids.length > 0 ? JSON.parse(await run('docker', 'inspect', ...ids)) : [];
@@ -369,20 +380,20 @@ class ComposeTest {
     return run(...this.command(...args));
   }
 
-  /** The logs of what is not well, or of our services when everything is. */
+  /** The logs of the unhealthy containers, or of our services if there are none. */
   async lastWords(): Promise<string> {
     try {
-      const ill = (await this.containers()).filter(
+      const unhealthy = (await this.containers()).filter(
         ({ State }) => State.ExitCode !== 0 || (State.Health?.Status ?? 'healthy') !== 'healthy',
       );
-      const names = ill.length > 0 ? ill.map(serviceOf) : services;
+      const names = unhealthy.length > 0 ? unhealthy.map(serviceOf) : services;
       return await this.compose('logs', '--tail', '40', ...new Set(names));
     } catch (error) {
       return String(error);
     }
   }
 
-  /** Stand-ins do not stay in an engine that is not ours: they have the names of the real images. */
+  /** Removes the stand-ins from an engine that is not ours, because they have the names of the real images. */
   async cleanUp(): Promise<void> {
     await runAnyway(...this.command('down', '--volumes', '--remove-orphans'));
     await runAnyway('docker', 'image', 'rm', '--force', IMAGE, ...(ownEngine() ? [] : this.standIns));
@@ -393,8 +404,8 @@ class ComposeTest {
   }
 }
 
-/** What inventory has of olive oil, once nothing of it is reserved any more. */
-async function stock(): Promise<{ available: number; shipped: number }> {
+/** The stock of olive oil, once none of it is reserved any longer. */
+async function readStock(): Promise<{ available: number; shipped: number }> {
   let found: { available: number; reserved: number; shipped: number } | undefined;
   await until('no stock is reserved', async () => {
     found = await call('GET', `${urlOf('inventory')}/stock/olive-oil`);
@@ -403,7 +414,7 @@ async function stock(): Promise<{ available: number; shipped: number }> {
   return found!;
 }
 
-/** Looks again and again until it is so. A look that throws is repeated too. @throws Advice when that takes too long */
+/** Polls until `look` returns true; an error counts as false. @throws Advice when that takes too long */
 async function until(what: string, look: () => Promise<boolean>): Promise<void> {
   let last: unknown;
   for (const giveUpAt = Date.now() + PATIENCE_MS; Date.now() < giveUpAt; await sleep(200)) {
@@ -414,11 +425,13 @@ async function until(what: string, look: () => Promise<boolean>): Promise<void> 
       last = error;
     }
   }
-  throw new Advice(`Waited too long until ${what}.${last ? ` Seen last: ${last}` : ''}`);
+  throw new Advice(
+    `Waited ${PATIENCE_MS / 1000} s, but it is not so that ${what}.${last ? ` Last error: ${last}` : ''}`,
+  );
 }
 
-/** Does something `times` times, and so many at once. */
-async function atOnce(many: number, times: number, work: () => Promise<unknown>): Promise<void> {
+/** Calls `work` `times` times, `many` calls at a time. */
+async function repeatConcurrently(many: number, times: number, work: () => Promise<unknown>): Promise<void> {
   let left = times;
   const worker = async () => {
     while (left-- > 0) await work();
@@ -430,7 +443,7 @@ function expect(condition: unknown, complaint: string): void {
   if (!condition) throw new Advice(complaint);
 }
 
-/** Runs a JavaScript module in a container of ours, and returns what it printed. */
+/** Runs a JavaScript module in one of our containers, and returns its output. */
 const runIn = ({ Id }: Container, program: string) =>
   run('docker', 'exec', Id, 'node', '--input-type=module', '--eval', program);
 
@@ -440,35 +453,35 @@ const sizeOf = async (image: string) => Number(await run('docker', 'image', 'ins
 const mb = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
 const serviceOf = ({ Config }: Container) => Config.Labels['com.docker.compose.service']!;
 
-/** Whether a program that only looks at something ends with 0, within some seconds. */
+/** Whether a program that only reads ends with 0 within 15 seconds. */
 const succeeds = (...command: string[]) =>
   execute(command, AbortSignal.any([interrupted.signal, AbortSignal.timeout(15_000)])).then(
     () => true,
     () => false,
   );
 
-/** Runs a program, unless we are interrupted, and returns what it printed. @throws Advice with the end of its output */
+/** Runs a program, unless we are interrupted, and returns its standard output. @throws Advice with the end of its output */
 const run = (...command: string[]) => execute(command, interrupted.signal);
 
-/** Runs a program that cleans up: nothing stops it, and when it fails the next one has its turn. */
-const runAnyway = (...command: string[]) => execute(command).catch((error: Error) => screen.say(error.message));
+/** Runs a program that cleans up: it is not interrupted, and its failure does not stop what comes next. */
+const runAnyway = (...command: string[]) => execute(command).catch((error: Error) => screen.print(error.message));
 
 function execute([program, ...args]: string[], signal?: AbortSignal): Promise<string> {
   signal?.throwIfAborted();
   return new Promise((done, failed) => {
-    // A process group of its own: Ctrl-C in a terminal reaches it only through us.
+    // It has a process group of its own: Ctrl-C in a terminal reaches it only through us.
     const child = spawn(program!, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let printed = '';
-    let said = '';
+    let output = '';
     child.stdout.on('data', (chunk) => (printed += chunk));
-    for (const output of [child.stdout, child.stderr]) output.on('data', (chunk) => (said += chunk));
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     const stop = () => void (child.pid && process.kill(-child.pid, 'SIGTERM'));
     signal?.addEventListener('abort', stop);
     child.on('error', failed);
     child.on('close', (code) => {
       signal?.removeEventListener('abort', stop);
       if (code === 0) return done(printed.trimEnd());
-      const end = said.trimEnd().split('\n').slice(-30).join('\n');
+      const end = output.trimEnd().split('\n').slice(-30).join('\n');
       failed(new Advice(`\`${program} ${args.join(' ')}\` failed (${code}):\n${end}`));
     });
   });

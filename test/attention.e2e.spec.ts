@@ -45,7 +45,7 @@ const ledger = async (orderId: string): Promise<string[]> =>
   );
 
 describe('a capture that the provider refuses', () => {
-  test('is shown with what is held and what can be done; called off, stock and money go back, as events', async () => {
+  test('is listed with what is held and what can be done; called off, its stock and money go back, as events', async () => {
     const orderId = await place('tok_capture_refused');
     expect(await item(orderId)).toMatchObject({
       happened: 'The order is confirmed, and the payment provider refuses to take EUR 25.98: refused-by-issuer.',
@@ -78,7 +78,7 @@ describe('a capture that the provider refuses', () => {
     expect(body).toMatchObject({ code: 'nothing-to-retry', detail: expect.stringContaining('cancelled') });
   });
 
-  test('is tried again when a person says so', async () => {
+  test('is tried again when a person asks for it', async () => {
     const orderId = await place('tok_capture_refused_once');
     await item(orderId);
     await decide(orderId, { decision: 'retry' }).expect(200);
@@ -88,7 +88,7 @@ describe('a capture that the provider refuses', () => {
     expect(body.code).toBe('order-completed');
   });
 
-  test('that is refused again is in the inbox again, with what was tried', async () => {
+  test('appears in the inbox again when it is refused again, with the attempts so far', async () => {
     const orderId = await place('tok_capture_refused');
     await item(orderId);
     await decide(orderId, { decision: 'retry' }).expect(200);
@@ -106,7 +106,7 @@ describe('a capture that the provider refuses', () => {
   });
 });
 
-test('an order that was paid and is being shipped is called off: units and money come back, a refused refund after a retry', async () => {
+test('calling off an order that is paid and being shipped brings units and money back, a refused refund after a retry', async () => {
   await shop.stop('payment');
   const orderId = await place('tok_refund_refused_once');
   await shop.until('its stock is reserved', async () => {
@@ -132,7 +132,7 @@ test('an order that was paid and is being shipped is called off: units and money
   expect(body.status, 'inventory ships what was confirmed, and then hears that it is called off').toBe('returned');
 });
 
-test('what does not exist is 404, what is malformed 422, and neither changes anything', async () => {
+test('an unknown order is 404, a malformed decision 422, and neither changes anything', async () => {
   const unknown = await decide(randomUUID(), { decision: 'call-off' }).expect(404);
   expect(unknown.body.code).toBe('order-not-found');
   const orderId = await place('tok_approved');

@@ -144,12 +144,12 @@ describe('the linter', () => {
     expect(found).toContain(places[i]);
   });
 
-  test('allows what is meant to be', () => {
+  test('allows the intended imports', () => {
     build(houses.allowed, allowed);
     expect(breaches(houses.allowed)).toEqual([]);
   });
 
-  test('finds every wall of this house unbroken', () => {
+  test('finds no violation in this repository', () => {
     expect(breaches(ROOT)).toEqual([]);
   });
 });
@@ -165,7 +165,7 @@ function sourcesIn(...folders: string[]): string[] {
 
 const textOf = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 
-test('nothing reads the time but the clock', () => {
+test('only the clock reads the time', () => {
   const readers = sourcesIn('apps', 'libs').filter((file) => textOf(file).includes('new Date()'));
   expect(readers).toEqual(['libs/runtime/src/system.ts']);
 });
@@ -176,7 +176,7 @@ function foreignDatabase(file: string, text: string): string | undefined {
   return [...text.matchAll(/\/prisma\/([^/']+)\//g)].map(([, service]) => service).find((service) => service !== own);
 }
 
-test('a service reads no database but its own', () => {
+test('a service reads only its own database', () => {
   const line = "import { PrismaClient } from '../../../prisma/order/client/client.js';";
   expect(foreignDatabase('apps/payment/src/http/payment.module.ts', line)).toBe('order');
   expect(sourcesIn('apps').filter((file) => foreignDatabase(file, textOf(file)) !== undefined)).toEqual([]);

@@ -32,7 +32,7 @@ const request = (token = 'tok_approved') => ({
   payment: { token },
 });
 
-test('reads back what it wrote, whichever instance answers, and never less than it has seen', async () => {
+test('the client reads its own writes from any instance, and never sees less than before', async () => {
   const client = balanced();
   await Promise.all(
     Array.from({ length: 50 }, async () => {
@@ -45,7 +45,7 @@ test('reads back what it wrote, whichever instance answers, and never less than 
   );
 });
 
-test('waits for the end, and what the other services did is read with their types', async () => {
+test('the client waits until an order is final, and reads what the other services did with their types', async () => {
   const client = balanced();
   const order = await client.placeOrder(request(), { wait: 20 });
   expect(order).toMatchObject({ status: 'completed', settled: true, total: { amountMinor: 2598, currency: 'EUR' } });
@@ -61,7 +61,7 @@ test('waits for the end, and what the other services did is read with their type
   await expect(client.payment(randomUUID())).rejects.toMatchObject({ status: 404, code: 'payment-not-found' });
 });
 
-test('books stock and prices, and sees them', async () => {
+test('the client sees the stock and the prices that it entered', async () => {
   const client = balanced();
   await client.setPrice('saffron', { amountMinor: 4_999, currency: 'EUR' });
   expect(await client.prices()).toContainEqual(expect.objectContaining({ sku: 'saffron' }));
@@ -85,9 +85,9 @@ const examples = [
     .map(([, code]) => [document, code!] as const),
 );
 
-test('the documents show how the client is used', () => expect(examples.length).toBeGreaterThan(0));
+test('the documents contain examples of the client', () => expect(examples.length).toBeGreaterThan(0));
 
-test.each(examples)('%s: the lines that use the client do what they say', (_document, code) => {
+test.each(examples)('%s: the examples of the client do what they claim', (_document, code) => {
   expect(code).toContain("'http://localhost:3001'");
   mkdirSync('.cache', { recursive: true });
   const folder = mkdtempSync(join('.cache', 'example-')); // #client is found from within the package alone.
@@ -102,7 +102,7 @@ test.each(examples)('%s: the lines that use the client do what they say', (_docu
   }
 });
 
-test.each(services)('%s serves the OpenAPI document that the client was made from', async (service) => {
+test.each(services)('%s serves the OpenAPI document that the client was generated from', async (service) => {
   const served = await (await fetch(`${shop.urls[service][0]}/docs-json`)).json();
   expect(served).toEqual(parse(readFileSync(`docs/openapi/${service}.yaml`, 'utf8')));
 });

@@ -51,7 +51,7 @@ const placed = (orderId: string) => ({
 const cancelled = (orderId: string) => ({ type: 'OrderCancelled', data: { orderId, reason: 'customer' } });
 
 test(
-  'a poison message holds its key while 1,000 checkouts pass; retried it dies again, skipped its key drains in order',
+  'a poison message holds up its key while 1,000 checkouts pass; a retry fails again, a skip lets its key continue in order',
   { timeout: 180_000 },
   async () => {
     const poisoned = randomUUID();
@@ -114,7 +114,7 @@ test(
   },
 );
 
-test('a person is told: the log says what waits and where to decide, the metrics count it', async () => {
+test('the log names a dead letter and where to decide about it, and the metrics count it', async () => {
   const key = randomUUID();
   const metric = async (name: string) => {
     const { text } = await inventory().get('/metrics').expect(200);
@@ -142,7 +142,7 @@ test('a person is told: the log says what waits and where to decide, the metrics
   expect(await metric('larder_dead_letters')).toBe(0);
 });
 
-test('a decision needs who and why, about a dead letter that there is, and counts once', async () => {
+test('a decision needs an actor, a reason and an existing dead letter, and counts once', async () => {
   const key = randomUUID();
   await publish(key, poisonOf(key));
   const { id } = await deadLetter();

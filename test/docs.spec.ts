@@ -17,7 +17,7 @@ import { portOf, portVariable } from '../scripts/lib/addresses.js';
 const textOf = (path: string) => readFileSync(path, 'utf8');
 const generated = await documents();
 
-test.each([...generated.keys()])('%s is what `npm run docs` makes of the code', (path) => {
+test.each([...generated.keys()])('%s is up to date with the code (`npm run docs`)', (path) => {
   expect(textOf(path), 'It is out of date: run `npm run docs`.').toBe(generated.get(path));
 });
 
@@ -33,7 +33,7 @@ describe('.env.example', () => {
     return JSON.parse(stdout);
   }
 
-  test.each(services)('is enough for %s as it stands, and what is commented out are the defaults', (service) => {
+  test.each(services)('configures %s as it is, and shows the defaults in comments', (service) => {
     const text = textOf('.env.example');
     const asItStands = loadConfig(shop[service].config, variablesIn(text));
     expect(asItStands).toMatchObject({ DATABASE_URL: expect.stringMatching(/^postgresql:/) });
@@ -44,7 +44,7 @@ describe('.env.example', () => {
     expect(loadConfig(shop[service].config, variablesIn(uncommented))).toEqual(asItStands);
   });
 
-  test('has every variable that a script reads', () => {
+  test('lists every variable that a script reads', () => {
     const files = readdirSync('scripts', { recursive: true, encoding: 'utf8' });
     const sources = files.filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'));
     const code = sources.map((name) => textOf(join('scripts', name))).join('\n');
@@ -64,14 +64,14 @@ describe('.env.example', () => {
   });
 });
 
-test('the ports of `npm start` are as its script has them', () => {
+test('the documented ports of `npm start` are those of its script', () => {
   const told = services.map((service) => commandVariables.find(({ name }) => name === portVariable(service)));
   services.forEach((service) => vi.stubEnv(portVariable(service), undefined));
   expect(told.map((variable) => Number(variable?.fallback))).toEqual(services.map(portOf));
   vi.unstubAllEnvs();
 });
 
-test('the image is built from all that the build compiles, without the proofs', () => {
+test('the image is built from everything that the build compiles, without the proofs', () => {
   const { include } = JSON.parse(textOf('tsconfig.build.json')) as { include: string[] };
   const copied = textOf('.dockerignore').split('\n');
   expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual(['proof']);
@@ -90,7 +90,7 @@ describe('docs/asyncapi.yaml', () => {
     );
   });
 
-  test('every message of every topic is there, sent by the service that is its source, which does not receive it', () => {
+  test('lists every message of every topic, sent by the service that is its source, which does not receive it', () => {
     const { channels, operations } = parse(text);
     for (const topic of topics as readonly Topic<any>[]) {
       const [id, channel] = Object.entries<any>(channels).find(([, { address }]) => address === topic.name)!;
@@ -104,7 +104,7 @@ describe('docs/asyncapi.yaml', () => {
     }
   });
 
-  test('records and topics are as the Kafka adapter makes them', () => {
+  test('describes records and topics as the Kafka adapter creates them', () => {
     const { channels, components } = parse(text);
     const { required, properties } = components.messageTraits.cloudEvent.headers;
     const message = { id: 'i', type: 't', source: 's', time: 'z', key: 'k', data: {}, correlationId: 'c' };
@@ -113,7 +113,7 @@ describe('docs/asyncapi.yaml', () => {
     for (const { bindings } of Object.values<any>(channels)) expect(bindings.kafka.partitions).toBe(PARTITIONS);
   });
 
-  test('every example keeps the contract', () => {
+  test('gives only examples that keep the contract', () => {
     for (const topic of topics as readonly Topic<any>[]) {
       const channel = Object.values<any>(parse(text).channels).find(({ address }) => address === topic.name);
       for (const [type, { examples }] of Object.entries<any>(channel.messages)) {
@@ -166,7 +166,7 @@ describe('docs/architecture.md', () => {
 describe('docs/operations.md', () => {
   const text = textOf('docs/operations.md');
 
-  test('names every metric of ours, and none that does not exist', () => {
+  test('names every metric of the services, and none that does not exist', () => {
     const sources = ['libs', 'apps'].flatMap((folder) =>
       readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
     );
@@ -191,22 +191,22 @@ describe.each([
     ([, named, file]) => [named!, file!] as const,
   );
 
-  test('names proofs', () => expect(proofs.length).toBeGreaterThan(least));
+  test('links to proofs', () => expect(proofs.length).toBeGreaterThan(least));
 
-  test.each(proofs)('“%s” stands in %s', (named, file) => {
+  test.each(proofs)('“%s” exists in %s', (named, file) => {
     // A link may name the whole file; otherwise the words of a test, or of a rule, as they stand there.
     if (named !== file) expect(textOf(file)).toContain(named);
     else expect(existsSync(file)).toBe(true);
   });
 
-  test('the commands that it names exist', () => {
+  test('names only commands that exist', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
     const named = [...textOf(document).matchAll(/`npm run ([a-z:]+)/g)].map(([, name]) => name!);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
   });
 });
 
-test('every link between our documents leads somewhere', () => {
+test('every link between the documents has a target', () => {
   const documents = [
     'README.md',
     'CONTRIBUTING.md',

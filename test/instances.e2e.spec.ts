@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => shop?.close());
 
 test(
-  '500 orders over 5 SKUs with 300 units, from 32 clients, at two instances of each service',
+  'two instances of each service sell exactly the 300 units in stock to 500 orders from 32 clients',
   { timeout: 180_000 },
   async () => {
     const orderIds: string[] = [];
@@ -37,7 +37,7 @@ test(
   },
 );
 
-test('an order that is sent to both instances at once is placed once', async () => {
+test('an order that is sent to two instances at once is placed once', async () => {
   const customerId = randomUUID();
   const send = (body: object, instance = 0) =>
     request(shop.order[instance]!)

@@ -42,7 +42,7 @@ describe.skipIf(kafkaMissing)('consumer groups on Kafka', () => {
     expect(completed).toBe(approved);
   }
 
-  test('a consumer that dies in the middle of a batch leaves it to the others', { timeout: 90_000 }, async () => {
+  test('the batch of a consumer that dies is handled by the other consumers', { timeout: 90_000 }, async () => {
     // Whoever wants to append waits for this lock, on one connection: the batches at work cannot be finished.
     const blocker = new pg.Client({ connectionString: shop.databases.inventory });
     await blocker.connect();
@@ -62,7 +62,7 @@ describe.skipIf(kafkaMissing)('consumer groups on Kafka', () => {
     await expectAllIsWell();
   });
 
-  test('instances that come, leave and die under load cost no order', { timeout: 180_000 }, async () => {
+  test('no order is lost when instances start, stop and crash under load', { timeout: 180_000 }, async () => {
     let [changing, settled] = [true, 0];
     const customer = async () => {
       while (changing) {

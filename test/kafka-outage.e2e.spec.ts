@@ -75,7 +75,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 check
     }
   }
 
-  test('orders are accepted all the while, and every one becomes final', { timeout: 180_000 }, async () => {
+  test('orders are accepted throughout, and every order becomes final', { timeout: 180_000 }, async () => {
     for (let outage = 1; outage <= 3; outage++) {
       const already = orderIds.length;
       const placing = place(30);
@@ -97,7 +97,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 check
     await expectInvariants(shop, orderIds, received);
   });
 
-  test('each service told all of its streams: once at least, and for the first time in their order', async () => {
+  test('each service published all events of its streams at least once, and the first time in order', async () => {
     const records = await recordsOf(
       kafka.url,
       told.map(({ topic }) => topic),

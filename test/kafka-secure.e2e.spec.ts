@@ -51,12 +51,12 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
       await admin.disconnect();
     });
 
-    test('a topic that is missing is named, and what makes it', async () => {
+    test('the error names a missing topic and the command that creates it', async () => {
       const { stderr, code } = await refusal(kafka.url);
       expect({ stderr, code }).toEqual({ stderr: oneLine('order\\.events\\.v1.*npm run topics'), code: 78 });
     });
 
-    test('a topic with too few partitions is named, and what makes it anew', async () => {
+    test('the error names a topic with too few partitions and how to recreate it', async () => {
       const admin = plainKafka(kafka.url).admin();
       await admin.connect();
       const narrow = ['order.events.v1', 'inventory.events.v1', 'payment.events.v1'].map((topic) => ({
@@ -74,7 +74,7 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
   describe('behind TLS and a password', () => {
     beforeAll(async () => void (await createTopics(kafka.url)));
 
-    test('a checkout passes', async () => {
+    test('a checkout completes', async () => {
       const shop = await openShop({ busUrl: kafka.secureUrl() });
       try {
         await shop.setPrices({ honey: 895 });
@@ -87,7 +87,7 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
       }
     });
 
-    test.for(['scram-sha-512', 'scram-sha-256', 'plain'])('%s is spoken', async (mechanism) => {
+    test.for(['scram-sha-512', 'scram-sha-256', 'plain'])('%s works', async (mechanism) => {
       expect(await createTopics(kafka.secureUrl({ mechanism }))).toEqual([]);
     });
 

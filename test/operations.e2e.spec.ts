@@ -58,7 +58,7 @@ test.for([
   });
 });
 
-test('a message that breaks its contract is a dead letter: its key waits, others go on, and a person decides', async () => {
+test('a message that breaks its contract becomes a dead letter: its key waits for a decision, other keys continue', async () => {
   const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
   const [broken, sound] = [randomUUID(), randomUUID()];
   const message = (key: string, type: string, data: object) => ({

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 test(
-  '503 within two seconds while Postgres is gone; everything goes on by itself when it is back',
+  'while Postgres is down, requests get 503 within two seconds; everything resumes by itself when it is back',
   { timeout: 120_000 },
   async () => {
     const server = { folder: join(folder, 'postgres'), port: await freePort(), log: join(folder, 'postgres.log') };

@@ -72,7 +72,7 @@ async function everyOrderHasItsEnd(open: Shop, orderIds: readonly string[]): Pro
 }
 
 test(
-  'payment is down for longer than the deadline, then back: nothing is held, all money is where it belongs',
+  'after an outage of payment longer than the deadline nothing stays held and all money is where it belongs',
   { timeout: 120_000 },
   async () => {
     const open = await opened({ env: DEADLINE });
@@ -86,7 +86,7 @@ test(
 );
 
 test(
-  'the provider is down for longer than the deadline, then back: nothing is held, all money is where it belongs',
+  'after an outage of the provider longer than the deadline nothing stays held and all money is where it belongs',
   { timeout: 120_000 },
   async () => {
     const open = await opened({ env: { ...DEADLINE, payment: { PROVIDER_TIMEOUT: '500ms' } } });
@@ -100,7 +100,7 @@ test(
 );
 
 test(
-  'while the provider hangs, nothing but payments waits; its circuit opens, and closes when it is back',
+  'while the provider hangs only payments wait; its circuit opens, and closes when it is back',
   { timeout: 120_000 },
   async () => {
     const open = await opened({ env: { payment: { PROVIDER_TIMEOUT: '500ms', WEBHOOK_SECRET: SECRET } } });

@@ -60,14 +60,14 @@ async function whileProjectorsStandStill<T>(work: () => Promise<T>): Promise<T> 
 }
 
 describe('a read at another instance', () => {
-  test('shows its write when it sends its position: none of 200 is stale, and without it some are', async () => {
+  test('shows the write whose position it sends: none of 200 reads is stale, and without the position some are', async () => {
     const { positioned, bare } = await writeThenRead(shop, 200);
     expect([positioned.ms.length, positioned.stale]).toEqual([200, 0]);
     expect(bare.ms.length).toBe(200);
     expect(bare.stale).toBeGreaterThan(0);
   });
 
-  test('waits until its read model is there; without the position it is answered with what there is', async () => {
+  test('waits until its read model has caught up; without the position it returns the current state', async () => {
     let waiting: Promise<Response> | undefined;
     let answered = false;
     const orderId = await whileProjectorsStandStill(async () => {
@@ -89,7 +89,7 @@ describe('a read at another instance', () => {
     expect(await waiting).toMatchObject({ status: 200, body: { orderId } });
   });
 
-  test('is refused after READ_TIMEOUT, with the lag and when to come back', async () => {
+  test('gets 503 after READ_TIMEOUT, with the lag and when to retry', async () => {
     await shop.add('order', { READ_TIMEOUT: '200ms' });
     await whileProjectorsStandStill(async () => {
       const placed = await place();
@@ -100,7 +100,7 @@ describe('a read at another instance', () => {
     });
   });
 
-  test('after a read of the history shows no less than that did, and without its position it may', async () => {
+  test('shows no less than an earlier read of the history whose position it sends; without it, it may', async () => {
     const { orderId } = (await place({ token: 'tok_slow' }).expect(202)).body;
     await shop.until('the order is shown', async () => {
       const { status } = await order(1).get(`/orders/${orderId}`);
@@ -121,7 +121,7 @@ describe('a read at another instance', () => {
     expect(await waiting).toMatchObject({ status: 200, body: { status: 'completed' } });
   });
 
-  test('is never older than an earlier read, of the history or of the read model, whose position it sends', async () => {
+  test('is never older than an earlier read of the history or the read model whose position it sends', async () => {
     const ranks = ['placed', 'stock-reserved', 'confirmed', 'completed'];
     const rankOf = ({ body }: Response, status: string) => {
       expect(ranks, JSON.stringify(body)).toContain(status);
@@ -142,7 +142,7 @@ describe('a read at another instance', () => {
     await Promise.all(Array.from({ length: 8 }, follow));
   });
 
-  test('answers with a position, also where there is nothing', async () => {
+  test('returns a position, also when it finds nothing', async () => {
     const newest = positionOf(await place());
     const missing = await order(1).get(`/orders/${randomUUID()}`).set(POSITION, newest).expect(404);
     const number = (position: string) => Number(position.split(':')[1]);
@@ -150,7 +150,7 @@ describe('a read at another instance', () => {
   });
 });
 
-test('every write answers with the position at which a read sees it, and so does its repetition', async () => {
+test('every write, and every repetition of it, returns the position at which a read sees it', async () => {
   const [key, customerId] = [randomUUID(), randomUUID()];
   const first = await place({ key, customerId, instance: 0 }).expect(202);
   const again = await place({ key, customerId, instance: 1 }).expect(202);
@@ -181,7 +181,7 @@ test('every write answers with the position at which a read sees it, and so does
   }
 });
 
-test('a decision of a person answers with its position', async () => {
+test("an operator's decision returns its position", async () => {
   const { orderId } = (await place({ token: 'tok_capture_refused' })).body;
   await shop.until(`order ${orderId} needs attention`, async () => {
     const { items } = (await order().get('/admin/attention')).body;
@@ -204,20 +204,20 @@ describe('a position', () => {
     ['order:1;inventory:2', 'invalid-position'],
     ['basket:7', 'unknown-position'],
     ['order:9007199254740993', 'unknown-position'],
-  ])('%s is refused as %s, by every read and at once', async (position, code) => {
+  ])('%s is refused as %s by every read, at once', async (position, code) => {
     for (const path of reads) {
       const { body } = await order().get(path).set(POSITION, position).expect(400);
       expect(body).toMatchObject({ code, detail: expect.stringContaining(POSITION) });
     }
   });
 
-  test('of another service is not looked at, and of several each service looks at its own', async () => {
+  test('of another service is ignored, and of several each service uses its own', async () => {
     const placed = await place({ wait: 20 }).expect(200);
     const several = `inventory:9007199254740993, ${positionOf(placed)}, payment:9007199254740993`;
     await order(1).get(`/orders/${placed.body.orderId}`).set(POSITION, several).expect(200);
   });
 
-  test('that another instance gave out a moment ago is never taken for one that there is not', async () => {
+  test('that another instance returned a moment ago is never rejected as unknown', async () => {
     await Promise.all(
       Array.from({ length: 16 }, async () => {
         for (let i = 0; i < 10; i++) {
@@ -234,7 +234,7 @@ describe('a position', () => {
 });
 
 describe('Prefer: wait', () => {
-  test('is answered with the wait that was granted, when the order is final and when it is not', async () => {
+  test('returns the wait that was granted, whether the order is final or not', async () => {
     const final = await place({ wait: 20 }).expect(200);
     expect(final.headers['preference-applied']).toBe('wait=20');
     expect(final.body.settled).toBe(true);
@@ -304,7 +304,7 @@ describe('an order as of a moment', () => {
     expect(await at('2199-01-01T00:00:00+01:00')).toEqual(now);
   });
 
-  test('before its first event is 404, and told from an order that there is not', async () => {
+  test('before its first event is 404, with another code than an unknown order', async () => {
     const { orderId, placedAt } = (await place()).body;
     const before = new Date(Date.parse(placedAt) - 60_000).toISOString();
     const early = await order().get(`/orders/${orderId}/history`).query({ asOf: before }).expect(404);

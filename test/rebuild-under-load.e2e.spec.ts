@@ -75,7 +75,7 @@ const hashOf = async (client: pg.Client, table: string) =>
     .rows[0];
 
 test(
-  'a rebuild under load survives kill -9, goes back and forth, equals the fold of all events, and no request fails',
+  'a rebuild under load survives kill -9, can be rolled back and forward, equals the fold of all events, and no request fails',
   { timeout: 120_000 + ORDERS * 8 },
   async () => {
     refuseOldBuild();

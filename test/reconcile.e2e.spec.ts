@@ -65,18 +65,18 @@ async function sql<R extends pg.QueryResultRow>(service: Service, text: string, 
   }
 }
 
-test('a healthy shop is answered with silence', async () => {
+test('for a healthy shop it prints nothing', async () => {
   expect(await reconcile()).toEqual(HEALTHY);
 });
 
-test('wrong flags are answered with what there is', async () => {
+test('wrong flags are answered with the usage', async () => {
   const { code, stdout, stderr } = await reconcile(['--fix']);
   expect({ code, stdout, lines: stderr.split('\n').length }).toEqual({ code: 2, stdout: '', lines: 2 });
   expect(stderr).toContain('--json');
 });
 
 describe('it only reads', () => {
-  test('a role that may do nothing else is enough', async () => {
+  test('a read-only role is sufficient', async () => {
     const role = `reader_${randomUUID().slice(0, 8)}`;
     const env: Record<string, string> = {};
     await sql('order', `CREATE ROLE ${role} LOGIN PASSWORD 'reader'`);
@@ -90,7 +90,7 @@ describe('it only reads', () => {
     expect(await reconcile([], env)).toEqual(HEALTHY);
   });
 
-  test('the connections of a role that may do more refuse to write', async () => {
+  test('its connections refuse to write, also with a role that could', async () => {
     const urls = perService((service) => ({ databaseUrl: shop.databases[service], storeUrl: shop.databases[service] }));
     const { books, close } = await openBooks(urls, new SystemClock());
     const metadata = { correlationId: 'c', causationId: 'c', schema: 1 };
@@ -201,12 +201,12 @@ describe('somebody tampers with the databases', () => {
     expect(findings.map(({ kind, orderId }) => [kind, orderId])).toEqual([['ledger-without-order', orderId]]);
   });
 
-  test('what was made good is not told any more', async () => {
+  test('what was corrected is no longer reported', async () => {
     expect(await reconcile()).toEqual(HEALTHY);
   });
 });
 
-test('while orders come in, those under way are not called wrong', { timeout: 120_000 }, async () => {
+test('while orders come in, those under way are not reported', { timeout: 120_000 }, async () => {
   let open = true;
   const tokens = ['tok_approved', 'tok_declined', 'tok_slow', 'tok_capture_fails_twice'];
   const orderIds: string[] = [];

@@ -52,7 +52,7 @@ test.each([
   'PaymentAuthorized',
   'OrderConfirmed',
   'StockShipped',
-])('%s, lost: a reminder has it said again after a minute, and the order is completed, once', async (lost) => {
+])('%s, lost: after a minute a reminder has it sent again, and the order is completed once', async (lost) => {
   const shop = await openShop([lost]);
   expect(await shop.history()).not.toContain('OrderCompleted');
   await shop.clock.advance(MINUTE_MS);
@@ -64,7 +64,7 @@ test.each([
 });
 
 test.each(['OrderCancelled', 'StockReleased', 'PaymentReturned'])(
-  '%s, lost: what a cancelled order holds goes back after a reminder',
+  '%s, lost: after a reminder a cancelled order gives back what it holds',
   async (lost) => {
     // PaymentAuthorized is lost too, so that the order can still be cancelled.
     const shop = await openShop(['PaymentAuthorized', lost]);
@@ -87,7 +87,7 @@ async function minutesOf(type: string, shop: Awaited<ReturnType<typeof openShop>
     .map(({ recordedAt }) => Math.round((Date.parse(recordedAt) - startMs) / MINUTE_MS));
 }
 
-test('without an answer, reminders come after one minute, two more, four more, and then the deadline', async () => {
+test('without an answer, reminders follow after one, two and four more minutes, and then the deadline', async () => {
   const shop = await openShop([], ['StockReserved']);
   await shop.clock.advance(20 * MINUTE_MS);
   expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7]);
@@ -96,7 +96,7 @@ test('without an answer, reminders come after one minute, two more, four more, a
   expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
 });
 
-test('past the pivot a person is asked after an hour, and reminders go on; called off, units and money come back', async () => {
+test('past the pivot an order appears in the inbox after an hour while reminders continue; called off, units and money come back', async () => {
   const shop = await openShop([], ['StockShipped']);
   await shop.clock.advance(59 * MINUTE_MS);
   expect(await shop.order.inbox(10)).toEqual([]);

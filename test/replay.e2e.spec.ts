@@ -69,7 +69,7 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
   for (const orderId of orderIds.slice(-3)) await shop.settled(orderId);
 });
 
-test('a service whose table was built by other code says so, stays ready, and is content once it is replayed', async () => {
+test('a service reports a table that was built by other code, stays ready, and no longer reports it after a replay', async () => {
   const client = new pg.Client({ connectionString: shop.databases.order });
   await client.connect();
   await client.query(`UPDATE checkpoints SET built_by = 'other' WHERE name = 'projection:price-list'`);

@@ -52,7 +52,7 @@ function expectNear(measured: Readonly<Record<string, number>>, model: object): 
   }
 }
 
-test.each(services)('the model knows what an order leaves in the event store of %s', async (service) => {
+test.each(services)('the model predicts the size of an order in the event store of %s', async (service) => {
   const size = async (name: string) =>
     (await value(service, `SELECT pg_relation_size('event_store.${name}')`)) / ORDERS;
   // Beside its entries, an index has a first page and a root.
@@ -66,19 +66,19 @@ test.each(services)('the model knows what an order leaves in the event store of 
   expectNear(measured, perOrder(service, 2));
 });
 
-test.each(services)('the model knows what an order leaves in the rows of %s', async (service) => {
+test.each(services)('the model predicts the size of an order in the rows of %s', async (service) => {
   const tables = definitions[service].projections.map(({ table }) => table);
   for (const table of tables) await value(service, `VACUUM (FULL, ANALYZE) ${table}`);
   const sizes = tables.map((table) => `pg_total_relation_size('${table}')`).join(' + ');
   expectNear({ rows: (await value(service, `SELECT ${sizes}`)) / ORDERS }, { rows: ROWS_PER_ORDER[service] });
 });
 
-test('the model knows what the messages of an order take on the bus', async () => {
+test("the model predicts the size of an order's messages on the bus", async () => {
   const messages = (await value('bus', `SELECT pg_total_relation_size('message_bus.messages')`)) / ORDERS;
   expectNear({ messages }, { messages: MESSAGES_PER_ORDER });
 });
 
-test('a size that cannot be understood is answered with what can', () => {
+test('a wrong command line is answered with the usage', () => {
   const said: string[] = [];
   const out = { stdout: { write: () => true }, stderr: { write: (text: string) => said.push(text) > 0 } };
   for (const args of [['--orders-per-day', '-1'], ['--years', 'many'], ['--pages'], ['--lines', '0']]) {

@@ -26,7 +26,7 @@ const order = () => ({
 });
 const post = () => request(shop.order[0]!).post('/orders').set('Idempotency-Key', randomUUID());
 
-describe('a bad request is told what is wrong with it', () => {
+describe('a bad request gets an answer that says what is wrong', () => {
   const base = order();
   test.for<[string, object, string, string]>([
     ['no quantity', { ...base, lines: [{ sku: 'honey' }] }, 'invalid-request', '/lines/0/quantity'],
@@ -64,7 +64,7 @@ describe('a bad request is told what is wrong with it', () => {
     }
   });
 
-  test('no Idempotency-Key, no JSON, another type, too much, nobody there', async () => {
+  test('no Idempotency-Key, no JSON, another content type, too large, unknown path', async () => {
     const codes = async (sent: request.Test) => {
       const { status, body } = await sent;
       expect(JSON.stringify(body)).not.toMatch(/node_modules|\.ts|\.js|SELECT|at \w+ \(/);
@@ -108,7 +108,7 @@ describe('a bad request is told what is wrong with it', () => {
     ]);
   });
 
-  test('ids in capitals are the same ids', async () => {
+  test('ids in upper case are the same ids', async () => {
     const customerId = randomUUID();
     const sent = { ...order(), customerId: customerId.toUpperCase() };
     const { body } = await post().send(sent).expect(202);
@@ -121,7 +121,7 @@ describe('a bad request is told what is wrong with it', () => {
     expect(list.items).toHaveLength(1);
   });
 
-  test('a receipt twice is booked once, and a recount corrects the books once', async () => {
+  test('a repeated receipt is booked once, and a repeated recount corrects the stock once', async () => {
     const receive = (key: string, quantity: number) =>
       request(shop.inventory[0]!).post('/stock/tea/receipts').set('Idempotency-Key', key).send({ quantity });
     const [first, again, other] = [await receive('a', 5), await receive('a', 5), await receive('a', 6)];
@@ -150,7 +150,7 @@ describe('a webhook', () => {
       .send(body);
   };
 
-  test('forged: 401; stale: 401; told again: 200 and no effect', async () => {
+  test('forged: 401; stale: 401; repeated: 200 and no effect', async () => {
     const orderId = await shop.place({ lines: [{ sku: 'honey', quantity: 1 }] });
     await shop.settled(orderId);
     await shop.caughtUp();
@@ -173,7 +173,7 @@ describe('a webhook', () => {
   });
 });
 
-describe('what a foreign producer writes', () => {
+describe('a message of a foreign producer', () => {
   const publish = async (...messages: { key: string; type: string; data: object }[]) => {
     const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
     const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: 'elsewhere' };
@@ -207,7 +207,7 @@ describe('what a foreign producer writes', () => {
       return { done: status === 200, found: status };
     });
 
-  test('of a type that nobody knows is skipped and counted; its key goes on', async () => {
+  test('of an unknown type is skipped and counted; its key continues', async () => {
     const key = randomUUID();
     expect(await count('larder_messages_skipped_total')).toBe(0);
     const unknown = { key, type: 'OrderGiftWrapped', data: { ribbon: 'red' } };
@@ -218,7 +218,7 @@ describe('what a foreign producer writes', () => {
     expect((await inventory().get('/admin/dead-letters')).body).toEqual({ items: [] });
   });
 
-  test('that is no message is a dead letter with the reason, however often it is retried; skipped, its key goes on', async () => {
+  test('that is malformed is a dead letter with the reason, however often it is retried; once skipped, its key continues', async () => {
     const [broken, sound] = [randomUUID(), randomUUID()];
     const data = { reason: 'It has no header ce_type.', headers: { 'content-type': 'text/plain' }, value: 'hello' };
     await publish({ key: broken, type: MALFORMED, data }, calledOff(broken), calledOff(sound));

@@ -44,7 +44,7 @@ async function requested(token: string): Promise<string> {
   return orderId;
 }
 
-test('before the answer of the call itself: the order is confirmed while the call still hangs', async () => {
+test('a webhook before the answer of its call confirms the order while the call still hangs', async () => {
   const orderId = await requested('tok_charged_after_timeout'); // Its first call is never answered.
   await shop.until('it is confirmed', async () => {
     const { body } = await request(shop.order[0]!).get(`/orders/${orderId}`);
@@ -58,7 +58,7 @@ test('before the answer of the call itself: the order is confirmed while the cal
   expect(entries.map(({ type }: { type: string }) => type)).toEqual(['authorized', 'captured']);
 });
 
-test('doubled, late and in the wrong order, with all that was ever said of it: a paid order stays as it is', async () => {
+test('repeated, late and reordered webhooks leave a paid order unchanged', async () => {
   const orderId = await shop.place({ lines });
   orderIds.push(orderId);
   await shop.settled(orderId);
@@ -83,13 +83,13 @@ test('doubled, late and in the wrong order, with all that was ever said of it: a
   expect((await history()).body).toEqual(story);
 });
 
-describe('while a payment waits for its verdict', () => {
+describe("while a payment waits for the provider's decision", () => {
   let orderId: string;
   beforeAll(async () => {
     orderId = await requested('tok_down_30s');
   });
 
-  test('what can only come later does not count yet', async () => {
+  test('a webhook that can only follow later is not applied yet', async () => {
     const authorizationId = 'auth_1';
     const tooEarly: ProviderPayment[] = [
       { orderId, status: 'captured', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(0) },
@@ -132,7 +132,7 @@ describe('while a payment waits for its verdict', () => {
     expect((await paymentOf(orderId)).status).toBe('requested');
   });
 
-  test('the same one, signed, counts: and then the payment is over, whatever else is said', async () => {
+  test('a signed webhook is applied, and then ends the payment, whatever other webhooks arrive', async () => {
     await deliver(verdict()).expect(200);
     expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
     await deliver(verdict()).expect(200);
@@ -141,7 +141,7 @@ describe('while a payment waits for its verdict', () => {
   });
 });
 
-test('of an order that nobody knows: 404, and the provider may try again', async () => {
+test('a webhook about an unknown order is 404, so that the provider may retry', async () => {
   const orderId = randomUUID();
   const { status, body } = await deliver(
     newsOf({ orderId, status: 'authorized', authorizationId: 'auth_1', authorized: eur(895) }),
@@ -150,6 +150,6 @@ test('of an order that nobody knows: 404, and the provider may try again', async
   expect((await paymentOf(orderId)).status).toBe(404);
 });
 
-test('after all of it nothing is lost', async () => {
+test('nothing is lost in the end', async () => {
   await expectInvariants(shop, orderIds, { honey: 10 });
 });

@@ -1,11 +1,11 @@
-/** Where the shop of this checkout is: its folder and its addresses, by variable. */
+/** The folder and the addresses of this checkout's shop, which variables can change. */
 import { createHash } from 'node:crypto';
 import { relative, resolve } from 'node:path';
 import { perService, type Service, shop } from '../../apps/shop.js';
 import { Advice } from './advice.js';
 import { mayEnter, serverUser } from './embedded-postgres.js';
 
-/** The ports of what the commands open, unless a variable says otherwise. */
+/** The default ports of the services and servers that the commands start. */
 export const defaultPorts = { ...perService((service) => shop[service].port), postgres: 54329, kafka: 9092 };
 
 export const portVariable = (service: keyof typeof defaultPorts) => `${service.toUpperCase()}_PORT`;
@@ -15,14 +15,14 @@ export function portOf(service: keyof typeof defaultPorts): number {
   const variable = portVariable(service);
   const port = Number(process.env[variable] ?? defaultPorts[service]);
   if (Number.isInteger(port) && port > 0 && port < 65536) return port;
-  throw new Advice(`${variable}=${process.env[variable]} is not a port: a number from 1 to 65535.`);
+  throw new Advice(`${variable}=${process.env[variable]} is not a port. Set it to a number from 1 to 65535.`);
 }
 
 export const urlOf = (service: Service) => `http://localhost:${portOf(service)}`;
 
 /**
- * The folder that holds all that the shop keeps: `LARDER_DATA`, or `.data` in the checkout. Started by root in a checkout
- * that only root may enter, which Postgres, not being root, cannot: a folder of this checkout's own under /var/lib.
+ * The folder of the shop's data: `LARDER_DATA`, or `.data` in the checkout. Postgres does not run as root: when root starts
+ * the shop in a checkout that only root can enter, the folder is one under /var/lib, of this checkout's own.
  */
 export function dataFolder(): string {
   if (process.env['LARDER_DATA']) return resolve(process.env['LARDER_DATA']);
@@ -31,8 +31,8 @@ export function dataFolder(): string {
   return `/var/lib/larder/${createHash('sha256').update(process.cwd()).digest('hex').slice(0, 8)}`;
 }
 
-/** A path as a person types it here. */
-export function shown(path: string): string {
+/** A path as a user would type it here: relative where it is shorter. */
+export function shortPath(path: string): string {
   const near = relative(process.cwd(), path);
   return near.startsWith('..') ? path : near;
 }

@@ -2,8 +2,8 @@
 import { Advice } from './advice.js';
 
 /**
- * Calls the API and returns the body of the answer.
- * @throws Advice with the problem's title and detail, unless the answer is a 2xx
+ * Calls the API and returns the body of the response.
+ * @throws Advice with the status and the body, unless the response is a 2xx
  */
 export async function call<T = unknown>(
   method: 'GET' | 'POST' | 'PUT',
@@ -18,14 +18,14 @@ export async function call<T = unknown>(
   });
   const text = await response.text();
   if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
-  throw new Advice(`${method} ${url} was answered with ${response.status}: ${text}`);
+  throw new Advice(`${method} ${url} returned ${response.status}: ${text}`);
 }
 
-/** What is at `url`, or undefined when the answer is 404. */
+/** The resource at `url`, or undefined when the response is 404. @throws Advice for any other error */
 export async function find<T>(url: string): Promise<T | undefined> {
   const response = await fetch(url);
   if (response.ok) return (await response.json()) as T;
   const text = await response.text();
   if (response.status === 404) return undefined;
-  throw new Advice(`GET ${url} was answered with ${response.status}: ${text}`);
+  throw new Advice(`GET ${url} returned ${response.status}: ${text}`);
 }

@@ -1,4 +1,4 @@
-/** Where the databases of the shop are, for the commands that look into them. */
+/** The addresses of the shop's databases, for the commands that read them. */
 import { join } from 'node:path';
 import { perService, type Service } from '../../apps/shop.js';
 import { Advice } from './advice.js';
@@ -11,18 +11,19 @@ export interface Database {
 }
 
 /**
- * Of the servers that the environment names (`ORDER_DATABASE_URL`, …), else of the shop that is open here.
+ * The databases that the environment names (`ORDER_DATABASE_URL`, …), or those of the shop that is open here.
  * @throws Advice when there is neither
  */
 export async function databasesOfTheShop(): Promise<Record<Service, Database>> {
   const server = await serverIn(join(dataFolder(), 'postgres'));
   return perService((service): Database => {
-    const [database, store] = [`${service.toUpperCase()}_DATABASE_URL`, `${service.toUpperCase()}_EVENT_STORE_URL`];
+    const database = `${service.toUpperCase()}_DATABASE_URL`;
+    const store = `${service.toUpperCase()}_EVENT_STORE_URL`;
     const url = process.env[database] ?? (server && databaseUrl(server.port, service));
     const storeUrl = process.env[store] ?? url;
     if (!url || !storeUrl) {
       throw new Advice(
-        `The shop is closed: \`npm start\` opens it. For servers of your own, set ${database} and ${store}.`,
+        `The shop is not open. Open it with \`npm start\`; for servers of your own, set ${database} and ${store}.`,
       );
     }
     return { databaseUrl: url, storeUrl };

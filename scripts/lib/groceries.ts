@@ -1,4 +1,4 @@
-/** What a new shop sells, brought in as anybody would: through the API. */
+/** The goods of a new shop, entered as any client would: through the API. */
 import { call } from './api.js';
 import { urlOf } from './addresses.js';
 
@@ -11,16 +11,17 @@ const groceries = [
 ];
 
 /**
- * Sets prices and receives stock where there are none. Returns what it did, in words. A start that was interrupted
- * half-way does no harm: setting a price again, or receiving under the same key again, changes nothing.
+ * Sets prices and receives stock if there are none, and returns what it did, in words. Interrupted half-way it does no
+ * harm: setting a price again, or receiving stock under the same key again, changes nothing.
  */
 export async function fillShelves(): Promise<string> {
-  const [order, inventory] = [urlOf('order'), urlOf('inventory')];
+  const order = urlOf('order');
+  const inventory = urlOf('inventory');
   const [{ items: prices }, { items: stock }] = await Promise.all([
     call<{ items: unknown[] }>('GET', `${order}/prices`),
     call<{ items: unknown[] }>('GET', `${inventory}/stock`),
   ]);
-  if (prices.length > 0 && stock.length > 0) return 'on the shelves';
+  if (prices.length > 0 && stock.length > 0) return 'already on the shelves';
   await Promise.all(
     groceries.flatMap(({ sku, amountMinor, quantity }) => [
       call('PUT', `${order}/prices/${sku}`, { amountMinor, currency: 'EUR' }),

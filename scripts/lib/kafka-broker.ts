@@ -9,8 +9,8 @@
  *                             ├─ java
  *                             └─ guard: reads the pipe until it ends, then sends SIGTERM
  *
- * As with the embedded Postgres, Ctrl-C in a terminal does not reach the broker, which has to outlive the services that
- * are closing; and however this process ends, even by `kill -9`, the guard sees its end of the pipe close.
+ * As with the embedded Postgres, Ctrl-C in a terminal does not reach the broker, which has to outlive the services while
+ * they shut down; and however this process ends, even by `kill -9`, the guard sees its end of the pipe close.
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -34,16 +34,16 @@ import { Advice } from './advice.js';
 import { freePort } from './embedded-postgres.js';
 
 export interface KafkaOptions {
-  /** Keeps the broker's configuration, data, certificates and log. What a broker left here before is taken up again. */
+  /** Holds the broker's configuration, data, certificates and log. A broker resumes with what an earlier one left here. */
   readonly folder: string;
-  /** Of the listener without TLS; a free one unless told. */
+  /** Of the listener without TLS; default: a free port. */
   readonly port?: number;
   /** `stop` removes the folder. */
   readonly disposable?: boolean;
   /** Opens a second listener, with TLS, for one user who may log in by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN. */
   readonly secure?: {
     readonly user: string;
-    /** Without quotes, commas and backslashes, which Kafka's own tool for users cannot take. */
+    /** Without quotes, commas and backslashes, which Kafka's own tool for users does not accept. */
     readonly password: string;
     /** Refuses clients that have no certificate of the broker's CA. */
     readonly mutualTls?: boolean;
@@ -65,7 +65,7 @@ const GUARDED = `
   kill $guard 2>/dev/null; wait $guard 2>/dev/null
   exit $status`;
 
-/** Why no broker can be had on this machine, as a clause (`Java 17 is not installed`), or undefined when one can. */
+/** Why no broker can run on this machine, as a clause (`Java 17 is not installed`), or undefined if one can. */
 export function missingForKafka(): string | undefined {
   const { status, stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' });
   const major = Number(/version "(\d+)/.exec(stderr ?? '')?.[1] ?? 0);
@@ -75,7 +75,7 @@ export function missingForKafka(): string | undefined {
 }
 
 /**
- * Starts a broker and comes back when it answers.
+ * Starts a broker, and returns when it is ready.
  * @throws Advice when its jars cannot be fetched, or it does not start
  */
 export async function startKafka(options: KafkaOptions): Promise<KafkaBroker> {
@@ -89,11 +89,11 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaBroker> {
 export class KafkaBroker {
   /** Of the listener without TLS: `kafka://127.0.0.1:9092`. */
   readonly url: string;
-  /** PEM files: the CA, and a client's certificate and key. There when the broker was started with `secure`. */
+  /** PEM files: the CA, and a client's certificate and key. They exist if the broker was started with `secure`. */
   readonly ca: string;
   readonly clientCertificate: string;
   readonly clientKey: string;
-  /** Where the broker says what is wrong. */
+  /** The broker's log file. */
   readonly log: string;
   private readonly folder: string;
   private readonly properties: string;
@@ -119,7 +119,7 @@ export class KafkaBroker {
 
   /**
    * The URL of the secure listener for the user of the options. `changes` replaces its parts: `password`, or a parameter
-   * such as `mechanism` or `ca`, which undefined leaves out.
+   * such as `mechanism` or `ca`, which `undefined` removes.
    */
   secureUrl(changes: Readonly<Record<string, string | undefined>> = {}): string {
     const { secure } = this.options;
@@ -136,12 +136,12 @@ export class KafkaBroker {
     return `kafkas://${credentials}@127.0.0.1:${this.ports.secure}?${new URLSearchParams(given).toString()}`;
   }
 
-  /** Resolves when the process that was started last has ended, for whatever reason. */
+  /** Resolves when the most recently started process has ended, for whatever reason. */
   get ended(): Promise<unknown> {
     return this.end;
   }
 
-  /** Writes the configuration, and makes certificates and data where they do not exist yet. */
+  /** Writes the configuration, and creates certificates and data that do not exist yet. */
   async prepare(): Promise<void> {
     const { secure } = this.options;
     mkdirSync(this.folder, { recursive: true });
@@ -151,7 +151,7 @@ export class KafkaBroker {
     );
     writeFileSync(this.properties, `${lines.join('\n')}\n`, { mode: 0o600 });
 
-    // What was formatted half-way is thrown away: only a data folder with this file was ever started.
+    // A half-formatted data folder is thrown away: only a complete one has this file.
     const data = join(this.folder, 'data');
     if (existsSync(join(data, 'meta.properties'))) return;
     rmSync(data, { recursive: true, force: true });
@@ -159,11 +159,11 @@ export class KafkaBroker {
     const users = scram ? ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((it) => ['--add-scram', `${it}=${scram}`]) : [];
     const id = `--cluster-id=${randomBytes(16).toString('base64url')}`;
     await this.java('kafka.tools.StorageTool', 'format', id, '--config', this.properties, ...users).catch((error) => {
-      throw new Advice(`Kafka's data folder ${data} could not be made: ${complaint(outputOf(error))}`);
+      throw new Advice(`Kafka's data folder ${data} could not be formatted: ${complaint(outputOf(error))}`);
     });
   }
 
-  /** Starts it, also again: on the same ports and data. @throws Advice when it does not start */
+  /** Starts the broker, or starts it again on the same ports and data. @throws Advice when it does not start */
   async start(): Promise<void> {
     const output = openSync(this.log, 'a');
     const written = statSync(this.log).size;
@@ -178,7 +178,7 @@ export class KafkaBroker {
     this.end = new Promise((ended) => broker.on('error', ended).on('exit', ended));
 
     const giveUpAt = Date.now() + STARTS_WITHIN_MS;
-    while (!(await this.answers())) {
+    while (!(await this.isReady())) {
       const hasEnded = broker.exitCode !== null || broker.signalCode !== null;
       if (!hasEnded && Date.now() < giveUpAt) {
         await sleep(50);
@@ -190,7 +190,7 @@ export class KafkaBroker {
     }
   }
 
-  /** SIGKILL: the broker is gone at once, with its sessions and whatever it had not told anybody. */
+  /** SIGKILL: the broker ends at once, and loses its sessions and everything that it had not sent yet. */
   async kill(): Promise<void> {
     if (this.process?.exitCode === null && this.process.signalCode === null)
       process.kill(-this.process.pid!, 'SIGKILL');
@@ -237,13 +237,13 @@ export class KafkaBroker {
       'transaction.state.log.min.isr': 1,
       'share.coordinator.state.topic.replication.factor': 1,
       'share.coordinator.state.topic.min.isr': 1,
-      // Groups are formed at once, and members may say that they are to be missed soon.
+      // Groups form at once, and members may ask for a short session timeout.
       'group.initial.rebalance.delay.ms': 0,
       'group.min.session.timeout.ms': 1_000,
       // After kill -9 the controller refuses the broker until its old session ends: 9 s by default.
       'broker.session.timeout.ms': 1_000,
       'broker.heartbeat.interval.ms': 200,
-      // Spares a small machine memory that only large compacted topics need: 128 MiB by default.
+      // Saves memory on a small machine; only large compacted topics need more. 128 MiB by default.
       'log.cleaner.dedupe.buffer.size': 2 ** 22,
       ...this.secureSettings(),
     };
@@ -269,14 +269,15 @@ export class KafkaBroker {
   }
 
   /**
-   * A CA, and certificates of it for the server and for a client. With openssl, because keytool does not give a private
-   * key away, and a client needs its own as a PEM file.
+   * Creates a CA, and certificates for the server and for a client. With openssl, because keytool does not export a private
+   * key, and a client needs its own as a PEM file.
    */
   private async makeCertificates(): Promise<void> {
     const file = (name: string) => join(this.folder, name);
     const openssl = (...args: string[]) =>
       run('openssl', args).catch((error) => {
-        const why = (error as { code?: string }).code === 'ENOENT' ? 'It is not installed.' : outputOf(error).trim();
+        const why =
+          (error as { code?: string }).code === 'ENOENT' ? 'It is not installed: install it.' : outputOf(error).trim();
         throw new Advice(`openssl could not make the broker's certificates. ${why}`);
       });
     const newKey = (name: string) => ['-newkey', 'rsa:2048', '-nodes', '-keyout', file(`${name}.key`)];
@@ -300,11 +301,11 @@ export class KafkaBroker {
       );
     }
     const keystore = ['server.key', 'server.pem'].map((name) => readFileSync(file(name), 'utf8')).join('');
-    writeFileSync(this.keystore, keystore, { mode: 0o600 }); // Last: it says that all of them are there.
+    writeFileSync(this.keystore, keystore, { mode: 0o600 }); // Last: its existence means that all files exist.
   }
 
-  /** Whether the controller counts the broker among those that work: its port is open some time before. */
-  private async answers(): Promise<boolean> {
+  /** Whether the controller counts the broker as running: its port is open some time before that. */
+  private async isReady(): Promise<boolean> {
     const kafka = new Kafka({
       brokers: [`127.0.0.1:${this.ports.client}`],
       connectionTimeout: 1_000,
@@ -329,14 +330,14 @@ function jarFolder(): string {
   return resolve('.cache/kafka', version);
 }
 
-/** The folder with the broker's jars. Several processes may fetch them at once: whoever is first puts them there. */
+/** The folder with the broker's jars. Several processes may fetch them at once: the first to finish puts them there. */
 async function fetchJars(): Promise<string> {
   const folder = jarFolder();
   if (existsSync(folder)) return folder;
   mkdirSync(resolve('.cache/kafka'), { recursive: true });
   const draft = mkdtempSync(`${folder}.`);
   try {
-    // -C: a jar that does not have its checksum is an error, and no warning.
+    // -C: a jar with a wrong checksum is an error, not a warning.
     const args = [
       '-q',
       '-B',
@@ -364,10 +365,10 @@ function outputOf(error: unknown): string {
   return `${stdout ?? ''}${stderr ?? ''}` || (message ?? '');
 }
 
-/** What a program says is wrong: the message of its first exception, or its first line with an error, or its last line. */
+/** What went wrong according to a program's output: its first exception, its first line with an error, or its last line. */
 function complaint(output: string): string {
   const exception = /^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)/m.exec(output)?.[1];
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  const line = lines.find((line) => /\bERROR\b/.test(line)) ?? lines.at(-1) ?? 'it said nothing.';
+  const line = lines.find((line) => /\bERROR\b/.test(line)) ?? lines.at(-1) ?? 'it printed nothing.';
   return (exception ?? line.replace(/^\[ERROR\]/, '')).trim();
 }

@@ -1,21 +1,21 @@
-/** How far a long command has got, on stderr, so that its answer on stdout can be redirected. */
+/** The progress of a long command, on stderr, so that its result on stdout can be redirected. */
 import type { Clock } from '#runtime';
 
-/** Where the answer goes, and the progress: `process` is one. */
+/** The streams for the result and for the progress, such as those of `process`. */
 export interface Output {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
 }
 
-/** A bar that redraws itself on a terminal; elsewhere a line every five seconds. `noun` is what is counted, in the singular. */
+/** A bar that redraws itself on a terminal; elsewhere a line every five seconds. `noun` names what is counted, in the singular. */
 export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string) {
   const startedMs = clock.now().getTime();
   let drawnMs = stderr.isTTY ? -Infinity : startedMs;
   let drawn = false;
   return {
     /**
-     * `share` of the work is done, 0 to 1; of it `before` was done by an earlier run, and `done` of what is counted by
-     * this one.
+     * `share` is the part of the work that is done, 0 to 1, and `before` the part that an earlier run had done; `done` is
+     * how many this run has counted.
      */
     show({ share, before = 0, done }: { share: number; before?: number; done: number }): void {
       const nowMs = clock.now().getTime();
@@ -32,7 +32,7 @@ export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string
       this.end();
       stderr.write(`${text}\n`);
     },
-    /** Takes the bar away. */
+    /** Clears the bar. */
     end(): void {
       if (drawn && stderr.isTTY) stderr.write('\r\x1b[K');
       drawn = false;

@@ -1,37 +1,38 @@
-/** What a person sees while something is under way: a line per finished step, and below them what is being done. */
+/** The output of a long-running command: a line for each finished step, and below them the steps under way. */
 export class Screen {
-  private readonly under = new Set<string>();
+  private readonly underWay = new Set<string>();
   private readonly live = process.stdout.isTTY;
   private ended = false;
 
   constructor() {
-    process.stdout.on('error', () => {}); // The terminal may be closed before we are.
+    process.stdout.on('error', () => {}); // The terminal may close before this process ends.
   }
 
-  /** Runs one step, named by what it is doing; `done` puts down what came of it, with the time that it took. */
+  /** Runs a step, which is shown as `doing` meanwhile; `done` prints its result, with the time that it took. */
   async step<T>(doing: string, work: (done: (what: string, result: string) => void) => Promise<T>): Promise<T> {
     const startedMs = performance.now();
-    this.under.add(doing);
+    this.underWay.add(doing);
     this.redraw();
     try {
       return await work((what, result) => {
         const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
-        this.under.delete(doing);
+        this.underWay.delete(doing);
         if (!this.ended) this.redraw(`  ${what.padEnd(11)} ${result.padEnd(50)} ${seconds.padStart(5)} s`);
       });
     } finally {
-      this.under.delete(doing);
+      this.underWay.delete(doing);
       this.redraw();
     }
   }
 
-  say(text: string): void {
+  /** Prints a text above the steps under way. */
+  print(text: string): void {
     this.redraw(text);
   }
 
-  /** Nothing that is still under way is shown any more. */
+  /** Stops showing the steps under way. */
   end(): void {
-    this.under.clear();
+    this.underWay.clear();
     this.redraw();
     this.ended = true;
   }
@@ -39,7 +40,8 @@ export class Screen {
   private redraw(text?: string): void {
     if (this.live && !this.ended) process.stdout.write('\r\x1b[K');
     if (text !== undefined) process.stdout.write(`${text}\n`);
-    if (this.live && !this.ended && this.under.size > 0) process.stdout.write(dim(`  … ${[...this.under].join(', ')}`));
+    if (this.live && !this.ended && this.underWay.size > 0)
+      process.stdout.write(dim(`  … ${[...this.underWay].join(', ')}`));
   }
 }
 

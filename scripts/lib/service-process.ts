@@ -1,4 +1,4 @@
-/** One service as a process: started, found ready, stopped, and its end explained. */
+/** A service as a child process: starts it, waits until it is ready, stops it, and explains why it ended. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -14,9 +14,9 @@ export class ServiceProcess {
   private readonly child: ChildProcess;
 
   /**
-   * Starts `dist/apps/<name>/src/main.js`, whose output is appended to the file `log`. It is a process group of its own,
+   * Starts `dist/apps/<name>/src/main.js`, whose output is appended to the file `log`. It has a process group of its own,
    * so that Ctrl-C in a terminal reaches it only through us; it stops by itself when the IPC channel to us closes.
-   * `program` is another one to start, which is given the name.
+   * `program` is another program to start, with the name as its argument.
    */
   constructor(
     readonly name: string,
@@ -25,13 +25,13 @@ export class ServiceProcess {
     private readonly log: string,
     program = `dist/apps/${name}/src/main.js`,
   ) {
-    if (!existsSync(program)) throw new Advice(`${resolve(program)} does not exist: \`npm run build\` makes it.`);
+    if (!existsSync(program)) throw new Advice(`${resolve(program)} does not exist. Build it with \`npm run build\`.`);
     const output = openSync(log, 'a');
     this.child = fork(resolve(program), [name], {
       detached: true,
       env: { ...process.env, HOST: '127.0.0.1', ...env, PORT: `${port}` },
-      // kafkajs sets timers whose time has passed, of which Node 24 warns; they do no harm. And new objects get a quarter
-      // of the space that V8 would give them: 25 MB less, for 4 % more processor time. The image sets both in NODE_OPTIONS.
+      // kafkajs sets timers for times in the past, and Node 24 warns about them; they do no harm. V8's space for new objects
+      // is a quarter of its default: 25 MB less memory for 4 % more CPU time. The image sets both in NODE_OPTIONS.
       execArgv: ['--disable-warning=TimeoutNegativeWarning', '--max-semi-space-size=4'],
       stdio: ['ignore', output, output, 'ipc'],
     });
@@ -47,10 +47,10 @@ export class ServiceProcess {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  /** Resolves when the service answers that it is ready. @throws Advice when it ends before that, or takes a minute */
+  /** Resolves when the service reports that it is ready. @throws Advice when it ends before that, or is not ready in a minute */
   async ready(): Promise<void> {
     const giveUpAt = Date.now() + READY_WITHIN_MS;
-    let answer = 'nothing listens yet';
+    let answer = 'it does not listen yet';
     while (this.running) {
       try {
         const response = await fetch(`http://127.0.0.1:${this.port}/health/ready`, {
@@ -61,15 +61,16 @@ export class ServiceProcess {
       } catch {
         // It does not listen yet.
       }
-      if (Date.now() > giveUpAt) throw new Advice(`${this.name} is still not ready: ${answer}. See ${this.log}.`);
+      if (Date.now() > giveUpAt)
+        throw new Advice(`${this.name} is not ready after ${READY_WITHIN_MS / 1000} s: ${answer}. See ${this.log}.`);
       await sleep(50);
     }
     throw new Advice(
-      `${this.name} ended while it started (${await this.ended}): ${this.lastWords()}. See ${this.log}.`,
+      `${this.name} ended during its start (${await this.ended}): ${this.lastWords()}. See ${this.log}.`,
     );
   }
 
-  /** Sends SIGTERM, so that it finishes what it has begun, and SIGKILL after a while. */
+  /** Sends SIGTERM, which lets it finish its work, and SIGKILL after 15 s. */
   async stop(): Promise<void> {
     this.kill('SIGTERM');
     const impatient = setTimeout(() => this.kill('SIGKILL'), STOPS_WITHIN_MS);
@@ -86,15 +87,15 @@ export class ServiceProcess {
     this.child.kill(signal);
   }
 
-  /** What the log says last: the message of the last error, or its last line. */
+  /** The last error in the log, or its last line. */
   lastWords(): string {
-    const lines = readFileSync(this.log, 'utf8').trimEnd().split('\n').slice(-50).map(readable);
+    const lines = readFileSync(this.log, 'utf8').trimEnd().split('\n').slice(-50).map(parseLine);
     return (lines.findLast(({ isError }) => isError) ?? lines.at(-1))?.text ?? '';
   }
 }
 
-/** A line of a log: pino's JSON, or what Node prints when a program fails. */
-function readable(line: string): { text: string; isError: boolean } {
+/** Reads a line of a log: pino's JSON, or what Node prints when a program fails. */
+function parseLine(line: string): { text: string; isError: boolean } {
   try {
     const entry = JSON.parse(line) as { level: number; msg?: string; err?: { message?: string } };
     return { text: [entry.msg, entry.err?.message].filter(Boolean).join(': '), isError: entry.level >= 50 };

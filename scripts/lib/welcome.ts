@@ -1,10 +1,13 @@
-/** The screen at the end of `npm start`: what is open, and what to type next. */
+/** The text at the end of `npm start`: what is open, and what to try next. */
 import { bold, cyan } from './screen.js';
+import { services } from '../../apps/shop.js';
 import { urlOf } from './addresses.js';
 
 /** `logs` is a folder, `database` a connection URL. Every command can be pasted into a POSIX shell as it is. */
 export function welcome({ logs, database }: { logs: string; database: string }): string {
-  const [order, inventory, payment] = [urlOf('order'), urlOf('inventory'), urlOf('payment')];
+  const order = urlOf('order');
+  const inventory = urlOf('inventory');
+  const payment = urlOf('payment');
   const place = (token: string, wait = '') => [
     `curl -s ${order}/orders ${wait}-H 'Content-Type: application/json' \\`,
     `  -H "Idempotency-Key: $(node -p 'crypto.randomUUID()')" \\`,
@@ -16,19 +19,17 @@ export function welcome({ logs, database }: { logs: string; database: string }):
   return `
 ${bold('Larder is open.')}
 
-  order       ${order}/docs
-  inventory   ${inventory}/docs
-  payment     ${payment}/docs
+${services.map((service) => `  ${service.padEnd(11)} ${urlOf(service)}/docs`).join('\n')}
   logs        ${logs}/
   database    ${database}
 
-${bold('What to type next, in another terminal')}
+${bold('What to try next, in another terminal')}
 
   Place an order and wait until it is final:
 
 ${commands(...place('tok_approved', "-H 'Prefer: wait=5' "))}
 
-  Place one with a slow card, see what has happened to it, and call it off:
+  Place an order with a slow card, look at its history, and cancel it:
 
 ${commands(
   `ORDER=$(${place('tok_slow').join('\n    ')} |`,
@@ -37,14 +38,14 @@ ${commands(
   `curl -s -X POST ${order}/orders/$ORDER/cancel`,
 )}
 
-  Look at the shelves, and at what the payment provider has charged and given back:
+  Look at the stock, and at what the payment provider has charged and refunded:
 
 ${commands(`curl -s ${inventory}/stock`, `curl -s ${payment}/simulator/ledger`)}
 
-  Four orders and what becomes of each, across the services; then a read model, built anew from the events:
+  Follow four orders across the services; then rebuild a read model from its events:
 
 ${commands('npm run demo', 'npm run replay -- order-summary')}
 
-Ctrl-C closes the shop and keeps its data.
+Ctrl-C closes the shop; its data is kept.
 `;
 }

@@ -1,7 +1,7 @@
 /**
- * The messages between the services as an AsyncAPI 3.0 document. Nothing is written down twice: payloads come from the
- * schemas of `#contracts`; examples from what each service tells (messages.ts) of its golden events; and who receives a
- * message is who reacts to its example (checkout.ts).
+ * The messages between the services as an AsyncAPI 3.0 document. Everything is derived: payloads from the schemas of
+ * `#contracts`, examples from the messages that each service publishes for its golden events, and the receivers of a
+ * message from whether a service reacts to its example.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
@@ -11,12 +11,10 @@ import { versionOf } from '#event-store';
 import { Advice } from '../advice.js';
 import { services, shop } from '../../../apps/shop.js';
 
-/** As `npm run topics` makes them. */
-
-/** The values that several messages share, by the names that they have in the document. */
+/** The values that several messages share, by their names in the document. */
 const shared = { OrderId: orderId, Sku: sku, Quantity: quantity, Currency: currency, Money: money, OrderLine: line };
 
-/** @throws Advice when there is a message that no golden event of its service leads to */
+/** @throws Advice when no golden event of a service leads to one of its messages */
 export function asyncApi(): object {
   const schemas = jsonSchemas();
   const examples = new Map(services.map((service) => [service, examplesOf(service)]));
@@ -26,7 +24,9 @@ export function asyncApi(): object {
       const example = examples.get(service)!.get(type);
       if (!example) {
         const places = `apps/${service}/src/golden/ and messages.ts`;
-        throw new Advice(`${type} on ${topic.name} has no example: no golden event is told as it. See ${places}.`);
+        throw new Advice(
+          `${type} on ${topic.name} has no example, because no golden event leads to it. Add one: see ${places}.`,
+        );
       }
       const message = {
         summary: schema.description,
@@ -39,7 +39,7 @@ export function asyncApi(): object {
     });
     const channel = {
       address: topic.name,
-      title: `What ${service} tells`,
+      title: `The events of ${service}`,
       messages: Object.fromEntries(messages),
       bindings: { kafka: { topic: topic.name, partitions: PARTITIONS, bindingVersion: '0.5.0' } },
     };
@@ -49,10 +49,10 @@ export function asyncApi(): object {
   const operations = services.flatMap((service) => {
     const { publishes: topic, reactionTo } = shop[service];
     const sends = operation('send', service, topic, Object.keys(topic.schemas));
-    const receives = topics.flatMap((heard: AnyTopic) => {
-      const told = examples.get(services.find((each) => shop[each].publishes === heard)!)!;
-      const types = Object.keys(heard.schemas).filter((type) => reactionTo(told.get(type)) !== undefined);
-      return types.length > 0 ? [operation('receive', service, heard, types)] : [];
+    const receives = topics.flatMap((received: AnyTopic) => {
+      const published = examples.get(services.find((each) => shop[each].publishes === received)!)!;
+      const types = Object.keys(received.schemas).filter((type) => reactionTo(published.get(type)) !== undefined);
+      return types.length > 0 ? [operation('receive', service, received, types)] : [];
     });
     return [sends, ...receives];
   });
@@ -62,7 +62,7 @@ export function asyncApi(): object {
     asyncapi: '3.0.0',
     id: 'urn:larder',
     info: {
-      title: 'Larder: what the services tell each other',
+      title: 'Larder: the messages between the services',
       version,
       license: { name: license },
       description: INTRODUCTION,
@@ -83,7 +83,7 @@ export function asyncApi(): object {
       messageTraits: { cloudEvent: CLOUD_EVENT },
       correlationIds: {
         correlationId: {
-          description: 'The same for all that follows from one request, across services',
+          description: 'Shared by everything that follows from one request, across services',
           location: '$message.header#/correlationid',
         },
       },
@@ -93,10 +93,10 @@ export function asyncApi(): object {
 }
 
 const INTRODUCTION = `\
-Three services, one document: each operation is seen from the service that it is tagged with. A service sends what
-happened to it on a topic of its own, and the others react; nobody commands anybody.
+One document for all services: each operation is described from the side of the service that it is tagged with. A service
+publishes its events on a topic of its own, and the other services react; no service sends commands to another.
 
-- A message is a CloudEvents 1.0 event in Kafka's binary mode: its attributes are headers, its data are the value.
+- A message is a CloudEvents 1.0 event in Kafka's binary mode: its attributes are headers, its data is the value.
 - The key is the order's id, so the messages about one order keep their order within a topic.
 - A message may come more than once, with the same \`ce_id\`: handlers are idempotent.
 - Messages only gain fields and topics only gain types: ignore what you do not know.
@@ -141,7 +141,7 @@ const CLOUD_EVENT = {
       ce_time: header('When the event happened, in UTC', [TIME], { format: 'date-time' }),
       ce_subject: header("The order's id; the same as the key", [ids.orderId]),
       'content-type': header('The media type of the value', ['application/json']),
-      correlationid: header('The same for all that follows from one request, across services', [ids.correlation]),
+      correlationid: header('Shared by everything that follows from one request, across services', [ids.correlation]),
       traceparent: header('W3C Trace Context, where the request was traced', [
         '00-8f3c1d7a9b2e4f1f0d7c5d0b4b8e9c55-2f7e1a9c3b5d6f80-01',
       ]),
@@ -162,7 +162,7 @@ function operation(action: 'send' | 'receive', service: string, topic: AnyTopic,
   const described = {
     action,
     channel: { $ref: `#/channels/${channel}` },
-    summary: action === 'send' ? `${capital(service)} tells what happened to it` : `${capital(service)} reacts`,
+    summary: action === 'send' ? `${capital(service)} publishes its events` : `${capital(service)} reacts`,
     tags: [{ name: service }],
     messages: types.map((type) => ({ $ref: `#/channels/${channel}/messages/${type}` })),
     ...(action === 'receive' && { bindings: consumes }),
@@ -172,7 +172,7 @@ function operation(action: 'send' | 'receive', service: string, topic: AnyTopic,
 
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
 
-/** The first message of each type that a service tells of its golden events, by type. */
+/** The first message of each type that a service publishes for its golden events, by type. */
 function examplesOf(service: (typeof services)[number]): Map<string, Message> {
   const { publishes: topic, messageOf, upcasters } = shop[service];
   const toMessage = toMessages(topic, messageOf);
@@ -180,7 +180,7 @@ function examplesOf(service: (typeof services)[number]): Map<string, Message> {
   const examples = new Map<string, Message>();
   for (const file of readdirSync(folder).sort()) {
     const { type, schema, data } = JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'));
-    if (schema !== versionOf(upcasters, type)) continue; // A shape of the past: nobody writes it any more.
+    if (schema !== versionOf(upcasters, type)) continue; // An old shape, which is no longer written.
     const message = toMessage({
       id: ids.event,
       type,
@@ -205,13 +205,13 @@ function jsonSchemas(): Record<string, object> {
   }
   const { schemas } = z.toJSONSchema(registry, {
     target: 'draft-7',
-    io: 'input', // As they arrive: with fields that the contract does not know.
+    io: 'input', // As messages arrive: possibly with fields that the contract does not know.
     uri: (id) => `#/components/schemas/${id}`,
   });
   return Object.fromEntries(
     Object.entries(schemas).map(([id, { description, ...schema }]) => [
       id,
-      // What a message is for stands in its summary.
+      // The description of a message is its summary.
       { ...(id in shared && { description }), ...schema, $id: undefined, $schema: undefined },
     ]),
   );

@@ -1,4 +1,4 @@
-// `npm run docs` makes this file from docs/openapi/order.yaml.
+// `npm run docs` generates this file from docs/openapi/order.yaml.
 
 export interface paths {
   '/admin/projections': {

@@ -1,4 +1,4 @@
-// `npm run docs` makes this file from docs/openapi/payment.yaml.
+// `npm run docs` generates this file from docs/openapi/payment.yaml.
 
 export interface paths {
   '/admin/projections': {
