@@ -77,6 +77,14 @@ test('the image is built from everything that the build compiles, without the pr
   expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual(['proof']);
 });
 
+test.each(services)('docs/openapi/%s.yaml names each operation once, and no class', (service) => {
+  const { paths } = parse(textOf(`docs/openapi/${service}.yaml`)) as { paths: Record<string, object> };
+  const ids = Object.values(paths).flatMap((path) => Object.values<any>(path).map(({ operationId }) => operationId));
+  expect(ids.length).toBeGreaterThan(5);
+  expect(ids).toEqual([...new Set(ids)]);
+  for (const id of ids) expect(id).toMatch(/^(?!.*controller)[a-z][a-zA-Z]+$/i);
+});
+
 describe('docs/asyncapi.yaml', () => {
   const text = textOf('docs/asyncapi.yaml');
 

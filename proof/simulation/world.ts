@@ -7,12 +7,11 @@
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
 import { isSettled, type OrderEvent } from '../../apps/order/src/domain/order.js';
-import { newsOf } from '../../apps/payment/src/http/payment.dto.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import type { PaymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
-import type { Webhook } from '../../apps/payment/src/webhook.js';
+import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import { MemoryLog } from '#message-bus';
@@ -671,7 +670,7 @@ class Simulation implements Surroundings {
     for (let times = item?.how === 'twice' ? 2 : 1; times > 0; times--) {
       const process = this.running('payment');
       if (!process) throw new Error('Nobody takes the webhook.');
-      const command = newsOf(webhook);
+      const command = commandOf(webhook.data);
       if (!command) return;
       this.tell(
         process.name,

@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
-import { newsOf } from './http/payment.dto.js';
 import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
-import { sign, verify, webhook } from './webhook.js';
+import { commandOf, sign, verify, webhook } from './webhook.js';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const later = (ms: number) => new Date(now.getTime() + ms);
@@ -86,8 +85,7 @@ describe('what a webhook does to a payment', () => {
     refunded: { orderId, status: 'refunded', authorizationId, captureId, captured: amount, refunded: amount },
   } satisfies Record<string, ProviderPayment>;
   type News = keyof typeof told;
-  const news = (name: News) =>
-    newsOf({ id: `w-${name}`, type: 'payment.authorized', createdAt: now.toISOString(), data: told[name] });
+  const news = (name: News) => commandOf(told[name]);
 
   const request: PaymentCommand = { type: 'Request', amount, token: 'tok_approved' };
   const [take, giveBack]: PaymentCommand[] = [{ type: 'Capture' }, { type: 'Return' }];
@@ -150,12 +148,7 @@ describe('what a webhook does to a payment', () => {
   });
 
   test.each(['declined', 'voided'])('%s: another hold that turns up late is recorded, and goes back', (from) => {
-    const late = newsOf({
-      id: 'w-late',
-      type: 'payment.authorized',
-      createdAt: now.toISOString(),
-      data: { ...told.authorized, authorizationId: 'auth_2' },
-    });
+    const late = commandOf({ ...told.authorized, authorizationId: 'auth_2' });
     const before = after(...histories[from]!);
     const { status, facts } = after(...histories[from]!, late, late);
     expect(status).toBe('returning');

@@ -13,6 +13,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { money, orderId } from '#contracts';
+import type { PaymentCommand } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
 
 const providerPayment = z.discriminatedUnion('status', [
@@ -42,6 +43,24 @@ export const webhook = z.object({
 });
 
 export type Webhook = z.infer<typeof webhook>;
+
+/** The command that records the provider's news in the payment; undefined when it is no verdict. */
+export function commandOf(data: ProviderPayment): PaymentCommand | undefined {
+  switch (data.status) {
+    case 'authorized':
+      return { type: 'RecordAuthorized', authorizationId: data.authorizationId, amount: data.authorized };
+    case 'declined':
+      return { type: 'RecordDeclined', reason: data.reason };
+    case 'captured':
+      return { type: 'RecordCaptured' };
+    case 'refunded':
+      return { type: 'RecordRefunded' };
+    case 'voided':
+      return { type: 'RecordVoided', authorizationId: data.authorizationId };
+    case 'pending':
+      return undefined;
+  }
+}
 
 export const SIGNATURE_HEADER = 'larder-signature';
 

@@ -116,12 +116,12 @@ test('a problem is thrown with its code', async () => {
   expect(unknown).not.toBe(code);
 });
 
-test('an answer of somebody on the way is an error, too', async () => {
+test('an answer that a proxy gave instead of the shop is an error, too', async () => {
   answers = [(response) => response.writeHead(502).end('<h1>Bad gateway</h1>')];
   await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({
     status: 502,
     code: 'unknown',
-    message: `${url}/prices was answered with 502, by nobody of the shop.`,
+    message: `${url}/prices was answered with 502, but not by the shop.`,
   });
 });
 

@@ -6,12 +6,12 @@
  *   const { orderId } = await shop.placeOrder({ customerId, lines, payment: { token: 'tok_approved' } });
  *   const order = await shop.order(orderId, { wait: 5 });
  *
- * Beside the types it does what everybody would have to do who calls the API by hand:
+ * Besides the types it does what every caller of the API would otherwise have to do by hand:
  *
  *   Larder-Position   kept from every answer and sent with every read, so that its reads show what it wrote and never
  *                     less than it has seen (docs/consistency.md)
- *   Idempotency-Key   drawn for every write that takes one, unless it is given
- *   503, no answer    tried again after `Retry-After`, a few times: no write of the shop counts twice
+ *   Idempotency-Key   generated for every write that takes one, unless it is given
+ *   503, no answer    retried after `Retry-After`, a few times: no write of the shop counts twice
  *   problem (RFC 9457)  thrown as a LarderProblem with its `code`
  */
 import createClient from 'openapi-fetch';
@@ -30,7 +30,7 @@ export type Reservation = inventoryApi.components['schemas']['Reservation'];
 export type Payment = paymentApi.components['schemas']['Payment'];
 export type Problem = orderApi.components['schemas']['Problem'];
 
-/** Where the services are. One that is left out is at the origin of the page, as behind a gateway. */
+/** The base URLs of the services. One that is left out is the origin of the page, as behind a gateway. */
 export interface Urls {
   readonly order?: string;
   readonly inventory?: string;
@@ -38,21 +38,21 @@ export interface Urls {
 }
 
 export interface ClientOptions {
-  /** What an earlier client knew, as its `positions` had it: this one then sees no less. */
+  /** The `positions` of an earlier client: this one then sees no less. */
   readonly positions?: string;
-  /** How often a request is sent again that was answered with 503, or not at all: 3 times unless told. */
+  /** How often a request is sent again that was answered with 503, or not at all; default: 3. */
   readonly retries?: number;
-  /** Used instead of the global one: the place for credentials and timeouts. */
+  /** Replaces the global `fetch`: the place for credentials and timeouts. */
   readonly fetch?: (request: Request) => Promise<Response>;
 }
 
 export interface WriteOptions {
-  /** The same key with the same body is the same write: give one to send a write again that may have been made. */
+  /** The same key with the same body is the same write: pass one to repeat a write that may have succeeded. */
   readonly idempotencyKey?: string;
 }
 
 export interface WaitOptions {
-  /** Seconds to wait for the order to be final, at most 30. The answer comes as soon as it is. */
+  /** Seconds to wait for the order to be final, at most 30; answered as soon as it is. */
   readonly wait?: number;
 }
 
@@ -79,7 +79,7 @@ export class LarderClient {
     };
   }
 
-  /** What this client knows of each service, as the header has it: `order:11, inventory:7`. */
+  /** The highest position that this client has seen of each service, as the header has them: `order:11, inventory:7`. */
   get positions(): string {
     return [...this.known].map(([service, position]) => `${service}:${position}`).join(', ');
   }
@@ -103,7 +103,7 @@ export class LarderClient {
     return answerOf(this.api.order.GET('/orders', { params: { query } }));
   }
 
-  /** What happened to an order, and how it stood after a revision or at a moment; now unless told. */
+  /** What happened to an order, and its state after a revision or at a moment; default: now. */
   history(orderId: string, { asOf }: { asOf?: number | Date } = {}): Promise<History> {
     const query = asOf === undefined ? {} : { asOf: typeof asOf === 'number' ? `${asOf}` : asOf.toISOString() };
     return answerOf(this.api.order.GET('/orders/{orderId}/history', { params: { path: { orderId }, query } }));
@@ -167,7 +167,7 @@ export class LarderClient {
     }
   }
 
-  /** A position that is known already, or a lower one of a service, says nothing new. */
+  /** Keeps the highest position of each service. */
   private learn(positions: string): void {
     for (const [, service, digits] of positions.matchAll(/([a-z][a-z0-9-]*):(\d+)/g)) {
       const position = BigInt(digits!);
@@ -182,10 +182,10 @@ export class LarderProblem extends Error {
 
   constructor(
     readonly status: number,
-    /** Stable: decide on this. Those that a route is known for, and there may be others. */
+    /** Stable: programs decide on this. The documented codes; there may be others. */
     readonly code: ProblemCode | (string & {}),
     detail: string,
-    /** The whole document; undefined when somebody on the way answered instead of the shop. */
+    /** The whole document; undefined when a proxy answered instead of the shop. */
     readonly problem: Problem | undefined,
   ) {
     super(detail);
@@ -213,7 +213,7 @@ async function answerOf<R extends { data?: unknown; error?: unknown; response: R
   const { data, error, response } = await result;
   if (response.ok) return data as NonNullable<R['data']>;
   const problem = (error as Problem | undefined)?.code === undefined ? undefined : (error as Problem);
-  const detail = problem?.detail ?? `${response.url} was answered with ${response.status}, by nobody of the shop.`;
+  const detail = problem?.detail ?? `${response.url} was answered with ${response.status}, but not by the shop.`;
   throw new LarderProblem(response.status, problem?.code ?? 'unknown', detail, problem);
 }
 
@@ -225,7 +225,7 @@ function preferOf({ wait }: WaitOptions) {
   return wait === undefined ? {} : { Prefer: `wait=${wait}` };
 }
 
-/** A second, unless the answer says how long. */
+/** What `Retry-After` says; default: a second. */
 function pauseMs(response: Response | undefined): number {
   const seconds = Number(response?.headers.get('Retry-After') ?? 1);
   return Math.min(Number.isNaN(seconds) ? 1_000 : seconds * 1_000, MAX_PAUSE_MS);

@@ -1,4 +1,5 @@
-/** Injection tokens of what has no class: the ports, the service's configuration, and the pool of DATABASE_URL. */
+/** Injection tokens of what has no class: the ports, the configuration, the pool of DATABASE_URL, and the projections. */
 export const PORTS = Symbol('PORTS');
 export const CONFIG = Symbol('CONFIG');
 export const DATABASE = Symbol('DATABASE');
+export const PROJECTIONS = Symbol('PROJECTIONS');

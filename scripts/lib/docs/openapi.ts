@@ -2,12 +2,14 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { AdminController, PROJECTIONS } from '../../../libs/nest/src/admin/admin.controller.js';
+import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
+import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { openApiDocument } from '../../../libs/nest/src/http/openapi.js';
+import { PROJECTIONS } from '../../../libs/nest/src/tokens.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
 import { type Service, shop } from '../../../apps/shop.js';
 
-/** What boot.ts provides. In a preview nothing is made of it. */
+/** What boot.ts provides. A preview instantiates none of it. */
 const provided = [PORTS, CONFIG, DATABASE, PROJECTIONS, Background, Health, Metrics, ReadYourWrites];
 
 @Module({})
@@ -18,7 +20,7 @@ export async function openApi(service: Service): Promise<object> {
     module: PreviewModule,
     global: true,
     imports: [(await shop[service].module()).default],
-    controllers: [AdminController],
+    controllers: [ProjectionsController, DeadLettersController],
     providers: provided.map((provide) => ({ provide, useValue: undefined })),
     exports: provided,
   };

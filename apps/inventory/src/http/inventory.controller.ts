@@ -1,13 +1,13 @@
 /** Stock and reservations over HTTP. */
-import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Post } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
 import type { Cause } from '#event-store';
 import {
-  type After,
   AfterPosition,
-  documented,
+  Answer,
+  answers,
   IdempotencyKey,
   nameBasedId,
   positionHeader,
@@ -15,25 +15,29 @@ import {
   ReadYourWrites,
   refuses,
   RequestCause,
-  WrittenAt,
+  route,
 } from '#nest';
+import { reservationSummary } from '../read-models/reservation-summary.js';
+import { stockLevel } from '../read-models/stock-level.js';
 import {
   receiptBody,
   recountBody,
+  type ReservationView,
   reservationView,
   reservationViewOf,
+  type StockList,
+  stockListView,
+  type StockView,
   stockView,
   stockViewOf,
 } from './inventory.dto.js';
 import { BookStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
 
-import { reservationSummary } from '../read-models/reservation-summary.js';
-import { stockLevel } from '../read-models/stock-level.js';
-
-/** The kind of thing that an entry's id names (UUIDv5): it follows from the SKU and the Idempotency-Key. */
+/** The UUIDv5 namespace of entry ids: an id is determined by the SKU and the Idempotency-Key. */
 const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
 
-type StockView = z.infer<typeof stockView>;
+const booked = answers(201, 'The stock afterwards', stockView, positionHeader);
+const unbookable = refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused');
 
 @Controller()
 export class InventoryController {
@@ -44,100 +48,76 @@ export class InventoryController {
   ) {}
 
   @Post('stock/:sku/receipts')
-  @HttpCode(201)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Books units that came in' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
-  )
-  @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
-  receive(
+  @route('Books units that came in', booked, unbookable)
+  receiveStock(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: receiptBody }) { quantity }: z.infer<typeof receiptBody>,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ): Promise<StockView> {
-    return this.enter(key, 'receipt', sku, quantity, cause, writtenAt);
+  ): Promise<Answer<StockView>> {
+    return this.bookStock(key, 'receipt', sku, quantity, cause);
   }
 
   @Post('stock/:sku/recounts')
-  @HttpCode(201)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Corrects the books to what was counted on the shelf' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 201, description: 'The stock after it', standardSchema: stockView, headers: positionHeader }),
+  @route(
+    'Corrects the books to what was counted on the shelf',
+    booked,
+    unbookable,
+    refuses(409, 'reserved-stock-missing'),
   )
-  @refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused')
-  @refuses(409, 'reserved-stock-missing')
-  recount(
+  recountStock(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: recountBody }) { counted }: z.infer<typeof recountBody>,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ): Promise<StockView> {
-    return this.enter(key, 'recount', sku, counted, cause, writtenAt);
+  ): Promise<Answer<StockView>> {
+    return this.bookStock(key, 'recount', sku, counted, cause);
   }
 
-  private async enter(
-    key: string,
-    kind: 'receipt' | 'recount',
-    sku: string,
-    quantity: number,
-    cause: Cause,
-    writtenAt: (position: bigint) => void,
-  ): Promise<StockView> {
+  private async bookStock(key: string, kind: 'receipt' | 'recount', sku: string, quantity: number, cause: Cause) {
     const entryId = nameBasedId(ENTRIES, sku, key);
     const { result, position } = await this.commands.execute(new BookStock({ entryId, kind, sku, quantity }, cause));
-    writtenAt(position);
-    return { sku, ...result };
+    return new Answer({ sku, ...result }, { position });
   }
 
   @Get('stock')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the stock' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'All of it',
-      standardSchema: z.object({ items: z.array(stockView) }),
-      headers: positionHeader,
-    }),
-  )
-  async list(@AfterPosition() after: After): Promise<{ items: StockView[] }> {
-    const rows = await this.readYourWrites.read(stockLevel, after, () => this.queries.execute(new ListStock()));
-    return { items: rows.map(stockViewOf) };
+  @route('Lists the stock', answers(200, 'All of it', stockListView, positionHeader))
+  async listStock(@AfterPosition() after: bigint | undefined): Promise<Answer<StockList>> {
+    const query = () => this.queries.execute(new ListStock());
+    const { found, position } = await this.readYourWrites.read(stockLevel, after, query);
+    return new Answer({ items: found.map(stockViewOf) }, { position });
   }
 
   @Get('stock/:sku')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows the stock of a SKU' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, description: 'Its stock', standardSchema: stockView, headers: positionHeader }),
+  @route(
+    'Shows the stock of a SKU',
+    answers(200, 'Its stock', stockView, positionHeader),
+    refuses(404, 'stock-not-found'),
   )
-  @refuses(404, 'stock-not-found')
-  async get(@Param('sku', { schema: skuSchema }) sku: string, @AfterPosition() after: After): Promise<StockView> {
-    const row = await this.readYourWrites.read(stockLevel, after, () => this.queries.execute(new GetStock(sku)));
-    if (!row) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`);
-    return stockViewOf(row);
+  async getStock(
+    @Param('sku', { schema: skuSchema }) sku: string,
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<StockView>> {
+    const query = () => this.queries.execute(new GetStock(sku));
+    const { found, position } = await this.readYourWrites.read(stockLevel, after, query);
+    if (!found) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`, { position });
+    return new Answer(stockViewOf(found), { position });
   }
 
   @Get('reservations/:orderId')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows what an order holds of the stock' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'Its lines, and what became of them',
-      standardSchema: reservationView,
-      headers: positionHeader,
-    }),
+  @route(
+    'Shows what an order holds of the stock',
+    answers(200, 'Its lines, and what became of them', reservationView, positionHeader),
+    refuses(404, 'reservation-not-found'),
   )
-  @refuses(404, 'reservation-not-found')
-  async reservation(
+  async getReservation(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
-    @AfterPosition() after: After,
-  ): Promise<z.infer<typeof reservationView>> {
-    const look = () => this.queries.execute(new GetReservation(orderId));
-    const row = await this.readYourWrites.read(reservationSummary, after, look);
-    if (!row)
-      throw new Problem(404, 'reservation-not-found', 'This order has not asked for stock, as far as is known here.');
-    return reservationViewOf(row);
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<ReservationView>> {
+    const query = () => this.queries.execute(new GetReservation(orderId));
+    const { found, position } = await this.readYourWrites.read(reservationSummary, after, query);
+    if (found) return new Answer(reservationViewOf(found), { position });
+    const detail = 'This order has not asked for stock, as far as this service knows.';
+    throw new Problem(404, 'reservation-not-found', detail, { position });
   }
 }

@@ -1,15 +1,15 @@
 /** Orders and prices over HTTP. */
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Put, Query, Res } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Post, Put, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
 import type { Cause } from '#event-store';
 import {
-  type After,
+  Answer,
+  answerPosition,
+  answers,
   AfterPosition,
   Background,
-  documented,
   IdempotencyKey,
   nameBasedId,
   positionHeader,
@@ -19,19 +19,23 @@ import {
   ReadYourWrites,
   refuses,
   RequestCause,
-  type Wait,
-  WrittenAt,
+  route,
 } from '#nest';
+import { orderSummary } from '../read-models/order-summary.js';
+import { priceList } from '../read-models/price-list.js';
 import {
   historyOf,
   historyQuery,
   historyView,
   listOrdersQuery,
+  type OrderPage,
   orderPage,
   type OrderView,
   orderView,
   placeOrderBody,
   priceBody,
+  type PriceList,
+  priceListView,
   priceView,
   viewOf,
   viewOfRow,
@@ -47,13 +51,12 @@ import {
   SetPrice,
 } from './order.handlers.js';
 
-import { orderSummary } from '../read-models/order-summary.js';
-import { priceList } from '../read-models/price-list.js';
-
-/** The kind of thing that an order's id names (UUIDv5): it follows from the customer and the Idempotency-Key. */
+/** The UUIDv5 namespace of order ids: an id is determined by the customer and the Idempotency-Key. */
 const ORDERS = 'b1c7a1de-4f0c-5d3a-9f0e-2d6d3c1f7a11';
 
-const locationHeader = { Location: { description: 'Where the order is', schema: { type: 'string' as const } } };
+const locationHeader = { Location: { description: 'Path of the order', schema: { type: 'string' as const } } };
+const shownHeaders = [positionHeader, preferenceAppliedHeader];
+const placedHeaders = [...shownHeaders, locationHeader];
 
 @Controller()
 export class OrderController {
@@ -65,206 +68,155 @@ export class OrderController {
   ) {}
 
   @Post('orders')
-  @HttpCode(202)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Places an order' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 202,
-      description: 'Placed; the answer of the first time, when it was placed before',
-      standardSchema: orderView,
-      headers: { ...positionHeader, ...preferenceAppliedHeader, ...locationHeader },
-    }),
+  @route(
+    'Places an order',
+    answers(202, 'Placed; the first answer again if it was placed before', orderView, ...placedHeaders),
+    answers(200, 'Final, with Prefer: wait', orderView, ...placedHeaders),
+    refuses(422, 'invalid-request', 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'idempotency-key-reused'),
   )
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'Final, with Prefer: wait',
-      standardSchema: orderView,
-      headers: { ...positionHeader, ...preferenceAppliedHeader, ...locationHeader },
-    }),
-  )
-  @refuses(422, 'invalid-request', 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'idempotency-key-reused')
-  async place(
+  async placeOrder(
     @IdempotencyKey() key: string,
     @Body({ schema: placeOrderBody }) body: z.infer<typeof placeOrderBody>,
-    @PreferWait() wait: Wait | undefined,
+    @PreferWait() waitMs: number | undefined,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<OrderView> {
+  ): Promise<Answer<OrderView>> {
     const { customerId, lines, payment } = body;
     const orderId = nameBasedId(ORDERS, customerId, key);
+    const location = `/orders/${orderId}`;
     const request = { orderId, customerId, lines, paymentToken: payment.token };
-    const placed = await this.commands.execute(new PlaceOrder(request, cause));
-    reply.header('location', `/orders/${orderId}`);
-    writtenAt(placed.position);
-    const ended = wait && (await this.awaited(orderId, wait, writtenAt, placed.position));
-    if (ended?.settled) {
-      reply.status(200);
-      return ended;
-    }
+    const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
+    const awaited = waitMs === undefined ? undefined : await this.awaitOrder(orderId, waitMs, position);
+    if (awaited?.body.settled) return new Answer(awaited.body, { ...awaited.head, location, status: 200 });
     // The first answer, whatever has become of the order since.
-    const { reason: _, ...view } = viewOf(orderId, placed.order);
-    return { ...view, status: 'placed', settled: false };
-  }
-
-  /** How the order stands when it is final or the wait is over; `at` is told the position of that. `since`: AwaitOrder. */
-  private async awaited(
-    orderId: string,
-    wait: Wait,
-    at: (position: bigint) => void,
-    since?: bigint,
-  ): Promise<OrderView> {
-    const { stopping } = this.background;
-    const { order, position } = await this.queries.execute(new AwaitOrder(orderId, wait.ms, stopping, since));
-    const view = viewOf(orderId, order);
-    if (view.settled || !stopping.aborted) wait.honoured();
-    at(position);
-    return view;
+    const { reason: _, ...view } = viewOf(orderId, order);
+    return new Answer({ ...view, status: 'placed', settled: false }, { position, ...awaited?.head, location });
   }
 
   @Get('orders')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists orders, the newest first' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, description: 'A page', standardSchema: orderPage, headers: positionHeader }),
+  @route(
+    'Lists orders, newest first',
+    answers(200, 'A page', orderPage, positionHeader),
+    refuses(422, 'invalid-request'),
   )
-  @refuses(422, 'invalid-request')
-  async list(
+  async listOrders(
     @Query({ schema: listOrdersQuery }) query: z.infer<typeof listOrdersQuery>,
-    @AfterPosition() after: After,
-  ): Promise<z.infer<typeof orderPage>> {
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<OrderPage>> {
     const before = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const page = new ListOrders(query, before, query.limit + 1);
-    const rows = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
-    const items = rows.slice(0, query.limit).map(viewOfRow);
-    const last = rows.length > query.limit ? items.at(-1) : undefined;
-    return { items, ...(last && { next: cursorOf(last) }) };
+    const { found, position } = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
+    const items = found.slice(0, query.limit).map(viewOfRow);
+    const last = found.length > query.limit ? items.at(-1) : undefined;
+    return new Answer({ items, ...(last && { next: cursorOf(last) }) }, { position });
   }
 
   @Get('orders/:orderId')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows an order' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'The order as the read model has it, or with Prefer: wait as it ended',
-      standardSchema: orderView,
-      headers: { ...positionHeader, ...preferenceAppliedHeader },
-    }),
+  @route(
+    'Shows an order',
+    answers(200, 'The order as the read model has it, or with Prefer: wait as it ended', orderView, ...shownHeaders),
+    refuses(404, 'order-not-found'),
   )
-  @refuses(404, 'order-not-found')
-  async get(
+  async getOrder(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
-    @AfterPosition() after: After,
-    @PreferWait() wait: Wait | undefined,
-  ): Promise<OrderView> {
-    const look = () => this.queries.execute(new GetOrder(orderId));
-    const row = await this.readYourWrites.read(orderSummary, after, look);
-    if (!row) throw notFound();
-    const view = viewOfRow(row);
-    if (wait && !view.settled) return this.awaited(orderId, wait, after.showing);
-    wait?.honoured();
-    return view;
+    @AfterPosition() after: bigint | undefined,
+    @PreferWait() waitMs: number | undefined,
+  ): Promise<Answer<OrderView>> {
+    const query = () => this.queries.execute(new GetOrder(orderId));
+    const { found, position } = await this.readYourWrites.read(orderSummary, after, query);
+    if (!found) throw orderNotFound(position);
+    const view = viewOfRow(found);
+    if (waitMs === undefined || view.settled) return new Answer(view, { position, waitedMs: waitMs });
+    const { body, head } = await this.awaitOrder(orderId, waitMs);
+    return new Answer(body, { ...head, position: answerPosition(after, head.position) });
+  }
+
+  /**
+   * Answers with the order when it is final or the wait is over. `since` is the position of a write that was just made:
+   * see AwaitOrder.
+   */
+  private async awaitOrder(orderId: string, waitMs: number, since?: bigint) {
+    const { stopping } = this.background;
+    const { order, position } = await this.queries.execute(new AwaitOrder(orderId, waitMs, stopping, since));
+    const body = viewOf(orderId, order);
+    // A service that stops cuts the wait short: then it was not granted.
+    const waitedMs = body.settled || !stopping.aborted ? waitMs : undefined;
+    return { body, head: { position, waitedMs } };
   }
 
   @Get('orders/:orderId/history')
-  @documented(({ ApiOperation }) =>
-    ApiOperation({ summary: 'Shows what happened to an order, and how it stood at a moment' }),
+  @route(
+    'Shows what happened to an order, and the order as it was at a given moment',
+    answers(200, 'The events up to that moment, and the order after them', historyView, positionHeader),
+    refuses(404, 'order-not-found', 'order-not-placed-yet'),
+    refuses(422, 'invalid-request'),
   )
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'The events up to then, and the order as they leave it',
-      standardSchema: historyView,
-      headers: positionHeader,
-    }),
-  )
-  @refuses(404, 'order-not-found', 'order-not-placed-yet')
-  @refuses(422, 'invalid-request')
-  async history(
+  async getOrderHistory(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
     @Query({ schema: historyQuery }) query: z.infer<typeof historyQuery>,
-    @AfterPosition() after: After,
-  ): Promise<z.infer<typeof historyView>> {
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<z.infer<typeof historyView>>> {
     await this.readYourWrites.refuseUnknown(after);
     const events = await this.queries.execute(new GetHistory(orderId));
-    const [first, last] = [events[0], events.at(-1)];
-    if (!first || !last) throw notFound();
-    after.showing(last.position);
+    const first = events[0];
+    const last = events.at(-1);
+    if (!first || !last) throw orderNotFound();
+    const position = answerPosition(after, last.position);
     const history = historyOf(orderId, events, query.asOf);
-    if (!history) {
-      throw new Problem(404, 'order-not-placed-yet', `The order was placed later than that, at ${first.recordedAt}.`);
-    }
-    return history;
+    if (history) return new Answer(history, { position });
+    const detail = `The order was placed later than that, at ${first.recordedAt}.`;
+    throw new Problem(404, 'order-not-placed-yet', detail, { position });
   }
 
   @Post('orders/:orderId/cancel')
-  @HttpCode(202)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Cancels an order that is not confirmed yet' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 202, description: 'Called off', standardSchema: orderView, headers: positionHeader }),
+  @route(
+    'Cancels an order that is not confirmed yet',
+    answers(202, 'Cancelled', orderView, positionHeader),
+    refuses(404, 'order-not-found'),
+    refuses(409, 'order-confirmed'),
   )
-  @refuses(404, 'order-not-found')
-  @refuses(409, 'order-confirmed')
-  async cancel(
+  async cancelOrder(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ): Promise<OrderView> {
+  ): Promise<Answer<OrderView>> {
     const { order, position } = await this.commands.execute(new CancelOrder(orderId, cause));
-    writtenAt(position);
-    return viewOf(orderId, order);
+    return new Answer(viewOf(orderId, order), { position });
   }
 
   @Put('prices/:sku')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Sets the price of a SKU, for the orders to come' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'Set',
-      standardSchema: priceView.omit({ since: true }),
-      headers: positionHeader,
-    }),
+  @route(
+    'Sets the price of a SKU for future orders',
+    answers(200, 'Set', priceView.omit({ since: true }), positionHeader),
+    refuses(400, 'malformed-json'),
+    refuses(422, 'invalid-request'),
   )
-  @refuses(400, 'malformed-json')
-  @refuses(422, 'invalid-request')
   async setPrice(
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: priceBody }) price: z.infer<typeof priceBody>,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ): Promise<Omit<z.infer<typeof priceView>, 'since'>> {
+  ): Promise<Answer<Omit<z.infer<typeof priceView>, 'since'>>> {
     const { position } = await this.commands.execute(new SetPrice(sku, price, cause));
-    writtenAt(position);
-    return { sku, price };
+    return new Answer({ sku, price }, { position });
   }
 
   @Get('prices')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Lists the prices' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'All of them',
-      standardSchema: z.object({ items: z.array(priceView) }),
-      headers: positionHeader,
-    }),
-  )
-  async prices(@AfterPosition() after: After): Promise<{ items: z.infer<typeof priceView>[] }> {
-    const rows = await this.readYourWrites.read(priceList, after, () => this.queries.execute(new ListPrices()));
-    return {
-      items: rows.map(({ sku, amountMinor, currency, since }) => ({
-        sku,
-        price: { amountMinor: Number(amountMinor), currency },
-        since: since.toISOString(),
-      })),
-    };
+  @route('Lists the prices', answers(200, 'All of them', priceListView, positionHeader))
+  async listPrices(@AfterPosition() after: bigint | undefined): Promise<Answer<PriceList>> {
+    const query = () => this.queries.execute(new ListPrices());
+    const { found, position } = await this.readYourWrites.read(priceList, after, query);
+    const items = found.map(({ sku, amountMinor, currency, since }) => ({
+      sku,
+      price: { amountMinor: Number(amountMinor), currency },
+      since: since.toISOString(),
+    }));
+    return new Answer({ items }, { position });
   }
 }
 
-function notFound(): Problem {
-  return new Problem(404, 'order-not-found', 'There is no such order.');
+function orderNotFound(position?: bigint): Problem {
+  return new Problem(404, 'order-not-found', 'There is no such order.', { position });
 }
 
-/** Where a page ended, as text for a URL. */
+/** The last item of a page, as text for a URL. */
 function cursorOf({ placedAt, orderId }: { placedAt: string; orderId: string }): string {
   return Buffer.from(`${placedAt} ${orderId}`).toString('base64url');
 }
@@ -276,10 +228,8 @@ function parseCursor(cursor: string): { placedAt: Date; orderId: string } {
     throw new Problem(
       422,
       'invalid-request',
-      'The cursor is not one that this service gave out: send `next` of the page before.',
-      {
-        errors: [{ parameter: 'cursor', code: 'invalid', detail: 'Not a cursor of this service.' }],
-      },
+      'The cursor was not issued by this service: send `next` of the previous page.',
+      { extras: { errors: [{ parameter: 'cursor', code: 'invalid', detail: 'Not a cursor of this service.' }] } },
     );
   }
   return { placedAt: at, orderId: orderId! };

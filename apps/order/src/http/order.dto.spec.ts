@@ -4,7 +4,7 @@ import { historyOf } from './order.dto.js';
 import type { OrderEvent } from '../domain/order.js';
 
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
-const facts = [
+const stored = [
   {
     type: 'OrderPlaced',
     data: {
@@ -21,9 +21,9 @@ const facts = [
 ] as unknown as OrderEvent[];
 
 /** Recorded by instances whose clocks differ, at these seconds. */
-function recorded(seconds: readonly number[]): RecordedEvent<OrderEvent>[] {
-  return facts.map((fact, revision) => ({
-    ...fact,
+function recordAt(seconds: readonly number[]): RecordedEvent<OrderEvent>[] {
+  return stored.map((event, revision) => ({
+    ...event,
     id: `${revision}`,
     stream: 'order-1',
     revision,
@@ -34,18 +34,18 @@ function recorded(seconds: readonly number[]): RecordedEvent<OrderEvent>[] {
 }
 
 test('the past of an order ends before its first event that is later', () => {
-  const events = recorded([1, 2, 3]);
+  const events = recordAt([1, 2, 3]);
   expect(historyOf('1', events, '2026-11-21T12:00:02Z')?.order.status).toBe('stock-reserved');
   expect(historyOf('1', events, '2026-11-21T13:00:01.999+01:00')?.order.status).toBe('placed');
   expect(historyOf('1', events, '2026-11-21T12:00:00Z')).toBeUndefined();
 });
 
-test('an event is no past without the one before it, though another clock says that it was earlier', () => {
-  const history = historyOf('1', recorded([1, 5, 3]), '2026-11-21T12:00:04Z');
+test('an event is not shown without the previous one, even if the clock of another instance dated it earlier', () => {
+  const history = historyOf('1', recordAt([1, 5, 3]), '2026-11-21T12:00:04Z');
   expect(history?.order.status).toBe('placed');
   expect(history?.events.map(({ revision }) => revision)).toEqual([0]);
 });
 
 test('the payment token is not shown', () => {
-  expect(JSON.stringify(historyOf('1', recorded([1, 2, 3]), undefined))).not.toContain('tok_');
+  expect(JSON.stringify(historyOf('1', recordAt([1, 2, 3]), undefined))).not.toContain('tok_');
 });

@@ -1,16 +1,24 @@
-/** What the order service takes and shows over HTTP. The zod schemas check requests and make the OpenAPI document. */
+/**
+ * The requests and answers of the order service over HTTP. The zod schemas check requests and describe both in the OpenAPI
+ * document.
+ */
 import { z } from 'zod';
 import type { OrderSummary } from '../../../../prisma/order/client/client.js';
 import { line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
 import type { RecordedEvent } from '#event-store';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
 
+/** An order that exists. Its statuses and reasons are checked against the schemas below, in both directions. */
+type PlacedOrder = Exclude<Order, { status: 'none' }>;
+type Status = PlacedOrder['status'];
+type Reason = Extract<PlacedOrder, { reason: string }>['reason'];
+
 export const placeOrderBody = z
   .strictObject({
-    customerId: z.uuid().toLowerCase().describe('Who orders'),
-    lines: z.array(line).min(1).max(100).describe('What is ordered; each SKU once'),
+    customerId: z.uuid().toLowerCase().describe('The customer who orders'),
+    lines: z.array(line).min(1).max(100).describe('What is ordered; each SKU only once'),
     payment: z.strictObject({
-      token: z.string().min(1).max(255).describe('Stands for the means of payment: tok_approved, tok_declined, …'),
+      token: z.string().min(1).max(255).describe('Token of the means of payment: tok_approved, tok_declined, …'),
     }),
   })
   .meta({ id: 'OrderRequest' });
@@ -20,18 +28,33 @@ export const priceBody = z.strictObject({
   currency: money.shape.currency,
 });
 
-const status = z.enum(['placed', 'stock-reserved', 'confirmed', 'completed', 'rejected', 'cancelled']);
+const status = z.enum([
+  'placed',
+  'stock-reserved',
+  'confirmed',
+  'completed',
+  'rejected',
+  'cancelled',
+]) satisfies z.ZodType<Status>;
+
+const reason = z.enum([
+  'out-of-stock',
+  'payment-declined',
+  'customer',
+  'deadline',
+  'operator',
+]) satisfies z.ZodType<Reason>;
 
 export const listOrdersQuery = z.object({
   customerId: z.uuid().toLowerCase().optional(),
   status: status.optional(),
-  cursor: z.string().max(200).optional().describe('`next` of the page before'),
+  cursor: z.string().max(200).optional().describe('`next` of the previous page'),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
 
 /**
- * A moment (ISO 8601) or a revision (a whole number). What has not come yet is not an error: at a moment in the future, or
- * a revision that there is not, the order is taken to be as it is now.
+ * A moment (ISO 8601) or a revision (a whole number). The future is not an error: for a later moment, or a revision that
+ * does not exist yet, the order is shown as it is now.
  */
 export const historyQuery = z.object({
   asOf: z
@@ -50,7 +73,7 @@ export const historyQuery = z.object({
     .optional()
     .describe(
       'Shows the order as it was at that revision (its events count from 0), or at that time (ISO 8601, with an offset ' +
-        'or Z). Before the first event there is nothing: 404 `order-not-placed-yet`. After the last, it is as it is now.',
+        'or Z). Before the first event: 404 `order-not-placed-yet`. After the last event: the order as it is now.',
     ),
 });
 
@@ -58,7 +81,7 @@ export const orderView = z
   .object({
     orderId,
     status,
-    reason: z.enum(['out-of-stock', 'payment-declined', 'customer', 'deadline', 'operator']).optional(),
+    reason: reason.optional(),
     settled: z.boolean().describe("Nothing more will happen to the order's stock and money"),
     customerId: z.uuid(),
     lines: z.array(line.extend({ unitPrice: money })),
@@ -70,7 +93,7 @@ export const orderView = z
 export const orderPage = z
   .object({
     items: z.array(orderView),
-    next: z.string().optional().describe('`cursor` of the next page, where there is one'),
+    next: z.string().optional().describe('`cursor` of the next page, if there is one'),
   })
   .meta({ id: 'OrderPage' });
 
@@ -83,7 +106,7 @@ export const historyView = z
         type: z.string(),
         at: z.iso.datetime(),
         data: z.record(z.string(), z.unknown()),
-        actor: z.string().optional().describe('Who decided it, where that was an operator'),
+        actor: z.string().optional().describe('The operator who decided it, if one did'),
         reason: z.string().optional().describe("The operator's reason"),
       }),
     ),
@@ -92,10 +115,14 @@ export const historyView = z
 
 export const priceView = z.object({ sku, price: money, since: z.iso.datetime() }).meta({ id: 'Price' });
 
+export const priceListView = z.object({ items: z.array(priceView) });
+
 export type OrderView = z.infer<typeof orderView>;
+export type OrderPage = z.infer<typeof orderPage>;
+export type PriceList = z.infer<typeof priceListView>;
 
 /** An order as its own stream has it. */
-export function viewOf(orderId: string, state: Exclude<Order, { status: 'none' }>): OrderView {
+export function viewOf(orderId: string, state: PlacedOrder): OrderView {
   const { customerId, lines, total, placedAt } = state.terms;
   const reason = 'reason' in state ? { reason: state.reason } : {};
   return {
@@ -114,8 +141,8 @@ export function viewOf(orderId: string, state: Exclude<Order, { status: 'none' }
 export function viewOfRow(row: OrderSummary): OrderView {
   return {
     orderId: row.orderId,
-    status: row.status as OrderView['status'],
-    ...(row.reason === null ? {} : { reason: row.reason as OrderView['reason'] }),
+    status: row.status as Status,
+    ...(row.reason === null ? {} : { reason: row.reason as Reason }),
     settled: row.settled,
     customerId: row.customerId,
     lines: row.lines as unknown as OrderLine[],
@@ -125,7 +152,7 @@ export function viewOfRow(row: OrderSummary): OrderView {
 }
 
 /**
- * The history of an order up to a revision or a moment, that one included, and its state then; undefined when it began
+ * The history of an order up to and including a revision or a moment, and its state then; undefined when it was placed
  * later. The payment token is not shown: it is as good as money.
  */
 export function historyOf(
@@ -134,7 +161,7 @@ export function historyOf(
   asOf: number | string | undefined,
 ): z.infer<typeof historyView> | undefined {
   const until = typeof asOf === 'string' ? Date.parse(asOf) : Infinity;
-  // A clock of another instance may be behind: what comes after a later event is no past without it.
+  // The clock of another instance may be behind: an event that follows a later one cannot be shown without that one.
   const next = events.findIndex((e) =>
     typeof asOf === 'number' ? e.revision > asOf : Date.parse(e.recordedAt) > until,
   );

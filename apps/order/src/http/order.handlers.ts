@@ -1,4 +1,7 @@
-/** The commands and queries of the order service on Nest's buses: each handler is a line over the service or Prisma. */
+/**
+ * The commands and queries of the order service on Nest's buses. The buses keep HTTP apart from what answers it: controllers
+ * name what they want, and each handler is one call of the service or one Prisma query.
+ */
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { type OrderSummary, type Price as PriceRow, PrismaClient } from '../../../../prisma/order/client/client.js';
@@ -61,7 +64,10 @@ export class SetPriceHandler implements ICommandHandler<SetPrice> {
   }
 }
 
-/** How an order stands when it is settled, or after `waitMs` milliseconds; `since`: the position of an answer just given. */
+/**
+ * The order once it is settled, or after `waitMs` milliseconds. Pass `since` when you have just written at that position: the
+ * cached state is then used without a read.
+ */
 export class AwaitOrder extends Query<KnownOrder> {
   constructor(
     readonly orderId: string,
@@ -112,7 +118,7 @@ export class GetOrderHandler implements IQueryHandler<GetOrder> {
   }
 }
 
-/** The newest orders first; `before` is the last one of the page before. */
+/** Newest first; `before` is the last order of the previous page. */
 export class ListOrders extends Query<OrderSummary[]> {
   constructor(
     readonly filter: { customerId?: string | undefined; status?: string | undefined },

@@ -1,26 +1,27 @@
 /** Payments, the provider's webhooks and the simulator's ledger over HTTP. */
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Post, Query, UseGuards } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { orderId as orderIdSchema } from '#contracts';
 import type { Cause } from '#event-store';
 import {
-  type After,
   AfterPosition,
-  documented,
+  Answer,
+  answers,
   positionHeader,
   Problem,
   ReadYourWrites,
   refuses,
   RequestCause,
-  WrittenAt,
+  route,
+  takesHeader,
 } from '#nest';
-import { ledgerQuery, ledgerView, newsOf, paymentView, paymentViewOf } from './payment.dto.js';
-import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { paymentSummary } from '../read-models/payment-summary.js';
 import { Ledger } from '../simulator/ledger.js';
+import { commandOf, SIGNATURE_HEADER, type Webhook, webhook } from '../webhook.js';
+import { ledgerQuery, ledgerView, type PaymentView, paymentView, paymentViewOf } from './payment.dto.js';
+import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { SignedByProvider } from './webhook.guard.js';
-import { SIGNATURE_HEADER, type Webhook, webhook } from '../webhook.js';
 
 @Controller()
 export class PaymentController {
@@ -32,59 +33,44 @@ export class PaymentController {
   ) {}
 
   @Get('payments/:orderId')
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Shows the payment of an order' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, description: 'How it stands', standardSchema: paymentView, headers: positionHeader }),
+  @route(
+    'Shows the payment of an order',
+    answers(200, 'Its current state', paymentView, positionHeader),
+    refuses(404, 'payment-not-found'),
   )
-  @refuses(404, 'payment-not-found')
-  async get(
+  async getPayment(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
-    @AfterPosition() after: After,
-  ): Promise<z.infer<typeof paymentView>> {
-    const look = () => this.queries.execute(new GetPayment(orderId));
-    const row = await this.readYourWrites.read(paymentSummary, after, look);
-    if (!row)
-      throw new Problem(404, 'payment-not-found', 'This order has not been asked to pay, as far as is known here.');
-    return paymentViewOf(row);
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<PaymentView>> {
+    const query = () => this.queries.execute(new GetPayment(orderId));
+    const { found, position } = await this.readYourWrites.read(paymentSummary, after, query);
+    if (found) return new Answer(paymentViewOf(found), { position });
+    const detail = 'This order has not been asked to pay, as far as this service knows.';
+    throw new Problem(404, 'payment-not-found', detail, { position });
   }
 
-  /** What a webhook tells twice, or late, changes nothing. */
+  /** A webhook that comes twice, or late, changes nothing. */
   @Post('webhooks/payments')
   @UseGuards(SignedByProvider)
-  @HttpCode(200)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Takes news from the payment provider, signed by it' }))
-  @documented(({ ApiHeader }) =>
-    ApiHeader({ name: SIGNATURE_HEADER, required: true, description: 't=<Unix seconds>,v1=<HMAC-SHA256>' }),
+  @route(
+    "Receives the payment provider's webhooks, which it signs",
+    takesHeader(SIGNATURE_HEADER, { required: true, description: 't=<Unix seconds>,v1=<HMAC-SHA256>' }),
+    answers(200, 'Received', z.object({ received: z.literal(true) }), positionHeader),
+    refuses(401, 'signature-forged', 'signature-stale', 'signature-malformed'),
   )
-  @documented(({ ApiResponse }) =>
-    ApiResponse({
-      status: 200,
-      description: 'Heard',
-      standardSchema: z.object({ received: z.literal(true) }),
-      headers: positionHeader,
-    }),
-  )
-  @refuses(401, 'signature-forged', 'signature-stale', 'signature-malformed')
-  async news(
-    @Body({ schema: webhook }) news: Webhook,
+  async receiveWebhook(
+    @Body({ schema: webhook }) { id, data }: Webhook,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ): Promise<{ received: true }> {
-    const command = newsOf(news);
-    if (command) {
-      const { orderId } = news.data;
-      const record = new RecordProviderNews(orderId, command, { ...cause, causationId: news.id });
-      writtenAt((await this.commands.execute(record)).position);
-    }
-    return { received: true };
+  ): Promise<Answer<{ received: true }>> {
+    const news = commandOf(data);
+    const record = news && new RecordProviderNews(data.orderId, news, { ...cause, causationId: id });
+    const recorded = record && (await this.commands.execute(record));
+    return new Answer({ received: true }, { position: recorded?.position });
   }
 
   @Get('simulator/ledger')
-  @documented(({ ApiOperation }) =>
-    ApiOperation({ summary: 'Shows what the simulated provider has charged and given back' }),
-  )
-  @documented(({ ApiResponse }) => ApiResponse({ status: 200, description: 'A page', standardSchema: ledgerView }))
-  async ledgerPage(
+  @route('Shows what the simulated provider has charged and given back', answers(200, 'A page', ledgerView))
+  async getLedger(
     @Query({ schema: ledgerQuery }) { orderId, after, limit }: z.infer<typeof ledgerQuery>,
   ): Promise<z.infer<typeof ledgerView>> {
     const of = orderId === undefined ? {} : { orderId };

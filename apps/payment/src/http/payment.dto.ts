@@ -1,9 +1,11 @@
-/** What the payment service shows over HTTP. The zod schemas make the OpenAPI document. */
+/** The answers of the payment service over HTTP. The zod schemas describe them in the OpenAPI document. */
 import { z } from 'zod';
 import type { PaymentSummary } from '../../../../prisma/payment/client/client.js';
 import { money, orderId } from '#contracts';
-import type { PaymentCommand } from '../domain/payment.js';
-import type { Webhook } from '../webhook.js';
+import type { Payment } from '../domain/payment.js';
+
+/** Checked against the schema below, in both directions. */
+type Status = Exclude<Payment['status'], 'none'>;
 
 export const paymentView = z
   .object({
@@ -20,8 +22,8 @@ export const paymentView = z
       'refund-refused',
       'refunded',
       'blocked',
-    ]),
-    reason: z.string().optional().describe('Why the provider declined'),
+    ]) satisfies z.ZodType<Status>,
+    reason: z.string().optional().describe('Why the provider declined or refused'),
     amount: money.optional(),
     capturedMinor: z.int(),
     refundedMinor: z.int(),
@@ -31,7 +33,7 @@ export const paymentView = z
 
 export const ledgerQuery = z.object({
   orderId: orderId.optional(),
-  after: z.coerce.number().int().min(0).default(0).describe('`next` of the page before'),
+  after: z.coerce.number().int().min(0).default(0).describe('`next` of the previous page'),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
@@ -48,38 +50,22 @@ export const ledgerView = z
           netMinor: z.int(),
         }),
       )
-      .describe('Over all orders, or the one that was asked for'),
+      .describe('Over all orders, or over `orderId` alone'),
     next: z.int().optional(),
   })
   .meta({ id: 'LedgerPage' });
 
-export function paymentViewOf(row: PaymentSummary): z.infer<typeof paymentView> {
+export type PaymentView = z.infer<typeof paymentView>;
+
+export function paymentViewOf(row: PaymentSummary): PaymentView {
   const { amountMinor, currency, reason } = row;
   return {
     orderId: row.orderId,
-    status: row.status as z.infer<typeof paymentView>['status'],
+    status: row.status as Status,
     ...(reason === null ? {} : { reason }),
     ...(amountMinor === null || currency === null ? {} : { amount: { amountMinor: Number(amountMinor), currency } }),
     capturedMinor: Number(row.capturedMinor),
     refundedMinor: Number(row.refundedMinor),
     updatedAt: row.updatedAt.toISOString(),
   };
-}
-
-/** What a webhook tells the payment; undefined when it is no verdict. */
-export function newsOf({ data }: Webhook): PaymentCommand | undefined {
-  switch (data.status) {
-    case 'authorized':
-      return { type: 'RecordAuthorized', authorizationId: data.authorizationId, amount: data.authorized };
-    case 'declined':
-      return { type: 'RecordDeclined', reason: data.reason };
-    case 'captured':
-      return { type: 'RecordCaptured' };
-    case 'refunded':
-      return { type: 'RecordRefunded' };
-    case 'voided':
-      return { type: 'RecordVoided', authorizationId: data.authorizationId };
-    case 'pending':
-      return undefined;
-  }
 }

@@ -1,4 +1,7 @@
-/** The commands and queries of the payment service on Nest's buses: each handler is a line over the service or Prisma. */
+/**
+ * The commands and queries of the payment service on Nest's buses. The buses keep HTTP apart from what answers it: controllers
+ * name what they want, and each handler is one call of the service or one Prisma query.
+ */
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { type PaymentSummary, PrismaClient } from '../../../../prisma/payment/client/client.js';

@@ -1,19 +1,8 @@
 /**
- * The attention inbox of a service: what the program may not decide alone. A service says what waits for a person and
- * carries out what the person decides; here that gets its place in HTTP, in the metrics and in the log.
+ * The attention inbox of a service: what the program may not decide alone. The service knows what waits for a person and
+ * carries out the person's decision; this file shows it over HTTP, in the metrics and in the log.
  */
-import {
-  Body,
-  Controller,
-  Get,
-  HttpCode,
-  Inject,
-  type InjectionToken,
-  Param,
-  Post,
-  type Provider,
-  Query,
-} from '@nestjs/common';
+import { Body, Controller, Get, Inject, type InjectionToken, Param, Post, type Provider, Query } from '@nestjs/common';
 import { z } from 'zod';
 import { orderId } from '#contracts';
 import type { Cause } from '#event-store';
@@ -21,22 +10,21 @@ import { supervise } from '#runtime';
 import { Background } from '../boot/background.js';
 import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
-import { documented } from '../http/openapi.js';
-import {
-  type Attention,
-  resolution,
-  type Resolution,
-  type AttentionItem,
-  attentionItem,
-  type ServicePorts,
-} from '#service';
+import { type Attention, attentionItem, resolution, type Resolution, type ServicePorts } from '#service';
+import { Answer } from '../http/answer.js';
+import { positionHeader } from '../http/position.js';
+import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
-import { positionHeader, WrittenAt } from '../http/position.js';
 
 const ATTENTION = Symbol('Attention');
-/** The inbox is meant to be empty: a number that is not exact says enough. */
+/** The inbox is meant to be empty: above this, an exact number says no more. */
 const COUNTED = 100;
 const ALERT_EVERY_MS = 10 * 60_000;
+
+const inboxView = z.object({ items: z.array(attentionItem) });
+
+/** The codes with which the services refuse a decision that does not apply, or no longer applies. */
+const INAPPLICABLE = ['order-completed', 'order-off', 'nothing-to-retry', 'nothing-held', 'hold-too-young'];
 
 /** Provides the inbox of the service that `token` stands for; AttentionController shows it. */
 export function attentionOf(token: InjectionToken): Provider {
@@ -60,56 +48,45 @@ export function attentionOf(token: InjectionToken): Provider {
   };
 }
 
-/** Says in the log, again and again, who waits. */
+/** Logs what waits, every ten minutes. */
 async function alert(service: Attention, { clock, log }: ServicePorts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const items = await service.inbox(COUNTED);
     if (items.length > 0) {
       log.error(
         { orders: items.length, longest: items[0] },
-        'Orders wait for a decision that the program may not take: GET /admin/attention says which, and what can be done.',
+        'Orders wait for a decision that the program may not take: see GET /admin/attention for the choices.',
       );
     }
     await clock.sleep(ALERT_EVERY_MS, signal);
   }
 }
 
+const listQuery = z.object({ limit: z.coerce.number().int().min(1).max(COUNTED).default(50) });
+
 @Controller('admin/attention')
 export class AttentionController {
-  constructor(@Inject(ATTENTION) private readonly inbox: Attention) {}
+  constructor(@Inject(ATTENTION) private readonly attention: Attention) {}
 
   @Get()
-  @documented(({ ApiOperation }) =>
-    ApiOperation({ summary: 'Lists the orders that wait for a decision of a person, longest first' }),
-  )
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: z.object({ items: z.array(attentionItem) }) }),
-  )
-  async list(
-    @Query({ schema: z.object({ limit: z.coerce.number().int().min(1).max(COUNTED).default(50) }) })
-    { limit }: { limit: number },
-  ): Promise<{ items: AttentionItem[] }> {
-    return { items: await this.inbox.inbox(limit) };
+  @route('Lists the orders that wait for a person, longest first', answers(200, 'The inbox', inboxView))
+  async listAttention(@Query({ schema: listQuery }) { limit }: z.infer<typeof listQuery>) {
+    return { items: await this.attention.inbox(limit) };
   }
 
   @Post(':orderId')
-  @HttpCode(200)
-  @documented(({ ApiOperation }) => ApiOperation({ summary: 'Decides about an order; the same again changes nothing' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 200, standardSchema: resolution.extend({ orderId }), headers: positionHeader }),
+  @route(
+    "Carries out a person's decision about an order; repeating it changes nothing",
+    answers(200, 'Carried out', resolution.extend({ orderId }), positionHeader),
+    refuses(404, 'order-not-found', 'payment-not-found', 'reservation-not-found'),
+    refuses(409, ...INAPPLICABLE),
   )
-  @documented(({ ApiResponse }) => ApiResponse({ status: 404, description: 'There is no such order here' }))
-  @documented(({ ApiResponse }) =>
-    ApiResponse({ status: 409, description: 'The decision does not apply (any more); `detail` says why' }),
-  )
-  async decide(
+  async resolveAttention(
     @Param('orderId', { schema: orderId }) id: string,
     @Body({ schema: resolution }) decision: Resolution,
     @RequestCause() cause: Cause,
-    @WrittenAt() writtenAt: (position: bigint) => void,
-  ) {
-    const written = await this.inbox.resolve(id, decision, cause);
-    if (written) writtenAt(written.position);
-    return { orderId: id, ...decision };
+  ): Promise<Answer<Resolution & { orderId: string }>> {
+    const written = await this.attention.resolve(id, decision, cause);
+    return new Answer({ orderId: id, ...decision }, { position: written?.position });
   }
 }

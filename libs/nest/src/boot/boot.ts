@@ -15,7 +15,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { type Clock, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { openPorts } from '#service/adapters';
-import { AdminController, PROJECTIONS } from '../admin/admin.controller.js';
+import { DeadLettersController } from '../admin/dead-letters.controller.js';
+import { ProjectionsController } from '../admin/projections.controller.js';
 import { Background } from './background.js';
 import {
   type BaseConfig,
@@ -26,10 +27,10 @@ import {
   withoutPasswords,
 } from '#service';
 import { Health } from './health.js';
-import { createApp } from '../http/http.js';
+import { createApp } from '../http/create-app.js';
 import { createLog } from './logger.js';
 import { Metrics } from './metrics.js';
-import { CONFIG, DATABASE, PORTS } from '../tokens.js';
+import { CONFIG, DATABASE, PORTS, PROJECTIONS } from '../tokens.js';
 import { ReadYourWrites } from '../http/position.js';
 import { watchProjections } from './progress.js';
 import { openWaitingRoom } from './waiting-room.js';
@@ -108,7 +109,7 @@ export async function startService(
       module: ServiceModule,
       global: true,
       imports: [module],
-      controllers: [AdminController],
+      controllers: [ProjectionsController, DeadLettersController],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };

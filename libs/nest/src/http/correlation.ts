@@ -1,6 +1,6 @@
 /**
- * Correlation: each request is given a `Cause`, which is recorded with the events that it leads to and goes into the
- * log and into problems, so that one id finds a checkout in every service. The id comes from `X-Correlation-Id`, else
+ * Correlation: each request gets a `Cause`, which is recorded with the events that it leads to and appears in the log and
+ * in problems, so that one id finds a checkout in every service. The id comes from `X-Correlation-Id`, else
  * from the trace of `traceparent`, else from the request's own id, and is echoed as `X-Correlation-Id`.
  */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
@@ -14,14 +14,14 @@ declare module 'fastify' {
   }
 }
 
-/** Safe to print, to store and to send on: visible ASCII that needs no escape. */
+/** Safe to print, store and forward: visible ASCII that needs no escape. */
 const CORRELATION_ID = /^[\w.:/+=@-]{1,128}$/;
 
 /** W3C Trace Context, version 00 of the format; ids of zeros are invalid. */
 const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}$/;
 
-/** What a request says about itself. Headers that are not valid count as absent. */
-export function requestCause(headers: IncomingHttpHeaders, requestId: string): Cause {
+/** Reads the cause from a request's headers. Invalid headers count as absent. */
+export function causeOf(headers: IncomingHttpHeaders, requestId: string): Cause {
   const given = headers['x-correlation-id'];
   const trace = typeof headers.traceparent === 'string' ? TRACEPARENT.exec(headers.traceparent) : null;
   const correlationId = typeof given === 'string' && CORRELATION_ID.test(given) ? given : (trace?.[1] ?? requestId);
@@ -30,8 +30,8 @@ export function requestCause(headers: IncomingHttpHeaders, requestId: string): C
 }
 
 /**
- * `@RequestCause() cause: Cause` in a controller. `causationId` is the request's id. There is no `actor`: who a person
- * is, is not for a header to say; the controller that knows adds it.
+ * `@RequestCause() cause: Cause` in a controller. `causationId` is the request's id. There is no `actor`: a header must
+ * not decide who a person is; a controller that knows adds it.
  */
 export const RequestCause = createParamDecorator(
   (_data: unknown, context: ExecutionContext): Cause => context.switchToHttp().getRequest<FastifyRequest>().cause,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { nameBasedId, parseIdempotencyKey } from './idempotency.js';
-import { formatPosition, parsePosition } from './position.js';
+import { formatPosition } from './position-header.js';
+import { parsePosition } from './position.js';
 import { parsePreferWait } from './prefer.js';
 
 test.each([

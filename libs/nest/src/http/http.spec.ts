@@ -13,15 +13,16 @@ import { type Cause, RevisionConflict } from '#event-store';
 import { SequentialIds } from '#runtime/testing';
 import { ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from '../boot/background.js';
+import { Answer } from './answer.js';
 import { RequestCause } from './correlation.js';
 import { Health } from '../boot/health.js';
-import { createApp } from './http.js';
+import { createApp } from './create-app.js';
 import { IdempotencyKey } from './idempotency.js';
 import { Metrics } from '../boot/metrics.js';
-import { documented } from './openapi.js';
-import { type After, AfterPosition, WrittenAt } from './position.js';
-import { PreferWait, type Wait } from './prefer.js';
+import { answerPosition, AfterPosition } from './position.js';
+import { PreferWait } from './prefer.js';
 import { Problem } from './problem.js';
+import { answers, route } from './route.js';
 
 const line = z.object({ sku: z.string().describe('Stock-keeping unit'), quantity: z.int().min(1) });
 const order = z.object({ 'a/b~c': z.string().optional(), lines: z.array(line) });
@@ -30,7 +31,7 @@ const page = z.object({ limit: z.coerce.number().int().max(100).default(20) });
 const ERRORS: Record<string, () => unknown> = {
   refused: () => new Conflict('order-confirmed', 'The order is confirmed.'),
   mistaken: () => new DomainError('unknown-sku', 'There is no such SKU.'),
-  problem: () => new Problem(410, 'gone-away', 'It is gone.', { since: 'yesterday' }),
+  problem: () => new Problem(410, 'gone-away', 'It is gone.', { extras: { since: 'yesterday' } }),
   nest: () => new NotFoundException('No such order.'),
   conflict: () => new RevisionConflict(['stock-olive-oil']),
   refusedConnection: () => Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' }),
@@ -62,8 +63,8 @@ class TestController {
     throw ERRORS[name]?.();
   }
 
-  @documented(({ ApiResponse }) => ApiResponse({ status: 201, description: 'Made', standardSchema: order }))
   @Post('orders')
+  @route('Places an order', answers(201, 'Placed', order))
   place(@Body({ schema: order }) body: z.infer<typeof order>, @IdempotencyKey() key: string) {
     return { lines: body.lines.length, key };
   }
@@ -79,22 +80,32 @@ class TestController {
   }
 
   @Get('position')
-  position(@AfterPosition() after: After) {
-    after.showing(7n);
-    return { after: String(after.position) };
+  position(@AfterPosition() after: bigint | undefined) {
+    return new Answer({ after: String(after) }, { position: answerPosition(after, 7n) });
   }
 
-  @Post('facts')
-  write(@WrittenAt() writtenAt: (position: bigint) => void) {
-    writtenAt(12n);
+  @Get('absent')
+  absent(@AfterPosition() after: bigint | undefined) {
+    throw new Problem(404, 'order-not-found', 'There is no such order.', { position: answerPosition(after, 7n) });
+  }
+
+  @Post('events')
+  @route('Writes', answers(202, 'Written', z.object({})), answers(201, 'Created', z.object({})))
+  write() {
+    return new Answer({}, { position: 12n });
+  }
+
+  @Post('things')
+  @route('Creates', answers(202, 'Accepted', z.object({})), answers(201, 'Created', z.object({})))
+  create() {
+    return new Answer({ created: true }, { status: 201, location: '/things/7' });
   }
 
   @Get('slow')
-  async slow(@PreferWait() wait: Wait | undefined) {
+  async slow(@PreferWait() waitMs: number | undefined) {
     this.gate.entered++;
     await this.gate.opened;
-    wait?.honoured();
-    return { waitMs: wait?.ms };
+    return new Answer({ waitMs }, { waitedMs: waitMs });
   }
 }
 
@@ -320,11 +331,24 @@ test('a Larder-Position may come in several headers', async () => {
 });
 
 test('a write answers with its position, and a read with what it shows, or what it was sent where that is more', async () => {
-  expect((await http().post('/facts').expect(201)).headers['larder-position']).toBe('order:12');
+  expect((await http().post('/events').expect(202)).headers['larder-position']).toBe('order:12');
   const read = (header: string) => http().get('/position').set('Larder-Position', header).expect(200);
   expect((await read('order:3')).headers['larder-position']).toBe('order:7');
   expect((await read('order:9')).headers['larder-position']).toBe('order:9');
   expect((await read('payment:9')).headers['larder-position']).toBe('order:7');
+});
+
+test('a read that found nothing answers with what it has seen, too', async () => {
+  const absent = await http().get('/absent').set('Larder-Position', 'order:3').expect(404);
+  expect(absent.headers['larder-position']).toBe('order:7');
+  expect(absent.body.code).toBe('order-not-found');
+});
+
+test('a route answers with the status of its first `answers`, unless the answer has another', async () => {
+  await http().post('/events').expect(202, {});
+  const created = await http().post('/things').expect(201, { created: true });
+  expect(created.headers['location']).toBe('/things/7');
+  expect(created.headers['larder-position']).toBeUndefined();
 });
 
 test('Prefer: wait is answered with the wait that was granted, and what was not asked for with nothing', async () => {

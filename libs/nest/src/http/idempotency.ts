@@ -1,6 +1,6 @@
 /**
- * The Idempotency-Key of a request that makes something: sent again with the same key it makes nothing new, and is
- * answered again. That is decided by aggregates, from an id derived from the key; this file only reads the header.
+ * The Idempotency-Key of a request that creates something: sent again with the same key it creates nothing new and gets
+ * the same answer. Aggregates decide that, from an id derived from the key; this file only reads the header.
  *
  * Source: draft-ietf-httpapi-idempotency-key-header. The draft's form is a quoted string; a bare key, which most
  * clients send, means the same.
@@ -8,15 +8,15 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { v5 } from 'uuid';
-import { documentedParameter, onRoute, refuses } from './openapi.js';
 import { Problem } from './problem.js';
+import { onRoute, refuses, takesHeader } from './route.js';
 
 const MAX_LENGTH = 255;
 
 /** An sf-string (RFC 8941): printable ASCII in quotes, with \" and \\ as escapes. */
 const QUOTED = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
-/** Visible ASCII without the characters that separate; a comma here means two headers. */
+/** Visible ASCII without separators; a comma here means two headers. */
 const BARE = /^[^\x00-\x20"\\,;\x7f-\uffff]+$/;
 
 /** @throws Problem 400 `idempotency-key-missing` or `idempotency-key-invalid` */
@@ -46,21 +46,20 @@ export const IdempotencyKey = createParamDecorator(
   (_data: unknown, context: ExecutionContext): string =>
     parseIdempotencyKey(context.switchToHttp().getRequest<FastifyRequest>().headers['idempotency-key']),
   [
-    documentedParameter(({ ApiHeader }) =>
-      ApiHeader({
-        name: 'Idempotency-Key',
+    onRoute(
+      takesHeader('Idempotency-Key', {
         required: true,
-        description: 'The same key with the same body gives the same answer, and makes nothing new.',
+        description: 'The same key with the same body gives the same answer and creates nothing new.',
         schema: { type: 'string', minLength: 1, maxLength: MAX_LENGTH },
       }),
+      // An OpenAPI document has one entry per status, and a body that is not JSON is a 400, too.
+      refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json'),
     ),
-    // An OpenAPI document has one entry for each status, and a body that is no JSON is a 400, too.
-    onRoute(refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json')),
   ],
 );
 
 /**
- * A UUID (version 5, RFC 9562) that follows from its parts. `namespace` is a UUID that says what kind of thing it is.
+ * A UUID (version 5, RFC 9562) that is determined by its parts. `namespace` is a UUID that stands for the kind of thing.
  * The parts are hashed as a JSON array: ('a', 'bc') and ('ab', 'c') are different things.
  */
 export function nameBasedId(namespace: string, ...parts: readonly string[]): string {

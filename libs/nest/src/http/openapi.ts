@@ -1,9 +1,6 @@
 /**
- * The OpenAPI document at `/docs-json` and its page at `/docs`, made from the zod schemas that check the requests.
- *
- * `@nestjs/swagger` costs 12 MB of memory, which nobody needs who does not look at the page. It is therefore loaded by
- * the first look, and its decorators are written as `@documented(({ ApiOperation }) => ApiOperation({ … }))`, which
- * keeps them for then. What Nest knows by itself (routes, `@Body({ schema })`, `@Query({ schema })`) needs none.
+ * The OpenAPI document at `/docs-json` and its page at `/docs`: made from the routes, from the zod schemas that check
+ * their requests, and from what `@route` says of them.
  */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
@@ -11,33 +8,9 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { Problem } from './problem.js';
+import { documentRoutes } from './route.js';
 
-type Swagger = typeof import('@nestjs/swagger');
-
-const waiting: ((swagger: Swagger) => void)[] = [];
-
-/** Puts a decorator of @nestjs/swagger on a route handler once the document is asked for. */
-export function documented(decorator: (swagger: Swagger) => MethodDecorator): MethodDecorator {
-  return (target, key, descriptor) => {
-    waiting.push((swagger) => void decorator(swagger)(target, key, descriptor));
-  };
-}
-
-/** The same for a decorator of a handler's parameter, which documents the route that it stands in. */
-export function documentedParameter(decorator: (swagger: Swagger) => MethodDecorator): ParameterDecorator {
-  return onRoute(documented(decorator));
-}
-
-/** A parameter's decorator that decorates the route. */
-export function onRoute(decorator: MethodDecorator): ParameterDecorator {
-  return (target, key) => {
-    if (key === undefined) return;
-    const descriptor = Object.getOwnPropertyDescriptor(target, key);
-    if (descriptor) decorator(target, key, descriptor);
-  };
-}
-
-/** Problems as problem.ts makes them. A route that says nothing else has this for whatever is not its answer. */
+/** Problems as problem.ts makes them: the default response of every route. */
 const problem = z.looseObject({
   type: z.string().describe('`urn:larder:problem:<code>`'),
   title: z.string(),
@@ -48,26 +21,10 @@ const problem = z.looseObject({
   correlationId: z.string().optional(),
 });
 
-/** `@refuses(409, 'order-confirmed')`: documents the codes that a route may answer with a status. */
-export function refuses(status: number, ...codes: readonly string[]): MethodDecorator {
-  const coded = { type: 'object', properties: { code: { type: 'string', enum: [...codes] } }, required: ['code'] };
-  const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
-  const description = codes.map((code) => `\`${code}\``).join(', ');
-  const retryAfter = { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' as const } } };
-  return documented(({ ApiResponse }) =>
-    ApiResponse({
-      status,
-      description,
-      ...(status === 503 && { headers: retryAfter }),
-      content: { 'application/problem+json': { schema } },
-    }),
-  );
-}
-
-/** The document, made anew. */
+/** The current document. Operations are named for their handlers' methods, whose names are unique within a service. */
 export async function openApiDocument(app: NestFastifyApplication, title: string): Promise<object> {
   const swagger = await import('@nestjs/swagger');
-  for (const decorate of waiting.splice(0)) decorate(swagger);
+  documentRoutes(swagger);
   const about = new swagger.DocumentBuilder()
     .setTitle(title)
     .setVersion('1')
@@ -77,7 +34,9 @@ export async function openApiDocument(app: NestFastifyApplication, title: string
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     })
     .build();
-  const { components, ...document } = swagger.SwaggerModule.createDocument(app, about);
+  const { components, ...document } = swagger.SwaggerModule.createDocument(app, about, {
+    operationIdFactory: (_controller, method) => method,
+  });
   const schemas = { ...components?.schemas, Problem: z.toJSONSchema(problem, { target: 'openapi-3.0' }) };
   return { ...document, components: { ...components, schemas } };
 }
@@ -103,7 +62,7 @@ export function serveDocs(http: FastifyInstance, app: () => NestFastifyApplicati
   http.get('/docs/start.js', (_request, reply) => reply.type('text/javascript').send(START));
   http.get<{ Params: { file: string } }>('/docs/:file', async ({ params: { file } }, reply) => {
     const type = FILES.get(file);
-    if (!type) throw new Problem(404, 'not-found', 'There is nothing here.');
+    if (!type) throw new Problem(404, 'not-found', 'Nothing is at this path.');
     return reply.type(type).send(await readFile(fileURLToPath(import.meta.resolve(`swagger-ui-dist/${file}`))));
   });
 }

@@ -42,12 +42,9 @@ async function reader<C extends Clock = ManualClock>({
   if (at > 0n) await advance(0n, at);
   const store = { head: async () => head };
   const reads = new ReadYourWrites({ store, tables, clock }, 3_000, stop.signal);
-  let answered: bigint | undefined;
-  /** Reads after a position, and returns the position of the answer. */
-  const read = async (position?: bigint, query: () => Promise<unknown> = async () => 'row') => {
-    await reads.read(summary, { position, showing: (shown) => (answered = shown) }, query);
-    return answered;
-  };
+  /** Reads after a position, and returns the position to answer with. */
+  const read = async (after?: bigint, query: () => Promise<unknown> = async () => 'row') =>
+    (await reads.read(summary, after, query)).position;
   return { tables, clock, stop, advance, read };
 }
 
@@ -106,7 +103,7 @@ test('a position beyond the last event is refused at once, and that of the last 
   await expect(read(10n)).rejects.toMatchObject({
     status: 400,
     code: 'unknown-position',
-    message: expect.stringMatching(/^Larder-Position is beyond the last event there is, 9: .* Leave it out\.$/),
+    message: expect.stringMatching(/^Larder-Position is beyond the last event, 9: .* Leave it out\.$/),
   });
   await advance(7n, 9n);
   expect(await read(9n)).toBe(9n);

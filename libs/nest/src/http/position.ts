@@ -1,47 +1,43 @@
 /**
- * `Larder-Position: order:4711`: a write answers with its place in its service's store, a read with the place up to
- * which it saw. A read that sends such a position back waits until its read model has got that far, on any instance. A
- * caller of several services may send what it has of each, separated by commas; a service looks at its own.
+ * `Larder-Position: order:4711`: a write answers with its position in its service's store, a read with the position up to
+ * which it has seen it. A read that sends such a position back waits until its read model has reached it, on any instance.
+ * A caller of several services may send the positions of all, separated by commas; a service looks at its own.
  *
- *   the read model is there ────────────────────────────────▶ query ──▶ answer with the checkpoint as it is now
- *   it is not ──▶ the store does not know the position: 400     ▲
+ *   the read model has reached it ──────────────────────────▶ query ──▶ answer with the checkpoint as it is now
+ *   it has not ─▶ the store has no such position: 400           ▲
  *                 otherwise wait ───────────────────────────────┤
- *                   └── for longer than READ_TIMEOUT: 503, Retry-After, and how far it is behind
+ *                   └── for longer than READ_TIMEOUT: 503, Retry-After, and the lag
  *
- * What this promises, and what not, stands in docs/consistency.md.
+ * docs/consistency.md lists what this promises and what it does not.
  */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { topics } from '#contracts';
 import type { EventStore } from '#event-store';
 import { type AnyProjection, type Tables, waitForPosition } from '#projections';
 import type { Clock } from '#runtime';
-import { documentedParameter, onRoute, refuses } from './openapi.js';
+import { extendDeadline } from './deadlines.js';
+import { POSITION_HEADER } from './position-header.js';
 import { Problem, tryAgain } from './problem.js';
+import { onRoute, refuses, takesHeader } from './route.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What the service is called in a Larder-Position, and how long a read waits for one, in milliseconds. */
+    /** The service's name in a Larder-Position, and how long a read waits for one, in milliseconds. */
     larder: { readonly name: string; readonly readTimeoutMs: number };
   }
 }
 
-const POSITION_HEADER = 'Larder-Position';
-
-/** The services there are: a caller may send what it has of each of them. */
+/** Every service: a caller may send the positions that it has of each. */
 const SERVICES = topics.map(({ source }) => source.replace('/', ''));
-
-export function formatPosition(service: string, position: bigint): string {
-  return `${service}:${position}`;
-}
 
 /** A position is a bigint of Postgres or KurrentDB: 64 bits. */
 const MAX_POSITION = 2n ** 63n - 1n;
 
 /**
- * The position of `service` in a header, the highest where it stands there more than once; undefined when there is none.
- * @throws Problem 400 `invalid-position` when an entry is not `<service>:<number>`, `unknown-position` when there is no
- * such service
+ * The position of `service` in a header, the highest if there are several; undefined if there is none.
+ * @throws Problem 400 `invalid-position` when an entry is not `<service>:<number>`, `unknown-position` when no such service
+ * exists
  */
 export function parsePosition(service: string, header: string | string[] | undefined): bigint | undefined {
   if (header === undefined) return undefined;
@@ -53,7 +49,7 @@ export function parsePosition(service: string, header: string | string[] | undef
       throw new Problem(
         400,
         'invalid-position',
-        `${POSITION_HEADER} is not as an answer gave it, for example ${service}:4711. Send it unchanged, or leave it out.`,
+        `${POSITION_HEADER} is malformed. Send it as an answer gave it, for example ${service}:4711, or leave it out.`,
       );
     }
     if (!SERVICES.includes(name)) {
@@ -68,66 +64,53 @@ export function parsePosition(service: string, header: string | string[] | undef
   return found;
 }
 
-/** The header of an answer, for its `@ApiResponse({ headers })`. */
+/** The header of an answer, for `answers`. */
 export const positionHeader = {
   [POSITION_HEADER]: {
-    description: 'Sent back with a read, it lets that read show no less than this answer does.',
+    description: 'Sent with a later read, it makes that read show no less than this answer does.',
     schema: { type: 'string' as const, example: 'order:4711' },
   },
 };
 
-/** `@WrittenAt() writtenAt: (position: bigint) => void`: a write says where its facts stand, and the answer carries it. */
-export const WrittenAt = createParamDecorator((_data: unknown, context: ExecutionContext) => {
-  const [request, reply] = requestAndReply(context);
-  const { name } = request.server.larder;
-  return (position: bigint) => void reply.header(POSITION_HEADER, formatPosition(name, position));
-});
-
-/** The position that a read has to wait for, and the one that it answers with. */
-export interface After {
-  /** Undefined when the caller named none of this service. */
-  readonly position: bigint | undefined;
-  /**
-   * Answers with a position that is not before what is shown. The header never falls below what the caller sent, so a
-   * caller may keep the latest answer alone.
-   */
-  showing(position: bigint): void;
-}
-
-/** `@AfterPosition() after: After`. The request's deadline moves by the wait. */
+/**
+ * `@AfterPosition() after: bigint | undefined`: the position that a read has to wait for; undefined when the caller named
+ * none of this service. Extends the request's deadline by READ_TIMEOUT, the longest wait.
+ */
 export const AfterPosition = createParamDecorator(
-  (_data: unknown, context: ExecutionContext): After => {
-    const [request, reply] = requestAndReply(context);
+  (_data: unknown, context: ExecutionContext): bigint | undefined => {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
     const { name, readTimeoutMs } = request.server.larder;
     const position = parsePosition(name, request.headers['larder-position']);
-    if (position !== undefined) request.dueMs += readTimeoutMs;
-    return {
-      position,
-      showing(shown) {
-        const highest = position !== undefined && position > shown ? position : shown;
-        reply.header(POSITION_HEADER, formatPosition(name, highest));
-      },
-    };
+    if (position !== undefined) extendDeadline(request, readTimeoutMs);
+    return position;
   },
   [
-    documentedParameter(({ ApiHeader }) =>
-      ApiHeader({
-        name: POSITION_HEADER,
+    onRoute(
+      takesHeader(POSITION_HEADER, {
         required: false,
         description:
-          'As earlier answers gave it, of one service or, separated by commas, of several: this read then shows no less ' +
+          'The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less ' +
           'than they did.',
         schema: { type: 'string', example: 'order:4711' },
       }),
+      refuses(400, 'invalid-position', 'unknown-position'),
+      refuses(503, 'read-model-behind', 'unavailable'),
     ),
-    onRoute(refuses(400, 'invalid-position', 'unknown-position')),
-    onRoute(refuses(503, 'read-model-behind', 'unavailable')),
   ],
 );
 
-function requestAndReply(context: ExecutionContext): [FastifyRequest, FastifyReply] {
-  const http = context.switchToHttp();
-  return [http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>()];
+/**
+ * The position for the answer to a read that showed the store up to `shown`. It never falls below what the caller sent,
+ * so a caller may keep the latest answer's alone.
+ */
+export function answerPosition(after: bigint | undefined, shown: bigint): bigint {
+  return after !== undefined && after > shown ? after : shown;
+}
+
+/** What a query found, and the position to answer with. */
+export interface Found<T> {
+  readonly found: T;
+  readonly position: bigint;
 }
 
 /** Lets reads see what their callers have written and seen. */
@@ -145,46 +128,45 @@ export class ReadYourWrites {
     /** Ends all waiting. */
     private readonly stopping: AbortSignal,
   ) {
-    this.head = shared(() => ports.store.head());
+    this.head = shareCalls(() => ports.store.head());
   }
 
   /**
-   * What `query` finds in a read model that has got to the caller's position. The answer's position is the checkpoint
-   * after the query: one that was read before it could be behind the rows, and the next read, on a database that lags,
-   * too.
+   * Returns what `query` finds in a read model that has reached the caller's position. The position to answer with is the
+   * checkpoint after the query: one that was read before it could be behind the rows, and so could the next read, on a
+   * database that lags.
    * @throws Problem 503 `read-model-behind`, with the lag in positions, when that takes too long
-   * @throws Problem 400 `unknown-position` when the store has not got that far
+   * @throws Problem 400 `unknown-position` when the store has not reached the position
    */
-  async read<T>(projection: AnyProjection, after: After, query: () => Promise<T>): Promise<T> {
+  async read<T>(projection: AnyProjection, after: bigint | undefined, query: () => Promise<T>): Promise<Found<T>> {
     const checkpoint = this.checkpointOf(projection);
-    if (after.position !== undefined) await this.caughtUp(checkpoint, projection, after.position);
+    if (after !== undefined) await this.awaitCheckpoint(checkpoint, projection, after);
     const found = await query();
-    after.showing(await checkpoint());
-    return found;
+    return { found, position: answerPosition(after, await checkpoint()) };
   }
 
   /**
    * For what is read from the store itself, which is never behind.
-   * @throws Problem 400 `unknown-position` when the store has not got that far
+   * @throws Problem 400 `unknown-position` when the store has not reached the position
    */
-  async refuseUnknown({ position }: Pick<After, 'position'>): Promise<void> {
-    if (position === undefined) return;
-    // Whoever was given a position was given it after the append, so a head that is read now is not before it.
+  async refuseUnknown(after: bigint | undefined): Promise<void> {
+    if (after === undefined) return;
+    // A position is given out after its append, so a head that is read now is not before it.
     const head = await this.head();
-    if (position <= head) return;
+    if (after <= head) return;
     throw new Problem(
       400,
       'unknown-position',
-      `${POSITION_HEADER} is beyond the last event there is, ${head}: it is of another store, or of this one before it ` +
-        'was set back. Leave it out.',
+      `${POSITION_HEADER} is beyond the last event, ${head}: it belongs to another store, or to this one before it was ` +
+        'restored from a backup. Leave it out.',
     );
   }
 
-  private async caughtUp(checkpoint: () => Promise<bigint>, projection: AnyProjection, position: bigint) {
+  private async awaitCheckpoint(checkpoint: () => Promise<bigint>, projection: AnyProjection, position: bigint) {
     if ((await checkpoint()) >= position) return;
-    await this.refuseUnknown({ position });
+    await this.refuseUnknown(position);
     const { clock } = this.ports;
-    const tables = { checkpoint } as Partial<Tables> as Tables; // It asks for nothing else.
+    const tables = { checkpoint } as Partial<Tables> as Tables; // It calls nothing else.
     const wait = { tables, projection, position, clock, timeoutMs: this.timeoutMs, signal: this.stopping };
     if (await waitForPosition(wait)) return;
     const lag = Number(position - (await checkpoint()));
@@ -196,7 +178,7 @@ export class ReadYourWrites {
   private checkpointOf(projection: AnyProjection): () => Promise<bigint> {
     let checkpoint = this.checkpoints.get(projection.name);
     if (checkpoint === undefined) {
-      checkpoint = shared(() => this.ports.tables.checkpoint(projection));
+      checkpoint = shareCalls(() => this.ports.tables.checkpoint(projection));
       this.checkpoints.set(projection.name, checkpoint);
     }
     return checkpoint;
@@ -204,10 +186,10 @@ export class ReadYourWrites {
 }
 
 /**
- * Lets all who ask share one look at a time, so that a thousand who wait cost the database as much as one. A look that
- * is under way is too old for somebody who asks now; they share the next, which begins when it has ended.
+ * Makes concurrent callers share one `look` at a time, so that a thousand waiting reads cost the database as much as one.
+ * A look that is under way is too old for a new caller; new callers share the next, which begins when it has ended.
  */
-function shared<T>(look: () => Promise<T>): () => Promise<T> {
+function shareCalls<T>(look: () => Promise<T>): () => Promise<T> {
   let underWay: Promise<unknown> = Promise.resolve();
   let next: Promise<T> | undefined;
   return () => {

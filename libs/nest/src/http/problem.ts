@@ -1,6 +1,6 @@
 /**
- * Errors as RFC 9457 problem details: whatever goes wrong, the answer is `application/problem+json` with a stable
- * `code`, and nothing of the inside of the service is in it.
+ * Errors as RFC 9457 problem details: every failure is answered with `application/problem+json` and a stable `code`, and
+ * nothing of the service's internals is in it.
  *
  *   NotFound, Conflict, DomainError         404, 409, 422, with the code of the refusal
  *   Problem (thrown by HTTP code)           as it says
@@ -25,41 +25,55 @@ import { STATUS_CODES } from 'node:http';
 import { Conflict, DomainError, NotFound } from '#decider';
 import { RevisionConflict } from '#event-store';
 import { isUnavailable, type Log } from '#runtime';
+import { formatPosition, POSITION_HEADER } from './position-header.js';
 
 /** An error with an HTTP status, a stable code and a sentence for the caller. */
 export class Problem extends Error {
+  readonly extras: object;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly position: bigint | undefined;
+
   constructor(
     readonly status: number,
     readonly code: string,
     detail: string,
-    /** Further members of the document; values that JSON can hold. */
-    readonly extras: object = {},
-    readonly headers: Readonly<Record<string, string>> = {},
-    options?: ErrorOptions,
+    { extras = {}, headers = {}, position, cause }: ProblemOptions = {},
   ) {
-    super(detail, options);
+    super(detail, cause === undefined ? undefined : { cause });
     this.name = 'Problem';
+    this.extras = extras;
+    this.headers = headers;
+    this.position = position;
   }
 }
 
-/** 503: try again in a second. */
+export interface ProblemOptions {
+  /** Further members of the document; values that JSON can hold. */
+  readonly extras?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** `Larder-Position`: up to where a read had seen the store that found nothing. */
+  readonly position?: bigint | undefined;
+  readonly cause?: unknown;
+}
+
+/** 503: the caller may try again in a second. */
 export function tryAgain(code: string, detail: string, extras: object = {}, cause?: unknown): Problem {
-  return new Problem(503, code, detail, extras, { 'retry-after': '1' }, { cause });
+  return new Problem(503, code, detail, { extras, headers: { 'retry-after': '1' }, cause });
 }
 
 const FASTIFY_CODES: Readonly<Record<string, [status: number, code: string, detail: string]>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: [400, 'malformed-json', 'The body is not JSON.'],
-  FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'malformed-json', 'The body is empty, and its Content-Type says JSON.'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, 'malformed-json', 'The body is empty, although its Content-Type is JSON.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, 'unsupported-media-type', 'Send the body as application/json.'],
   FST_ERR_CTP_BODY_TOO_LARGE: [413, 'body-too-large', 'The body is too large.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'bad-request', 'The body is not as long as Content-Length says.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'bad-request', 'The length of the body differs from its Content-Length.'],
   FST_ERR_BAD_URL: [400, 'bad-request', 'The URL is not well-formed.'],
   FST_ERR_MAX_PARAM_LENGTH: [414, 'uri-too-long', 'A part of the path is too long.'],
 };
 
-/** The problem that an error is to the caller. Pure, so the whole mapping is here. */
+/** The problem that a thrown error becomes for the caller. Pure, so the whole mapping is here. */
 export function problemOf(thrown: unknown): Problem {
-  // Nest hands on what Fastify refused inside an exception of its own.
+  // Nest wraps Fastify's refusals in an exception of its own.
   const error = thrown instanceof HttpException && thrown.cause instanceof Error ? thrown.cause : thrown;
   if (error instanceof Problem) return error;
   if (error instanceof DomainError) {
@@ -77,7 +91,7 @@ export function problemOf(thrown: unknown): Problem {
   if (known) return new Problem(...known);
   // Fastify's JSON parser refuses a `__proto__` key with a plain SyntaxError.
   if (error instanceof SyntaxError && statusCode === 400) {
-    return new Problem(400, 'malformed-json', 'The body is JSON with a key that is not allowed.');
+    return new Problem(400, 'malformed-json', 'The body is JSON with a forbidden key.');
   }
   if (typeof code === 'string' && code.startsWith('FST_') && typeof statusCode === 'number' && statusCode < 500) {
     return new Problem(statusCode, codeOf(statusCode), STATUS_CODES[statusCode] ?? 'Bad request');
@@ -85,7 +99,7 @@ export function problemOf(thrown: unknown): Problem {
   if (isUnavailable(error)) {
     return tryAgain('unavailable', 'A server that this service needs does not answer. Try again.', {}, error);
   }
-  return new Problem(500, 'internal-error', 'Something went wrong here.', {}, {}, { cause: error });
+  return new Problem(500, 'internal-error', 'Something went wrong here.', { cause: error });
 }
 
 /** `Not Found` is `not-found`. */
@@ -93,7 +107,7 @@ function codeOf(status: number): string {
   return (STATUS_CODES[status] ?? 'error').toLowerCase().replace(/[^a-z]+/g, '-');
 }
 
-/** The answer for every error that a handler, Nest or Fastify lets through. */
+/** Answers every error that a handler, Nest or Fastify throws. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(
@@ -113,7 +127,7 @@ export class ProblemFilter implements ExceptionFilter {
     const correlationId = request.cause?.correlationId;
     const fields = { correlationId, method: request.method, path, status: problem.status, code: problem.code };
     if (this.http.isHeadersSent(reply)) {
-      return this.log.warn({ ...fields, err: error }, 'An error came after the answer.');
+      return this.log.warn({ ...fields, err: error }, 'A request failed after its answer was sent.');
     }
     if (problem.status === 500) this.log.error({ ...fields, err: error }, 'A request failed.');
     else if (problem.status > 500) this.log.warn({ ...fields, err: problem.cause ?? problem }, problem.message);
@@ -121,6 +135,9 @@ export class ProblemFilter implements ExceptionFilter {
 
     this.http.setHeader(reply, 'content-type', 'application/problem+json');
     for (const [name, value] of Object.entries(problem.headers)) this.http.setHeader(reply, name, value);
+    if (problem.position !== undefined) {
+      this.http.setHeader(reply, POSITION_HEADER, formatPosition(request.server.larder.name, problem.position));
+    }
     const document = {
       type: `urn:larder:problem:${problem.code}`,
       title: titleOf(problem.code),
@@ -136,9 +153,9 @@ export class ProblemFilter implements ExceptionFilter {
 
   private unknownRoute(path: string): Problem {
     const methods = this.methodsOf(path);
-    if (methods.length === 0) return new Problem(404, 'not-found', 'There is nothing here.');
+    if (methods.length === 0) return new Problem(404, 'not-found', 'Nothing is at this path.');
     const allow = methods.join(', ');
-    return new Problem(405, 'method-not-allowed', `This path takes ${allow}.`, {}, { allow });
+    return new Problem(405, 'method-not-allowed', `This path takes ${allow}.`, { headers: { allow } });
   }
 }
 
@@ -159,7 +176,7 @@ class SchemaIssues extends Error {
   }
 }
 
-/** Nest's own pipe for `@Body({ schema })` and its like, whose refusals are problems that say where each mistake is. */
+/** Nest's own pipe for `@Body({ schema })` and the like, whose refusals become problems that locate each mistake. */
 export class RequestValidationPipe extends StandardSchemaValidationPipe {
   constructor() {
     super({ exceptionFactory: (issues) => new SchemaIssues(issues) });
@@ -175,7 +192,9 @@ export class RequestValidationPipe extends StandardSchemaValidationPipe {
         code: issue.code ?? 'invalid',
         detail: issue.message,
       }));
-      throw new Problem(422, 'invalid-request', 'The request is not as the schema says; see errors.', { errors });
+      throw new Problem(422, 'invalid-request', 'The request does not match the schema; see errors.', {
+        extras: { errors },
+      });
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The HTTP side that every service has: Nest on Fastify, with problems for errors, correlation, deadlines, metrics,
- * health and documents. What it serves of its own goes to Fastify directly: a probe needs no controller.
+ * health and API documentation. What it serves itself is registered with Fastify directly: a probe needs no controller.
  */
 import type { DynamicModule, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -9,19 +9,20 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
 import type { Background } from '../boot/background.js';
-import { requestCause } from './correlation.js';
-import { deadlines } from './deadlines.js';
+import { causeOf } from './correlation.js';
+import { AnswerInterceptor } from './answer.js';
+import { enforceDeadlines } from './deadlines.js';
 import type { Health } from '../boot/health.js';
 import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
 import { serveDocs } from './openapi.js';
 import { ProblemFilter, RequestValidationPipe } from './problem.js';
 
-/** Bytes. The largest order has a hundred lines and is far below. */
+/** Bytes. The largest order has a hundred lines and is far smaller. */
 const BODY_LIMIT = 100 * 1024;
 
 export interface HttpOptions {
-  /** What the service is called: `order`. */
+  /** The service's name: `order`. */
   readonly name: string;
   readonly module: Type | DynamicModule;
   /** Keeps the bytes of each body as `request.rawBody`, for signatures. */
@@ -45,35 +46,36 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     connectionTimeout: 60_000,
-    requestTimeout: 15_000, // For a whole request to arrive: who sends slower is not a customer.
+    requestTimeout: 15_000, // For a whole request to arrive: a slower sender is not a customer.
     trustProxy: false,
     return503OnClosing: false, // A request on an open connection is still answered; the connection then ends.
     genReqId: () => ids.next(),
-    // A URL that cannot be routed gets here before any hook.
+    // A URL that cannot be routed is reported here, before any hook.
     frameworkErrors(error: Error, request: FastifyRequest, reply: FastifyReply) {
-      request.cause = requestCause(request.headers, request.id);
+      request.cause = causeOf(request.headers, request.id);
       filter.answer(error, request, reply);
     },
   });
   const http: FastifyInstance = adapter.getInstance();
-  const filter = new ProblemFilter(adapter, log, routeTable(http));
+  const filter = new ProblemFilter(adapter, log, collectRoutes(http));
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
-  parts.background.run(deadlines(http, parts.clock, parts.requestTimeoutMs));
+  parts.background.run(enforceDeadlines(http, parts.clock, parts.requestTimeoutMs));
 
   const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
     logger: new NestLog(log),
     abortOnError: false,
-    bodyParser: false, // JSON is the one type of body, and Fastify has its own parser for it.
+    bodyParser: false, // JSON is the only type of body, and Fastify has its own parser for it.
   });
   http.removeContentTypeParser('text/plain');
   if (options.rawBody) adapter.useBodyParser('application/json', true, { bodyLimit: BODY_LIMIT });
   app.useGlobalFilters(filter);
   app.useGlobalPipes(new RequestValidationPipe());
+  app.useGlobalInterceptors(new AnswerInterceptor());
   app.useSecurityHeaders({
     // The page at /docs is served over plain HTTP on a developer's machine.
     contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
-    strictTransportSecurity: false, // Belongs to whoever terminates TLS.
+    strictTransportSecurity: false, // Belongs to the proxy that terminates TLS.
     originAgentCluster: false,
     xDnsPrefetchControl: false,
     xDownloadOptions: false,
@@ -85,11 +87,11 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   return app;
 }
 
-/** Correlation, and a line and a measurement for every request. */
+/** Adds correlation, and a log line and a measurement for every request. */
 function observe(http: FastifyInstance, { log, metrics, background }: HttpParts): void {
   http.decorateRequest('cause');
   http.addHook('onRequest', (request, reply, done) => {
-    request.cause = requestCause(request.headers, request.id);
+    request.cause = causeOf(request.headers, request.id);
     reply.header('x-correlation-id', request.cause.correlationId);
     done();
   });
@@ -99,7 +101,7 @@ function observe(http: FastifyInstance, { log, metrics, background }: HttpParts)
     const ms = reply.elapsedTime;
     metrics.observeRequest(method, route, reply.statusCode, ms);
     log.debug({ correlationId: cause.correlationId, method, route, status: reply.statusCode, ms }, 'Answered.');
-    // A connection that was busy when the server stopped listening would otherwise stay open until it is idle for long.
+    // A connection that was busy when the server stopped listening would otherwise stay open until its idle timeout.
     if (background.stopping.aborted) request.raw.socket.end();
     done();
   });
@@ -116,8 +118,8 @@ function serveHealth(http: FastifyInstance, { health, metrics }: HttpParts): voi
   );
 }
 
-/** Collects routes as they are added, and tells which methods a path has: the difference between 404 and 405. */
-function routeTable(http: FastifyInstance): (path: string) => readonly string[] {
+/** Collects routes as they are added, and returns which methods a path has: the difference between 404 and 405. */
+function collectRoutes(http: FastifyInstance): (path: string) => readonly string[] {
   const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
   http.addHook('onRoute', ({ url, method }) => {
     const route = routes.get(url) ?? { pattern: patternOf(url), methods: new Set() };
