@@ -2,7 +2,7 @@
  * One instance of a service, from its start to its end: the composition that Nest calls too, over ports whose every step
  * takes time, may fail, and may be the last. What it writes lives on the servers and outlives it.
  */
-import { type Service, services } from '../../apps/shop.js';
+import { type Service, services, type shop } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
 import { withTimeout, type PaymentProvider } from '../../apps/payment/src/provider.js';
 import {
@@ -51,6 +51,9 @@ export class Servers {
 export interface Composed {
   run(signal: AbortSignal): Promise<void>;
 }
+
+/** Each service, as its composition gives it back. */
+export type ServiceOf = { readonly [S in Service]: ReturnType<(typeof shop)[S]['compose']> };
 
 export type PortsInWorld = ServicePorts & { readonly provider: PaymentProvider };
 

@@ -4,33 +4,35 @@
  * passes, and then nothing may be lost.
  *
  *   plan ──▶ customers, operators, faults ──▶ calm: operators decide, time leaps ──▶ all is final ──▶ invariants
+ *
+ * Here are time and the instances of the services; plan-runner.ts begins what is planned, people.ts makes the requests,
+ * webhooks.ts delivers for the provider, and unfinished.ts knows what is not final yet.
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
-import { isSettled, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import type { OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
-import type { PaymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
-import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { DomainError } from '#decider';
-import type { Cause } from '#event-store';
 import { MemoryLog } from '#message-bus';
 import { SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
-import type { Attention } from '#service';
-import { diceFor, hash } from './chance.js';
-import { count, type Coverage, emptyCoverage, endingOf, faultOf } from './coverage.js';
+import { diceFor } from './chance.js';
+import { count, type Coverage, emptyCoverage, endingOf } from './coverage.js';
 import { delaysMs, hindersMs, lastsMs } from './delays.js';
 import { Faults } from './faults.js';
-import { type Durable, orderAfter, streamsOf, type Violation, violations } from './violations.js';
-import { describe, duration, type Item, type Plan, planOf, type Server } from './plan.js';
 import { nameOf } from './fault-points.js';
-import { type Composed, type PortsInWorld, Process, Servers, type Surroundings } from './process.js';
+import { People } from './people.js';
+import { duration, type Item, type Plan, planOf } from './plan.js';
+import { PlanRunner } from './plan-runner.js';
+import { type Composed, type PortsInWorld, Process, Servers, type ServiceOf, type Surroundings } from './process.js';
 import { Unreliable } from './provider.js';
 import { Scheduler, VirtualClock } from './scheduler.js';
-import { orderIdOf, type Told } from './story.js';
-
-type ServiceOf = { readonly [S in Service]: ReturnType<(typeof shop)[S]['compose']> };
+import type { Told } from './story.js';
+import { Trace } from './trace.js';
+import { missedDeadlines, unfinished } from './unfinished.js';
+import { type Durable, streamsOf, type Violation, violations } from './violations.js';
+import { deliver } from './webhooks.js';
 
 /** How the services are put together; a test puts a broken one in its place. */
 export type Compositions = {
@@ -80,18 +82,11 @@ const UNHINDERED_MS = 20 * SECOND;
 const MILD_MS = 25 * SECOND;
 /** While things go wrong, no time is passed over that is longer than this. */
 const MOST_HURRY_MS = 60 * SECOND;
-/** How long a customer waits for an answer before sending the request again. */
-const PATIENCE_MS = 10 * SECOND;
-/** And how often, before giving up. */
-const PERSISTENCE = 15;
 
 /** Runs the world of a seed to its end. */
 export async function runWorld(seed: number, options: WorldOptions = {}): Promise<World> {
   return new Simulation(seed, options).run();
 }
-
-/** The answer to a request: what came back, or what the service said no with. No answer at all is undefined. */
-type Answer<T> = { readonly ok: T } | { readonly refused: DomainError };
 
 class Simulation implements Surroundings {
   readonly scheduler = new Scheduler();
@@ -100,10 +95,10 @@ class Simulation implements Surroundings {
   readonly slowShare: number;
   readonly faults: Faults;
 
-  private readonly plan: Plan;
+  readonly plan: Plan;
   private readonly items: readonly Item[];
-  private readonly ledger = new MemoryLedger();
-  private readonly servers = perService(() => new Servers());
+  readonly ledger = new MemoryLedger();
+  readonly servers = perService(() => new Servers());
   /** The process of each instance, and how many it has had. */
   private readonly instances = perService((): { process: Process; lives: number }[] => []);
   /** All that there have been. */
@@ -113,24 +108,13 @@ class Simulation implements Surroundings {
   private readonly beganMs = this.scheduler.nowMs;
   private changedMs = this.beganMs;
   private calmMs = Infinity;
-  /** Resolves when the shop has prices and stock: nobody orders before. */
-  private opened: Promise<void> = Promise.resolve();
-  /** What is planned and has not begun yet: a leap of time may have made it late. */
-  private planned = 0;
-  /** Requests and decisions that are not answered yet. */
-  private open = 0;
-  private lane1 = 0x811c9dc5;
-  private lane2 = 0x9747b28c;
-
-  private readonly accepted = new Set<string>();
-  private readonly cancelled = new Set<string>();
-  private readonly toldEnds = new Map<string, string>();
-  private readonly entries = new Map<string, { sku: string; quantity: number }>();
   readonly handled = perService(() => new Set<string>());
-  private readonly decided = new Map<string, number>();
-  private readonly found: Violation[] = [];
-  private readonly coverage = emptyCoverage();
+  readonly found: Violation[] = [];
+  readonly coverage = emptyCoverage();
   private readonly story: Told[] = [];
+  private readonly trace = new Trace();
+  readonly people = new People(this);
+  private readonly runner = new PlanRunner(this);
 
   constructor(
     readonly seed: number,
@@ -140,7 +124,7 @@ class Simulation implements Surroundings {
     this.slowShare = this.plan.slowShare;
     const only = options.only && new Set(options.only);
     this.items = this.plan.items.filter(({ n }) => !only || only.has(n));
-    this.faults = new Faults((item) => this.struck(item));
+    this.faults = new Faults((item) => this.runner.struck(item));
     this.compositions = { ...perService((service) => shop[service].compose), ...options.compositions } as Compositions;
     const runtime = {
       clock: new VirtualClock(this.scheduler),
@@ -148,14 +132,18 @@ class Simulation implements Surroundings {
       random: diceFor(seed, 'provider'),
       log: silentLog,
     };
-    this.simulated = new SimulatedProvider(this.ledger, (webhook) => this.deliver(webhook), runtime);
+    this.simulated = new SimulatedProvider(this.ledger, (webhook) => deliver(webhook, this), runtime);
     this.provider = new Unreliable(this.simulated, this);
+  }
+
+  get calm(): boolean {
+    return this.calmMs < Infinity;
   }
 
   async run(): Promise<World> {
     for (const service of services) this.start(service, 1);
-    this.request(() => (this.opened = this.openShop()));
-    for (const item of this.items) this.plannedIn(item.atMs, () => this.begin(item));
+    this.people.openTheShop();
+    this.runner.schedule(this.items);
     await this.troubledTimes();
     await this.calmTimes();
     if (this.found.length === 0) await this.nothingMoves();
@@ -167,10 +155,7 @@ class Simulation implements Surroundings {
       log: this.log,
       ledger: await this.ledger.entries({ limit: Infinity }),
       promises: {
-        accepted: this.accepted,
-        cancelled: this.cancelled,
-        told: this.toldEnds,
-        entries: this.entries,
+        ...this.people.promises,
         calmMs: this.calmMs,
         lateMs: this.items.reduce((sum, item) => sum + hindersMs(item), 2 * MOST_HURRY_MS),
         mild: this.items.reduce((sum, item) => sum + delaysMs(item), 0) < MILD_MS,
@@ -180,7 +165,8 @@ class Simulation implements Surroundings {
     // What is wrong says more than that there was no end to it.
     this.found.unshift(...(await violations(durable)));
     for (const service of services) {
-      for (const { id, type, recordedAt } of durable.events[service]) this.mix(hash(`${id} ${type} ${recordedAt}`));
+      for (const { id, type, recordedAt } of durable.events[service])
+        this.trace.mix(`${id} ${type} ${recordedAt}`, this.scheduler.nowMs);
     }
     for (const events of streamsOf<OrderEvent>(durable.events.order, 'order').values()) {
       count(this.coverage.endings, endingOf(events));
@@ -191,10 +177,10 @@ class Simulation implements Surroundings {
       seed: this.seed,
       plan: { ...this.plan, items: this.items },
       violations: this.found,
-      trace: [this.lane1, this.lane2].map((lane) => (lane >>> 0).toString(16).padStart(8, '0')).join(''),
+      trace: this.trace.hex,
       steps: this.scheduler.steps,
       virtualMs: this.scheduler.nowMs - this.beganMs,
-      orders: this.accepted.size,
+      orders: this.people.promises.accepted.size,
       coverage: this.coverage,
       story: this.story,
       durable,
@@ -208,7 +194,7 @@ class Simulation implements Surroundings {
   }
 
   stepped(process: Process, step: { point: string; about: readonly string[] }, moment: string): void {
-    this.mix(hash(`${process.name} ${moment} ${step.point} ${step.about.join()}`));
+    this.trace.mix(`${process.name} ${moment} ${step.point} ${step.about.join()}`, this.scheduler.nowMs);
   }
 
   changed(): void {
@@ -258,7 +244,7 @@ class Simulation implements Surroundings {
     const endMs = this.beganMs + Math.max(SECOND, ...ends) + SECOND;
     const turns = this.items.flatMap((item) => [item.atMs, item.atMs + lastsMs(item)]);
     const moments = turns.map((ms) => this.beganMs + ms).sort((a, b) => a - b);
-    while (this.scheduler.nowMs < endMs || this.open > 0 || this.planned > 0) {
+    while (this.scheduler.nowMs < endMs || this.people.waiting || this.runner.waiting) {
       if (!(await this.move())) return;
       const nextMs = moments.find((ms) => ms > this.scheduler.nowMs) ?? endMs;
       this.hurry(Math.min(MOST_HURRY_MS, nextMs - this.scheduler.nowMs - 1));
@@ -273,28 +259,19 @@ class Simulation implements Surroundings {
     this.calmMs = this.scheduler.nowMs;
     for (let round = 0; ; round++) {
       if (!(await this.rest())) return;
-      this.missedDeadlines();
-      const unfinished = await this.unfinished();
-      if (unfinished.length === 0) return;
+      if (this.scheduler.nowMs - this.calmMs >= UNHINDERED_MS) {
+        this.found.push(...missedDeadlines(this, this.scheduler.nowMs - REST_MS));
+      }
+      const left = await unfinished(this);
+      if (left.length === 0) return;
       if (this.scheduler.nowMs - this.calmMs > CALM_LIMIT_MS) {
-        const text = `After ${duration(CALM_LIMIT_MS)} in which nothing went wrong, there still is: ${unfinished.join(', ')}.`;
+        const text = `After ${duration(CALM_LIMIT_MS)} in which nothing went wrong, there still is: ${left.join(', ')}.`;
         this.found.push({ rule: 'no-end', text, orders: [] });
         return;
       }
-      this.request(() => this.decideWhatWaits());
+      this.people.request(() => this.people.decideWhatWaits());
       if (!(await this.rest())) return;
       this.scheduler.leap(Math.min(HOUR, SECOND * 2 ** round));
-    }
-  }
-
-  /** Where nothing hinders the watchdog any more, not even the lease of one that was killed, no order waits past its deadline. */
-  private missedDeadlines(): void {
-    if (this.scheduler.nowMs - this.calmMs < UNHINDERED_MS) return;
-    for (const [id, events] of streamsOf<OrderEvent>(this.servers.order.events.all, 'order')) {
-      const state = orderAfter(events);
-      if (state.status !== 'placed' && state.status !== 'stock-reserved') continue;
-      if (Date.parse(state.terms.deadlineAt) > this.scheduler.nowMs - REST_MS) continue;
-      this.found.push({ rule: 'deadline-missed', text: `The ${id} waits past its deadline.`, orders: [id] });
     }
   }
 
@@ -315,7 +292,7 @@ class Simulation implements Surroundings {
   /** Goes on until nothing has changed for a while and nobody waits for an answer. */
   private async rest(): Promise<boolean> {
     this.changed();
-    while (this.scheduler.nowMs - this.changedMs < REST_MS || this.open > 0 || !this.scheduler.quiet) {
+    while (this.scheduler.nowMs - this.changedMs < REST_MS || this.people.waiting || !this.scheduler.quiet) {
       if (!(await this.move())) return false;
     }
     return true;
@@ -330,35 +307,8 @@ class Simulation implements Surroundings {
   /** Where only time passes, it passes faster and faster: up to `mostMs` at once. */
   private hurry(mostMs: number): void {
     const quietMs = this.scheduler.nowMs - this.changedMs;
-    if (quietMs < REST_MS || this.open > 0 || !this.scheduler.quiet) return;
+    if (quietMs < REST_MS || this.people.waiting || !this.scheduler.quiet) return;
     if (mostMs > SECOND) this.scheduler.leap(Math.min(mostMs, quietMs / 2));
-  }
-
-  /** What is not final yet, in words. */
-  private async unfinished(): Promise<string[]> {
-    const found: string[] = [];
-    for (const [id, events] of streamsOf<OrderEvent>(this.servers.order.events.all, 'order')) {
-      const state = orderAfter(events);
-      if (!isSettled(state)) found.push(`${id}, ${state.status}`);
-    }
-    for (const service of services) {
-      const { tables, checkpoints, events, parked } = this.servers[service];
-      const head = BigInt(events.all.length);
-      if ((await checkpoints.load(service)) < head) found.push(`the relay of ${service} is behind`);
-      for (const projection of shop[service].projections) {
-        if ((await tables.checkpoint(projection)) < head) found.push(`${projection.name} is behind`);
-      }
-      const keys: string[] = [];
-      for (const { name } of shop[service].subscribes) {
-        const { messages, done } = this.log.subscription(service, name);
-        if (messages.some((partition, i) => done[i]! < partition.length)) found.push(`${service} has not read ${name}`);
-        keys.push(...messages.flat().map(({ key }) => key));
-      }
-      if ((await parked.parkedKeys(service, keys))?.size) found.push(`${service} has parked messages`);
-    }
-    const held = (await this.ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0);
-    if (held !== 0) found.push(`the provider holds ${held}`);
-    return found;
   }
 
   private heads(): number[] {
@@ -367,7 +317,7 @@ class Simulation implements Surroundings {
 
   // Instances.
 
-  private start(service: Service, instance: number): void {
+  start(service: Service, instance: number): void {
     const lives = (this.instances[service][instance - 1]?.lives ?? 0) + 1;
     const process = new Process(service, instance, lives, this, this.servers[service]);
     this.processes.push(process);
@@ -376,321 +326,17 @@ class Simulation implements Surroundings {
     if (lives > 1) this.tell(process.name, () => 'starts again');
   }
 
-  private startAgain(before: Process, downMs: number): void {
+  startAgain(before: Process, downMs: number): void {
     this.scheduler.after(downMs, () => this.start(before.of, before.instance));
   }
 
   /** An instance that takes requests; any of them. */
-  private running(service: Service): Process | undefined {
+  running(service: Service): Process | undefined {
     const running = this.instances[service].map(({ process }) => process).filter((process) => process.running);
     return running[this.scheduler.steps % Math.max(1, running.length)];
   }
 
-  // What happens.
-
-  private plannedIn(ms: number, run: () => void): void {
-    this.planned++;
-    this.scheduler.idleUntil(ms, () => {
-      this.planned--;
-      run();
-    });
+  disconnect(service: Service, server: 'store' | 'bus'): void {
+    for (const { process } of this.instances[service]) process.disconnect(server);
   }
-
-  private struck(item: Item): void {
-    const fault = faultOf(item);
-    if (fault) count(this.coverage.faults, fault);
-    this.tell(
-      'world',
-      () => `${describe(item)} (${item.n})`,
-      () => ('order' in item ? [orderIdOf(item.order)] : []),
-    );
-  }
-
-  private begin(item: Item): void {
-    switch (item.kind) {
-      case 'second-instance':
-        this.start(item.service, 2);
-        return this.struck(item);
-      case 'crash':
-      case 'error':
-      case 'stall':
-      case 'delivered-twice':
-      case 'provider':
-        return this.faults.arm(item);
-      case 'outage':
-      case 'held-up':
-      case 'poison':
-      case 'provider-down':
-      case 'webhooks':
-        return this.beginLasting(item);
-      case 'stop': {
-        const process = this.running(item.service);
-        if (!process) return;
-        this.struck(item);
-        void process.stop().then(() => this.startAgain(process, item.downMs));
-        return;
-      }
-      case 'disconnect':
-        this.struck(item);
-        return this.instances[item.service].forEach(({ process }) => process.disconnect(item.server));
-      case 'lost-lease': {
-        const notice = this.servers[item.service].leases.take(item.lease);
-        if (!notice) return;
-        this.struck(item);
-        this.scheduler.idleUntil(item.noticeMs, notice);
-        return;
-      }
-      case 'leap':
-        this.struck(item);
-        return this.scheduler.leap(item.ms);
-      case 'order':
-        this.struck(item);
-        this.request(() => this.placeOrder(item));
-        if (item.againMs !== undefined) this.plannedIn(item.againMs, () => this.request(() => this.placeOrder(item)));
-        return;
-      case 'cancel':
-      case 'receipt':
-      case 'recount':
-      case 'price':
-      case 'operator':
-        this.struck(item);
-        return this.request(() => this.act(item));
-      case 'inboxes':
-        this.struck(item);
-        return this.request(() => this.decideWhatWaits(item.skips));
-    }
-  }
-
-  private beginLasting(item: Parameters<Faults['begin']>[0]): void {
-    this.faults.begin(item);
-    if (item.kind === 'outage') this.cutOff(item.service, item.server);
-    this.scheduler.idleUntil(lastsMs(item), () => {
-      this.faults.end(item);
-      if (item.kind !== 'outage' || this.faults.isDown(item.service, 'tables')) return;
-      this.servers[item.service].leases.setReachable(true);
-    });
-  }
-
-  /** Leases live where the tables do. */
-  private cutOff(service: Service, server: Server): void {
-    if (server === 'tables') this.servers[service].leases.setReachable(false);
-    else for (const { process } of this.instances[service]) process.disconnect(server);
-  }
-
-  // People.
-
-  private request(work: () => Promise<void>): void {
-    this.open++;
-    work()
-      .catch((error: unknown) => {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        this.found.push({ rule: 'error-in-code', text, orders: [] });
-      })
-      .finally(() => this.open--);
-  }
-
-  /**
-   * Asks a service as a client does that wants an answer: again, of any instance, when there was none in time or the
-   * service could not. Undefined when it has given up. A request without a name is not told.
-   */
-  private async ask<S extends Service, T>(
-    service: S,
-    what: string | undefined,
-    request: (service: ServiceOf[S]) => Promise<T>,
-    orderId?: string,
-  ): Promise<Answer<T> | undefined> {
-    const about = () => (orderId === undefined ? [] : [orderId]);
-    for (let attempt = 1; attempt <= PERSISTENCE; attempt++) {
-      const process = this.running(service);
-      if (process) {
-        const answer = await this.oneRequest(process, (it) => request(it as ServiceOf[S]));
-        if (answer) {
-          const said = 'refused' in answer ? answer.refused.code : 'accepted';
-          if (what !== undefined) this.tell(process.name, () => `${what}: ${said}`, about);
-          return answer;
-        }
-        if (what !== undefined) this.tell(process.name, () => `${what}: no answer`, about);
-      }
-      await this.scheduler.sleep(attempt * 200);
-    }
-    return undefined;
-  }
-
-  private oneRequest<T>(process: Process, request: (service: Composed) => Promise<T>): Promise<Answer<T> | undefined> {
-    return new Promise((resolve) => {
-      const patience = this.scheduler.idleUntil(PATIENCE_MS, () => resolve(undefined));
-      const answer = (answer: Answer<T> | undefined) => {
-        patience.cancel();
-        resolve(answer);
-      };
-      request(process.service).then(
-        (ok) => process.alive && answer({ ok }),
-        (error: unknown) => {
-          if (process.alive) answer(error instanceof DomainError ? { refused: error } : undefined);
-        },
-      );
-    });
-  }
-
-  private async openShop(): Promise<void> {
-    await Promise.all([
-      ...Object.entries(this.plan.prices).map(([sku, amountMinor]) => this.setPrice(sku, amountMinor, `price-${sku}`)),
-      ...Object.entries(this.plan.stock).map(([sku, quantity]) =>
-        this.enter(`opening-${sku}`, 'receipt', sku, quantity),
-      ),
-    ]);
-  }
-
-  private async setPrice(sku: string, amountMinor: number, causationId: string): Promise<void> {
-    const amount = { amountMinor, currency: 'EUR' };
-    await this.ask('order', `the price of ${sku} is ${amountMinor}`, (it) =>
-      it.setPrice(sku, amount, causeOf(causationId)),
-    );
-  }
-
-  private async enter(entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number): Promise<void> {
-    const request = { entryId, kind, sku, quantity };
-    const answer = await this.ask('inventory', `${kind} of ${quantity} ${sku}`, (it) =>
-      it.bookStock(request, causeOf(entryId)),
-    );
-    if (answer && 'ok' in answer) this.entries.set(entryId, { sku, quantity });
-  }
-
-  private async placeOrder({ n, lines, token, waits }: Extract<Item, { kind: 'order' }>): Promise<void> {
-    const orderId = orderIdOf(n);
-    const request = { orderId, customerId: orderIdOf(n), lines, paymentToken: token };
-    await this.opened;
-    const answer = await this.ask(
-      'order',
-      `order ${n} is placed`,
-      (it) => it.place(request, causeOf(`order-${n}`)),
-      orderId,
-    );
-    if (!answer || 'refused' in answer) return;
-    this.accepted.add(orderId);
-    if (!waits) return;
-    const waited = await this.ask(
-      'order',
-      `order ${n} is waited for`,
-      (it) => it.awaitSettled(orderId, 5 * SECOND, new AbortController().signal),
-      orderId,
-    );
-    if (waited && 'ok' in waited && isSettled(waited.ok.order)) this.toldEnds.set(orderId, waited.ok.order.status);
-  }
-
-  private async act(
-    item: Extract<Item, { kind: 'cancel' | 'receipt' | 'recount' | 'price' | 'operator' }>,
-  ): Promise<void> {
-    switch (item.kind) {
-      case 'cancel': {
-        const orderId = orderIdOf(item.order);
-        const cause = causeOf(`cancel-${item.n}`);
-        const answer = await this.ask(
-          'order',
-          `cancel order ${item.order}`,
-          (it) => it.cancel(orderId, cause),
-          orderId,
-        );
-        if (answer && 'ok' in answer) this.cancelled.add(orderId);
-        return;
-      }
-      case 'receipt': {
-        const entry = () => this.enter(`receipt-${item.n}`, 'receipt', item.sku, item.quantity);
-        await Promise.all(item.twice ? [entry(), entry()] : [entry()]);
-        return;
-      }
-      case 'recount':
-        return this.enter(`recount-${item.n}`, 'recount', item.sku, item.counted);
-      case 'price':
-        return this.setPrice(item.sku, item.amountMinor, `price-${item.n}`);
-      case 'operator':
-        return this.decide('order', orderIdOf(item.order), item.decision);
-    }
-  }
-
-  // Operators.
-
-  private async decide(service: Service, orderId: string, decision: 'retry' | 'call-off'): Promise<void> {
-    const what = `an operator decides about ${orderId}: ${decision}`;
-    const decided = { decision, actor: 'operator', reason: 'It waits.' };
-    const cause = causeOf(`decision-${orderId}`);
-    const answer = await this.ask(service, what, (it: Attention) => it.resolve(orderId, decided, cause), orderId);
-    if (!answer || 'refused' in answer) return;
-    count(this.coverage.faults, `operator: ${decision} in ${service}`);
-    if (service === 'order' && decision === 'call-off') this.cancelled.add(orderId);
-  }
-
-  /** Decides what waits for a person: everything is tried again, and given up when that did not help, or at once. */
-  private async decideWhatWaits(skips = false): Promise<void> {
-    for (const service of services) {
-      const { parked } = this.servers[service];
-      for (const { id, message } of await parked.listDead(0n, 100)) {
-        const action = !skips && this.again(`${service} ${message.id}`) < 2 ? 'retry' : 'skip';
-        const at = new Date(Math.floor(this.scheduler.nowMs));
-        this.tell(
-          'operator',
-          () => `dead letter ${message.type} (${message.key}) of ${service}: ${action}`,
-          () => [message.key],
-        );
-        count(this.coverage.faults, `dead letter: ${action}`);
-        await parked.resolve(id, { id: String(id), action, actor: 'operator', reason: 'It waits.', at });
-      }
-      const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox(100));
-      for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok : []) {
-        if (service === 'order' && this.calmMs < Infinity && tried.length === 0) {
-          const text = `A person is asked about ${orderId}, and nobody was reminded of it.`;
-          this.found.push({ rule: 'not-reminded', text, orders: [orderId] });
-        }
-        const patience = diceFor(this.seed, 'operator', service, orderId).between(0, 1);
-        const wanted = this.again(`${service} ${orderId}`) < patience ? 'retry' : 'call-off';
-        const [first] = choices;
-        const choice = choices.find(({ decision }) => decision === wanted) ?? first;
-        if (choice) await this.decide(service, orderId, choice.decision);
-      }
-    }
-  }
-
-  /** How often it was asked about something before. */
-  private again(name: string): number {
-    const times = this.decided.get(name) ?? 0;
-    this.decided.set(name, times + 1);
-    return times;
-  }
-
-  // The provider.
-
-  /** Hands a webhook to an instance of the payment service, as the controller does. */
-  private async deliver(webhook: Webhook): Promise<void> {
-    const { orderId } = webhook.data;
-    const item = this.faults.webhooks();
-    const dice = diceFor(this.seed, 'webhook', webhook.id);
-    await this.scheduler.sleep(dice.chance(0.9) ? dice.between(0, 40) : dice.between(0, 2_000));
-    if (item?.how === 'lost') return;
-    if (item?.how === 'late') await this.scheduler.sleep(dice.between(0, item.forMs));
-    for (let times = item?.how === 'twice' ? 2 : 1; times > 0; times--) {
-      const process = this.running('payment');
-      if (!process) throw new Error('Nobody takes the webhook.');
-      const command = commandOf(webhook.data);
-      if (!command) return;
-      this.tell(
-        process.name,
-        () => `is sent the webhook ${webhook.type} (${orderId})`,
-        () => [orderId],
-      );
-      const answer = await this.oneRequest(process, (it) =>
-        (it as PaymentService).record(orderId, command, { ...causeOf(orderId), causationId: webhook.id }),
-      );
-      if (!answer || 'refused' in answer) throw new Error('The webhook was not taken.');
-    }
-  }
-
-  private mix(value: number): void {
-    const now = Math.floor(this.scheduler.nowMs * 1_000) | 0;
-    this.lane1 = Math.imul(this.lane1 ^ value ^ now, 0x01000193);
-    this.lane2 = Math.imul((this.lane2 ^ now) + value, 0x85ebca6b) ^ (this.lane2 >>> 13);
-  }
-}
-
-function causeOf(id: string): Cause {
-  return { correlationId: id, causationId: id };
 }

@@ -1,0 +1,244 @@
+/**
+ * The people of a simulated world: customers, who place and cancel orders and ask again until they are answered, the
+ * owner, who sets prices and books stock, and operators, who decide what waits for a person.
+ */
+import { type Service, services } from '../../apps/shop.js';
+import { isSettled } from '../../apps/order/src/domain/order.js';
+import { DomainError } from '#decider';
+import type { Cause } from '#event-store';
+import type { Attention } from '#service';
+import { diceFor } from './chance.js';
+import { count, type Coverage } from './coverage.js';
+import type { Item, Plan } from './plan.js';
+import type { Composed, Process, Servers, ServiceOf, Surroundings } from './process.js';
+import { orderIdOf } from './story.js';
+import type { Durable, Violation } from './violations.js';
+
+const SECOND = 1_000;
+/** How long a customer waits for an answer before sending the request again. */
+const PATIENCE_MS = 10 * SECOND;
+/** And how often, before giving up. */
+const PERSISTENCE = 15;
+
+/** The answer to a request: what came back, or what the service said no with. No answer at all is undefined. */
+type Answer<T> = { readonly ok: T } | { readonly refused: DomainError };
+
+/** What people find in the world. */
+export interface PeoplesWorld extends Pick<Surroundings, 'seed' | 'scheduler' | 'tell'> {
+  readonly plan: Plan;
+  readonly servers: Readonly<Record<Service, Servers>>;
+  readonly found: Violation[];
+  readonly coverage: Coverage;
+  /** Whether the plan is over, and nothing goes wrong any more. */
+  readonly calm: boolean;
+  /** An instance that takes requests. */
+  running(service: Service): Process | undefined;
+}
+
+export class People {
+  /** What services have promised them. */
+  readonly promises = {
+    accepted: new Set<string>(),
+    cancelled: new Set<string>(),
+    told: new Map<string, string>(),
+    entries: new Map<string, { sku: string; quantity: number }>(),
+  } satisfies Partial<Durable['promises']>;
+  /** Requests and decisions that are not answered yet. */
+  private open = 0;
+  /** Resolves when the shop has prices and stock: nobody orders before. */
+  private opened: Promise<void> = Promise.resolve();
+  private readonly decided = new Map<string, number>();
+
+  constructor(private readonly world: PeoplesWorld) {}
+
+  /** Whether anybody waits for an answer. */
+  get waiting(): boolean {
+    return this.open > 0;
+  }
+
+  openTheShop(): void {
+    this.request(() => (this.opened = this.openShop()));
+  }
+
+  request(work: () => Promise<void>): void {
+    this.open++;
+    work()
+      .catch((error: unknown) => {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.world.found.push({ rule: 'error-in-code', text, orders: [] });
+      })
+      .finally(() => this.open--);
+  }
+
+  /**
+   * Asks a service as a client does that wants an answer: again, of any instance, when there was none in time or the
+   * service could not. Undefined when it has given up. A request without a name is not told.
+   */
+  private async ask<S extends Service, T>(
+    service: S,
+    what: string | undefined,
+    request: (service: ServiceOf[S]) => Promise<T>,
+    orderId?: string,
+  ): Promise<Answer<T> | undefined> {
+    const about = () => (orderId === undefined ? [] : [orderId]);
+    for (let attempt = 1; attempt <= PERSISTENCE; attempt++) {
+      const process = this.world.running(service);
+      if (process) {
+        const answer = await this.oneRequest(process, (it) => request(it as ServiceOf[S]));
+        if (answer) {
+          const said = 'refused' in answer ? answer.refused.code : 'accepted';
+          if (what !== undefined) this.world.tell(process.name, () => `${what}: ${said}`, about);
+          return answer;
+        }
+        if (what !== undefined) this.world.tell(process.name, () => `${what}: no answer`, about);
+      }
+      await this.world.scheduler.sleep(attempt * 200);
+    }
+    return undefined;
+  }
+
+  oneRequest<T>(process: Process, request: (service: Composed) => Promise<T>): Promise<Answer<T> | undefined> {
+    return new Promise((resolve) => {
+      const patience = this.world.scheduler.idleUntil(PATIENCE_MS, () => resolve(undefined));
+      const answer = (answer: Answer<T> | undefined) => {
+        patience.cancel();
+        resolve(answer);
+      };
+      request(process.service).then(
+        (ok) => process.alive && answer({ ok }),
+        (error: unknown) => {
+          if (process.alive) answer(error instanceof DomainError ? { refused: error } : undefined);
+        },
+      );
+    });
+  }
+
+  private async openShop(): Promise<void> {
+    await Promise.all([
+      ...Object.entries(this.world.plan.prices).map(([sku, amountMinor]) =>
+        this.setPrice(sku, amountMinor, `price-${sku}`),
+      ),
+      ...Object.entries(this.world.plan.stock).map(([sku, quantity]) =>
+        this.enter(`opening-${sku}`, 'receipt', sku, quantity),
+      ),
+    ]);
+  }
+
+  private async setPrice(sku: string, amountMinor: number, causationId: string): Promise<void> {
+    const amount = { amountMinor, currency: 'EUR' };
+    await this.ask('order', `the price of ${sku} is ${amountMinor}`, (it) =>
+      it.setPrice(sku, amount, causeOf(causationId)),
+    );
+  }
+
+  private async enter(entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number): Promise<void> {
+    const request = { entryId, kind, sku, quantity };
+    const answer = await this.ask('inventory', `${kind} of ${quantity} ${sku}`, (it) =>
+      it.bookStock(request, causeOf(entryId)),
+    );
+    if (answer && 'ok' in answer) this.promises.entries.set(entryId, { sku, quantity });
+  }
+
+  async placeOrder({ n, lines, token, waits }: Extract<Item, { kind: 'order' }>): Promise<void> {
+    const orderId = orderIdOf(n);
+    const request = { orderId, customerId: orderIdOf(n), lines, paymentToken: token };
+    await this.opened;
+    const answer = await this.ask(
+      'order',
+      `order ${n} is placed`,
+      (it) => it.place(request, causeOf(`order-${n}`)),
+      orderId,
+    );
+    if (!answer || 'refused' in answer) return;
+    this.promises.accepted.add(orderId);
+    if (!waits) return;
+    const waited = await this.ask(
+      'order',
+      `order ${n} is waited for`,
+      (it) => it.awaitSettled(orderId, 5 * SECOND, new AbortController().signal),
+      orderId,
+    );
+    if (waited && 'ok' in waited && isSettled(waited.ok.order)) this.promises.told.set(orderId, waited.ok.order.status);
+  }
+
+  async act(item: Extract<Item, { kind: 'cancel' | 'receipt' | 'recount' | 'price' | 'operator' }>): Promise<void> {
+    switch (item.kind) {
+      case 'cancel': {
+        const orderId = orderIdOf(item.order);
+        const cause = causeOf(`cancel-${item.n}`);
+        const answer = await this.ask(
+          'order',
+          `cancel order ${item.order}`,
+          (it) => it.cancel(orderId, cause),
+          orderId,
+        );
+        if (answer && 'ok' in answer) this.promises.cancelled.add(orderId);
+        return;
+      }
+      case 'receipt': {
+        const entry = () => this.enter(`receipt-${item.n}`, 'receipt', item.sku, item.quantity);
+        await Promise.all(item.twice ? [entry(), entry()] : [entry()]);
+        return;
+      }
+      case 'recount':
+        return this.enter(`recount-${item.n}`, 'recount', item.sku, item.counted);
+      case 'price':
+        return this.setPrice(item.sku, item.amountMinor, `price-${item.n}`);
+      case 'operator':
+        return this.decide('order', orderIdOf(item.order), item.decision);
+    }
+  }
+
+  // Operators.
+
+  private async decide(service: Service, orderId: string, decision: 'retry' | 'call-off'): Promise<void> {
+    const what = `an operator decides about ${orderId}: ${decision}`;
+    const decided = { decision, actor: 'operator', reason: 'It waits.' };
+    const cause = causeOf(`decision-${orderId}`);
+    const answer = await this.ask(service, what, (it: Attention) => it.resolve(orderId, decided, cause), orderId);
+    if (!answer || 'refused' in answer) return;
+    count(this.world.coverage.faults, `operator: ${decision} in ${service}`);
+    if (service === 'order' && decision === 'call-off') this.promises.cancelled.add(orderId);
+  }
+
+  /** Decides what waits for a person: everything is tried again, and given up when that did not help, or at once. */
+  async decideWhatWaits(skips = false): Promise<void> {
+    for (const service of services) {
+      const { parked } = this.world.servers[service];
+      for (const { id, message } of await parked.listDead(0n, 100)) {
+        const action = !skips && this.again(`${service} ${message.id}`) < 2 ? 'retry' : 'skip';
+        const at = new Date(Math.floor(this.world.scheduler.nowMs));
+        this.world.tell(
+          'operator',
+          () => `dead letter ${message.type} (${message.key}) of ${service}: ${action}`,
+          () => [message.key],
+        );
+        count(this.world.coverage.faults, `dead letter: ${action}`);
+        await parked.resolve(id, { id: String(id), action, actor: 'operator', reason: 'It waits.', at });
+      }
+      const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox(100));
+      for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok : []) {
+        if (service === 'order' && this.world.calm && tried.length === 0) {
+          const text = `A person is asked about ${orderId}, and nobody was reminded of it.`;
+          this.world.found.push({ rule: 'not-reminded', text, orders: [orderId] });
+        }
+        const patience = diceFor(this.world.seed, 'operator', service, orderId).between(0, 1);
+        const wanted = this.again(`${service} ${orderId}`) < patience ? 'retry' : 'call-off';
+        const [first] = choices;
+        const choice = choices.find(({ decision }) => decision === wanted) ?? first;
+        if (choice) await this.decide(service, orderId, choice.decision);
+      }
+    }
+  }
+
+  /** How often it was asked about something before. */
+  private again(name: string): number {
+    const times = this.decided.get(name) ?? 0;
+    this.decided.set(name, times + 1);
+    return times;
+  }
+}
+
+export function causeOf(id: string): Cause {
+  return { correlationId: id, causationId: id };
+}

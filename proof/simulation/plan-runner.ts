@@ -1,0 +1,128 @@
+/** Carries out a plan: each of its items begins at its time, and what lasts for a while ends again. */
+import type { Service } from '../../apps/shop.js';
+import { count, type Coverage, faultOf } from './coverage.js';
+import { lastsMs } from './delays.js';
+import type { Faults } from './faults.js';
+import type { People } from './people.js';
+import { describe, type Item, type Server } from './plan.js';
+import type { Process, Servers, Surroundings } from './process.js';
+import { orderIdOf } from './story.js';
+
+/** What an item can touch. */
+interface PlansWorld extends Pick<Surroundings, 'scheduler' | 'faults' | 'tell'> {
+  readonly servers: Readonly<Record<Service, Servers>>;
+  readonly people: People;
+  readonly coverage: Coverage;
+  start(service: Service, instance: number): void;
+  startAgain(before: Process, downMs: number): void;
+  /** An instance that takes requests. */
+  running(service: Service): Process | undefined;
+  /** Breaks the connections of all instances to a server. */
+  disconnect(service: Service, server: 'store' | 'bus'): void;
+}
+
+export class PlanRunner {
+  /** What is planned and has not begun yet: a leap of time may have made it late. */
+  private planned = 0;
+
+  constructor(private readonly world: PlansWorld) {}
+
+  /** Whether anything has not begun yet. */
+  get waiting(): boolean {
+    return this.planned > 0;
+  }
+
+  schedule(items: readonly Item[]): void {
+    for (const item of items) this.plannedIn(item.atMs, () => this.begin(item));
+  }
+
+  private plannedIn(ms: number, run: () => void): void {
+    this.planned++;
+    this.world.scheduler.idleUntil(ms, () => {
+      this.planned--;
+      run();
+    });
+  }
+
+  struck(item: Item): void {
+    const fault = faultOf(item);
+    if (fault) count(this.world.coverage.faults, fault);
+    this.world.tell(
+      'world',
+      () => `${describe(item)} (${item.n})`,
+      () => ('order' in item ? [orderIdOf(item.order)] : []),
+    );
+  }
+
+  private begin(item: Item): void {
+    switch (item.kind) {
+      case 'second-instance':
+        this.world.start(item.service, 2);
+        return this.struck(item);
+      case 'crash':
+      case 'error':
+      case 'stall':
+      case 'delivered-twice':
+      case 'provider':
+        return this.world.faults.arm(item);
+      case 'outage':
+      case 'held-up':
+      case 'poison':
+      case 'provider-down':
+      case 'webhooks':
+        return this.beginLasting(item);
+      case 'stop': {
+        const process = this.world.running(item.service);
+        if (!process) return;
+        this.struck(item);
+        void process.stop().then(() => this.world.startAgain(process, item.downMs));
+        return;
+      }
+      case 'disconnect':
+        this.struck(item);
+        return this.world.disconnect(item.service, item.server);
+      case 'lost-lease': {
+        const notice = this.world.servers[item.service].leases.take(item.lease);
+        if (!notice) return;
+        this.struck(item);
+        this.world.scheduler.idleUntil(item.noticeMs, notice);
+        return;
+      }
+      case 'leap':
+        this.struck(item);
+        return this.world.scheduler.leap(item.ms);
+      case 'order':
+        this.struck(item);
+        this.world.people.request(() => this.world.people.placeOrder(item));
+        if (item.againMs !== undefined)
+          this.plannedIn(item.againMs, () => this.world.people.request(() => this.world.people.placeOrder(item)));
+        return;
+      case 'cancel':
+      case 'receipt':
+      case 'recount':
+      case 'price':
+      case 'operator':
+        this.struck(item);
+        return this.world.people.request(() => this.world.people.act(item));
+      case 'inboxes':
+        this.struck(item);
+        return this.world.people.request(() => this.world.people.decideWhatWaits(item.skips));
+    }
+  }
+
+  private beginLasting(item: Parameters<Faults['begin']>[0]): void {
+    this.world.faults.begin(item);
+    if (item.kind === 'outage') this.cutOff(item.service, item.server);
+    this.world.scheduler.idleUntil(lastsMs(item), () => {
+      this.world.faults.end(item);
+      if (item.kind !== 'outage' || this.world.faults.isDown(item.service, 'tables')) return;
+      this.world.servers[item.service].leases.setReachable(true);
+    });
+  }
+
+  /** Leases live where the tables do. */
+  private cutOff(service: Service, server: Server): void {
+    if (server === 'tables') this.world.servers[service].leases.setReachable(false);
+    else this.world.disconnect(service, server);
+  }
+}

@@ -1,0 +1,55 @@
+/** What keeps a world from being over: orders that are not final, and work that is not done. */
+import { type Service, services, shop } from '../../apps/shop.js';
+import { isSettled, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import type { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
+import type { MemoryLog } from '#message-bus';
+import type { Servers } from './process.js';
+import { orderAfter, streamsOf, type Violation } from './violations.js';
+
+interface Books {
+  readonly servers: Readonly<Record<Service, Servers>>;
+  readonly log: MemoryLog;
+  readonly ledger: MemoryLedger;
+}
+
+/** What is not final yet, in words. */
+export async function unfinished({ servers, log, ledger }: Books): Promise<string[]> {
+  const found: string[] = [];
+  for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
+    const state = orderAfter(events);
+    if (!isSettled(state)) found.push(`${id}, ${state.status}`);
+  }
+  for (const service of services) {
+    const { tables, checkpoints, events, parked } = servers[service];
+    const head = BigInt(events.all.length);
+    if ((await checkpoints.load(service)) < head) found.push(`the relay of ${service} is behind`);
+    for (const projection of shop[service].projections) {
+      if ((await tables.checkpoint(projection)) < head) found.push(`${projection.name} is behind`);
+    }
+    const keys: string[] = [];
+    for (const { name } of shop[service].subscribes) {
+      const { messages, done } = log.subscription(service, name);
+      if (messages.some((partition, i) => done[i]! < partition.length)) found.push(`${service} has not read ${name}`);
+      keys.push(...messages.flat().map(({ key }) => key));
+    }
+    if ((await parked.parkedKeys(service, keys))?.size) found.push(`${service} has parked messages`);
+  }
+  const held = (await ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0);
+  if (held !== 0) found.push(`the provider holds ${held}`);
+  return found;
+}
+
+/**
+ * Orders whose deadline passed before `beforeMs` and that still wait: there are none where nothing hinders the watchdog
+ * any more, not even the lease of one that was killed.
+ */
+export function missedDeadlines({ servers }: Pick<Books, 'servers'>, beforeMs: number): Violation[] {
+  const found: Violation[] = [];
+  for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
+    const state = orderAfter(events);
+    if (state.status !== 'placed' && state.status !== 'stock-reserved') continue;
+    if (Date.parse(state.terms.deadlineAt) > beforeMs) continue;
+    found.push({ rule: 'deadline-missed', text: `The ${id} waits past its deadline.`, orders: [id] });
+  }
+  return found;
+}
