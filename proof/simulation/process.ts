@@ -4,7 +4,7 @@
  */
 import { type Service, services, type shop } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
-import { withTimeout, type PaymentProvider } from '../../apps/payment/src/provider.js';
+import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import {
   type Batch,
   EventStore,
@@ -27,6 +27,7 @@ import {
 import { MemoryTables } from '#projections';
 import { Ids, type Log, MemoryCheckpoints, ServerUnavailable } from '#runtime';
 import { type OnStep, type Step, stepped, steppedPort } from '../interruptible.js';
+import { withTimeout } from '../provider-timeout.js';
 import type { ServicePorts } from '#service';
 import { diceFor, hash } from './chance.js';
 import type { Faults } from './faults.js';

@@ -1,7 +1,7 @@
 /** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { orderService } from '../../apps/order/src/service.js';
-import { withTimeout } from '../../apps/payment/src/provider.js';
+import { withTimeout } from '../../proof/provider-timeout.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';

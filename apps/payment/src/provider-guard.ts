@@ -18,7 +18,7 @@
  * - A call that is not let through fails with ProviderUnavailable, which is the truth: nothing happened.
  *
  * Built on cockatiel, which only this file knows. It uses the machine's timers: where time is virtual, the services get
- * `withTimeout` (provider.ts).
+ * `withTimeout` (proof/provider-timeout.ts).
  */
 import {
   BrokenCircuitError,

@@ -13,7 +13,7 @@ import { moneyHold } from './read-models/money-hold.js';
 import { upcasters } from './upcasters.js';
 
 export interface PaymentPorts extends ServicePorts {
-  /** Limits the time of each call by itself: guardProvider or withTimeout. */
+  /** Limits the time of each call by itself: guardProvider, or withTimeout (proof/provider-timeout.ts) in virtual time. */
   readonly provider: PaymentProvider;
 }
 

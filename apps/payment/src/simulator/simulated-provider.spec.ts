@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
-import { withTimeout, ProviderTimeout, ProviderUnavailable } from '../provider.js';
+import { withTimeout } from '../../../../proof/provider-timeout.js';
+import { ProviderTimeout, ProviderUnavailable } from '../provider.js';
 import type { Webhook } from '../webhook.js';
 import { MemoryLedger } from './ledger.js';
 import { SimulatedProvider } from './simulated-provider.js';

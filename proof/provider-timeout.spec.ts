@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ManualClock } from '#runtime/testing';
-import { withTimeout, PaymentProvider, ProviderTimeout } from './provider.js';
+import { PaymentProvider, ProviderTimeout } from '../apps/payment/src/provider.js';
+import { withTimeout } from './provider-timeout.js';
 
 /** A provider that hangs, and records which calls it was asked to give up. */
 class Silent extends PaymentProvider {
