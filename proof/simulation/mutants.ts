@@ -209,6 +209,16 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a payment is not told again when its answer was lost',
+    edits: [
+      edit(
+        'apps/payment/src/service.ts',
+        "if (message.type === 'OrderReminder') await publishAgain(",
+        "if (message.type === 'OrderSettled' as string) await publishAgain(",
+      ),
+    ],
+  },
+  {
     name: 'a deadline calls off an order that is confirmed',
     edits: [
       edit(

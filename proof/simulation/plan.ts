@@ -157,6 +157,16 @@ export function planOf(seed: number, orders: number): Plan {
       }
     }
   }
+  // An order that cannot be written just after it was called off: what the others answer is retried until it is dead, and
+  // skipped. Only their answers to its reminders bring it to its end.
+  const lost = diceFor(seed, 'plan', 'lost answers');
+  if (lost.chance(0.1)) {
+    const { n: order, atMs } = lost.pick(orderItems);
+    const cancelledMs = atMs + lost.between(10, 150);
+    add(cancelledMs, { kind: 'cancel', order });
+    add(cancelledMs + lost.between(5, 30), { kind: 'poison', service: 'order', order });
+    add(cancelledMs + lost.between(20, 38) * MINUTE, { kind: 'inboxes', skips: true });
+  }
   const deadlineMs = dice.pick([2_000, 20_000, 2 * MINUTE, 15 * MINUTE]);
   return { items, stock, prices, deadlineMs, slowShare: dice.pick([0, 0.01, 0.05]) };
 }
