@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { simulate } from '../proof/simulate.js';
-import { type Durable, violations } from '../proof/simulation/violations.js';
+import { type Durable, findViolations } from '../proof/simulation/violations.js';
 import { points } from '../proof/simulation/fault-points.js';
 import { type Compositions, runWorld } from '../proof/simulation/world.js';
 
@@ -113,26 +113,34 @@ describe('each rule sees the damage that it is for', () => {
     'order-without-end': (durable) => ({
       events: { ...durable.events, order: events(durable, 'order', 'OrderCompleted') },
     }),
-    'order-not-settled': (durable) => ({
+    'payment-without-end': (durable) => ({
+      events: { ...durable.events, payment: events(durable, 'payment', 'PaymentVoided') },
+    }),
+    'broken-stream': (durable) => ({
       events: { ...durable.events, order: events(durable, 'order', 'OrderStockReleased') },
     }),
-    'stock-held-wrong': (durable) => ({
+    'stock-and-reservation-differ': (durable) => ({
       events: { ...durable.events, inventory: events(durable, 'inventory', 'StockShipped') },
     }),
-    'stock-below-zero': (durable) => ({
+    'stock-negative': (durable) => ({
       events: { ...durable.events, inventory: events(durable, 'inventory', 'StockReceived') },
     }),
-    'reservation-and-stock-differ': (durable) => ({
+    'not-shipped': (durable) => ({
       events: { ...durable.events, inventory: events(durable, 'inventory', 'ReservationShipped') },
     }),
     'money-held': ({ ledger }) => ({ ledger: ledger.filter(({ type }) => type !== 'voided' && type !== 'captured') }),
-    'money-wrong': ({ ledger }) => ({ ledger: ledger.filter(({ type }) => type !== 'captured') }),
+    'not-paid': ({ ledger }) => ({ ledger: ledger.filter(({ type }) => type !== 'captured') }),
     'settled-too-early': ({ ledger }) => ({
       ledger: ledger.map((entry) => (entry.type === 'voided' ? { ...entry, at: '9999-01-01T00:00:00.000Z' } : entry)),
     }),
-    'captured-twice': ({ ledger }) => ({ ledger: [...ledger, ...ledger] }),
-    'payment-and-ledger-differ': (durable) => ({
-      events: { ...durable.events, payment: events(durable, 'payment', 'PaymentCaptured') },
+    'double-capture': ({ ledger }) => ({ ledger: [...ledger, ...ledger] }),
+    'payment-and-ledger-differ': ({ ledger }) => ({
+      ledger: ledger.flatMap((entry) => {
+        if (entry.type !== 'voided') return [entry];
+        const minor = -entry.heldMinor;
+        const captured = { ...entry, type: 'captured' as const, chargedMinor: minor };
+        return [captured, { ...entry, type: 'refunded' as const, heldMinor: 0, chargedMinor: -minor }];
+      }),
     }),
     'message-missing': ({ log }) =>
       void log
@@ -145,7 +153,7 @@ describe('each rule sees the damage that it is for', () => {
     'message-passed-over': ({ promises }) => ({
       promises: { ...promises, handled: { ...promises.handled, payment: new Set<string>() } },
     }),
-    'read-model-wrong': (durable) => ({
+    'row-too-many': (durable) => ({
       events: { ...durable.events, order: events(durable, 'order', 'PriceSet') },
     }),
   };
@@ -168,6 +176,6 @@ describe('each rule sees the damage that it is for', () => {
   test.each(Object.entries(damages))('%s', async (rule, damage) => {
     const { durable } = await runWorld(seed);
     const damaged = { ...durable, ...damage(durable) };
-    expect((await violations(damaged)).map((violation) => violation.rule)).toContain(rule);
+    expect((await findViolations(damaged)).map((violation) => violation.rule)).toContain(rule);
   });
 });

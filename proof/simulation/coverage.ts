@@ -2,8 +2,8 @@
 import { services, shop } from '../../apps/shop.js';
 import type { Item } from './plan.js';
 import { nameOf, points } from './fault-points.js';
-import type { OrderEvent } from '../../apps/order/src/domain/order.js';
-import { orderAfter } from './violations.js';
+import { order, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import { stateAfter } from '#decider';
 
 export type Counts = Record<string, number>;
 
@@ -75,7 +75,7 @@ export function faultOf(item: Item): string | undefined {
 
 /** How an order ended: its status and reason, and what became of what it held. */
 export function endingOf(events: readonly OrderEvent[]): string {
-  const state = orderAfter(events);
+  const state = stateAfter(order, events);
   if (state.status !== 'rejected' && state.status !== 'cancelled') return state.status;
   const stock = events.flatMap((event) => (event.type === 'OrderStockReleased' ? [event.data.outcome] : []));
   const money = events.flatMap((event) => (event.type === 'OrderPaymentReturned' ? [event.data.outcome] : []));

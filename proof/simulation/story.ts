@@ -30,8 +30,8 @@ export function timeline(story: readonly Told[], orders: ReadonlySet<string>): s
 /** Orders are called by the number of the item that placed them. */
 export function inWords(text: string): string {
   return text.replace(
-    /(?:order )?(?:\w+-)?(00000000-0000-4000-a000-[0-9a-f]{12})/g,
-    (_, id: string) => `order ${orderOf(id)}`,
+    /(?:(o|O)rder )?(?:\w+-)?(00000000-0000-4000-a000-[0-9a-f]{12})/g,
+    (_, first: string | undefined, id: string) => `${first ?? 'o'}rder ${orderOf(id)}`,
   );
 }
 

@@ -1,10 +1,11 @@
 /** What keeps a world from being over: orders that are not final, and work that is not done. */
 import { type Service, services, shop } from '../../apps/shop.js';
-import { isSettled, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import { isSettled, order, type OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
+import { stateAfter } from '#decider';
 import type { MemoryLog } from '#message-bus';
 import type { Servers } from './process.js';
-import { orderAfter, streamsOf, type Violation } from './violations.js';
+import { streamsOf, type Violation } from './violations.js';
 
 interface Books {
   readonly servers: Readonly<Record<Service, Servers>>;
@@ -16,7 +17,7 @@ interface Books {
 export async function unfinished({ servers, log, ledger }: Books): Promise<string[]> {
   const found: string[] = [];
   for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
-    const state = orderAfter(events);
+    const state = stateAfter(order, events);
     if (!isSettled(state)) found.push(`${id}, ${state.status}`);
   }
   for (const service of services) {
@@ -46,7 +47,7 @@ export async function unfinished({ servers, log, ledger }: Books): Promise<strin
 export function missedDeadlines({ servers }: Pick<Books, 'servers'>, beforeMs: number): Violation[] {
   const found: Violation[] = [];
   for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
-    const state = orderAfter(events);
+    const state = stateAfter(order, events);
     if (state.status !== 'placed' && state.status !== 'stock-reserved') continue;
     if (Date.parse(state.terms.deadlineAt) > beforeMs) continue;
     found.push({ rule: 'deadline-missed', text: `The ${id} waits past its deadline.`, orders: [id] });

@@ -1,16 +1,26 @@
 /**
- * What must be true of a shop after anything that can happen to it, read from what is durable: the events of the three
- * services, the messages on the bus, the tables, the parked lines and the provider's ledger.
+ * What must be true of a world at its end. What the books must say of stock, money and rows is stated by reconcile
+ * (scripts/lib/reconcile); added here is what no book shows: promises, deadlines, reminders, messages and parked lines.
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
-import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
+import { stateAfter } from '#decider';
 import { categoryOf, idOf, type RecordedEvent } from '#event-store';
-import { fold, type MemoryTables } from '#projections';
-import type { ReservationEvent } from '../../apps/inventory/src/domain/reservation.js';
-import { stock, type StockEvent } from '../../apps/inventory/src/domain/stock.js';
-import { isSettled, order, type Order, type OrderEvent } from '../../apps/order/src/domain/order.js';
-import { payment, type PaymentEvent } from '../../apps/payment/src/domain/payment.js';
+import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
+import type { AnyProjection, MemoryTables } from '#projections';
+import { order, type OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
+import { keyOf, keysInMemory } from '../../scripts/lib/reconcile/books.js';
+import type { Finding } from '../../scripts/lib/reconcile/finding.js';
+import { emptyBooks, judge, type OrderBooks, orderCategories } from '../../scripts/lib/reconcile/order.js';
+import {
+  orderReadModels,
+  type ReadModel,
+  type Rows,
+  skuReadModels,
+  SkuRows,
+} from '../../scripts/lib/reconcile/read-models.js';
+import { ALL, judgeAll } from '../../scripts/lib/reconcile/reconcile.js';
+import { StockAudit } from '../../scripts/lib/reconcile/stock.js';
 
 /** A rule that does not hold: its name, what is wrong in a sentence, and the orders that it is about. */
 export interface Violation {
@@ -47,26 +57,19 @@ export interface Durable {
   readonly promises: Promises;
 }
 
-export async function violations(durable: Durable): Promise<Violation[]> {
+export async function findViolations(durable: Durable): Promise<Violation[]> {
   const orders = streamsOf<OrderEvent>(durable.events.order, 'order');
+  const books = collectBooks(durable);
   return [
     ...brokenPromises(durable, orders),
     ...wrongEndings(orders),
     ...wrongDeadlines(durable, orders),
     ...neededReminders(durable, orders),
-    ...wrongStock(durable),
-    ...wrongHolds(durable, orders),
-    ...wrongMoney(durable, orders),
-    ...settledTooEarly(durable, orders),
+    ...(await findDisagreements(durable, books)),
+    ...settledTooEarly(books),
     ...services.flatMap((service) => [...wrongMessages(durable, service), ...passedOver(durable, service)]),
-    ...services.flatMap((service) => [...wrongRows(durable, service)]),
     ...(await wrongLines(durable)),
   ];
-}
-
-/** An order as its stream has it. */
-export function orderAfter(events: readonly OrderEvent[]): Order {
-  return events.reduce(order.evolve, order.initialState);
 }
 
 /** What was promised to the outside: accepted orders and entries exist, what was cancelled is not sold. */
@@ -75,13 +78,13 @@ function* brokenPromises({ promises, events }: Durable, orders: Streams<OrderEve
     if (!orders.has(id)) yield about('accepted-order-lost', `The ${id} was accepted, and does not exist.`, id);
   }
   for (const id of promises.cancelled) {
-    const { status } = orderAfter(orders.get(id) ?? []);
+    const { status } = stateAfter(order, orders.get(id) ?? []);
     if (status !== 'cancelled' && status !== 'rejected') {
       yield about('cancellation-lost', `The cancellation of ${id} was accepted, and it is ${status}.`, id);
     }
   }
   for (const [id, told] of promises.told) {
-    const { status } = orderAfter(orders.get(id) ?? []);
+    const { status } = stateAfter(order, orders.get(id) ?? []);
     if (status !== told)
       yield about('ending-changed', `The customer of ${id} was told ${told}, and it is ${status}.`, id);
   }
@@ -95,15 +98,11 @@ function* brokenPromises({ promises, events }: Durable, orders: Streams<OrderEve
 
 const ENDS = ['OrderCompleted', 'OrderRejected', 'OrderCancelled'];
 
-/** Every order has one end, is settled once, and nothing else comes after it but news of money that went back. */
+/** Every order has one end and is settled once. */
 function* wrongEndings(orders: Streams<OrderEvent>): Iterable<Violation> {
   for (const [id, events] of orders) {
     const ends = events.filter(({ type }) => ENDS.includes(type)).map(({ type }) => type);
-    const state = orderAfter(events);
-    if (ends.length === 0) yield about('order-without-end', `The ${id} is ${state.status} and has no end.`, id);
-    else if (!isSettled(state)) {
-      yield about('order-not-settled', `The ${id} is ${state.status}, and still waits for what it holds.`, id);
-    }
+    const state = stateAfter(order, events);
     if (ends.length > 1) yield about('order-ends-twice', `The ${id} has two ends: ${ends.join(' and ')}.`, id);
     const settled = events.filter(({ type }) => type === 'OrderSettled').length;
     if (settled > 1 || (settled === 1 && state.status === 'completed')) {
@@ -151,152 +150,76 @@ function* neededReminders({ promises }: Durable, orders: Streams<OrderEvent>): I
   }
 }
 
-/** No SKU is ever short of nothing; what came in is available, reserved or shipped; what the lines say adds up. */
-function* wrongStock({ events }: Durable): Iterable<Violation> {
-  for (const [sku, facts] of streamsOf<StockEvent>(events.inventory, 'stock')) {
-    let state = stock.initialState;
-    let came = 0;
-    for (const event of facts) {
-      state = stock.evolve(state, event);
-      if (event.type === 'StockReceived') came += event.data.quantity;
-      if (event.type === 'StockRecounted') came += event.data.difference;
-      const { available, reserved, shipped } = state;
-      if (available < 0 || reserved < 0 || shipped < 0) {
-        const orders = 'orderId' in event.data ? [event.data.orderId] : [];
-        yield {
-          rule: 'stock-below-zero',
-          text: `${sku}: ${available} available, ${reserved} reserved, ${shipped} shipped after ${event.type}.`,
-          orders,
-        };
-      }
-    }
-    const { available, reserved, shipped } = state;
-    if (available + reserved + shipped !== came) {
-      yield about(
-        'stock-unbalanced',
-        `${sku}: ${came} came in, and ${available} available + ${reserved} reserved + ${shipped} shipped are there.`,
-      );
-    }
+/** What reconcile finds in the books, of a shop in which everything has come to its end. */
+async function findDisagreements(durable: Durable, books: ReadonlyMap<string, OrderBooks>): Promise<Violation[]> {
+  const { events, tables } = durable;
+  const rows = await Promise.all(orderReadModels.map((model) => loadRows(model, tables[model.service])));
+  const unmet = rows.flatMap(({ byKey }) => [...byKey.keys()]).filter((orderId) => !books.has(orderId));
+  const stock = new StockAudit();
+  const findings = [
+    ...stock.see(events.inventory as Parameters<StockAudit['see']>[0]),
+    ...stock.end(),
+    ...[...books.values(), ...unmet.map(emptyBooks)].flatMap((each) => judgeAll(each, rows, true)),
+  ];
+  for (const model of skuReadModels) findings.push(...(await compareSkuRows(model, durable)));
+  return findings.map((finding) => toViolation(finding.kind, finding));
+}
+
+/** All rows of a read model, which has to show every event. */
+async function loadRows(model: ReadModel, tables: MemoryTables): Promise<Rows> {
+  const { projection } = model;
+  return { model, since: ALL, byKey: new Map(tables.rows(projection).map((row) => [keyOf(projection, row), row])) };
+}
+
+async function compareSkuRows(model: ReadModel, { events, tables }: Durable): Promise<Finding[]> {
+  const rows = new SkuRows(model);
+  for (const event of events[model.service]) rows.see(event);
+  const findings: Finding[] = [];
+  const keys = (projection: AnyProjection) => keysInMemory(tables[model.service], projection);
+  const nothingFollows = async function* () {};
+  for await (const finding of rows.compare({ tables: tables[model.service], keys }, nothingFollows)) {
+    findings.push(finding);
+  }
+  return findings;
+}
+
+/** An order that is off holds neither units nor money from the moment on at which it is settled: by then its books agree. */
+function* settledTooEarly(books: ReadonlyMap<string, OrderBooks>): Iterable<Violation> {
+  for (const { orderId, order, reservation, payment, ledger } of books.values()) {
+    const settled = order.findIndex(({ type }) => type === 'OrderSettled');
+    if (settled < 0) continue;
+    const { recordedAt } = order[settled]!;
+    const soFar = <E extends RecordedEvent>(events: readonly E[]) => events.filter((it) => it.recordedAt <= recordedAt);
+    const then: OrderBooks = {
+      orderId,
+      order: order.slice(0, settled + 1),
+      reservation: soFar(reservation),
+      payment: soFar(payment),
+      ledger: ledger.filter(({ at }) => at <= recordedAt),
+    };
+    for (const finding of judge(then, true)) yield toViolation('settled-too-early', finding);
   }
 }
 
-/** What each event does to the units that are reserved and shipped for an order. */
-const HOLDS: Record<string, readonly [number, number]> = {
-  StockReserved: [1, 0],
-  StockReleased: [-1, 0],
-  StockShipped: [-1, 1],
-  StockReturned: [0, -1],
-};
-
-/** What an order holds of the stock, by its reservation and by the stock, is what its state says: the lines, or nothing. */
-function* wrongHolds({ events }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
-  const held = new Map<string, Map<string, { reserved: number; shipped: number }>>();
-  for (const [sku, facts] of streamsOf<StockEvent>(events.inventory, 'stock')) {
-    for (const { type, data } of facts) {
-      if (!('orderId' in data)) continue;
-      const ofOrder = held.get(data.orderId) ?? new Map<string, { reserved: number; shipped: number }>();
-      held.set(data.orderId, ofOrder);
-      const units = ofOrder.get(sku) ?? { reserved: 0, shipped: 0 };
-      ofOrder.set(sku, units);
-      const [reserved, shipped] = HOLDS[type] ?? [0, 0];
-      units.reserved += reserved * data.quantity;
-      units.shipped += shipped * data.quantity;
-    }
-  }
-  const reservations = streamsOf<ReservationEvent>(events.inventory, 'reservation');
-  for (const id of new Set([...orders.keys(), ...held.keys(), ...reservations.keys()])) {
-    const state = orderAfter(orders.get(id) ?? []);
-    const sold = state.status === 'completed' ? linesOf(state.terms.lines) : '';
-    const units = [...(held.get(id) ?? [])];
-    const reserved = linesOf(units.map(([sku, { reserved }]) => ({ sku, quantity: reserved })));
-    const shipped = linesOf(units.map(([sku, { shipped }]) => ({ sku, quantity: shipped })));
-    if (reserved !== '' || shipped !== sold) {
-      const says = `the stock has ${reserved || 'nothing'} reserved and ${shipped || 'nothing'} shipped for it`;
-      yield about('stock-held-wrong', `The ${id} is ${state.status}, and ${says}.`, id);
-    }
-    const last = reservations.get(id)?.findLast((event) => event.type === 'ReservationMade' || 'lines' in event.data);
-    const byReservation = last?.type === 'ReservationShipped' ? linesOf(last.data.lines) : '';
-    const open = last?.type === 'ReservationMade' ? linesOf(last.data.lines) : '';
-    if (open !== reserved || byReservation !== shipped) {
-      const says = `its reservation has ${open || 'nothing'} reserved and ${byReservation || 'nothing'} shipped`;
-      yield about(
-        'reservation-and-stock-differ',
-        `The stock of ${id} has ${reserved || 'nothing'} reserved and ${shipped || 'nothing'} shipped, ${says}.`,
-        id,
-      );
-    }
-  }
-}
-
-/** The provider took what completed orders owe, once, and nothing else; the payment's own stream says the same. */
-function* wrongMoney({ events, ledger }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
-  const books = new Map<string, { held: number; captured: number; refunded: number; captures: number }>();
-  for (const { orderId, heldMinor, chargedMinor, type } of ledger) {
-    const book = books.get(orderId) ?? { held: 0, captured: 0, refunded: 0, captures: 0 };
-    books.set(orderId, book);
-    book.held += heldMinor;
-    if (type === 'captured') {
-      book.captures++;
-      book.captured += chargedMinor;
-    } else book.refunded -= chargedMinor;
-  }
-  const payments = streamsOf<PaymentEvent>(events.payment, 'payment');
-  for (const id of new Set([...orders.keys(), ...books.keys(), ...payments.keys()])) {
-    const state = orderAfter(orders.get(id) ?? []);
-    const owed = state.status === 'completed' ? state.terms.total.amountMinor : 0;
-    const { held, captured, refunded, captures } = books.get(id) ?? { held: 0, captured: 0, refunded: 0, captures: 0 };
-    if (held !== 0)
-      yield about('money-held', `The ${id} is ${state.status}, and the provider still holds ${held}.`, id);
-    if (captured - refunded !== owed) {
-      yield about(
-        'money-wrong',
-        `The ${id} is ${state.status} and owes ${owed}; the provider took ${captured} and gave back ${refunded}.`,
-        id,
-      );
-    }
-    if (captures > 1) yield about('captured-twice', `The ${id} was captured ${captures} times.`, id);
-
-    const facts = payments.get(id) ?? [];
-    const noted = (type: 'PaymentCaptured' | 'PaymentRefunded') =>
-      facts.reduce((sum, event) => sum + (event.type === type ? event.data.amount.amountMinor : 0), 0);
-    const { status } = facts.reduce(payment.evolve, payment.initialState);
-    if (noted('PaymentCaptured') !== captured || noted('PaymentRefunded') !== refunded) {
-      const says = `its payment says ${noted('PaymentCaptured')} and ${noted('PaymentRefunded')}`;
-      yield about(
-        'payment-and-ledger-differ',
-        `The provider took ${captured} and gave back ${refunded} of ${id}, ${says}.`,
-        id,
-      );
-    }
-    if (['requested', 'authorized', 'capturing', 'returning'].includes(status)) {
-      yield about('payment-without-end', `The ${id} is ${state.status}, and its payment is ${status}.`, id);
-    }
-  }
-}
-
-/** An order that is off holds neither units nor money from the moment on at which it says that it is settled. */
-function* settledTooEarly({ events, ledger }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
-  const settledAt = new Map<string, string>();
-  for (const [id, facts] of orders as Streams<RecordedEvent<OrderEvent>>) {
-    const settled = facts.find(({ type }) => type === 'OrderSettled');
-    if (settled) settledAt.set(id, settled.recordedAt);
-  }
-  const left = new Map<string, number>();
-  const note = (id: string, at: string, units: number) => {
-    if (at <= (settledAt.get(id) ?? '')) left.set(id, (left.get(id) ?? 0) + units);
+/** Every event and entry, by the order that it is about. */
+function collectBooks({ events, ledger }: Durable): Map<string, OrderBooks> {
+  const books = new Map<string, OrderBooks>();
+  const of = (orderId: string) => {
+    const known = books.get(orderId) ?? emptyBooks(orderId);
+    books.set(orderId, known);
+    return known;
   };
-  for (const { orderId, at, heldMinor, chargedMinor } of ledger) note(orderId, at, heldMinor + chargedMinor);
-  for (const [, facts] of streamsOf<RecordedEvent<StockEvent>>(events.inventory, 'stock')) {
-    for (const { type, data, recordedAt } of facts) {
-      if (!('orderId' in data)) continue;
-      const [reserved, shipped] = HOLDS[type] ?? [0, 0];
-      note(data.orderId, recordedAt, (reserved + shipped) * data.quantity);
-    }
+  for (const event of services.flatMap((service) => events[service])) {
+    const category = orderCategories.find((each) => each === categoryOf(event.stream));
+    if (category) (of(idOf(event.stream))[category] as RecordedEvent[]).push(event);
   }
-  for (const [id, units] of left) {
-    if (units !== 0)
-      yield about('settled-too-early', `The ${id} said that it was settled while it held something.`, id);
-  }
+  for (const entry of ledger) of(entry.orderId).ledger.push(entry);
+  return books;
+}
+
+/** A reader of the story knows orders by their numbers, not by their streams. */
+function toViolation(rule: string, { message, orderId }: Finding): Violation {
+  return about(rule, message.replaceAll(/\b(order|reservation|payment)-(?=0{8}-)/g, 'the $1 of '), orderId);
 }
 
 const messageOf = perService((service) => toMessages(shop[service].publishes, shop[service].messageOf));
@@ -343,27 +266,6 @@ function* wrongMessages({ events, log }: Durable, service: Service): Iterable<Vi
   }
 }
 
-/** Every read model and to-do list is what a fold of all events gives. */
-function* wrongRows({ events, tables }: Durable, service: Service): Iterable<Violation> {
-  for (const projection of shop[service].projections) {
-    const { name, keyColumns, categories } = projection;
-    const textOf = (row: Record<string, unknown>) =>
-      JSON.stringify(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)));
-    const keyOf = (row: Record<string, unknown>) => keyColumns.map((column) => row[column]).join(' ');
-    const relevant = events[service].filter(({ stream }) => categories.includes(categoryOf(stream)));
-    const fresh = new Map(fold<any, any>(projection, [], relevant).upserts.map((row) => [keyOf(row), textOf(row)]));
-    const live = new Map(tables[service].rows(projection).map((row) => [keyOf(row), textOf(row)]));
-    for (const key of new Set([...fresh.keys(), ...live.keys()])) {
-      if (fresh.get(key) === live.get(key)) continue;
-      yield about(
-        'read-model-wrong',
-        `${name} has ${live.get(key) ?? 'no row'} for ${key}; a fresh fold gives ${fresh.get(key) ?? 'none'}.`,
-        key,
-      );
-    }
-  }
-}
-
 /** Nothing is parked any more; and what is, would have been a dead letter that somebody sees, or about to be tried again. */
 async function* wrongLinesOf({ events, log, parked }: Durable, service: Service): AsyncIterable<Violation> {
   const keys = new Set(events.order.map(({ stream }) => idOf(stream)));
@@ -387,15 +289,6 @@ async function wrongLines(durable: Durable): Promise<Violation[]> {
 
 function about(rule: string, text: string, orderId?: string): Violation {
   return { rule, text, orders: orderId === undefined ? [] : [orderId] };
-}
-
-/** Units by SKU in one text, so that two can be compared; empty for none. */
-function linesOf(lines: readonly { sku: string; quantity: number }[]): string {
-  return lines
-    .filter(({ quantity }) => quantity !== 0)
-    .map(({ sku, quantity }) => `${quantity} ${sku}`)
-    .sort()
-    .join(', ');
 }
 
 type Streams<E> = ReadonlyMap<string, readonly E[]>;

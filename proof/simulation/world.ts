@@ -31,7 +31,7 @@ import { Scheduler, VirtualClock } from './scheduler.js';
 import type { Told } from './story.js';
 import { Trace } from './trace.js';
 import { missedDeadlines, unfinished } from './unfinished.js';
-import { type Durable, streamsOf, type Violation, violations } from './violations.js';
+import { type Durable, findViolations, streamsOf, type Violation } from './violations.js';
 import { deliver } from './webhooks.js';
 
 /** How the services are put together; a test puts a broken one in its place. */
@@ -163,7 +163,7 @@ class Simulation implements Surroundings {
       },
     };
     // What is wrong says more than that there was no end to it.
-    this.found.unshift(...(await violations(durable)));
+    this.found.unshift(...(await findViolations(durable)));
     for (const service of services) {
       for (const { id, type, recordedAt } of durable.events[service])
         this.trace.mix(`${id} ${type} ${recordedAt}`, this.scheduler.nowMs);

@@ -1,4 +1,4 @@
-/** What can disagree, and how it is told. */
+/** What can disagree, and how it is reported. */
 
 /** Each kind, as what is wrong where it is found. */
 export const kinds = {
@@ -6,11 +6,14 @@ export const kinds = {
   'order-without-stream': 'a service, or a read model, knows an order that the order service does not know',
   'ledger-without-order': 'the provider knows an order that nobody else knows',
   'ledger-without-payment': 'the provider moved money that the payment service never asked for',
+  'order-without-end': 'the shop is at rest, and the order is not final',
+  'payment-without-end': 'the shop is at rest, and the payment is not final',
   'lines-differ': 'the order and its reservation are about different goods',
   'totals-differ': 'the order, its payment and the ledger are about different amounts',
   'reservation-missing': 'the order counts on stock that was never reserved',
   'lost-release': 'the order is off and settled, and its stock is still reserved',
   'lost-return': 'the order is off and settled, and its stock was shipped',
+  'goods-moved-twice': 'a reservation moved goods that it did not hold, or held already',
   'not-shipped': 'the order is completed, and was not shipped',
   'payment-missing': 'the order counts on money that was never authorized',
   'double-capture': 'money was captured more than once',
@@ -38,6 +41,6 @@ export interface Finding {
   readonly sku?: string;
   /** The books that disagree: streams, tables, `ledger`. */
   readonly books: readonly string[];
-  /** A sentence or two: what each of them says. */
+  /** A sentence or two: what each of them contains. */
   readonly message: string;
 }

@@ -1,11 +1,12 @@
 /**
- * One order, by what the three services and the provider have written of it. The streams are the truth; here it is asked
- * whether they tell one story.
+ * What the books must say of one order: the streams of the three services and the provider's ledger. Every proof judges by
+ * these rules: the crash matrix, the race, the specs and the simulation.
  *
- * An order that is under way is only asked for what must hold at any time, because the services speak one after another.
- * Of one that is settled everything is known. Its books are read in the order in which it is told: an order settles when
- * it has heard of the others, so what it says of them stands in their books before.
+ * Of an order that is under way only what must hold at any time is required, because the services write one after
+ * another. Of a settled one everything is known: an order settles when it has received the answers of the other services,
+ * so what it records of them is in their books before. Books are read in that order.
  */
+import { stateAfter } from '#decider';
 import { isSettled, order, type OrderEvent, type PlacedOrder } from '../../../apps/order/src/domain/order.js';
 import {
   type Reservation,
@@ -18,7 +19,7 @@ import { formatGoods, formatMoney } from '#contracts';
 import type { RecordedEvent } from '#event-store';
 import type { Finding, Kind } from './finding.js';
 
-/** What is written of one order. */
+/** What the books contain of one order. */
 export interface OrderBooks {
   readonly orderId: string;
   readonly order: RecordedEvent<OrderEvent>[];
@@ -34,20 +35,52 @@ export function emptyBooks(orderId: string): OrderBooks {
   return { orderId, order: [], reservation: [], payment: [], ledger: [] };
 }
 
-/** Where the streams and the ledger disagree about an order that the order service knows. */
-export function judge(books: OrderBooks): Finding[] {
-  const broken = orderCategories.flatMap((category) => gapIn(books, category));
-  if (broken.length > 0) return broken; // A state that is folded from half a stream says nothing.
+/**
+ * Where the streams and the ledger disagree about an order that the order service knows. `atRest`: nothing is under way
+ * in the shop, so everything must have come to its end, and money on its way back is not excused.
+ */
+export function judge(books: OrderBooks, atRest = false): Finding[] {
+  const broken = orderCategories.flatMap((category) => findGap(books, category));
+  if (broken.length > 0) return broken; // The state after half a stream proves nothing.
   const states = {
-    order: books.order.reduce(order.evolve, order.initialState),
-    reservation: books.reservation.reduce(reservation.evolve, reservation.initialState),
-    payment: books.payment.reduce(payment.evolve, payment.initialState),
+    order: stateAfter(order, books.order),
+    reservation: stateAfter(reservation, books.reservation),
+    payment: stateAfter(payment, books.payment),
   };
   if (states.order.status === 'none') return [];
-  return [...ofGoods(books, states.order, states.reservation), ...ofMoney(books, states.order, states.payment)];
+  return [
+    ...(atRest ? judgeEnds(books.orderId, states.order, states.payment) : []),
+    ...judgeGoods(books, states.order, states.reservation),
+    ...judgeMoney(books, states.order, states.payment, atRest),
+  ];
 }
 
-function gapIn(books: OrderBooks, category: (typeof orderCategories)[number]): Finding[] {
+const UNDER_WAY: readonly Payment['status'][] = ['requested', 'authorized', 'capturing', 'returning', 'refund-refused'];
+
+/** Where the units of a reservation are. */
+type Units = 'in stock' | 'reserved' | 'shipped';
+
+/** What the events of a reservation do to its units: each is only possible from one place. */
+const MOVES: Partial<Record<ReservationEvent['type'], { readonly from: Units; readonly to: Units }>> = {
+  ReservationMade: { from: 'in stock', to: 'reserved' },
+  ReservationReleased: { from: 'reserved', to: 'in stock' },
+  ReservationShipped: { from: 'reserved', to: 'shipped' },
+  ReservationReturned: { from: 'shipped', to: 'in stock' },
+};
+
+/** In a shop at rest nothing waits. */
+function judgeEnds(orderId: string, order: PlacedOrder, { status }: Payment): Finding[] {
+  const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
+  const found = (kind: Kind, book: string, is: string): Finding => {
+    return { kind, orderId, books: [book], message: `Order ${orderId}: ${book} is ${is}, and nothing is under way.` };
+  };
+  return [
+    ...(isSettled(order) ? [] : [found('order-without-end', ordered, `${statusOf(order)}, not settled`)]),
+    ...(UNDER_WAY.includes(status) ? [found('payment-without-end', paid, status)] : []),
+  ];
+}
+
+function findGap(books: OrderBooks, category: (typeof orderCategories)[number]): Finding[] {
   const stream = `${category}-${books.orderId}`;
   const missing = books[category].findIndex(({ revision }, i) => revision !== i);
   if (missing < 0) return [];
@@ -55,7 +88,7 @@ function gapIn(books: OrderBooks, category: (typeof orderCategories)[number]): F
   return [{ kind: 'broken-stream', orderId: books.orderId, books: [stream], message }];
 }
 
-function ofGoods({ orderId, reservation }: OrderBooks, order: PlacedOrder, state: Reservation): Finding[] {
+function judgeGoods({ orderId, reservation }: OrderBooks, order: PlacedOrder, state: Reservation): Finding[] {
   const [ordered, reserved] = [`order-${orderId}`, `reservation-${orderId}`];
   const { lines } = order.terms;
   const found = (kind: Kind, says: string): Finding[] => {
@@ -64,9 +97,16 @@ function ofGoods({ orderId, reservation }: OrderBooks, order: PlacedOrder, state
   };
 
   for (const { type, data } of reservation) {
-    if ('lines' in data && sorted(data.lines) !== sorted(lines)) {
+    if ('lines' in data && sortLines(data.lines) !== sortLines(lines)) {
       return found('lines-differ', `says ${type} of ${formatGoods(data.lines)}`);
     }
+  }
+  let units: Units = 'in stock';
+  for (const { type } of reservation) {
+    const move = MOVES[type];
+    if (move === undefined) continue;
+    if (move.from !== units) return found('goods-moved-twice', `has a ${type} of units that are ${units}`);
+    units = move.to;
   }
   const countsOnStock = order.status === 'stock-reserved' || order.status === 'confirmed';
   if (countsOnStock && ['none', 'rejected', 'blocked'].includes(state.status)) {
@@ -89,23 +129,32 @@ interface Sums {
   readonly held: number;
 }
 
-function ofMoney({ orderId, payment, ledger }: OrderBooks, order: PlacedOrder, state: Payment): Finding[] {
+function judgeMoney(
+  { orderId, payment, ledger }: OrderBooks,
+  order: PlacedOrder,
+  state: Payment,
+  atRest: boolean,
+): Finding[] {
   const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
   const { amountMinor, currency } = order.terms.total;
   const owed = order.status === 'completed' ? amountMinor : 0;
-  const [payments, entries] = [sumsOfPayment(payment), sumsOfLedger(ledger)];
+  const [payments, entries] = [sumPayment(payment), sumLedger(ledger)];
   const found = (kind: Kind, books: readonly string[], says: string): Finding[] => {
     const message = `Order ${orderId} is ${statusOf(order)}, its total is ${formatMoney({ amountMinor, currency })}. But ${says}.`;
     return [{ kind, orderId, books, message }];
   };
-  const told = ({ captures, captured, refunded }: Sums) => {
+  const describe = ({ captures, captured, refunded }: Sums) => {
     const took = `took ${formatMoney({ amountMinor: captured, currency })}${captures > 1 ? ` in ${captures} captures` : ''}`;
     return refunded > 0 ? `${took} and gave back ${formatMoney({ amountMinor: refunded, currency })}` : took;
   };
 
-  if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${told(payments)}`);
+  if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${describe(payments)}`);
   if (entries.captures > 1) {
-    return found('double-capture', ['ledger', paid], `the ledger ${told(entries)}, and ${paid} ${told(payments)}`);
+    return found(
+      'double-capture',
+      ['ledger', paid],
+      `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`,
+    );
   }
   for (const { type, data } of payment) {
     if ('amount' in data && (data.amount.amountMinor !== amountMinor || data.amount.currency !== currency)) {
@@ -124,11 +173,15 @@ function ofMoney({ orderId, payment, ledger }: OrderBooks, order: PlacedOrder, s
   }
 
   // Money that came late may be on its way back for as long as the provider takes.
-  const givingBack = state.status === 'returning' || state.status === 'refund-refused';
+  const givingBack = !atRest && (state.status === 'returning' || state.status === 'refund-refused');
   if (!isSettled(order) || (givingBack && order.status !== 'completed')) {
     const atMost = Math.max(payments.captured, entries.captured);
     if (atMost <= amountMinor) return [];
-    return found('money-not-owed', ['ledger', paid], `the ledger ${told(entries)}, and ${paid} ${told(payments)}`);
+    return found(
+      'money-not-owed',
+      ['ledger', paid],
+      `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`,
+    );
   }
   if (order.status === 'completed' && state.status !== 'captured') {
     return found('not-paid', [ordered, paid], `${paid} is ${state.status}`);
@@ -143,7 +196,7 @@ function ofMoney({ orderId, payment, ledger }: OrderBooks, order: PlacedOrder, s
     const net = sums.captured - sums.refunded;
     const kind = net > owed ? 'money-not-owed' : 'not-paid';
     const which = book === 'ledger' ? 'the ledger' : book;
-    if (net !== owed) return found(kind, [ordered, book], `${which} ${told(sums)}`);
+    if (net !== owed) return found(kind, [ordered, book], `${which} ${describe(sums)}`);
   }
   if (entries.held !== 0) {
     return found(
@@ -153,13 +206,13 @@ function ofMoney({ orderId, payment, ledger }: OrderBooks, order: PlacedOrder, s
     );
   }
   if (payments.captured !== entries.captured) {
-    const says = `the ledger ${told(entries)}, and ${paid} ${told(payments)}`;
+    const says = `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`;
     return found('payment-and-ledger-differ', ['ledger', paid], says);
   }
   return [];
 }
 
-function sumsOfPayment(events: OrderBooks['payment']): Sums {
+function sumPayment(events: OrderBooks['payment']): Sums {
   const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
   for (const { type, data } of events) {
     if (type === 'PaymentCaptured') {
@@ -171,7 +224,7 @@ function sumsOfPayment(events: OrderBooks['payment']): Sums {
   return sums;
 }
 
-function sumsOfLedger(entries: OrderBooks['ledger']): Sums {
+function sumLedger(entries: OrderBooks['ledger']): Sums {
   const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
   for (const { type, heldMinor, chargedMinor } of entries) {
     if (type === 'captured') sums.captures++;
@@ -188,7 +241,7 @@ function statusOf(order: PlacedOrder): string {
   return `${order.status}${reason}${isSettled(order) && order.status !== 'completed' ? ' and settled' : ''}`;
 }
 
-function sorted(lines: readonly { readonly sku: string; readonly quantity: number }[]): string {
+function sortLines(lines: readonly { readonly sku: string; readonly quantity: number }[]): string {
   return lines
     .map(({ sku, quantity }) => JSON.stringify([sku, quantity]))
     .sort()

@@ -51,7 +51,11 @@ export interface Rows {
   readonly byKey: ReadonlyMap<string, Row>;
 }
 
-export async function rowsOf(model: ReadModel, books: ServiceBooks, keys: readonly string[]): Promise<Rows> {
+export async function rowsOf(
+  model: ReadModel,
+  books: Pick<ServiceBooks, 'tables'>,
+  keys: readonly string[],
+): Promise<Rows> {
   const { projection } = model;
   const since = await books.tables.checkpoint(projection);
   const rows = await books.tables.load(
@@ -91,7 +95,7 @@ export class SkuRows {
 
   /** Compares the table with the fold. `follow` gives the events from here on, up to the present. */
   async *compare(
-    books: ServiceBooks,
+    books: Pick<ServiceBooks, 'tables' | 'keys'>,
     follow: (categories: readonly string[]) => AsyncIterable<readonly RecordedEvent[]>,
   ): AsyncIterable<Finding> {
     const { since, byKey } = await this.table(books);
@@ -113,7 +117,7 @@ export class SkuRows {
     for (const key of wrong ?? wrongNow()) yield differing(this.model, key, byKey.get(key), this.rows.get(key));
   }
 
-  private async table(books: ServiceBooks): Promise<Rows> {
+  private async table(books: Pick<ServiceBooks, 'tables' | 'keys'>): Promise<Rows> {
     const since = await books.tables.checkpoint(this.model.projection);
     const byKey = new Map<string, Row>();
     for await (const keys of books.keys(this.model.projection)) {

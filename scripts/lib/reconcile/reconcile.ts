@@ -51,6 +51,8 @@ export interface ReconcileOptions {
   readonly clock: Clock;
   /** How long what is wrong has to stay wrong: longer than the services take to answer each other. */
   readonly pauseMs?: number;
+  /** Whether nothing is under way in the shop: then whatever has no end is found too. */
+  readonly atRest?: boolean;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -169,7 +171,7 @@ class Reconciliation {
     for (const { orderId } of page) this.window.delete(orderId);
     const rows = (await this.rowsOf(page.map(({ orderId }) => orderId))).map((rows) => ({ ...rows, since: ALL }));
     for (const books of page) {
-      if (disagreements(books, rows).length === 0) continue;
+      if (judgeAll(books, rows, this.options.atRest).length === 0) continue;
       this.inDoubt.add(books.orderId);
       if (this.inDoubt.size >= PAGE) yield* this.doubts();
     }
@@ -195,7 +197,7 @@ class Reconciliation {
     const rows = await this.rowsOf(orderIds);
     const found = await Promise.all(
       orderIds.map((orderId) =>
-        this.slots(async () => [orderId, disagreements(await this.readOrder(orderId), rows)] as const),
+        this.slots(async () => [orderId, judgeAll(await this.readOrder(orderId), rows, this.options.atRest)] as const),
       ),
     );
     return new Map(found.filter(([, findings]) => findings.length > 0));
@@ -240,20 +242,21 @@ class Reconciliation {
 }
 
 /** A position behind all events: a row has to show every one that is known. */
-const ALL = 2n ** 63n - 1n;
+export const ALL = 2n ** 63n - 1n;
 
 const isAboutOrder = (category: string): category is (typeof orderCategories)[number] =>
   (orderCategories as readonly string[]).includes(category);
 
 const identity = ({ kind, books }: Finding) => JSON.stringify([kind, books]);
 
-function disagreements(books: OrderBooks, rows: readonly Rows[]): Finding[] {
-  if (books.order.length === 0) return unknownOrder(books, rows);
-  return [...judge(books), ...judgeRows(books, rows)];
+/** Everything that disagrees about one order, known to the order service or not; `atRest` as in `judge`. */
+export function judgeAll(books: OrderBooks, rows: readonly Rows[], atRest = false): Finding[] {
+  if (books.order.length === 0) return judgeUnknown(books, rows);
+  return [...judge(books, atRest), ...judgeRows(books, rows)];
 }
 
-/** Who knows an order that the order service does not: one finding, for all that is wrong with it is that. */
-function unknownOrder({ orderId, reservation, payment, ledger }: OrderBooks, allRows: readonly Rows[]): Finding[] {
+/** The books that know an order that the order service does not: one finding, because that is all that is wrong with it. */
+function judgeUnknown({ orderId, reservation, payment, ledger }: OrderBooks, allRows: readonly Rows[]): Finding[] {
   const tables = allRows.filter(({ byKey }) => byKey.has(orderId)).map(({ model }) => model.projection.table);
   const books = [
     ...(reservation.length > 0 ? [`reservation-${orderId}`] : []),
