@@ -250,14 +250,14 @@ async function all(findings: AsyncIterable<Finding>): Promise<Finding[]> {
   return found;
 }
 
-async function findingsIn({ books }: Shop): Promise<Finding[]> {
-  return all(reconcile(books, { clock, pauseMs: PAUSE_MS }));
+async function findingsIn({ books }: Shop, atRest = false): Promise<Finding[]> {
+  return all(reconcile(books, { clock, pauseMs: PAUSE_MS, atRest }));
 }
 
-async function findingsAfter(damage: (written: Script) => void): Promise<Finding[]> {
+async function findingsAfter(damage: (written: Script) => void, atRest = false): Promise<Finding[]> {
   const written = script();
   damage(written);
-  return findingsIn(await open(written));
+  return findingsIn(await open(written), atRest);
 }
 
 const about = (stream: string) => (append: Append) => append.some(([name]) => name === stream);
@@ -333,6 +333,8 @@ describe('goods', () => {
           (append) => !about(`reservation-${ids.completed}`)(append) || !typesIn(append).includes('ReservationShipped'),
         )),
     ],
+    ['goods-moved-twice', ids.completed, ({ inventory }) => inventory.push(move(ids.completed, 'ReservationShipped'))],
+    ['goods-moved-twice', ids.open, ({ inventory }) => inventory.push(move(ids.open, 'ReservationReturned'))],
     [
       'lost-return',
       ids.calledOff,
@@ -448,6 +450,71 @@ describe('money', () => {
       ledger.push([ids.declined, auth(2598)]);
     });
     expect(findings).toEqual([]);
+  });
+});
+
+describe('a shop at rest', () => {
+  /** Takes away the order that is under way. */
+  function finish(written: Script): void {
+    const { open } = ids;
+    written.order = written.order.filter((append) => !about(`order-${open}`)(append));
+    written.inventory = written.inventory.filter((append) => !about(`reservation-${open}`)(append));
+    written.payment = written.payment.filter((append) => !about(`payment-${open}`)(append));
+    written.ledger = written.ledger.filter(([orderId]) => orderId !== open);
+  }
+
+  const atRestAfter = (damage: (written: Script) => void) =>
+    findingsAfter((written) => {
+      finish(written);
+      damage(written);
+    }, true);
+
+  test('where every order and payment is final, nothing is found', async () => {
+    expect(await atRestAfter(() => {})).toEqual([]);
+  });
+
+  test('an order that is not final', async () => {
+    const { completed } = ids;
+    const findings = await atRestAfter(
+      (written) => (written.order = without(written.order, `order-${completed}`, 'OrderCompleted')),
+    );
+    expect(findings).toEqual([
+      {
+        kind: 'order-without-end',
+        orderId: completed,
+        books: [`order-${completed}`],
+        message: `Order ${completed}: order-${completed} is confirmed, not settled, and nothing is under way.`,
+      },
+    ]);
+  });
+
+  test('an order that is off, and still waits for its money', async () => {
+    const { cancelled } = ids;
+    const stream = `order-${cancelled}`;
+    const findings = await atRestAfter((written) => {
+      written.order = without(without(written.order, stream, 'OrderSettled'), stream, 'OrderPaymentReturned');
+    });
+    expect(findings).toMatchObject([{ kind: 'order-without-end', orderId: cancelled }]);
+  });
+
+  test('a payment that is not final', async () => {
+    const { short } = ids;
+    expect(await atRestAfter(({ payment }) => payment.push(...paid(short, requested)))).toEqual([
+      {
+        kind: 'payment-without-end',
+        orderId: short,
+        books: [`payment-${short}`],
+        message: `Order ${short}: payment-${short} is requested, and nothing is under way.`,
+      },
+    ]);
+  });
+
+  test('money on its way back is not excused', async () => {
+    const findings = await atRestAfter(({ payment, ledger }) => {
+      payment.push(...paid(ids.declined, authorized, returning));
+      ledger.push([ids.declined, auth(2598)]);
+    });
+    expect(findings.map(({ kind }) => kind)).toEqual(['payment-without-end', 'lost-refund']);
   });
 });
 
