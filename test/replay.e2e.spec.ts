@@ -91,9 +91,9 @@ test('a service reports a table that was built by other code, stays ready, and n
     health: [['projection:price-list', 'code']],
     admin: [['price-list', 'code']],
   });
-  const warning = "price_list was built by other code than today's: `npm run replay -- price-list` builds it anew.";
+  const warning = "price_list was built by other code than today's: `npm run replay -- price-list` rebuilds it.";
   await shop.until('the log says it', async () => ({ done: shop.logs('order').includes(warning), found: '' }));
-  expect(shop.logs('order').split(' builds it anew.').length).toBe(2);
+  expect(shop.logs('order').split(' rebuilds it.').length).toBe(2);
 
   expect(await replay('price-list')).toMatchObject({ code: 0 });
   await shop.until('health has looked again', async () => {

@@ -75,7 +75,7 @@ function publish(...ids: string[]): Promise<void> {
   );
 }
 
-/** Lets time go on, a second at a time, until `check` no longer throws. */
+/** Advances the clock, a second at a time, until `check` no longer throws. */
 async function inTime(check: () => unknown, seconds = 3_600): Promise<void> {
   for (let second = 0; ; second++) {
     try {
@@ -97,7 +97,7 @@ test('while a message fails, only its own key waits', async () => {
   expect(handled).toEqual(['b/0', 'b/1', 'b/2']);
 });
 
-test('a key goes on in order as soon as its message succeeds', async () => {
+test('a key continues in order as soon as its message succeeds', async () => {
   failing.add('a/0');
   start();
   await publish('a/0', 'a/1');
@@ -110,7 +110,7 @@ test('a key goes on in order as soon as its message succeeds', async () => {
   await until(() => expect(handled.at(-1)).toBe('a/3'));
 });
 
-test('retries come later and later, and end after the last attempt: then a person is called', async () => {
+test('the pauses between retries grow; after the last attempt the message is a dead letter', async () => {
   const attemptsMs: number[] = [];
   const errors: object[] = [];
   start(
@@ -146,7 +146,7 @@ test('a dead letter holds its key until a person decides: retried, it goes first
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1', 'a/2']));
 });
 
-test('a dead letter holds its key until a person decides: skipped, the others go on without it', async () => {
+test('a dead letter holds its key until a person decides: skipped, the messages behind it are handled', async () => {
   failing.add('a/0');
   start({ maxAttempts: 1 });
   await publish('a/0', 'a/1');
@@ -173,7 +173,7 @@ test('a poison message is a dead letter after its first attempt', async () => {
   expect(dead).toEqual({ test: 1 });
 });
 
-test('what is no message is a dead letter at once and after each retry, and never handled; skipped, its key goes on', async () => {
+test('a malformed message is a dead letter at once and after each retry, and never handled; once it is skipped, its key continues', async () => {
   start();
   const data = { reason: 'It has no ce_type header.', headers: {}, value: '{' };
   await bus.publish('test', [{ ...message('a', 0), type: MALFORMED, data }, message('a', 1), message('b', 0)]);
@@ -188,7 +188,7 @@ test('what is no message is a dead letter at once and after each retry, and neve
   await inTime(() => expect(handled).toEqual(['b/0', 'a/1']));
 });
 
-test('an unknown message is skipped and counted, its key goes on, and the log names each type once', async () => {
+test('an unknown message is skipped and counted, its key continues, and the log names each type once', async () => {
   const lines: object[] = [];
   start(
     {
@@ -244,7 +244,8 @@ test('keys are handled at the same time, messages of one key one after the other
 class ConcurrentPartitions extends MemoryMessageBus {
   override async consume({ topics, handle, signal }: ConsumeOptions): Promise<void> {
     const deliver = async (messages: readonly Delivered[]) => {
-      for (let done = 0; !signal.aborted;) {
+      let done = 0;
+      while (!signal.aborted) {
         const batch = messages.slice(done, done + 300);
         if (batch.length > 0) await handle(batch, new AbortController().signal);
         else await clock.sleep(10, signal);
@@ -255,7 +256,7 @@ class ConcurrentPartitions extends MemoryMessageBus {
   }
 }
 
-test('of two partitions at work at the same time, one that hangs or fails holds up nothing of the other', async () => {
+test('a partition that hangs or fails does not hold up another', async () => {
   const [a, b] = [keyIn(0, 2), keyIn(1, 2)];
   const [opened, open] = gate();
   failing = new Set([`${a}/1`, `${b}/1`]);
@@ -279,7 +280,7 @@ test('of two partitions at work at the same time, one that hangs or fails holds 
   expect(handled.filter((id) => id.startsWith(b))).toEqual([`${b}/0`, `${b}/1`, `${b}/2`, `${b}/3`]);
 });
 
-test('at most 256 keys are at work, however many partitions are', async () => {
+test('at most 256 keys are handled at once, however many partitions there are', async () => {
   const [opened, open] = gate();
   let [atWork, most] = [0, 0];
   bus = new ConcurrentPartitions({ clock, log: (log = new MemoryLog(4)) });
@@ -298,7 +299,7 @@ test('at most 256 keys are at work, however many partitions are', async () => {
   expect(most).toBe(256);
 });
 
-test('when a failed message cannot be parked, its batch comes again and nothing is dropped', async () => {
+test('when a failed message cannot be parked, its batch is delivered again and nothing is dropped', async () => {
   let failures = 0;
   class Unreachable extends MemoryParkedMessages {
     override async park(...parameters: Parameters<MemoryParkedMessages['park']>): Promise<void> {
@@ -314,7 +315,7 @@ test('when a failed message cannot be parked, its batch comes again and nothing 
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
 });
 
-test('when what waits cannot be parked, its batch comes again, but not while it is still at work', async () => {
+test('when waiting messages cannot be parked, their batch is delivered again, but not while it is still being handled', async () => {
   let gone = false;
   class Unreachable extends MemoryParkedMessages {
     override async park(...parameters: Parameters<MemoryParkedMessages['park']>): Promise<void> {
@@ -347,7 +348,7 @@ test('when what waits cannot be parked, its batch comes again, but not while it 
   expect(handled).toContain('b/0');
 });
 
-test('a key that waits costs the others nothing: what comes for it is parked meanwhile, and nobody looks', async () => {
+test('a waiting key costs the others nothing: its messages are parked without a query', async () => {
   const parked = new (class extends MemoryParkedMessages {
     looks = 0;
     parks = 0;
@@ -399,8 +400,8 @@ test('a message that was published twice is parked once', async () => {
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
 });
 
-test('a message parked behind a line whose last is handled meanwhile is not left behind', async () => {
-  // The consumer is told that the key is parked; before it parks its message, the retries empty the line.
+test('a message that is parked just as its line empties is not left behind', async () => {
+  // The consumer finds the key parked; before it parks its message, the retries empty the line.
   class Slow extends MemoryParkedMessages {
     override async parkedKeys(consumer: string, keys: readonly string[]) {
       const known = await super.parkedKeys(consumer, keys);
@@ -417,7 +418,7 @@ test('a message parked behind a line whose last is handled meanwhile is not left
   await inTime(() => expect(handled).toEqual(['a/0', 'a/1']));
 });
 
-test('while no key has a line, nobody asks for one', async () => {
+test('while no key has a line, no line is queried', async () => {
   let asked = 0;
   class Asked extends MemoryParkedMessages {
     override async parkedKeys(consumer: string, keys: readonly string[]) {
@@ -440,7 +441,7 @@ test('while no key has a line, nobody asks for one', async () => {
   expect(asked).toBe(2);
 });
 
-test('an answer from before a line was made does not hide it', async () => {
+test('a query that was answered before a line was created does not hide it', async () => {
   const [a, b] = [keyIn(0, 2), keyIn(1, 2)];
   const [opened, open] = gate();
   class Late extends MemoryParkedMessages {
@@ -463,7 +464,7 @@ test('an answer from before a line was made does not hide it', async () => {
   expect(handled).toEqual([`${a}/0`]);
 });
 
-test('whoever takes over the partitions of another instance finds the lines that it left', async () => {
+test('an instance that takes over partitions finds the lines that the previous owner left', async () => {
   const leaving = new AbortController();
   const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
   const keysOfOne = new Set<string>();

@@ -195,7 +195,7 @@ export class Consumer {
     }
   }
 
-  /** Logs why an attempt failed, and says when the next one is due, if any. */
+  /** Logs why an attempt failed, and when the next one is due, if any. */
   private failureOf(message: Delivered, attempts: number, cause: unknown): Failure {
     const { name, counters, runtime, maxAttempts = 12 } = this.options;
     const { clock, random, log } = runtime;

@@ -4,9 +4,9 @@ import { untilAborted } from '#runtime';
 import { type ConsumeOptions, type Delivered, type Message, MessageBus } from './port.js';
 
 export interface BusUnderTest {
-  /** Another instance over the same log, as another process has it. Closing it in the middle of a batch is its crash. */
+  /** Another instance over the same log, as another process has it. Closing it in the middle of a batch stands for a crash. */
   readonly open: () => Promise<MessageBus>;
-  /** The name of a topic that nobody has used, with several partitions. */
+  /** The name of an unused topic, with several partitions. */
   readonly topic: () => Promise<string>;
 }
 
@@ -38,8 +38,8 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       return bus;
     }
 
-    /** Consumes beside the test until `stop()`, or until its bus is closed. */
-    function consuming(
+    /** Consumes in the background until `stop()`, or until its bus is closed. */
+    function consume(
       bus: MessageBus,
       handle: ConsumeOptions['handle'],
       group = 'group',
@@ -50,19 +50,19 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       const ended = bus.consume({ group, topics, handle, onAssigned, signal: stop.signal });
       stops.push(stop);
       ends.push(ended);
-      ended.catch(() => {}); // Looked at where it matters.
+      ended.catch(() => {}); // Asserted where it matters.
       return { ended, stop: () => (stop.abort(), ended) };
     }
 
     /** Consumes into a list. */
-    function collecting(bus: MessageBus, group = 'group', topics = [topic]) {
+    function collect(bus: MessageBus, group = 'group', topics = [topic]) {
       const seen: Delivered[] = [];
-      return { seen, ...consuming(bus, async (batch) => void seen.push(...batch), group, topics) };
+      return { seen, ...consume(bus, async (batch) => void seen.push(...batch), group, topics) };
     }
 
     test('messages of one key arrive in order, within a batch and across batches', async () => {
       const bus = await open();
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       for (let round = 0; round < 10; round++) {
         await bus.publish(topic, [
           ...KEYS.map((key) => message(key, 2 * round)),
@@ -79,14 +79,14 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         topic,
         Array.from({ length: 2_000 }, (_, i) => message(KEYS[i % KEYS.length]!, Math.floor(i / KEYS.length))),
       );
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await until(() => expect(seen).toHaveLength(2_000));
       expectInOrder(seen, 50);
     });
 
-    test('what publishers write at the same time is delivered without gaps', async () => {
+    test('messages that are published concurrently are delivered without gaps', async () => {
       const [one, two, reader] = [await open(), await open(), await open()];
-      const { seen } = collecting(reader);
+      const { seen } = collect(reader);
       const publish = async (bus: MessageBus, source: string) => {
         for (let n = 0; n < 50; n++) await bus.publish(topic, [message(`${source}-key`, n)]);
       };
@@ -101,7 +101,7 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         topic,
         [...KEYS, ...KEYS].map((key, n) => message(key, n)),
       );
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await until(() => expect(seen).toHaveLength(2 * KEYS.length));
       expect(new Set(seen.map(({ partition }) => partition)).size).toBeGreaterThan(1);
       for (const key of KEYS) expect(new Set(of(seen, key).map(({ partition }) => partition)).size).toBe(1);
@@ -122,7 +122,7 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         { ...message('traced', 0), traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
       ];
       await bus.publish(topic, sent);
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await until(() => expect(seen).toHaveLength(sent.length));
       for (const message of sent) {
         const { partition, offset, ...received } = of(seen, message.key)[0]!;
@@ -131,15 +131,15 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       }
     });
 
-    test('nothing is published by an empty list', async () => {
+    test('an empty list publishes nothing', async () => {
       const bus = await open();
       await bus.publish(topic, []);
       await bus.publish(topic, [message('a', 0)]);
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await until(() => expect(seen).toHaveLength(1));
     });
 
-    test('every group is given every message of all its topics, a new group from the beginning', async () => {
+    test('every group receives every message of all its topics, a new group from the beginning', async () => {
       const bus = await open();
       const other = await setup.topic();
       await bus.publish(
@@ -150,20 +150,20 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         other,
         KEYS.map((key) => message(key, 1)),
       );
-      const both = collecting(bus, 'both', [topic, other]);
+      const both = collect(bus, 'both', [topic, other]);
       await until(() => expect(both.seen).toHaveLength(2 * KEYS.length));
-      const late = collecting(bus, 'late');
+      const late = collect(bus, 'late');
       await until(() => expect(late.seen).toHaveLength(KEYS.length));
       expect(new Set(both.seen.map(({ topic }) => topic))).toEqual(new Set([topic, other]));
     });
 
-    test('a group goes on where it stopped, and an acknowledged message is there after a restart', async () => {
+    test('a group resumes where it stopped, and an acknowledged message survives a restart', async () => {
       const first = await open();
       await first.publish(
         topic,
         KEYS.map((key) => message(key, 0)),
       );
-      const before = collecting(first);
+      const before = collect(first);
       await until(() => expect(before.seen).toHaveLength(KEYS.length));
       await before.stop();
       await first.publish(
@@ -172,12 +172,12 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       );
       await first.close();
 
-      const after = collecting(await open());
+      const after = collect(await open());
       await until(() => expect(after.seen).toHaveLength(KEYS.length));
       expect(after.seen.every((m) => numberOf(m) === 1)).toBe(true);
     });
 
-    test('the members of a group share the partitions, and no message is at work twice', async () => {
+    test('the members of a group share the partitions, and no message is handled by two at once', async () => {
       const [one, two] = [await open(), await open()];
       const atWork = new Set<string>();
       const overlaps: string[] = [];
@@ -190,8 +190,8 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         partitions.forEach((partition) => atWork.delete(partition));
         seen[i]!.push(...batch);
       };
-      consuming(one, member(0));
-      consuming(two, member(1));
+      consume(one, member(0));
+      consume(two, member(1));
       let rounds = 0;
       await until(async () => {
         await one.publish(
@@ -217,8 +217,8 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       const [one, two] = [await open(), await open()];
       const seen: Delivered[] = [];
       const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
-      const leaver = consuming(one, handle);
-      consuming(two, handle);
+      const leaver = consume(one, handle);
+      consume(two, handle);
       for (let n = 0; n < 10; n++) {
         await two.publish(
           topic,
@@ -230,22 +230,22 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       expectInOrder(seen, 10);
     });
 
-    test('a member is told that it is given partitions before it is given a batch of them', async () => {
+    test('a member is notified of its partitions before their first batch', async () => {
       const [one, two] = [await open(), await open()];
       const assigned = [0, 0];
-      /** By partition: who had its last batch, and what each had been told by then. */
+      /** By partition: who had its last batch, and how often each had been notified by then. */
       const last = new Map<number, { member: number; assigned: number[] }>();
       let [handled, moved] = [0, 0];
-      const untold: string[] = [];
+      const unannounced: string[] = [];
       const join = (bus: MessageBus, member: number) =>
-        consuming(
+        consume(
           bus,
           async (batch) => {
             for (const { partition, id } of batch) {
               const before = last.get(partition) ?? { member: -1, assigned: [0, 0] };
               if (before.member !== member) {
                 moved++;
-                if (assigned[member] === before.assigned[member]) untold.push(`${member}: ${id}`);
+                if (assigned[member] === before.assigned[member]) unannounced.push(`${member}: ${id}`);
               }
               last.set(partition, { member, assigned: [...assigned] });
             }
@@ -273,32 +273,32 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       await first.stop();
       await round();
       expect([...last.values()].map(({ member }) => member)).toEqual(Array(partitions).fill(1));
-      expect(untold).toEqual([]);
+      expect(unannounced).toEqual([]);
     });
 
-    test('a member that dies in the middle of a batch leaves it to the others, who begin it again', async () => {
+    test('a batch whose member dies is started again by another member', async () => {
       const [dying, heir] = [await open(), await open()];
       await heir.publish(
         topic,
         KEYS.flatMap((key) => [0, 1, 2].map((n) => message(key, n))),
       );
       const begun: Delivered[] = [];
-      const died = consuming(dying, async (batch, lost) => {
+      const died = consume(dying, async (batch, lost) => {
         begun.push(...batch);
         await untilAborted(lost);
       });
       await until(() => expect(begun.length).toBeGreaterThan(0));
-      const { seen } = collecting(heir);
+      const { seen } = collect(heir);
       await dying.close();
       await expect(died.ended).rejects.toThrow();
       await until(() => expect(seen).toHaveLength(3 * KEYS.length));
       expectInOrder(seen, 3);
     });
 
-    test('an offset is stored only after the work: a batch that fails comes again, before anything later', async () => {
+    test('an offset is stored only after the work: a failed batch is delivered again, before anything later', async () => {
       const bus = await open();
       const attempts: Delivered[][] = [];
-      consuming(bus, async (batch) => {
+      consume(bus, async (batch) => {
         attempts.push([...batch]);
         if (attempts.length <= 2) throw new Error('not yet');
       });
@@ -309,21 +309,21 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       for (const failed of attempts.slice(0, 2)) expect(numberOf(failed[0]!)).toBe(0);
     });
 
-    test('an offset is stored only after the work: a batch that never succeeded is given to the next instance', async () => {
+    test('an offset is stored only after the work: a batch that never succeeded is delivered to the next instance', async () => {
       const [failing, next] = [await open(), await open()];
       await next.publish(topic, [message('a', 0)]);
       let failures = 0;
-      const first = consuming(failing, async () => {
+      const first = consume(failing, async () => {
         failures++;
         throw new Error('never');
       });
       await until(() => expect(failures).toBeGreaterThan(0));
       await first.stop();
-      const { seen } = collecting(next);
+      const { seen } = collect(next);
       await until(() => expect(seen.map(numberOf)).toEqual([0]));
     });
 
-    test('while a batch is at work, no later message of its partitions is delivered to the group', async () => {
+    test('while a batch is being handled, no later message of its partitions is delivered to the group', async () => {
       const [one, two] = [await open(), await open()];
       const finish = new AbortController();
       const seen: number[] = [];
@@ -331,21 +331,21 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
         seen.push(...batch.map(numberOf));
         await untilAborted(finish.signal);
       };
-      consuming(one, handle);
+      consume(one, handle);
       await one.publish(topic, [message('a', 0)]);
       await until(() => expect(seen).toEqual([0]));
-      consuming(two, handle);
+      consume(two, handle);
       await two.publish(topic, [message('a', 1), message('a', 2)]);
       await expect(until(() => expect(seen.length).toBeGreaterThan(1), 300)).rejects.toThrow();
       finish.abort();
       await until(() => expect(seen).toEqual([0, 1, 2]));
     });
 
-    test('consuming ends after the batch under way, whose offset is stored', async () => {
+    test('consume ends after the batch under way, whose offset is stored', async () => {
       const bus = await open();
       const finish = new AbortController();
       const work: string[] = [];
-      const first = consuming(bus, async () => {
+      const first = consume(bus, async () => {
         work.push('begun');
         await untilAborted(finish.signal);
         work.push('done');
@@ -357,36 +357,36 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       finish.abort();
       await ended;
       expect(work).toEqual(['begun', 'done', 'ended']);
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await until(() => expect(seen.map(numberOf)).toEqual([1]));
     });
 
     test('an instance that waits for messages ends at once', async () => {
       const bus = await open();
-      const { stop, seen } = collecting(bus);
+      const { stop, seen } = collect(bus);
       await bus.publish(topic, [message('a', 0)]);
       await until(() => expect(seen).toHaveLength(1));
       await stop();
     });
 
-    test('a group that is rewound is given everything again', async () => {
+    test('a group that is rewound receives everything again', async () => {
       const bus = await open();
       await bus.publish(
         topic,
         KEYS.map((key) => message(key, 0)),
       );
-      const first = collecting(bus);
+      const first = collect(bus);
       await until(() => expect(first.seen).toHaveLength(KEYS.length));
       await first.stop();
       await bus.rewind('group', [topic]);
-      const again = collecting(bus);
+      const again = collect(bus);
       await until(() => expect(again.seen).toHaveLength(KEYS.length));
       expect(new Set(again.seen.map(({ id }) => id))).toEqual(new Set(first.seen.map(({ id }) => id)));
     });
 
     test('a group is not rewound while it consumes', async () => {
       const bus = await open();
-      const { seen } = collecting(bus);
+      const { seen } = collect(bus);
       await bus.publish(topic, [message('a', 0)]);
       await until(() => expect(seen).toHaveLength(1));
       await expect(bus.rewind('group', [topic])).rejects.toThrow(/consuming/);

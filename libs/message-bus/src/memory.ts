@@ -122,7 +122,8 @@ export class MemoryMessageBus extends MessageBus {
     signal: AbortSignal,
   ): Promise<void> {
     const stop = AbortSignal.any([signal, member.lost]);
-    for (let failures = 0; !stop.aborted;) {
+    let failures = 0;
+    while (!stop.aborted) {
       subscriptions.forEach((subscription) => share(subscription, member));
       const { batch, done } = takeBatch(subscriptions, member);
       if (batch.length === 0) {

@@ -83,7 +83,7 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await due()).toEqual([`${key}!/0`, `${key}/1`]);
     });
 
-    test('keys with a line are told apart from those without, for each consumer', async () => {
+    test('keys with a line are distinguished from those without, for each consumer', async () => {
       await park(delivered('a', 0));
       expect(await parked.parkedKeys(consumer, ['a', 'b'])).toEqual(new Set(['a']));
       expect(await parked.parkedKeys(consumer, ['b'])).toEqual(new Set());
@@ -154,7 +154,7 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await parked.resolve(letter.id, decision('retry'))).toBeUndefined();
     });
 
-    test('a skipped dead letter leaves its line, and the next goes on', async () => {
+    test('a skipped dead letter leaves its line, and the next message is due', async () => {
       await parkDead(delivered('a', 0));
       await park(delivered('a', 1));
       const letter = await dead();
@@ -163,7 +163,7 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await parked.resolve(letter.id, decision('skip'))).toBeUndefined();
     });
 
-    test('nobody decides about a message that is still being retried', async () => {
+    test('a message that is still being retried cannot be decided about', async () => {
       await park(delivered('a', 0));
       const { id } = await first();
       expect(await parked.resolve(id, decision('skip'))).toBeUndefined();
@@ -181,7 +181,7 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       ]);
     });
 
-    test('of several who decide about one dead letter at the same time, one does, and one is recorded', async () => {
+    test('of several concurrent decisions about one dead letter one takes effect and is recorded', async () => {
       await parkDead(delivered('a', 0));
       const letter = await dead();
       const decided = await Promise.all(

@@ -73,7 +73,7 @@ test('public events are published in order, private ones and those of other cate
   await until(() => expect(published().map(({ id }) => id)).toEqual(['order-1/0', 'order-1/2']));
 });
 
-test('a relay goes on from its checkpoint', async () => {
+test('a relay resumes from its checkpoint', async () => {
   const checkpoints = new MemoryCheckpoints();
   await append('order-1', 0);
   start({ checkpoints });
@@ -87,7 +87,7 @@ test('a relay goes on from its checkpoint', async () => {
   await until(() => expect(published().map(numberOf)).toEqual([0, 1]));
 });
 
-test('the checkpoint never runs ahead: what was not acknowledged is published again', async () => {
+test('the checkpoint never runs ahead: an unacknowledged message is published again', async () => {
   const bus = new FailingOnce({ clock, log });
   const checkpoints = new MemoryCheckpoints();
   await append('order-1', 0);
@@ -117,7 +117,7 @@ test('one checkpoint is saved for all that is published in a moment, and the las
   expect(checkpoints.saved).toEqual([1n, 3n, 4n]);
 });
 
-test('while the broker is away it is tried again, later and later, and then everything goes out in order', async () => {
+test('while the broker is away, publishing is retried with growing pauses; then everything is published in order', async () => {
   const bus = new Away({ clock, log });
   const manual = new ManualClock();
   const failedMs: number[] = [];
@@ -135,7 +135,7 @@ test('while the broker is away it is tried again, later and later, and then ever
   await until(() => expect(published().map(numberOf)).toEqual([0, 1, 2, 3]));
 });
 
-test('a stop waits until the bus has given up what is under way, and tries nothing more', async () => {
+test('a stop waits until the bus has given up the publish under way, and retries nothing', async () => {
   const giveUp = new AbortController();
   let tries = 0;
   const bus = new (class extends MemoryMessageBus {
@@ -175,7 +175,7 @@ test('when a checkpoint cannot be saved, the relay starts again and nothing is l
   expect(new Set(published().map(numberOf))).toEqual(new Set([0, 1]));
 });
 
-test('of several instances one relays, and another takes over when it ends', async () => {
+test('one of several instances relays, and another takes over when it ends', async () => {
   const shared = { checkpoints: new MemoryCheckpoints() as Checkpoints, leases: new MemoryLeases() };
   const first = new AbortController();
   start({ ...shared, signal: first.signal });

@@ -91,7 +91,7 @@ class BreakingTables extends MemoryTables {
   }
 }
 
-test('a projector folds what there is, and then what comes', async () => {
+test('a projector folds the existing events, and then new ones', async () => {
   const { store, pay } = bank();
   const tables = new MemoryTables();
   await pay('account-1', 5, 7);
@@ -117,7 +117,7 @@ test.each(['breakBefore', 'breakAfter'] as const)('a batch counts once when the 
   await stop();
 });
 
-test('a projector that is started again goes on where the last one stopped', async () => {
+test('a projector that is restarted resumes where the last one stopped', async () => {
   const { store, pay } = bank();
   const tables = new MemoryTables();
   for (const amount of [1, 2, 3]) {
@@ -128,7 +128,7 @@ test('a projector that is started again goes on where the last one stopped', asy
   expect(tables.rows(accounts)).toEqual([{ account: 'account-1', balance: 6, events: 3 }]);
 });
 
-test('two projectors at work on one table, as when a lease is lost unnoticed, count every event once', async () => {
+test('two projectors on one table, as when a lease is lost unnoticed, count every event once', async () => {
   const { store, pay } = bank();
   const tables = new MemoryTables();
   const stops = [start({ store, tables }), start({ store, tables })];
@@ -142,7 +142,7 @@ test('two projectors at work on one table, as when a lease is lost unnoticed, co
   await Promise.all(stops.map((stop) => stop()));
 });
 
-test('of two instances one works, and the other takes over when it stops', async () => {
+test('one of two instances works, and the other takes over when it stops', async () => {
   const { store, pay } = bank();
   const tables = new MemoryTables();
   const leases = new MemoryLeases();
@@ -156,7 +156,7 @@ test('of two instances one works, and the other takes over when it stops', async
   await stopSecond();
 });
 
-test('when the checkpoint was moved, the projector goes on from there', async () => {
+test('when the checkpoint was moved, the projector continues from there', async () => {
   const { store, pay } = bank();
   const tables = new MemoryTables();
   const stop = start({ store, tables });

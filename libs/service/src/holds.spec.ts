@@ -36,15 +36,15 @@ beforeEach(async () => {
       if (orderId === 'unknown') return { status: 'none' };
       return status === 'made' && orderId !== 'o2' ? { status, held } : { status: 'released' };
     },
-    publishAgain: async (orderId) => void done.push(['told again', orderId]),
+    publishAgain: async (orderId) => void done.push(['published again', orderId]),
     giveUp: async (orderId, given) => void done.push(['given up', orderId, given]),
-    effects: { retry: 'It is told again.', callOff: 'It is given back.' },
+    effects: { retry: 'It is published again.', callOff: 'It is given back.' },
   });
 });
 
 const DAY_MS = 24 * 60 * 60_000;
 
-test('a hold without a verdict comes to light after a day, and one that ended does not', async () => {
+test('a hold without a verdict is in the inbox after a day, and one that ended is not', async () => {
   await clock.advance(DAY_MS - 1);
   expect(await inbox.inbox(10)).toEqual([]);
   await clock.advance(1);
@@ -63,7 +63,7 @@ test('a decision is carried out, with the actor and the reason', async () => {
   await inbox.resolve('o1', { ...callOff, decision: 'retry' }, cause);
   await inbox.resolve('o1', callOff, cause);
   expect(done).toEqual([
-    ['told again', 'o1'],
+    ['published again', 'o1'],
     ['given up', 'o1', { ...cause, actor: 'ada', reason: 'The order is lost.' }],
   ]);
 });

@@ -42,7 +42,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
       held && {
         orderId,
         since: attentionAt(since).toISOString(),
-        happened: `This is held since ${since}, and the order has not said what is to become of it.`,
+        happened: `This is held since ${since}, and the order has not decided what becomes of it.`,
         held,
         tried: [],
         choices: [

@@ -47,7 +47,7 @@ function logDeletedMessages(log: Log): logCreator {
 
 /**
  * Checks that the topics exist with enough partitions.
- * @throws ServerRefusal that says which is missing or has too few partitions; ServerUnavailable
+ * @throws ServerRefusal that names the topic that is missing or has too few partitions; ServerUnavailable
  */
 export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<void> {
   const known = await partitionsOf(admin, topics);

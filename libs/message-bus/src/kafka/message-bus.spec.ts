@@ -72,7 +72,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     }
   });
 
-  test('what is no message is delivered as malformed, and what comes after it too', async () => {
+  test('a malformed record is delivered as such, and so is the message after it', async () => {
     const topic = await freshTopic(1);
     const bus = await open();
     const producer = kafka.producer();
@@ -120,7 +120,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     await bus.close();
   });
 
-  test('a batch is given up when the group has not heard from us for a session', async () => {
+  test('a batch is given up when the member has sent no heartbeat for a session', async () => {
     const topic = await freshTopic();
     const clock = new ManualClock();
     const bus = await open([], clock);
@@ -150,7 +150,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     await broker.start();
   }, 60_000);
 
-  test('while the broker is away a publish fails after some seconds, and a ping; both go on when it is back', async () => {
+  test('while the broker is away, publish and ping fail after some seconds; both work again when it is back', async () => {
     const topic = await freshTopic();
     const bus = await open([topic]);
     await bus.publish(topic, [message('a', 0)]);

@@ -48,13 +48,13 @@ test('a message is a CloudEvent in binary mode', () => {
   ]);
 });
 
-test('what is read is what was written', () => {
+test('a record that is written and read is the same message', () => {
   const { key, value, headers } = recordOf(message);
   const record = asRead({ key: Buffer.from(String(key)), value, headers: headers! });
   expect(toDelivered('t', 3, record)).toEqual({ ...message, topic: 't', partition: 3, offset: 7n });
 });
 
-test('a CloudEvent of somebody else needs no more than its required attributes', () => {
+test('a CloudEvent from another producer needs only its required attributes', () => {
   expect(toDelivered('t', 3, asRead({ headers: event }))).toEqual({
     id: '7f0c',
     type: 'StockReserved',
@@ -88,7 +88,7 @@ test.for<[string, Partial<KafkaMessage>, string]>([
   expect(data.value.length).toBeLessThanOrEqual(10_000);
 });
 
-test('a malformed record without a key holds up nobody', () => {
+test('a malformed record without a key holds up no other', () => {
   expect(toDelivered('t', 3, asRead({})).key).toBe('t/3/7');
 });
 

@@ -34,7 +34,7 @@ async function sql<R extends pg.QueryResultRow>(text: string, values: unknown[] 
   }
 }
 
-test('an instance whose connection is killed in the middle of a batch loses it, and another begins it again', async () => {
+test('an instance whose connection is killed in the middle of a batch loses the batch, and another instance starts it again', async () => {
   const [killed, heir, topic, stop] = [await open(), await open(), randomUUID(), new AbortController()];
   await heir.publish(topic, [message('a', 0), message('a', 1)]);
   const log: string[] = [];
@@ -45,7 +45,7 @@ test('an instance whose connection is killed in the middle of a batch loses it, 
     handle: async (batch, lost) => {
       log.push(`first: ${batch.map(numberOf)}`);
       await new Promise((resolve) => lost.addEventListener('abort', resolve));
-      log.push('first: lost'); // And then it says that all is well, which must not be believed.
+      log.push('first: lost'); // It then returns as if all were well, which must not be believed.
     },
   });
   first.catch(() => {});
@@ -65,7 +65,7 @@ test('an instance whose connection is killed in the middle of a batch loses it, 
   await Promise.all([killed.close(), heir.close()]);
 });
 
-test('who is given a partition goes on behind what its last owner was done with', async () => {
+test('the new owner of a partition continues behind what the previous owner finished', async () => {
   const manual = new ManualClock();
   const [owner, heir, topic, stop] = [await open({ clock: manual }), await open(), randomUUID(), new AbortController()];
   const keys = Array.from({ length: 24 }, (_, i) => `key${i}`);

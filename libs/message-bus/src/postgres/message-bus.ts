@@ -115,7 +115,8 @@ export class PostgresMessageBus extends MessageBus {
       this.session.notify(MEMBERS);
       const { clock } = this.options;
       let sharedMs = 0;
-      for (let failures = 0; !signal.aborted;) {
+      let failures = 0;
+      while (!signal.aborted) {
         if (membersChanged || clock.now().getTime() - sharedMs >= POLL_MS) {
           membersChanged = false;
           sharedMs = clock.now().getTime();

@@ -1,10 +1,10 @@
 /**
- * What lives as long as the service does, besides HTTP: loops that run and resources that are closed. Nest calls it, and
- * so gives the order of a service's life:
+ * Everything besides HTTP that lives as long as the service: loops that run and resources to close. Nest calls its hooks,
+ * which gives the order of a service's life:
  *
  *   start   modules are made ─▶ loops run ─▶ HTTP listens
- *   stop    `stopping` aborts (who waits on behalf of a request answers now) ─▶ HTTP takes no more and finishes its
- *           requests ─▶ loops are told to stop, and waited for ─▶ resources close, the last opened first
+ *   stop    `stopping` aborts (requests that wait are answered now) ─▶ HTTP accepts no more requests and finishes those
+ *           under way ─▶ loops are stopped and awaited ─▶ resources close, the last opened first
  */
 import {
   type BeforeApplicationShutdown,
@@ -33,15 +33,15 @@ export class Background implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /**
-   * Runs `loop` from before HTTP listens until after it has stopped. It ends when its signal aborts. One that fails is
-   * an unhandled rejection, which ends the process: loops that should survive their errors are supervised (#runtime).
+   * Runs `loop` from before HTTP listens until after it has stopped. It ends when its signal aborts. A loop that fails
+   * is an unhandled rejection, which ends the process: loops that should survive their errors are supervised (#runtime).
    */
   run(loop: Loop): void {
     if (this.started) this.running.push(loop(this.stopLoops.signal));
     else this.waiting.push(loop);
   }
 
-  /** Closes something when all loops have ended; what was registered last is closed first. */
+  /** Calls `close` when all loops have ended; the last registered is called first. */
   onClose(close: () => Promise<unknown>): void {
     this.closers.push(close);
   }
@@ -59,7 +59,7 @@ export class Background implements OnApplicationBootstrap, BeforeApplicationShut
     this.stopLoops.abort();
     await Promise.allSettled(this.running);
     for (const close of this.closers.splice(0).reverse()) {
-      await close().catch((error: unknown) => this.log.warn({ err: error }, 'Something did not close.'));
+      await close().catch((error: unknown) => this.log.warn({ err: error }, 'A resource could not be closed.'));
     }
   }
 }

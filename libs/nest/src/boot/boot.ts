@@ -5,8 +5,8 @@
  *        │ 78             │ 69, 78                                                                  │ 0
  *                         └─ meanwhile waiting-room.ts answers: alive, not ready
  *
- * What fails on the way is one line on stderr and an exit code. Once it runs, an error that nobody caught is logged and
- * ends the process with 1: what it left half-done is taken up by its next start.
+ * A failed start is one line on stderr and an exit code. Once the service runs, an uncaught error is logged and ends the
+ * process with 1: the next start resumes unfinished work.
  */
 import { setMaxListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
@@ -37,7 +37,7 @@ import { openWaitingRoom } from './waiting-room.js';
 
 export interface BootOptions {
   readonly env?: NodeJS.ProcessEnv;
-  /** Puts something between the service and its ports: measuring, or a fault that a test plants. */
+  /** Wraps the ports, for measuring or for the faults that a test injects. */
   readonly wrapPorts?: (ports: ServicePorts) => ServicePorts;
 }
 
@@ -55,8 +55,8 @@ export interface RunningService {
 class ServiceModule {}
 
 /**
- * Starts a service in this process and comes back when it listens.
- * @throws StartError when it is set up wrongly or a server stays away
+ * Starts a service in this process and returns when it listens.
+ * @throws StartError when the configuration is wrong or a server stays unreachable
  */
 export async function startService(
   definition: ServiceDefinition,
@@ -136,7 +136,7 @@ export async function startService(
 
 async function listen(app: NestFastifyApplication, config: BaseConfig, leaveWaitingRoom: () => Promise<void>) {
   try {
-    // What takes a while comes first: from one to the other nobody answers.
+    // Slow steps come first: between the waiting room and the service nothing answers.
     await app.init();
     await app.getHttpAdapter().getInstance().ready();
     await leaveWaitingRoom();
@@ -147,7 +147,7 @@ async function listen(app: NestFastifyApplication, config: BaseConfig, leaveWait
   }
 }
 
-/** A StartError when `error` says that the address to listen at cannot be had; otherwise `error` itself. */
+/** A StartError when `error` means that the address to listen at cannot be used; otherwise `error` itself. */
 function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
   const { code } = error as { code?: string };
   if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
@@ -156,8 +156,8 @@ function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
 }
 
 /**
- * V8 collects old garbage when its heap has grown to several times what is alive: under load, a service with 35 MB of
- * living objects would keep 120 MB. Collecting at a third more than was alive the last time takes 3 % more processor time.
+ * V8 collects its old generation when the heap has grown to several times its live objects: under load, a service with
+ * 35 MB of live objects would keep 120 MB. Collecting at a third above the live size takes 3 % more processor time.
  */
 const HEAP_GROWING_PERCENT = 30;
 
@@ -172,7 +172,7 @@ export async function bootService(
 ): Promise<void> {
   const { name } = definition;
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  // Many wait for one signal here, every payment that the provider keeps waiting for one: no leak to warn of.
+  // Many listeners of one signal are normal here, for example one for each payment that waits for the provider: no leak.
   setMaxListeners(0);
   let service: RunningService | undefined;
   let signals = 0;

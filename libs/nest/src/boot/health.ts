@@ -4,7 +4,7 @@
  */
 import { type Clock, within } from '#runtime';
 
-/** What a check finds goes into the answer (`{ position, head, lag }`); it fails by throwing. */
+/** The result of a check is part of the answer (`{ position, head, lag }`). A check fails by throwing. */
 export type Check = () => Promise<object | void>;
 
 export interface Readiness {
@@ -15,7 +15,7 @@ export interface Readiness {
 /** How long one check may take. */
 const CHECK_TIMEOUT_MS = 1_000;
 
-/** Probes that come closer together share an answer, so that they cost the servers nothing. */
+/** Probes within this time share an answer, so that frequent probes do not load the servers. */
 const CACHE_MS = 250;
 
 export class Health {
@@ -44,7 +44,7 @@ export class Health {
     return { status, checks: Object.fromEntries(results) };
   }
 
-  /** Errors stay inside: their messages may say where the servers are. */
+  /** Errors are not shown: their messages may contain the addresses of servers. */
   private bounded(check: Check): Promise<{ status: 'up' | 'down' }> {
     const found = async () => ({ status: 'up', ...(await check()) }) as const;
     const down = () => ({ status: 'down' }) as const;

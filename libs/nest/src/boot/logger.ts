@@ -26,8 +26,8 @@ async function prettyStream(): Promise<DestinationStream | undefined> {
 }
 
 /**
- * Drivers put connection strings into some errors; no password goes into a log. A server that is away is told of at every
- * attempt, and where in our code it was missed is of no interest: its errors are one line without a stack.
+ * Drivers put connection strings into some errors: passwords are masked. A server that is away is logged at every
+ * attempt, and the place in our code does not matter: such errors are one line without a stack.
  */
 function serializeError(error: Error): object {
   const { message, stack, ...rest } = stdSerializers.err(error);
@@ -37,7 +37,7 @@ function serializeError(error: Error): object {
   return { ...rest, message: withoutPasswords(message), stack: withoutPasswords(stack) };
 }
 
-/** Nest's own lines through pino. What Nest calls `log` is of interest to those who debug the wiring, so it is `debug`. */
+/** Nest's own lines through pino. Nest's `log` level helps only to debug the wiring, so it becomes `debug`. */
 export class NestLog implements LoggerService {
   constructor(private readonly target: Logger) {}
 

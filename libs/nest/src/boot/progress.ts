@@ -7,7 +7,7 @@ import type { ServicePorts } from '#service';
 export interface Progress {
   /** The position of the last event that the read model shows. */
   readonly position: number;
-  /** The position of the last event there is. */
+  /** The position of the last event in the store. */
   readonly head: number;
   readonly lag: number;
 }
@@ -22,7 +22,7 @@ export async function progressOf(
   return { position: Number(position), head: Number(head), lag: Number(head - position) };
 }
 
-/** Names what of a read model is no longer as it was when its table was built; nothing while all is. */
+/** What has changed since the table of a read model was built: its code or its columns. Empty when neither has. */
 export async function staleness(
   projection: AnyProjection,
   { tables }: Pick<ServicePorts, 'tables'>,
@@ -61,12 +61,12 @@ export function watchProjections(
 
 async function warnOf(projection: AnyProjection, ports: Pick<ServicePorts, 'tables' | 'log'>): Promise<void> {
   const { name, table } = projection;
-  // A database that cannot be asked is named by health, and later it is health that says this too.
+  // Health reports a database that does not answer, and later the staleness as well.
   const { stale } = await staleness(projection, ports).catch(() => ({ stale: undefined }));
   if (stale === undefined) return;
   ports.log.warn(
     { projection: name, stale },
     `${table} was built ${stale === 'code' ? 'by other code' : 'for other columns'} than today's: ` +
-      `\`npm run replay -- ${name}\` builds it anew.`,
+      `\`npm run replay -- ${name}\` rebuilds it.`,
   );
 }

@@ -1,15 +1,15 @@
 /**
- * Who answers on a service's port while its servers are still waited for: it is alive and not ready, and whoever asks for
- * more is told to try again. A refused connection would be red as well, but says neither to a probe nor to a person
- * whether the process is at work.
+ * Answers on a service's port while the service waits for its servers: it is alive, not ready, and answers any other
+ * request with "try again". A refused connection would fail a probe as well, but would show neither probes nor people
+ * whether the process runs.
  */
 import { createServer } from 'node:http';
 import type { BaseConfig } from '#service';
 
 /**
- * Opens it, and returns what closes it, so that the service can listen at the same address. A port of 0 needs none:
- * nobody knows yet which it will be.
- * @throws the error of `listen` when the address cannot be had
+ * Listens, and returns a function that stops listening, so that the service can listen at the same address. Port 0 needs
+ * no waiting room: its number is not known yet.
+ * @throws the error of `listen` when the address cannot be used
  */
 export async function openWaitingRoom({ HOST, PORT }: BaseConfig): Promise<() => Promise<void>> {
   if (PORT === 0) return async () => {};
@@ -27,7 +27,7 @@ export async function openWaitingRoom({ HOST, PORT }: BaseConfig): Promise<() =>
     });
 }
 
-/** In the shapes that the service itself will answer in (http.ts, problem.ts). */
+/** In the form of the service's own answers (create-app.ts, problem.ts). */
 function answerTo(path: string): { status: number; type?: string; body: object } {
   if (path === '/health/live') return { status: 200, body: { status: 'live' } };
   if (path === '/health/ready') return { status: 503, body: { status: 'not-ready', checks: {} } };

@@ -131,7 +131,7 @@ test('a table that is right is rebuilt without a difference, and its indexes and
   await stop();
 });
 
-test('rows that are wrong, missing or too many are counted and mended', async () => {
+test('wrong, missing and surplus rows are counted and fixed', async () => {
   const { pool, orderIds, replay, stop } = await service();
   const rows = 'SELECT * FROM order_summary ORDER BY order_id';
   const right = (await pool.query(rows)).rows;
@@ -184,7 +184,7 @@ test('the service stays open: no read fails or sees less, and no event is lost o
   await stop();
 });
 
-test('rows that were loaded from the table before the switch are not written to the one after it', async () => {
+test('rows that were loaded before the switch are not written after it', async () => {
   const { pool, store, tables, orderIds, touch, replay, stop } = await service(1);
   await stop();
   await pool.query('UPDATE order_summary SET total_minor = 99');
@@ -208,7 +208,7 @@ test('the switch waits for a long read without making other reads wait for it', 
   const replayed = replay({ log: { ...silentLog, info: () => waited() } });
   await waiting;
   await touch(0);
-  await projected(); // Reads and writes go on.
+  await projected(); // Reads and writes continue.
   expect((await pool.query('SELECT FROM order_summary')).rowCount).toBe(20);
   await long.query('COMMIT');
   long.release();
@@ -262,7 +262,7 @@ function waitingFor(store: MemoryEventStore, until: () => Promise<unknown> | und
   });
 }
 
-test('what is left by something else is replaced', async () => {
+test('leftovers of anything else are replaced', async () => {
   const { pool, replay, stop } = await service();
   await pool.query(
     `CREATE TABLE order_summary_rebuild (x int); INSERT INTO checkpoints VALUES ('projection:order-summary:rebuild', 7)`,
@@ -274,24 +274,24 @@ test('what is left by something else is replaced', async () => {
 /** So many more changes of twenty orders that a rebuild writes its events in three parts. */
 const CHANGES = 24_980;
 
-/** A service whose rebuild was ended after its first 20,000 events, and what it says from then on. */
-async function interrupted() {
+/** A service whose rebuild was interrupted after its first 20,000 events, and what it logs from then on. */
+async function interruptRebuild() {
   const running = await service(20, CHANGES);
-  const said: string[] = [];
-  const log = { ...silentLog, info: (_: object, message: string) => void said.push(message) };
+  const logged: string[] = [];
+  const log = { ...silentLog, info: (_: object, message: string) => void logged.push(message) };
   const stopping = new AbortController();
   const onProgress = ({ events }: { events: number }) => events > 22_000 && stopping.abort();
   await expect(running.replay({ onProgress, signal: stopping.signal })).rejects.toThrow('Ended at position 20000');
-  return { ...running, log, said };
+  return { ...running, log, logged };
 }
 
-test('a rebuild that was ended is gone on with, and gives the same rows', { timeout: 60_000 }, async () => {
-  const { pool, log, said, replay, stop } = await interrupted();
+test('an interrupted rebuild is resumed, and gives the same rows', { timeout: 60_000 }, async () => {
+  const { pool, log, logged, replay, stop } = await interruptRebuild();
   const right = await rowsOf(pool);
   const begun = new Set<bigint>();
   const onProgress = ({ from }: { from: bigint }) => void begun.add(from);
   expect(await replay({ log, onProgress })).toMatchObject({ rows: 20, events: 5_000, differing: 0 });
-  expect(said).toEqual(['order-summary resumes where the last run ended.']);
+  expect(logged).toEqual(['order-summary resumes where the last run ended.']);
   expect(begun).toEqual(new Set([20_000n]));
   expect(await rowsOf(pool)).toEqual(right);
   await stop();
@@ -321,27 +321,27 @@ test.each([
       return s.replay(s);
     },
   ],
-])('with %s a rebuild that was ended starts over, and says so', { timeout: 60_000 }, async (_, again) => {
-  const left = await interrupted();
+])('with %s an interrupted rebuild starts over, and logs it', { timeout: 60_000 }, async (_, again) => {
+  const left = await interruptRebuild();
   const { events, position } = await again(left);
   expect(events).toBe(Number(position));
-  expect(left.said).toEqual(['order-summary starts over: its code or columns have changed since the last run.']);
+  expect(left.logged).toEqual(['order-summary starts over: its code or columns have changed since the last run.']);
   await left.stop();
 });
-type Interrupted = Awaited<ReturnType<typeof interrupted>>;
+type Interrupted = Awaited<ReturnType<typeof interruptRebuild>>;
 
-test('a fresh rebuild goes on with nothing', { timeout: 60_000 }, async () => {
-  const { log, said, replay, stop } = await interrupted();
+test('a fresh rebuild resumes nothing', { timeout: 60_000 }, async () => {
+  const { log, logged, replay, stop } = await interruptRebuild();
   expect(await replay({ log, fresh: true })).toMatchObject({ rows: 20, events: 25_000 });
-  expect(said).toEqual([]);
+  expect(logged).toEqual([]);
   await stop();
 });
 
 test(
-  'a full disk leaves the table as it was, says what to free, and the next run goes on',
+  'a full disk leaves the table as it was, the error names what to free, and the next run resumes',
   { timeout: 60_000 },
   async () => {
-    const { pool, replay, stop } = await interrupted();
+    const { pool, replay, stop } = await interruptRebuild();
     const right = await rowsOf(pool);
     // What the server answers when a file cannot grow.
     await pool.query(`
@@ -446,16 +446,17 @@ test('there is nothing to compare before the first event, and nothing to go back
   expect(await leftovers(pool)).toEqual(['order_summary']);
 });
 
-test('a rollback brings the table before back, caught up, and forth again, while the service stays open', async () => {
+test('a rollback brings the previous table back, caught up, and a second one the new table, while the service stays open', async () => {
   const { pool, options, orderIds, touch, projected, events, replay, stop } = await service();
-  // What changed code would have made: a rebuild mends it, so after a rollback it is there again.
+  // As changed code would have written it: a rebuild fixes it, and a rollback brings it back.
   await pool.query(`UPDATE order_summary SET reason = 'old code' WHERE order_id = $1`, [orderIds[0]]);
   const reason = async () =>
     (await pool.query('SELECT reason FROM order_summary WHERE order_id = $1', [orderIds[0]])).rows[0].reason;
   const done = new AbortController();
   const text = 'SELECT count(*) AS orders, sum(total_minor) AS changes FROM order_summary';
   const reads = async () => {
-    for (let before = 0; !done.signal.aborted;) {
+    let before = 0;
+    while (!done.signal.aborted) {
       const { rows } = await pool.query<{ orders: string; changes: string }>({ name: 'read', text });
       expect(rows[0]!.orders).toBe('20');
       expect(Number(rows[0]!.changes)).toBeGreaterThanOrEqual(before);
@@ -488,7 +489,7 @@ test('a rollback brings the table before back, caught up, and forth again, while
   await stop();
 });
 
-test('rows that were loaded between a rollback and forth again are not written', async () => {
+test('rows that were loaded between two rollbacks are not written', async () => {
   const { pool, options, store, tables, orderIds, touch, replay, stop } = await service(1);
   await stop();
   await pool.query('UPDATE order_summary SET total_minor = 99');
@@ -573,7 +574,7 @@ describe('as of a moment in the past', () => {
     return rows.map(({ row }) => row);
   };
 
-  test('a table shows what its events up to a position, or a time, make of it, and nobody moves it on', async () => {
+  test('a table shows its events up to a position, or a time, and stays there', async () => {
     const running = await service(10);
     const { pool, options, store, touch, projected, stop } = running;
     const live = await rowsOf(pool);
@@ -658,7 +659,7 @@ describe('as of a moment in the past', () => {
     await stop();
   });
 
-  test('one that was ended is gone on with', { timeout: 60_000 }, async () => {
+  test('an interrupted one is resumed', { timeout: 60_000 }, async () => {
     const { options, stop } = await service(20, CHANGES);
     const stopping = new AbortController();
     const onProgress = ({ events }: { events: number }) => events > 22_000 && stopping.abort();
@@ -670,7 +671,7 @@ describe('as of a moment in the past', () => {
   });
 });
 
-test('who may read the table may read the new one', async () => {
+test('the new table has the grants of the old one', async () => {
   const { pool, replay, stop } = await service();
   const role = `reader_${ids.next().replaceAll('-', '')}`;
   await pool.query(`CREATE ROLE ${role}; GRANT SELECT ON order_summary TO ${role}`);
