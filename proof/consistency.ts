@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
+import { readCommandLine, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
 import type { Shop } from './shop/open-shop.js';
 import { onTrial } from './shop/trial.js';
@@ -27,12 +27,12 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /** Returns the exit code: 0, 1 when a read with a position was stale, 2 for a command line that cannot be followed. */
-export async function consistency(argv: readonly string[], { stdout, stderr }: Output): Promise<number> {
-  const pairs = pairsOf(argv);
-  if (pairs === undefined) {
-    stderr.write('There is: --pairs <number of write-then-read pairs, 10000 unless told>.\n');
-    return 2;
-  }
+export async function consistency(argv: readonly string[], out: Output): Promise<number> {
+  const pairs = readCommandLine(argv, SYNTAX, out, ({ values }) =>
+    wholeNumber(values.pairs, { what: 'a number of pairs', min: 1 }),
+  );
+  if (pairs === undefined) return 2;
+  const { stdout, stderr } = out;
   stderr.write('Opening a shop of its own, with 2 instances of the order service …\n');
   return onTrial({ bus: 'postgres', instances: { order: 2 } }, async ({ shop }) => {
     const { positioned, bare } = await writeThenRead(shop, pairs);
@@ -98,13 +98,7 @@ function told({ ms, stale }: Reads): string {
   return `${number(stale).padStart(7)} stale   a read took ${at(0.5)} (p50), ${at(0.99)} (p99)`;
 }
 
-/** What the command line asks for; undefined when it cannot be followed. */
-function pairsOf(argv: readonly string[]): number | undefined {
-  try {
-    const { values } = parseArgs({ args: [...argv], options: { pairs: { type: 'string', default: '10000' } } });
-    const pairs = Number(values.pairs);
-    return Number.isSafeInteger(pairs) && pairs > 0 ? pairs : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const SYNTAX = {
+  usage: 'npm run consistency [-- --pairs <number of write-then-read pairs; default: 10000>].',
+  options: { pairs: { type: 'string', default: '10000' } },
+} as const;

@@ -3,10 +3,10 @@
  * it, under load, and so are the servers that they need; after each crash nothing may be lost. A row of its table is a
  * step of a service.
  */
-import { parseArgs } from 'node:util';
 import { SeededRandom } from '#runtime/testing';
 import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { randomSeed, readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
 import { disagreements } from './shop/disagreements.js';
 import { type Bus, buses, onTrial } from './shop/trial.js';
@@ -25,11 +25,8 @@ interface Flags {
 
 /** Returns the exit code: 0, 1 when a row fails, 2 for a command line that cannot be followed. */
 export async function crash(argv: readonly string[], out: Output): Promise<number> {
-  const flags = flagsOf(argv);
-  if (typeof flags === 'string') {
-    out.stderr.write(`${flags}\n`);
-    return 2;
-  }
+  const flags = parseFlags(argv, out);
+  if (!flags) return 2;
   const { bus, rows, list, seed } = flags;
   if (list) {
     rows.forEach((row) => out.stdout.write(`${nameOf(row)}\n`));
@@ -108,31 +105,28 @@ function progress({ stderr }: Output, text: string): void {
   if (stderr.isTTY) stderr.write(`\r\x1b[K${dim(text)}`);
 }
 
-/** What the command line asks for, or what is wrong with it. */
-function flagsOf(argv: readonly string[]): Flags | string {
-  const usage = `--bus ${buses.join('|')}, --only <the beginning of rows, such as "order" or "payment append">, --seed <number>, --list`;
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: {
-        bus: { type: 'string', default: buses[0] },
-        only: { type: 'string', multiple: true, default: [''] },
-        seed: { type: 'string' },
-        list: { type: 'boolean', default: false },
-      },
-    });
+const SYNTAX = {
+  usage: `npm run crash -- [--bus ${buses.join('|')}] [--only <the beginning of rows, such as "order" or "payment append">] [--seed <number>] [--list].`,
+  options: {
+    bus: { type: 'string', default: buses[0] },
+    only: { type: 'string', multiple: true, default: [''] as string[] },
+    seed: { type: 'string' },
+    list: { type: 'boolean', default: false },
+  },
+} as const;
+
+function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
+  return readCommandLine(argv, SYNTAX, out, ({ values }) => {
     const bus = buses.find((each) => each === values.bus);
-    if (!bus) return `There is no bus "${values.bus}". There is: ${usage}.`;
-    const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
-    if (!Number.isSafeInteger(seed)) return `"${values.seed}" is not a whole number. There is: ${usage}.`;
+    if (!bus) throw new UsageError(`There is no bus "${values.bus}".`);
+    const seed = values.seed === undefined ? randomSeed() : wholeNumber(values.seed);
     const all = rowsFor(bus);
     const rows = pick(all, values.only);
     if (rows.length === 0) {
       const victims = [...new Set(all.map(({ victim }) => victim))].join(', ');
-      return `No row begins with "${values.only.join('", "')}". There are rows of ${victims}; --list names all of them.`;
+      const reason = `No row begins with "${values.only.join('", "')}".`;
+      throw new UsageError(`${reason} There are rows of ${victims}; --list prints all of them.`);
     }
     return { bus, rows, list: values.list, seed };
-  } catch (error) {
-    return `${(error as Error).message.split('.')[0]}. There is: ${usage}.`;
-  }
+  });
 }

@@ -5,18 +5,26 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import ts from 'typescript';
 import type { Ran } from './simulation/worker.js';
 import { type Mutant, mutants } from './simulation/mutants.js';
 import { Advice } from '../scripts/lib/advice.js';
+import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import type { Output } from '../scripts/lib/progress-bar.js';
 import { bold, dim, green, red } from '../scripts/lib/screen.js';
 
-const USAGE =
-  'simulate:mutants takes --seeds N (at most so many worlds for each bug, 300), --first S (the first seed, 1), --only <the ' +
-  'beginning of a name> and --list.';
+const SYNTAX = {
+  usage:
+    'npm run simulate:mutants -- --seeds N (the most worlds for each bug; default: 300), --first S (the first seed; ' +
+    'default: 1), --only <the beginning of a name>, --list.',
+  options: {
+    seeds: { type: 'string', default: '300' },
+    first: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
+    list: { type: 'boolean', default: false },
+  },
+} as const;
 
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await hunt(argv, process);
@@ -30,11 +38,8 @@ interface Hunted {
 
 /** Returns the exit code: 0 when every bug was found, 1 when one survived, 2 for a command line that cannot be followed. */
 export async function hunt(argv: readonly string[], out: Output): Promise<number> {
-  const wanted = wantedBy(argv);
-  if (!wanted) {
-    out.stderr.write(`${USAGE}\n`);
-    return 2;
-  }
+  const wanted = parseWanted(argv, out);
+  if (!wanted) return 2;
   if (wanted.list) {
     wanted.mutants.forEach(({ name }) => out.stdout.write(`${name}\n`));
     return 0;
@@ -134,23 +139,11 @@ function buildWith({ name, edits }: Mutant, folder: string): void {
   }
 }
 
-function wantedBy(argv: readonly string[]) {
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: {
-        seeds: { type: 'string', default: '300' },
-        first: { type: 'string', default: '1' },
-        only: { type: 'string', default: '' },
-        list: { type: 'boolean', default: false },
-      },
-    });
-    const [seeds, first] = [values.seeds, values.first].map(Number) as [number, number];
+function parseWanted(argv: readonly string[], out: Output) {
+  return readCommandLine(argv, SYNTAX, out, ({ values }) => {
     const chosen = mutants.filter(({ name }) => name.startsWith(values.only));
-    if (!Number.isSafeInteger(seeds) || seeds < 1 || !Number.isSafeInteger(first) || chosen.length === 0)
-      return undefined;
-    return { seeds, first, list: values.list, mutants: chosen };
-  } catch {
-    return undefined;
-  }
+    if (chosen.length === 0) throw new UsageError(`No bug has a name that begins with "${values.only}".`);
+    const seeds = wholeNumber(values.seeds, { min: 1 });
+    return { seeds, first: wholeNumber(values.first), list: values.list, mutants: chosen };
+  });
 }

@@ -5,10 +5,11 @@
 import { perService } from '../apps/shop.js';
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import pg from 'pg';
+import { SystemClock } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
-import { number, type Output } from '../scripts/lib/progress-bar.js';
+import { randomSeed, readCommandLine, wholeNumber } from '../scripts/lib/command-line.js';
+import { number, type Output, progressBar } from '../scripts/lib/progress-bar.js';
 import { disagreements } from './shop/disagreements.js';
 import type { Shop } from './shop/open-shop.js';
 import { onTrial } from './shop/trial.js';
@@ -31,11 +32,8 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Returns the exit code: 0, 1 when something is wrong, 2 for a command line that cannot be followed. */
 export async function race(argv: readonly string[], out: Output): Promise<number> {
-  const options = optionsOf(argv);
-  if (typeof options === 'string') {
-    out.stderr.write(`${options}\n`);
-    return 2;
-  }
+  const options = parseOptions(argv, out);
+  if (!options) return 2;
   const { instances } = options;
   out.stderr.write(`Opening a shop of its own, with ${instances} instances of each service …\n`);
   const shops = { bus: 'postgres', instances: perService(() => instances) } as const;
@@ -97,22 +95,15 @@ async function watch(
   { stderr }: Output,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, number>[]> {
-  const startedMs = Date.now();
+  const bar = progressBar(new SystemClock(), stderr, 'order');
   const memory: ReadonlyMap<string, number>[] = [];
-  let saidMs = startedMs;
   while (!signal.aborted) {
     await sleep(250, undefined, { signal }).catch(() => {});
-    const [share, seconds] = [orderIds.size / orders, (Date.now() - startedMs) / 1_000];
+    const share = orderIds.size / orders;
     while (memory.length < Math.floor(share * 10)) memory.push(memoryOf(shop));
-    const text = `${Math.floor(share * 100)} %, ${number(orderIds.size)} orders, ${number(Math.round(orderIds.size / seconds))}/s`;
-    const full = Math.round(share * 30);
-    if (stderr.isTTY) stderr.write(`\r\x1b[K[${'█'.repeat(full)}${'·'.repeat(30 - full)}] ${text}`);
-    else if (Date.now() - saidMs >= 10_000) {
-      stderr.write(`${text}\n`);
-      saidMs = Date.now();
-    }
+    bar.show({ share, done: orderIds.size });
   }
-  if (stderr.isTTY) stderr.write('\r\x1b[K');
+  bar.end();
   return memory;
 }
 
@@ -180,30 +171,19 @@ function report(
   stdout.write(`\n${wrong.length === 0 ? green(good) : red(`${number(wrong.length)} things are WRONG.`)}\n`);
 }
 
-/** What the command line asks for, or what is wrong with it. */
-function optionsOf(argv: readonly string[]): RaceOptions | string {
-  const usage = 'There is: --orders <number>, --instances <1 to 5>, --seed <number>.';
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: {
-        orders: { type: 'string', default: '100000' },
-        instances: { type: 'string', default: '2' },
-        seed: { type: 'string', default: `${Math.floor(Math.random() * 1e9)}` },
-      },
-    });
-    const [orders, instances, seed] = [values.orders, values.instances, values.seed].map(Number) as [
-      number,
-      number,
-      number,
-    ];
-    if (!Number.isSafeInteger(orders) || orders < 1) return `"${values.orders}" is not a number of orders. ${usage}`;
-    if (!(instances >= 1 && instances <= 5 && Number.isInteger(instances))) {
-      return `"${values.instances}" is not a number of instances. ${usage}`;
-    }
-    if (!Number.isSafeInteger(seed)) return `"${values.seed}" is not a whole number. ${usage}`;
-    return { orders, instances, seed };
-  } catch (error) {
-    return `${(error as Error).message.split('.')[0]}. ${usage}`;
-  }
+const SYNTAX = {
+  usage: 'npm run race -- [--orders <number>] [--instances <1 to 5>] [--seed <number>].',
+  options: {
+    orders: { type: 'string', default: '100000' },
+    instances: { type: 'string', default: '2' },
+    seed: { type: 'string', default: `${randomSeed()}` },
+  },
+} as const;
+
+function parseOptions(argv: readonly string[], out: Output): RaceOptions | undefined {
+  return readCommandLine(argv, SYNTAX, out, ({ values }) => ({
+    orders: wholeNumber(values.orders, { what: 'a number of orders', min: 1 }),
+    instances: wholeNumber(values.instances, { what: 'a number of instances', min: 1, max: 5 }),
+    seed: wholeNumber(values.seed),
+  }));
 }

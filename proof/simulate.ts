@@ -4,7 +4,6 @@
  * its plan alone.
  */
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { SystemClock } from '#runtime';
 import { add, emptyCoverage, report } from './simulation/coverage.js';
@@ -13,12 +12,24 @@ import { shrink } from './simulation/shrink.js';
 import { inWords, timeline, timeOf } from './simulation/story.js';
 import type { Ran } from './simulation/worker.js';
 import { type Compositions, runWorld, type World } from './simulation/world.js';
+import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import { count, number, type Output, progressBar } from '../scripts/lib/progress-bar.js';
 
-const USAGE =
-  'simulate takes --seeds N (how many worlds, 200), --first S (the first seed, 1), --orders N (in each, 24), ' +
-  '--workers N (threads, one per core), --quiet (no coverage); or --seed N (one world, told as a story) and --only 3,7,12 ' +
-  '(with these items of its plan alone).';
+const SYNTAX = {
+  usage:
+    'npm run simulate -- --seeds N (how many worlds; default: 200), --first S (the first seed; default: 1), --orders N ' +
+    '(orders in each; default: 24), --workers N (threads; default: one per core), --quiet (no coverage); or --seed N ' +
+    '(one world, as a story) with --only 3,7,12 (only these items of its plan).',
+  options: {
+    seeds: { type: 'string', default: '200' },
+    first: { type: 'string', default: '1' },
+    orders: { type: 'string', default: '24' },
+    workers: { type: 'string', default: `${availableParallelism()}` },
+    seed: { type: 'string' },
+    only: { type: 'string' },
+    quiet: { type: 'boolean', default: false },
+  },
+} as const;
 
 interface Wanted {
   readonly seeds: number;
@@ -43,11 +54,8 @@ export async function simulate(
   out: Output,
   compositions?: Partial<Compositions>,
 ): Promise<number> {
-  const wanted = wantedBy(argv);
-  if (!wanted) {
-    out.stderr.write(`${USAGE}\n`);
-    return 2;
-  }
+  const wanted = parseWanted(argv, out);
+  if (!wanted) return 2;
   const { orders, seed, only } = wanted;
   const run = (seed: number, only?: readonly number[], story = false) =>
     runWorld(seed, { orders, story, ...(only && { only }), ...(compositions && { compositions }) });
@@ -59,41 +67,22 @@ export async function simulate(
 
 type Run = (seed: number, only?: readonly number[], story?: boolean) => Promise<World>;
 
-/** Undefined when the command line cannot be followed. */
-function wantedBy(argv: readonly string[]): Wanted | undefined {
-  const number = { type: 'string' } as const;
-  const options = {
-    seeds: number,
-    first: number,
-    orders: number,
-    workers: number,
-    seed: number,
-    only: number,
-    quiet: { type: 'boolean' },
-  } as const;
-  try {
-    const { values } = parseArgs({ args: [...argv], options });
-    const { seeds = '200', first = '1', orders = '24', workers, seed, only, quiet = false } = values;
-    if (only !== undefined && seed === undefined) return undefined;
+function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
+  const from = (min: number) => ({ min, max: 0xffff_ffff });
+  return readCommandLine(argv, SYNTAX, out, ({ values }) => {
+    const { seeds, first, orders, workers, seed, only, quiet } = values;
+    if (only !== undefined && seed === undefined)
+      throw new UsageError('--only takes items of one world: give its --seed.');
     return {
-      seeds: whole(seeds, 1),
-      first: whole(first, 0),
-      orders: whole(orders, 1),
-      workers: workers === undefined ? availableParallelism() : whole(workers, 1),
+      seeds: wholeNumber(seeds, from(1)),
+      first: wholeNumber(first, from(0)),
+      orders: wholeNumber(orders, from(1)),
+      workers: wholeNumber(workers, from(1)),
       quiet,
-      ...(seed === undefined ? {} : { seed: whole(seed, 0) }),
-      ...(only === undefined ? {} : { only: only.split(',').map((n) => whole(n, 1)) }),
+      ...(seed !== undefined && { seed: wholeNumber(seed, from(0)) }),
+      ...(only !== undefined && { only: only.split(',').map((n) => wholeNumber(n, from(1))) }),
     };
-  } catch {
-    return undefined;
-  }
-}
-
-/** @throws when the text is not a whole number from `least` up */
-function whole(text: string, least: number): number {
-  const number = Number(text);
-  if (!/^\d+$/.test(text) || number < least || number > 0xffff_ffff) throw new RangeError(text);
-  return number;
+  });
 }
 
 /** Runs the worlds, and says what they have been through. Returns the lowest seed that broke a rule. */

@@ -245,7 +245,7 @@ describe('a wrong command line is answered in one line, with exit code 2', () =>
     [['price-list', '--compare', '--until', '3'], usage],
     [['price-list', '--rollback', '--fresh'], `--fresh applies only to a rebuild and to --compare. ${usage}`],
     [['price-list', '--until', '3', '--fresh'], `--fresh applies only to a rebuild and to --compare. ${usage}`],
-    [['--all', '--until', '3'], 'Each event store has its own positions: with --all, give a time.'],
+    [['--all', '--until', '3'], `Each event store has its own positions: with --all, give a time. ${usage}`],
     ...['yesterday', '-3', '2026-11-20', '2026-02-30T12:00Z', '2026-11-20T12:00', '9999-01-01T00:00Z', ''].map(
       (until): [string[], string] => [
         ['price-list', `--until=${until}`],

@@ -9,7 +9,6 @@
  *   --fresh        starts over instead of resuming what an earlier run has built
  *   --list         lists the read models, and how far each is behind
  */
-import { parseArgs } from 'node:util';
 import { type EventStore, withUpcasters } from '#event-store';
 import {
   buildAsOf,
@@ -29,6 +28,7 @@ import { openEventStore } from '#service/adapters';
 import pg from 'pg';
 import { services, shop } from '../apps/shop.js';
 import { databasesOfTheShop } from './lib/databases.js';
+import { readCommandLine, UsageError } from './lib/command-line.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 
 export interface ReplayTarget {
@@ -43,6 +43,16 @@ interface Request {
   readonly action: 'rebuild' | 'compare' | 'rollback' | 'list' | { readonly until: Date | bigint };
   readonly fresh: boolean;
 }
+
+const flag = { type: 'boolean', default: false } as const;
+const OPTIONS = {
+  all: flag,
+  compare: flag,
+  rollback: flag,
+  fresh: flag,
+  list: flag,
+  until: { type: 'string' },
+} as const;
 
 /** How many characters of a value are printed. */
 const VALUE_LENGTH = 60;
@@ -83,11 +93,8 @@ export async function replay(
   out: Output,
   signal?: AbortSignal,
 ): Promise<number> {
-  const request = parseRequest(argv, targets);
-  if (typeof request === 'string') {
-    out.stderr.write(`${request}\n`);
-    return 2;
-  }
+  const request = parseRequest(argv, targets, out);
+  if (!request) return 2;
   if (request.action === 'list') {
     await list(targets, out);
     return 0;
@@ -112,40 +119,34 @@ export async function replay(
   return code;
 }
 
-/** The request on the command line, or a sentence that says what is wrong with it. */
-function parseRequest(argv: readonly string[], targets: readonly ReplayTarget[]): Request | string {
+function parseRequest(argv: readonly string[], targets: readonly ReplayTarget[], out: Output): Request | undefined {
   const names = targets.map(({ projection }) => projection.name).join(', ');
-  const usage = `Usage: npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: ${names}.`;
-  const boolean = { type: 'boolean', default: false } as const;
-  const options = { all: boolean, compare: boolean, rollback: boolean, fresh: boolean, list: boolean };
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: { ...options, until: { type: 'string' } },
-    });
+  const usage = `npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: ${names}.`;
+  const syntax = { usage, allowPositionals: true, options: OPTIONS } as const;
+  return readCommandLine(argv, syntax, out, ({ values, positionals }): Request => {
     const { all, compare, rollback, fresh, list, until } = values;
-    if (list)
-      return argv.length === 1 ? { targets, action: 'list', fresh } : `--list takes no other arguments. ${usage}`;
+    if (list && argv.length > 1) throw new UsageError('--list takes no other arguments.');
+    if (list) return { targets, action: 'list', fresh };
     const [name, ...more] = positionals;
     const chosen = all ? targets : targets.filter(({ projection }) => projection.name === name);
-    if (all ? name !== undefined : name === undefined || more.length > 0) return usage;
-    if (chosen.length === 0) return `There is no read model ${name}. ${usage}`;
-    if (Number(compare) + Number(rollback) + Number(until !== undefined) > 1) return usage;
-    if (fresh && (rollback || until !== undefined))
-      return `--fresh applies only to a rebuild and to --compare. ${usage}`;
+    if (all ? name !== undefined : name === undefined || more.length > 0) throw new UsageError();
+    if (chosen.length === 0) throw new UsageError(`There is no read model ${name}.`);
+    if (Number(compare) + Number(rollback) + Number(until !== undefined) > 1) throw new UsageError();
+    if (fresh && (rollback || until !== undefined)) {
+      throw new UsageError('--fresh applies only to a rebuild and to --compare.');
+    }
     if (until === undefined) {
       return { targets: chosen, action: compare ? 'compare' : rollback ? 'rollback' : 'rebuild', fresh };
     }
     const moment = parseMoment(until);
     if (moment === undefined) {
-      return `"${until}" is neither a position nor a past time such as 2026-11-20T12:00Z. ${usage}`;
+      throw new UsageError(`"${until}" is neither a position nor a past time such as 2026-11-20T12:00Z.`);
     }
-    if (all && typeof moment === 'bigint') return 'Each event store has its own positions: with --all, give a time.';
+    if (all && typeof moment === 'bigint') {
+      throw new UsageError('Each event store has its own positions: with --all, give a time.');
+    }
     return { targets: chosen, action: { until: moment }, fresh };
-  } catch (error) {
-    return `${(error as Error).message.split('.')[0]}. ${usage}`;
-  }
+  });
 }
 
 /** A position, or a past time (ISO 8601, with its offset); undefined for anything else. */

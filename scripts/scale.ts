@@ -2,7 +2,7 @@
  * `npm run scale -- --orders-per-day 10000 --years 5` estimates what a shop of that size needs: disk, memory,
  * appends per second, the time of a rebuild. docs/scale.md explains it, and a spec compares it with real orders.
  */
-import { parseArgs } from 'node:util';
+import { positiveNumber, readCommandLine } from './lib/command-line.js';
 import { number, type Output } from './lib/progress-bar.js';
 import { type Service, services } from '../apps/shop.js';
 
@@ -90,13 +90,12 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Returns the exit code: 0, or 2 for a wrong command line. */
 export function scale(argv: readonly string[], out: Output): number {
-  const request = parseRequest(argv);
-  if (!request) {
-    out.stderr.write(
-      'Usage: npm run scale -- --orders-per-day N (default 10,000) --years N (1) --lines N (per order, 2).\n',
-    );
-    return 2;
-  }
+  const request = readCommandLine(argv, SYNTAX, out, ({ values }) => ({
+    ordersPerDay: positiveNumber(values['orders-per-day']),
+    years: positiveNumber(values.years),
+    lines: positiveNumber(values.lines),
+  }));
+  if (!request) return 2;
   const { ordersPerDay, years, lines } = request;
   const orders = ordersPerDay * 365 * years;
   const size = (bytes: number) => `${number(Math.ceil((orders * bytes) / 2 ** 30))} GiB`;
@@ -122,18 +121,14 @@ export function scale(argv: readonly string[], out: Output): number {
   return 0;
 }
 
-function parseRequest(argv: readonly string[]): { ordersPerDay: number; years: number; lines: number } | undefined {
-  try {
-    const option = (value: string) => ({ type: 'string', default: value }) as const;
-    const options = { 'orders-per-day': option('10000'), years: option('1'), lines: option('2') };
-    const { values } = parseArgs({ args: [...argv], options });
-    const ordersPerDay = Number(values['orders-per-day']);
-    const request = { ordersPerDay, years: Number(values.years), lines: Number(values.lines) };
-    return Object.values(request).every((n) => Number.isFinite(n) && n > 0) ? request : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const SYNTAX = {
+  usage: 'npm run scale -- --orders-per-day N (default 10,000) --years N (1) --lines N (per order, 2).',
+  options: {
+    'orders-per-day': { type: 'string', default: '10000' },
+    years: { type: 'string', default: '1' },
+    lines: { type: 'string', default: '2' },
+  },
+} as const;
 
 /** Right-aligned columns, except for the first. */
 function columns(lines: string[][]): string {

@@ -80,11 +80,11 @@ test('a capture too many, a unit too many and an order that is gone do not escap
 });
 
 test.each([
-  [['--orders', '0'], '"0" is not a number of orders. There is: --orders <number>, --instances'],
+  [['--orders', '0'], '"0" is not a number of orders. Usage: npm run race -- [--orders <number>] [--instances'],
   [['--instances', '9'], '"9" is not a number of instances.'],
   [['--seed', 'x'], '"x" is not a whole number.'],
-  [['--fast'], "Unknown option '--fast'. There is: --orders"],
-])('%j: one line that says what there is, and exit code 2', async (argv, line) => {
+  [['--fast'], "Unknown option '--fast'. Usage: npm run race"],
+])('%j: one line that says what is wrong, and exit code 2', async (argv, line) => {
   const out = kept();
   expect(await race(argv, out)).toBe(2);
   expect(out.said()).toContain(line);

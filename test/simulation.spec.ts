@@ -94,11 +94,11 @@ test.each([
   ['--seed', '1', '--only', '1,b'],
   ['--what'],
   ['17'],
-])('a command line that cannot be followed says what there is: %s %s', async (...argv) => {
+])('a wrong command line is answered in one line, with the usage: %s %s', async (...argv) => {
   const { code, stdout, stderr } = await run(argv);
   expect(code).toBe(2);
   expect(stdout).toBe('');
-  expect(stderr).toMatch(/^simulate takes --seeds N .* --only .*\n$/);
+  expect(stderr).toMatch(/^([^\n]+\. )?Usage: npm run simulate -- --seeds N .* --only .*\n$/);
 });
 
 describe('each rule sees the damage that it is for', () => {
