@@ -3,6 +3,7 @@
  *
  *   configuration of the services (zod) ──┬──▶ .env.example
  *   variables of the commands (below) ────┴──▶ docs/operations.md, between two comments
+ *   aggregates of the services ──────────────▶ docs/architecture.md, between two comments
  *   messages of the services (zod) ──────────▶ docs/asyncapi.yaml
  *   routes of the services (Nest, zod) ──────▶ docs/openapi/<service>.yaml ──▶ libs/client/src/generated/<service>.ts
  *
@@ -114,6 +115,7 @@ export async function documents(): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ['.env.example', envExample()],
     ['docs/operations.md', await formatText('docs/operations.md', operations())],
+    ['docs/architecture.md', await formatText('docs/architecture.md', architecture())],
     ['docs/asyncapi.yaml', await formatText('docs/asyncapi.yaml', asyncApiYaml())],
     ...(await Promise.all(services.map(httpApi))).flat(),
   ]);
@@ -223,6 +225,38 @@ function operations(): string {
   ];
   const rest = text.slice(end).replace(/(?:^-- \w+: +TRUNCATE .*;\n)+/m, emptyReadModels);
   return `${text.slice(0, begin)}${BEGIN}\n\n${tables.join('\n\n')}\n\n${rest}`;
+}
+
+const BEGIN_STREAMS = '<!-- streams: `npm run docs` generates the text between these comments -->';
+const END_STREAMS = '<!-- end of streams -->';
+
+/** docs/architecture.md with its table of streams generated again. */
+function architecture(): string {
+  const text = readFileSync('docs/architecture.md', 'utf8');
+  const begin = text.indexOf(BEGIN_STREAMS);
+  const end = text.indexOf(END_STREAMS);
+  if (begin < 0 || end < begin)
+    throw new Advice(
+      `docs/architecture.md lacks the comments ${BEGIN_STREAMS} and ${END_STREAMS}: put them around the table of streams.`,
+    );
+  const rows = services.flatMap((service) =>
+    Object.keys(shop[service].aggregates).map(
+      (category) => `| \`${category}-<id>\` | ${eventsOf(service, category)} |`,
+    ),
+  );
+  const lines = ['| stream | events |', '| --- | --- |', ...rows];
+  return `${text.slice(0, begin)}${BEGIN_STREAMS}\n\n${lines.join('\n')}\n\n${text.slice(end)}`;
+}
+
+/** The events of an aggregate: those that its file in domain/ declares, in the order of upcasters.ts. */
+function eventsOf(service: Service, category: string): string {
+  const path = `apps/${service}/src/domain/${category}.ts`;
+  if (!existsSync(path))
+    throw new Advice(`The aggregate ${category} of ${service} has no file ${path}: name both alike.`);
+  const declared = [...readFileSync(path, 'utf8').matchAll(/\btype: '(\w+)';\s+data:/g)].map(([, type]) => type!);
+  return Object.keys(shop[service].upcasters)
+    .filter((type) => declared.includes(type))
+    .join(', ');
 }
 
 /** Comments of SQL: how all read models of a service are emptied. */
