@@ -212,7 +212,7 @@ test('a second replay of the same read model is refused, with exit code 1', asyn
   await pool.end();
 });
 
-test('a stopped replay says that it can be resumed, and exits with 130', async () => {
+test('a stopped replay prints that it can be resumed, and exits with 130', async () => {
   const stopped = await run(await shop(), ['price-list'], { signal: AbortSignal.abort() });
   expect(stopped).toEqual({
     code: 130,

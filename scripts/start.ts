@@ -107,7 +107,8 @@ async function keepRunning(
   current: PostgresServer | ServiceProcess,
   again: () => Promise<PostgresServer | ServiceProcess>,
 ): Promise<void> {
-  for (let failures = 0; ;) {
+  let failures = 0;
+  while (true) {
     const sinceMs = Date.now();
     const reason = await current.ended;
     if (stop.signal.aborted) return;

@@ -426,7 +426,7 @@ async function until(what: string, look: () => Promise<boolean>): Promise<void> 
     }
   }
   throw new Advice(
-    `Waited ${PATIENCE_MS / 1000} s, but it is not so that ${what}.${last ? ` Last error: ${last}` : ''}`,
+    `Waited ${PATIENCE_MS / 1000} s, but this did not happen: ${what}.${last ? ` Last error: ${last}` : ''}`,
   );
 }
 

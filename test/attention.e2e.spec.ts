@@ -129,7 +129,7 @@ test('calling off an order that is paid and being shipped brings units and money
   expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
   expect(await ledger(orderId)).toEqual(['authorized', 'captured', 'refunded']);
   const { body } = await request(shop.inventory[0]!).get(`/reservations/${orderId}`).expect(200);
-  expect(body.status, 'inventory ships what was confirmed, and then hears that it is called off').toBe('returned');
+  expect(body.status, 'inventory ships what was confirmed, and then learns that it is called off').toBe('returned');
 });
 
 test('an unknown order is 404, a malformed decision 422, and neither changes anything', async () => {

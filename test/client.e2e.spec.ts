@@ -49,7 +49,7 @@ test('the client waits until an order is final, and reads what the other service
   const client = balanced();
   const order = await client.placeOrder(request(), { wait: 20 });
   expect(order).toMatchObject({ status: 'completed', settled: true, total: { amountMinor: 2598, currency: 'EUR' } });
-  // It was told by the order service, and says nothing of what the others show yet.
+  // The position is the order service's; what the other services show is not covered by it.
   await shop.caughtUp();
   expect(await client.reservation(order.orderId)).toMatchObject({
     status: 'shipped',
@@ -95,8 +95,8 @@ test.each(examples)('%s: the examples of the client do what they claim', (_docum
     const file = join(folder, 'example.mjs');
     writeFileSync(file, code.replace('http://localhost:3001', shop.order[0]!));
     const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 15_000 });
-    const [, said] = /console\.log\(.*\); \/\/ (.*)$/m.exec(code)!;
-    expect({ stdout, stderr }).toEqual({ stdout: `${said}\n`, stderr: '' });
+    const [, printed] = /console\.log\(.*\); \/\/ (.*)$/m.exec(code)!;
+    expect({ stdout, stderr }).toEqual({ stdout: `${printed}\n`, stderr: '' });
   } finally {
     rmSync(folder, { recursive: true });
   }

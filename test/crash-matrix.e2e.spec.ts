@@ -1,4 +1,4 @@
-/** A few rows of `npm run crash`, those that hurt most, and what it says to a command line that it cannot follow. */
+/** A few rows of `npm run crash`, those that hurt most, and its answer to a wrong command line. */
 import { services } from '../apps/shop.js';
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -12,19 +12,19 @@ import { notSteps, steps } from '../proof/crash/durable-steps.js';
 import { openShop } from './support/shop.js';
 
 const hurting = [
-  'order append OrderConfirmed after', // Past the pivot, and nobody has heard of it.
+  'order append OrderConfirmed after', // Past the pivot, and not yet published.
   'order handle a batch after', // Done, and delivered again.
   'inventory append ReservationMade after',
-  'inventory publish after', // Said, and said again.
-  'payment append PaymentCaptured before', // The provider has taken the money, and nobody has written that down.
+  'inventory publish after', // Published, and published again.
+  'payment append PaymentCaptured before', // The provider has taken the money, and it is not recorded yet.
   'payment commit payment-todo before',
 ];
 
 /** An output that is kept. */
 function kept() {
-  const said: string[] = [];
-  const write = (text: string) => said.push(text);
-  return { said: () => said.join(''), stdout: { write }, stderr: { write } };
+  const output: string[] = [];
+  const write = (text: string) => output.push(text);
+  return { output: () => output.join(''), stdout: { write }, stderr: { write } };
 }
 
 test(
@@ -36,7 +36,7 @@ test(
     await using shop = await openShop({ program: VICTIM, env: { order: { ORDER_DEADLINE } } });
     const out = kept();
     const seed = Math.floor(Math.random() * 1e9);
-    expect(await matrix({ shop }, rows, seed, out), out.said()).toBe(true);
+    expect(await matrix({ shop }, rows, seed, out), out.output()).toBe(true);
   },
 );
 
@@ -55,17 +55,17 @@ test.each([
   [['--seed', 'x'], '"x" is not a whole number.'],
   [['--fast'], "Unknown option '--fast'. Usage: npm run crash"],
   [['fast'], "Unexpected argument 'fast'. Usage: npm run crash"],
-])('%j: one line that says what is wrong, and exit code 2', async (argv, line) => {
+])('%j: one line that names what is wrong, and exit code 2', async (argv, line) => {
   const out = kept();
   expect(await crash(argv, out)).toBe(2);
-  expect(out.said()).toContain(line);
-  expect(out.said().trimEnd().split('\n')).toHaveLength(1);
+  expect(out.output()).toContain(line);
+  expect(out.output().trimEnd().split('\n')).toHaveLength(1);
 });
 
 test('--list names every row', async () => {
   const out = kept();
   expect(await crash(['--list'], out)).toBe(0);
-  expect(out.said().split('\n')).toEqual(
+  expect(out.output().split('\n')).toEqual(
     expect.arrayContaining(['order append OrderPlaced', 'payment commit payment-todo', 'postgres kill -9, 3 times']),
   );
 });
@@ -78,10 +78,10 @@ test('Ctrl-C in the middle leaves no process and no data behind', { timeout: 60_
   const ended = new Promise((resolve) => command.on('exit', (code, signal) => resolve(signal ?? code)));
   try {
     await new Promise<void>((inTheMiddle, failed) => {
-      let said = '';
-      command.stdout.on('data', (text) => (said += text).includes('verdict') && inTheMiddle());
-      command.stderr.on('data', (text) => (said += text));
-      command.on('exit', () => failed(new Error(`It ended: ${said}`)));
+      let output = '';
+      command.stdout.on('data', (text) => (output += text).includes('verdict') && inTheMiddle());
+      command.stderr.on('data', (text) => (output += text));
+      command.on('exit', () => failed(new Error(`It ended: ${output}`)));
     });
     expect(processesIn(folder).length).toBeGreaterThan(4); // Three services, and Postgres with its own.
     command.kill('SIGINT');

@@ -65,9 +65,9 @@ describe('.env.example', () => {
 });
 
 test('the documented ports of `npm start` are those of its script', () => {
-  const told = services.map((service) => commandVariables.find(({ name }) => name === portVariable(service)));
+  const documented = services.map((service) => commandVariables.find(({ name }) => name === portVariable(service)));
   services.forEach((service) => vi.stubEnv(portVariable(service), undefined));
-  expect(told.map((variable) => Number(variable?.fallback))).toEqual(services.map(portOf));
+  expect(documented.map((variable) => Number(variable?.fallback))).toEqual(services.map(portOf));
   vi.unstubAllEnvs();
 });
 

@@ -43,7 +43,7 @@ describe.skipIf(kafkaMissing)('consumer groups on Kafka', () => {
   }
 
   test('the batch of a consumer that dies is handled by the other consumers', { timeout: 90_000 }, async () => {
-    // Whoever wants to append waits for this lock, on one connection: the batches at work cannot be finished.
+    // Every append waits for this lock, on one connection: batches under way cannot finish.
     const blocker = new pg.Client({ connectionString: shop.databases.inventory });
     await blocker.connect();
     await blocker.query(`SELECT pg_advisory_lock(hashtextextended('event_store.append', 0))`);
@@ -72,7 +72,7 @@ describe.skipIf(kafkaMissing)('consumer groups on Kafka', () => {
     };
     const goesOn = async () => {
       const already = settled;
-      await shop.until('those who are there go on with the work', async () => ({
+      await shop.until('the remaining members continue the work', async () => ({
         done: settled >= already + 3 * CUSTOMERS,
         found: settled,
       }));

@@ -15,8 +15,8 @@ import { expectInvariants } from './support/invariants.js';
 import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './support/kafka.js';
 import { openShop, type Shop } from './support/shop.js';
 
-/** What each service tells, of which streams. */
-const told = [
+/** What each service publishes, of which streams. */
+const published = [
   { service: 'order', topic: orderEvents.name, category: 'order', toMessage: toMessages(orderEvents, tellOrder) },
   {
     service: 'inventory',
@@ -100,9 +100,9 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, three times amid 200 check
   test('each service published all events of its streams at least once, and the first time in order', async () => {
     const records = await recordsOf(
       kafka.url,
-      told.map(({ topic }) => topic),
+      published.map(({ topic }) => topic),
     );
-    for (const { service, topic, category, toMessage } of told) {
+    for (const { service, topic, category, toMessage } of published) {
       const partitions = new Map<string, Set<number>>();
       const firstTold = new Map<string, Set<string>>();
       for (const { partition, key, id } of records.filter((record) => record.topic === topic)) {

@@ -13,7 +13,7 @@ test.for([
 ] as const)(
   '%s, orders under way still end, and ended orders stay as they were',
   { timeout: 60_000 },
-  async ([, anew]) => {
+  async ([, afresh]) => {
     const env = perService((): Record<string, string> => ({}));
     await using shop = await openShop({ env });
     await shop.setPrices({ 'olive-oil': 1299 });
@@ -22,7 +22,7 @@ test.for([
     const ended = await Promise.all(['tok_approved', 'tok_declined', 'tok_capture_fails_twice'].map(place));
     await Promise.all(ended.map((orderId) => shop.settled(orderId)));
 
-    shop.kill('payment'); // So that what the others tell it stays behind on the bus that is left.
+    shop.kill('payment'); // So that what the others publish stays behind on the bus that is left.
     const underWay = await Promise.all(['tok_approved', 'tok_slow', 'tok_declined'].map(place));
     await shop.until('their stock is reserved', async () => {
       const found = await Promise.all(underWay.map((id) => call<OrderView>('GET', `${shop.order[0]}/orders/${id}`)));
@@ -34,7 +34,7 @@ test.for([
     for (const service of services) {
       env[service]['MESSAGE_BUS_URL'] = bus;
       const tables = definitions[service].projections.map(({ table }) => table);
-      const statement = anew
+      const statement = afresh
         ? `TRUNCATE ${tables.join(', ')}; DELETE FROM checkpoints`
         : `DELETE FROM checkpoints WHERE name = '${service}'`;
       await query(shop.databases[service], statement);
@@ -54,7 +54,7 @@ async function everythingHeard(shop: Shop, bus: string): Promise<void> {
     LEFT JOIN message_bus.offsets AS o ON o.subscription = s.id AND o.partition = m.partition
     WHERE m."offset" > coalesce(o.done, 0)`;
   const parked = 'SELECT count(*)::int AS count FROM parked_messages';
-  await shop.until('everything is heard', async () => {
+  await shop.until('everything is handled', async () => {
     const counts = [query(bus, unheard), ...services.map((service) => query(shop.databases[service], parked))];
     const found = (await Promise.all(counts)).map(([row]) => row?.['count']);
     return { done: found.every((count) => count === 0), found };

@@ -25,9 +25,9 @@ test('a shop without a bug in it is found to have none', { timeout: 60_000 }, as
 });
 
 test('wrong flags are answered with those that exist', async () => {
-  const said: string[] = [];
-  const out = { stdout: { write: () => {} }, stderr: { write: (text: string) => said.push(text) } };
+  const errors: string[] = [];
+  const out = { stdout: { write: () => {} }, stderr: { write: (text: string) => errors.push(text) } };
   expect(await hunt(['--bugs', '3'], out)).toBe(2);
   expect(await hunt(['--only', 'no such bug'], out)).toBe(2);
-  expect(said.join('')).toContain('--seeds N');
+  expect(errors.join('')).toContain('--seeds N');
 });

@@ -88,7 +88,7 @@ test('a message that breaks its contract becomes a dead letter: its key waits fo
   expect(letter).toMatchObject({ consumer: 'inventory', message: { type: 'OrderPlaced' } });
   expect(letter.error).toContain('lines');
   expect((await inventory().get('/metrics')).text).toMatch(/^larder_dead_letters\{service="inventory"\} 1$/m);
-  await shop.until('the other key went on', async () => ({
+  await shop.until('the other key continues', async () => ({
     done: (await statusOf(sound)) === 'blocked',
     found: sound,
   }));
@@ -101,6 +101,6 @@ test('a message that breaks its contract becomes a dead letter: its key waits fo
   expect((await decide('skip', { actor: 'ada', reason: 'a test' }, '999999')).status).toBe(404);
   await decide('skip', { actor: 'ada', reason: 'a test' }).expect(200);
   // What waited behind it is handled now.
-  await shop.until('the line goes on', async () => ({ done: (await statusOf(broken)) === 'blocked', found: broken }));
+  await shop.until('the line continues', async () => ({ done: (await statusOf(broken)) === 'blocked', found: broken }));
   expect((await inventory().get('/admin/dead-letters')).body).toEqual({ items: [] });
 });

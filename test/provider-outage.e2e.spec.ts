@@ -139,7 +139,7 @@ test(
       const found = await payment().get(`/payments/${another}`);
       return { done: found.status === 200 && (await orderOf(open, another)).status === 'stock-reserved', found };
     });
-    // A webhook is recorded, and its order goes on to its end.
+    // A webhook is recorded, and its order continues to its end.
     const data = { orderId: another, status: 'declined', reason: 'declined' };
     const news = JSON.stringify({
       id: randomUUID(),

@@ -13,9 +13,9 @@ const options = { orders: 400, instances: 2, seed: Math.floor(Math.random() * 1e
 
 /** An output that is kept. */
 function kept() {
-  const said: string[] = [];
-  const write = (text: string) => said.push(text);
-  return { said: () => said.join(''), stdout: { write }, stderr: { write } };
+  const output: string[] = [];
+  const write = (text: string) => output.push(text);
+  return { output: () => output.join(''), stdout: { write }, stderr: { write } };
 }
 
 let shop: Shop;
@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => shop?.close());
 
 test('reservations, cancellations and captures race: nothing is oversold, charged twice or lost', () => {
-  expect(verdict.wrong, out.said()).toEqual([]);
+  expect(verdict.wrong, out.output()).toEqual([]);
   expect(verdict.leastAvailable, 'stock was scarce').toBe(0);
   expect(driven.orderIds.size).toBe(options.orders);
   const { made, refused, released, shipped } = verdict.reservations;
@@ -39,7 +39,7 @@ test('reservations, cancellations and captures race: nothing is oversold, charge
   for (const figure of [refused, released, shipped, verdict.captures, driven.cancellations.accepted]) {
     expect(figure).toBeGreaterThan(0);
   }
-  expect(out.said()).toContain('Nothing was oversold, nothing was charged twice, nothing was lost.');
+  expect(out.output()).toContain('Nothing was oversold, nothing was charged twice, nothing was lost.');
 });
 
 test('a capture too many, a unit too many and an order that is gone do not escape the judge', async () => {
@@ -84,9 +84,9 @@ test.each([
   [['--instances', '9'], '"9" is not a number of instances.'],
   [['--seed', 'x'], '"x" is not a whole number.'],
   [['--fast'], "Unknown option '--fast'. Usage: npm run race"],
-])('%j: one line that says what is wrong, and exit code 2', async (argv, line) => {
+])('%j: one line that names what is wrong, and exit code 2', async (argv, line) => {
   const out = kept();
   expect(await race(argv, out)).toBe(2);
-  expect(out.said()).toContain(line);
-  expect(out.said().trimEnd().split('\n')).toHaveLength(1);
+  expect(out.output()).toContain(line);
+  expect(out.output().trimEnd().split('\n')).toHaveLength(1);
 });

@@ -129,7 +129,8 @@ describe('a read at another instance', () => {
     };
     const follow = async () => {
       const { orderId } = (await place()).body;
-      for (let rank = 0; rank < ranks.length - 1;) {
+      let rank = 0;
+      while (rank < ranks.length - 1) {
         const history = await order(0).get(`/orders/${orderId}/history`).expect(200);
         rank = rankOf(history, history.body.order.status);
         const read = await order(1).get(`/orders/${orderId}`).set(POSITION, positionOf(history)).expect(200);

@@ -1,5 +1,5 @@
 /**
- * A read model is rebuilt in an open shop: killed in the middle, gone on with, compared, rolled back and forth, while
+ * A read model is rebuilt in an open shop: killed in the middle, resumed, compared, rolled back and forward, while
  * customers order and read at a constant rate. No request fails, and in the end the table is what the events say.
  *
  * `REBUILD_ORDERS=170000 npx vitest run test/rebuild-under-load.e2e.spec.ts` does it with a million events of order. Then it
@@ -113,8 +113,8 @@ test(
         });
         const back = await replayed('--rollback');
         expect(back).toMatchObject({ code: 0, output: expect.stringContaining('back to the previous table') });
-        const forth = await replayed('--rollback');
-        expect(forth).toMatchObject({ code: 0, output: expect.stringContaining('back to the previous table') });
+        const forward = await replayed('--rollback');
+        expect(forward).toMatchObject({ code: 0, output: expect.stringContaining('back to the previous table') });
       });
 
       await shop.until('every order is settled', async () => {

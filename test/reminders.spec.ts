@@ -1,5 +1,5 @@
 /**
- * What was said and got lost for good (a lost bus, a message that somebody skipped) is said again: an order that waits
+ * A message that was lost for good (a lost bus, a message that somebody skipped) is published again: an order that waits
  * reminds the others, and finds its end. In memory, under a clock that the test moves on.
  */
 import { afterEach, expect, test } from 'vitest';

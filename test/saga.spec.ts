@@ -6,16 +6,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { inventoryReaction as inventoryReacts } from '../apps/inventory/src/messaging/reactions.js';
-import { inventoryMessageOf as inventoryTells } from '../apps/inventory/src/messaging/messages.js';
+import { inventoryReaction } from '../apps/inventory/src/messaging/reactions.js';
+import { inventoryMessageOf } from '../apps/inventory/src/messaging/messages.js';
 import { reservation } from '../apps/inventory/src/domain/reservation.js';
 import { stock } from '../apps/inventory/src/domain/stock.js';
 import { decideCheckout } from '../apps/inventory/src/warehouse.js';
-import { orderReaction as orderReacts } from '../apps/order/src/messaging/reactions.js';
-import { orderMessageOf as orderTells } from '../apps/order/src/messaging/messages.js';
+import { orderReaction } from '../apps/order/src/messaging/reactions.js';
+import { orderMessageOf } from '../apps/order/src/messaging/messages.js';
 import { isSettled, order, type OrderCommand, type OrderEvent, wantOf } from '../apps/order/src/domain/order.js';
-import { paymentReaction as paymentReacts } from '../apps/payment/src/messaging/reactions.js';
-import { paymentMessageOf as paymentTells } from '../apps/payment/src/messaging/messages.js';
+import { paymentReaction } from '../apps/payment/src/messaging/reactions.js';
+import { paymentMessageOf } from '../apps/payment/src/messaging/messages.js';
 import { payment, type PaymentCommand, type PaymentEvent } from '../apps/payment/src/domain/payment.js';
 import type { InventoryMessage, OrderMessage, PaymentMessage } from '#contracts';
 import { type Decider, DomainError } from '#decider';
@@ -23,10 +23,10 @@ import type { Desk, DomainEvent } from '#event-store';
 
 const cause = { correlationId: 'saga', causationId: 'saga' };
 
-/** The streams of a service, folded, and every fact that was ever written to them. */
+/** The streams of a service, folded, and every event that was ever written to them. */
 class Streams implements Desk {
   private readonly states = new Map<string, unknown>();
-  readonly facts: DomainEvent[] = [];
+  readonly events: DomainEvent[] = [];
 
   state<C, E extends DomainEvent, S>(decider: Decider<C, E, S>, stream: string): S {
     return (this.states.get(stream) as S | undefined) ?? decider.initialState;
@@ -34,13 +34,13 @@ class Streams implements Desk {
 
   decide<C, E extends DomainEvent, S>(decider: Decider<C, E, S>, stream: string, command: C): readonly E[] {
     const state = this.state(decider, stream);
-    const facts = decider.decide(command, state);
+    const events = decider.decide(command, state);
     this.states.set(
       stream,
-      facts.reduce<S>((s, fact) => decider.evolve(s, fact), state),
+      events.reduce<S>((s, event) => decider.evolve(s, event), state),
     );
-    this.facts.push(...facts);
-    return facts;
+    this.events.push(...events);
+    return events;
   }
 
   expectNew(): void {}
@@ -53,7 +53,7 @@ class Inbox<M> {
 
   constructor(
     private readonly inOrder: boolean,
-    private readonly hear: (message: M) => void,
+    private readonly handle: (message: M) => void,
   ) {}
 
   get isEmpty(): boolean {
@@ -72,7 +72,7 @@ class Inbox<M> {
 
   deliver(choice: number): void {
     const [message] = this.waiting.splice(this.inOrder ? 0 : choice % this.waiting.length, 1);
-    this.hear(message!);
+    this.handle(message!);
   }
 
   /** As after a crash: the offset was not stored, so a message comes again; where there is order, with all that followed. */
@@ -97,7 +97,7 @@ type Action = [name: string, act: (choice: number) => void];
 /** One order on its way through the three services, and all that can happen to it next. */
 class Checkout {
   readonly streams = new Streams();
-  /** What the provider did last. Once it was told to void it keeps its word. */
+  /** What the provider did last. Once it has voided, it stays with that. */
   money: 'none' | 'declined' | 'authorized' | 'captured' | 'voided' | 'refunded' = 'none';
   wasAuthorized = false;
   readonly inboxes: Record<string, Omit<Inbox<unknown>, 'put'>>;
@@ -120,21 +120,21 @@ class Checkout {
     const amountMinor = plan.lines.reduce((sum, [, quantity]) => sum + quantity * UNIT_PRICE.amountMinor, 0);
     this.authorized = { type: 'RecordAuthorized', authorizationId: 'auth', amount: { ...UNIT_PRICE, amountMinor } };
     this.inventory = new Inbox(inOrder, (message) => {
-      const command = inventoryReacts(message);
+      const command = inventoryReaction(message);
       if (!command) return;
       if (message.type === 'OrderReminder') this.fromInventory.repeatAll();
-      for (const fact of decideCheckout(orderId, command, cause)(warehouse)) {
-        this.fromInventory.put(inventoryTells(orderId, fact));
+      for (const event of decideCheckout(orderId, command, cause)(warehouse)) {
+        this.fromInventory.put(inventoryMessageOf(orderId, event));
       }
     });
     this.payment = new Inbox(inOrder, (message) => {
-      const command = paymentReacts(message);
+      const command = paymentReaction(message);
       if (!command) return;
       if (message.type === 'OrderReminder') this.fromPayment.repeatAll();
       this.pay(command);
     });
-    this.fromInventory = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
-    this.fromPayment = new Inbox(inOrder, (message) => this.order(orderReacts(message)));
+    this.fromInventory = new Inbox(inOrder, (message) => this.order(orderReaction(message)));
+    this.fromPayment = new Inbox(inOrder, (message) => this.order(orderReaction(message)));
     this.webhooks = new Inbox(false, (command) => this.pay(command));
     const { inventory, payment, fromInventory, fromPayment, webhooks } = this;
     this.inboxes = { inventory, payment, fromInventory, fromPayment, webhooks };
@@ -218,22 +218,22 @@ class Checkout {
   }
 
   private order(command: OrderCommand): void {
-    for (const fact of this.streams.decide(order, `order-${this.orderId}`, command)) {
-      const said = orderTells(this.orderId, fact);
-      if (!said) continue;
-      this.inventory.put(said);
-      this.payment.put(said);
+    for (const event of this.streams.decide(order, `order-${this.orderId}`, command)) {
+      const message = orderMessageOf(this.orderId, event);
+      if (!message) continue;
+      this.inventory.put(message);
+      this.payment.put(message);
     }
   }
 
   private pay(command: PaymentCommand): void {
-    for (const fact of this.streams.decide(payment, `payment-${this.orderId}`, command)) {
-      const said = paymentTells(this.orderId, fact);
-      if (said) this.fromPayment.put(said);
+    for (const event of this.streams.decide(payment, `payment-${this.orderId}`, command)) {
+      const message = paymentMessageOf(this.orderId, event);
+      if (message) this.fromPayment.put(message);
     }
   }
 
-  /** Makes the call that the payment asks for, as the cashier does. It takes effect before its answer is heard. */
+  /** Makes the call that the payment asks for, as the cashier does. It takes effect before its answer arrives. */
   private callProvider(): void {
     switch (this.paymentState.status) {
       case 'requested':
@@ -338,10 +338,10 @@ const anyRun = fc
     plans: fc.array(anyPlan, { minLength: 1, maxLength: 3 }),
     schedule: fc.array(fc.nat(), { maxLength: 80, size: 'max' }),
   })
-  // A decline that comes behind the charge that followed it cannot be told from one that came before.
+  // A decline that comes behind the charge that followed it cannot be distinguished from one that came before.
   .filter(({ inOrder, plans }) => inOrder || plans.every(({ provider }) => provider !== 'declines, then charges'));
 
-/** Runs many checkouts and checks each; a failure tells what happened, one step a line. */
+/** Runs many checkouts and checks each; a failure lists what happened, one step a line. */
 const always = (check: (result: ReturnType<typeof run>, given: Run) => void) => () =>
   fc.assert(
     fc.property(anyRun, (given) => {
@@ -355,8 +355,8 @@ const always = (check: (result: ReturnType<typeof run>, given: Run) => void) => 
     { numRuns: 200 },
   );
 
-const countOf = ({ facts }: Streams, ...types: (OrderEvent | PaymentEvent)['type'][]) =>
-  facts.filter(({ type }) => (types as string[]).includes(type)).length;
+const countOf = ({ events }: Streams, ...types: (OrderEvent | PaymentEvent)['type'][]) =>
+  events.filter(({ type }) => (types as string[]).includes(type)).length;
 
 describe('whatever is late, repeated, lost, called off or charged too late', () => {
   test(
@@ -372,7 +372,7 @@ describe('whatever is late, repeated, lost, called off or charged too late', () 
   );
 
   test(
-    'an order that says it is settled holds neither stock nor money',
+    'an order that is reported as settled holds neither stock nor money',
     always(({ settledTooEarly }, { plans }) => {
       const surprised = plans.flatMap(({ provider }, i) => (provider === 'declines, then charges' ? [`o${i}`] : []));
       expect([...settledTooEarly].filter((orderId) => !surprised.includes(orderId))).toEqual([]);
@@ -400,7 +400,7 @@ describe('whatever is late, repeated, lost, called off or charged too late', () 
   );
 
   test(
-    'completed orders are paid once, and nobody else has paid',
+    'completed orders are paid once, and no other order is paid',
     always(({ checkouts }) => {
       for (const { state, streams, money } of checkouts) {
         const completed = state.status === 'completed';
@@ -415,7 +415,7 @@ describe('whatever is late, repeated, lost, called off or charged too late', () 
     'money that went back is in the history of its order, once',
     always(({ checkouts }) => {
       for (const { streams, money, wasAuthorized } of checkouts) {
-        const returned = streams.facts.filter(
+        const returned = streams.events.filter(
           ({ type, data }) => type === 'OrderPaymentReturned' && !isDeepStrictEqual(data, { outcome: 'nothing-held' }),
         );
         expect(returned).toHaveLength(money === 'refunded' || (money === 'voided' && wasAuthorized) ? 1 : 0);
@@ -439,9 +439,9 @@ describe('whatever is late, repeated, lost, called off or charged too late', () 
   );
 
   test(
-    'all messages from the beginning change nothing any more',
+    'a repetition of all messages from the beginning changes nothing',
     always(({ checkouts, warehouse, toTheEnd }) => {
-      const written = () => [warehouse, ...checkouts.map(({ streams }) => streams)].map(({ facts }) => facts.length);
+      const written = () => [warehouse, ...checkouts.map(({ streams }) => streams)].map(({ events }) => events.length);
       const before = written();
       for (const { inboxes } of checkouts) Object.values(inboxes).forEach((inbox) => inbox.repeatAll());
       toTheEnd();

@@ -44,7 +44,7 @@ async function value(database: keyof Shop['databases'], sql: string): Promise<nu
   }
 }
 
-/** Per order, in bytes or pieces: what is measured is near what the model says. */
+/** Per order, in bytes or pieces: the measured sizes are near those of the model. */
 function expectNear(measured: Readonly<Record<string, number>>, model: object): void {
   for (const [name, predicted] of Object.entries(model)) {
     const percent = Math.abs(100 * (predicted / measured[name]! - 1));
@@ -79,10 +79,10 @@ test("the model predicts the size of an order's messages on the bus", async () =
 });
 
 test('a wrong command line is answered with the usage', () => {
-  const said: string[] = [];
-  const out = { stdout: { write: () => true }, stderr: { write: (text: string) => said.push(text) > 0 } };
+  const errors: string[] = [];
+  const out = { stdout: { write: () => true }, stderr: { write: (text: string) => errors.push(text) > 0 } };
   for (const args of [['--orders-per-day', '-1'], ['--years', 'many'], ['--pages'], ['--lines', '0']]) {
     expect(scale(args, out as never), args.join(' ')).toBe(2);
   }
-  expect(said[0]).toContain('--orders-per-day N');
+  expect(errors[0]).toContain('--orders-per-day N');
 });

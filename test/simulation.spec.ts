@@ -1,4 +1,4 @@
-/** The simulator: the same seed is the same world, a healthy shop keeps every rule, and a broken one is found and told. */
+/** The simulator: the same seed is the same world, a healthy shop keeps every rule, and a broken one is found and has its story. */
 import { services } from '../apps/shop.js';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -17,17 +17,17 @@ async function run(argv: readonly string[], compositions?: Partial<Compositions>
   return { code, ...written };
 }
 
-test('the same seed is the same world, told or not, and another seed another one', async () => {
-  const [first, again, told, other] = [
+test('the same seed is the same world, with or without its story; another seed is another world', async () => {
+  const [first, again, withStory, other] = [
     await runWorld(7),
     await runWorld(7),
     await runWorld(7, { story: true }),
     await runWorld(8),
   ];
   expect(again.trace).toBe(first.trace);
-  expect(told.trace).toBe(first.trace);
+  expect(withStory.trace).toBe(first.trace);
   expect(other.trace).not.toBe(first.trace);
-  expect(told.story.length).toBeGreaterThan(0);
+  expect(withStory.story.length).toBeGreaterThan(0);
 });
 
 /** Other seeds each day; a seed that fails is printed with how to run it again. */
@@ -52,7 +52,7 @@ const losesVoids: Partial<Compositions> = {
   },
 };
 
-test('a broken shop is found; its seed is made small, told, and replays exactly', { timeout: 120_000 }, async () => {
+test('a broken shop is found; its seed is shrunk, has a story, and replays exactly', { timeout: 120_000 }, async () => {
   const found = await run(['--seeds', '50', '--workers', '1', '--quiet'], losesVoids);
   expect(found.code).toBe(1);
   expect(found.stdout).toMatch(/^Seed \d+ breaks money-held:$/m);
@@ -65,7 +65,7 @@ test('a broken shop is found; its seed is made small, told, and replays exactly'
   const story = (text: string) => text.slice(text.indexOf('Then money-held'));
   expect(story(replayed.stdout)).toBe(story(found.stdout));
 
-  expect(await run(small), 'mended, the same world keeps every rule').toMatchObject({ code: 0 });
+  expect(await run(small), 'fixed, the same world keeps every rule').toMatchObject({ code: 0 });
 });
 
 test('threads change nothing but the time it takes', { timeout: 120_000 }, () => {

@@ -26,7 +26,7 @@ const order = () => ({
 });
 const post = () => request(shop.order[0]!).post('/orders').set('Idempotency-Key', randomUUID());
 
-describe('a bad request gets an answer that says what is wrong', () => {
+describe('a bad request gets an answer that names what is wrong', () => {
   const base = order();
   test.for<[string, object, string, string]>([
     ['no quantity', { ...base, lines: [{ sku: 'honey' }] }, 'invalid-request', '/lines/0/quantity'],
@@ -195,14 +195,14 @@ describe('a message of a foreign producer', () => {
       const found = await count(metric);
       return { done: found === expected, found };
     });
-  /** An order that is called off before inventory heard of it leaves a tombstone: what was said of it got here. */
+  /** An order that is called off before inventory learned of it leaves a tombstone: its cancellation arrived. */
   const calledOff = (orderId: string) => ({
     key: orderId,
     type: 'OrderCancelled',
     data: { orderId, reason: 'customer' },
   });
   const heardOf = (orderId: string) =>
-    shop.until(`inventory has heard of ${orderId}`, async () => {
+    shop.until(`inventory has learned of ${orderId}`, async () => {
       const { status } = await inventory().get(`/reservations/${orderId}`);
       return { done: status === 200, found: status };
     });

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => shop?.close());
 
-/** What the provider says of a payment, as it would post it. */
+/** What the provider reports of a payment, as it would post it. */
 const newsOf = (data: ProviderPayment) =>
   JSON.stringify({ id: randomUUID(), type: 'payment.authorized', createdAt: new Date().toISOString(), data });
 
@@ -33,7 +33,7 @@ const paymentOf = async (orderId: string) => (await request(shop.payment[0]!).ge
 const ledgerOf = async (orderId: string) =>
   (await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body;
 
-/** An order whose payment was asked for, and of which the provider has said nothing yet. */
+/** An order whose payment was asked for, and of which the provider has reported nothing yet. */
 async function requested(token: string): Promise<string> {
   const orderId = await shop.place({ lines, token });
   orderIds.push(orderId);
@@ -67,7 +67,7 @@ test('repeated, late and reordered webhooks leave a paid order unchanged', async
   const history = () => request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
   const { body: story } = await history();
   const authorizationId = 'auth_late';
-  const told: ProviderPayment[] = [
+  const reported: ProviderPayment[] = [
     { orderId, status: 'refunded', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(895) },
     { orderId, status: 'voided', authorizationId },
     { orderId, status: 'captured', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(0) },
@@ -75,7 +75,7 @@ test('repeated, late and reordered webhooks leave a paid order unchanged', async
     { orderId, status: 'authorized', authorizationId, authorized: eur(895) },
     { orderId, status: 'pending' },
   ];
-  for (const body of [...told, ...told.toReversed()].map(newsOf)) {
+  for (const body of [...reported, ...reported.toReversed()].map(newsOf)) {
     for (let times = 0; times < 2; times++) expect((await deliver(body)).status).toBe(200);
   }
   await shop.caughtUp();

@@ -32,7 +32,8 @@ export async function alternately(
   operations: Readonly<Record<string, () => Promise<unknown>>>,
 ): Promise<Samples> {
   const each = Object.entries(operations).map(([name, operation]) => ({ name, operation, latencies: [] as number[] }));
-  for (const end = performance.now() + ms; performance.now() < end;) {
+  const end = performance.now() + ms;
+  while (performance.now() < end) {
     for (const { operation, latencies } of each) {
       const begin = performance.now();
       await operation();

@@ -147,8 +147,8 @@ async function settingsOf(url: string): Promise<{ version: string }> {
 }
 
 /**
- * Frees the disk. A pool has ended before its connections have; whoever is dropped meanwhile hears of it as an error
- * that nobody listens for any more, so they are given some time.
+ * Frees the disk. A pool ends before its connections do, and a connection that is dropped meanwhile emits an error that
+ * has no listener any longer: so connections are given some time to end.
  */
 async function dropDatabases(url: string, names: readonly string[]): Promise<void> {
   await asking(url, async (client) => {

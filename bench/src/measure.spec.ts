@@ -100,13 +100,13 @@ describe('results', () => {
     expect(Object.keys(details)).toEqual(['P2', 'P10']);
   });
 
-  test('of a row that failed say so, and meet no goal', () => {
+  test('of a row that failed show the failure, and meet no goal', () => {
     const { rows, details } = failed('P3');
     expect(rows).toMatchObject([{ id: 'P3', goal: '≥ 2 ×', value: null, met: false }]);
     expect(details['P3']).toMatchObject({ failure: 'Oversold.' });
   });
 
-  test('are told apart in the plot by shape and word, not by colour alone', () => {
+  test('are distinguished in the plot by shape and word, not by colour alone', () => {
     const svg = plot(merged(merged(found('P1', 4), found('P2', 1)), failed('P3')));
     const [met, missed, unmeasured] = svg.split('\n').filter((line) => /class="strong" x="16"/.test(line));
     expect(met).toMatch(/<circle .*\) met</);

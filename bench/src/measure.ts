@@ -42,7 +42,7 @@ export async function measure(row: Row, bench: Bench, rounds: number): Promise<M
     for (let round = 0; round < rounds; round++) {
       const sample = opened.together ? await opened.together() : await inTurn(round);
       samples.push(sample);
-      bench.note(`${row.id} round ${round + 1} of ${rounds}: ${told(sample)}`);
+      bench.note(`${row.id} round ${round + 1} of ${rounds}: ${describe(sample)}`);
     }
     const goals = row.goals.map((goal) => judged(goal, samples));
     const missed = goals.filter(({ met }) => !met).map(({ goal }) => goal.profiled ?? 'larder');
@@ -87,7 +87,7 @@ async function profiles(
   return taken;
 }
 
-function told(sample: Samples): string {
+function describe(sample: Samples): string {
   const figures = (of: Sample) =>
     Object.entries(of).map(([name, value]) => `${name} ${value >= 100 ? Math.round(value) : value.toPrecision(3)}`);
   return Object.entries(sample)

@@ -9,7 +9,7 @@ const LINE = 24;
 const HEAD = 64;
 const FOOT = 44;
 const WIDTH = 1_080;
-/** Where the axis begins and ends; what is beside it is text. */
+/** Where the axis begins and ends; the rest is text. */
 const LEFT = 500;
 const RIGHT = 860;
 /** How many times better or worse than a goal can be shown; what is further is put at the end. */

@@ -1,6 +1,6 @@
 /**
- * Where the time goes: the CPU profile of this process, and beside it what the connections of the run's Postgres are
- * doing, looked at every few milliseconds. Both together tell a program that computes from one that waits, and for what.
+ * Where the time goes: the CPU profile of this process, and what the connections of the run's Postgres are
+ * doing, looked at every few milliseconds. Both together distinguish a program that computes from one that waits, and show for what it waits.
  */
 import type { Profiler, Runtime } from 'node:inspector';
 import { Session } from 'node:inspector/promises';

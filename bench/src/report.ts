@@ -1,4 +1,4 @@
-/** docs/performance.md and its plot, from results.json and the fragments of prose beside it. */
+/** docs/performance.md and its plot, from results.json and the fragments of prose next to it. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Advice } from '../../scripts/lib/advice.js';
@@ -25,7 +25,7 @@ function document(results: Results): string {
     `Larder and its peers side by side: on one machine, one Postgres with \`fsync\` and \`synchronous_commit\` on, in one go. **${met} of ${results.rows.length} goals are met.**`,
     `![Each goal, and how far from it the measured value is](performance.svg)`,
     table(results),
-    `A value is the median of the rounds, and the last column says what the rounds found, from the lowest to the highest. A round measures each side for a few seconds, one right after the other, in an order that turns from round to round; a multiple is made of the two figures of one round. What is to be exact has to be so in every round.`,
+    `A value is the median of the rounds, and the last column shows the range over the rounds, from the lowest to the highest. A round measures each side for a few seconds, one right after the other, in an order that turns from round to round; a multiple is made of the two figures of one round. A goal that has to be met exactly must be met so in every round.`,
     measuredOn(results),
     '## Again',
     [
@@ -93,7 +93,7 @@ function measuredOn(results: Results): string {
   return ['Measured:', '', ...[...byText].map(([text, ids]) => `- ${ids.join(', ')}: on ${text}.`)].join('\n');
 }
 
-/** What the figures do not say by themselves, each file a section or some. */
+/** What the figures do not show by themselves, each file a section or some. */
 function fragments(): string[] {
   const names = readdirSync(bench).filter((name) => /^performance-.*\.md$/.test(name));
   return names.toSorted().map((name) => readFileSync(new URL(name, bench), 'utf8').trim());

@@ -19,7 +19,7 @@ export interface Goal {
   readonly atMost?: number;
   /** From the samples of one round. */
   value(samples: Samples): number;
-  /** The contender whose profile is taken when the goal is not met; `larder` unless told. */
+  /** The contender whose profile is taken when the goal is not met; Default: `larder`. */
   readonly profiled?: string;
 }
 
@@ -34,7 +34,7 @@ export interface Row {
 
 /** A row that is ready to be measured. */
 export interface Opened {
-  /** Each does the work once, for a second or a few, and says what it measured. They never run at the same time. */
+  /** Each does the work once, for a second or a few, and returns what it measured. They never run at the same time. */
   readonly contenders: Readonly<Record<string, () => Promise<Sample>>>;
   /**
    * For what is over so fast that it has to be compared call by call: measures all contenders in one go, and each round

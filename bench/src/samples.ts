@@ -1,4 +1,4 @@
-/** What the rows write: facts of the shop, as it writes them itself. */
+/** The events that the rows write, as the shop itself writes them. */
 import { randomUUID } from 'node:crypto';
 
 /** The first event of an order of one line, and its stream. */

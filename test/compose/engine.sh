@@ -12,7 +12,7 @@ plugin=$folder/config/cli-plugins/docker-compose
 export DOCKER_HOST=unix://$run/docker.sock
 mkdir -p "$folder" "$run"
 
-# logged <file> <command> …: shows the end of what a command said only when it fails.
+# logged <file> <command> …: shows the end of a command's output only when it fails.
 logged() {
   local log=$folder/$1.log
   "${@:2}" > "$log" 2>&1 && return

@@ -22,7 +22,7 @@ export function endings(open: () => Promise<Shop>): void {
       ({ type }: { type: string }) => type,
     );
 
-  /** What the provider's books say of one order. */
+  /** What the provider's books show of one order. */
   async function moneyOf(orderId: string) {
     const { body } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
     const { heldMinor = 0, capturedMinor = 0, netMinor = 0 } = body.totals[0] ?? {};
@@ -90,7 +90,7 @@ export function endings(open: () => Promise<Shop>): void {
       expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
       expect(await moneyOf(orderId)).toEqual(untouched);
       expect(['released', 'blocked']).toContain((await reservationOf(orderId)).status);
-      // Again, it is the same answer and no new fact.
+      // Again, it is the same answer and no new event.
       const before = await typesOf(orderId);
       await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
       expect(await typesOf(orderId)).toEqual(before);
@@ -127,13 +127,13 @@ export function endings(open: () => Promise<Shop>): void {
 
   // Not concurrent with the others, which would miss payment.
   test(
-    'payment dies while the provider is at work: money held after the cancellation goes back, and the history says so',
+    'payment dies while the provider is at work: money held after the cancellation goes back, and the history records it',
     { timeout: 60_000 },
     async () => {
       const orderId = await shop.place({ token: 'tok_slow', lines: [{ sku: 'olive-oil', quantity: 2 }] });
       const provider = new pg.Client({ connectionString: shop.databases.payment });
       await provider.connect();
-      await shop.until('the provider has heard of it', async () => {
+      await shop.until('the provider knows of it', async () => {
         const { rowCount } = await provider.query('SELECT FROM simulated_payments WHERE order_id = $1', [orderId]);
         return { done: rowCount === 1, found: rowCount };
       });

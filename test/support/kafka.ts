@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { type KafkaBroker, type KafkaOptions, missingForKafka, startKafka } from '../../scripts/lib/kafka-broker.js';
 
-/** Why no broker can be had here, as a clause; undefined when one can: `describe.skipIf(kafkaMissing)(…)`. */
+/** Why no broker is available here, as a clause; undefined when one can: `describe.skipIf(kafkaMissing)(…)`. */
 export const kafkaMissing = missingForKafka();
 
 /** How long a broker may take to start, the first time with its download: the timeout of the hook that starts one. */
@@ -26,7 +26,7 @@ export interface PlainRecord {
   readonly topic: string;
   readonly partition: number;
   readonly key: string;
-  /** CloudEvents' id: of the event that the message tells of. */
+  /** CloudEvents' id: of the event that the message reports. */
   readonly id: string;
 }
 

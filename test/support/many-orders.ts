@@ -73,7 +73,7 @@ function events(opening: string, written: readonly Written[]): string {
           FROM (${opening} UNION ALL ${parts.join(' UNION ALL ')}) AS written) AS numbered`;
 }
 
-/** All that a service follows is at the end of its events: its read models, and its relay, which has told all. */
+/** Everything that follows the events of a service has caught up: its read models, and its relay, which has published all. */
 const checkpoints = (relay: string, ...readModels: string[]) =>
   `INSERT INTO checkpoints (name, position)
    SELECT name, (SELECT max(position) FROM event_store.events)

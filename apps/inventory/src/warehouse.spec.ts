@@ -130,14 +130,14 @@ test('what is released after it was shipped comes back, all of it in one append,
 });
 
 test('orders that want the same stock are decided together, first come, first served, and share one append', async () => {
-  const said = await decide(
+  const written = await decide(
     warehouse,
     reserve('o1', ['oil', 2]),
     reserve('o2', ['oil', 4]),
     reserve('o3', ['oil', 3]),
     reserve('o4', ['oil', 1]),
   );
-  expect(said.map(([event]) => event?.type)).toEqual([
+  expect(written.map(([event]) => event?.type)).toEqual([
     'ReservationMade',
     'ReservationRejected',
     'ReservationMade',
@@ -156,11 +156,11 @@ test('a request and its cancellation can be decided together', async () => {
 test('two instances do not give the last unit to two orders', async () => {
   const other = house.instance();
   await other.transactAll([reserve('o0', ['oil', 99], ['salt', 99])]); // Now both know the stock as it was.
-  const said = await Promise.all([
+  const written = await Promise.all([
     decide(warehouse, reserve('o1', ['oil', 1], ['salt', 1])),
     decide(other, reserve('o2', ['oil', 1], ['salt', 1])),
   ]);
-  expect(said.flat(2).map(({ type }) => type)).toEqual(['ReservationMade', 'ReservationRejected']);
+  expect(written.flat(2).map(({ type }) => type)).toEqual(['ReservationMade', 'ReservationRejected']);
   expect(await stockOf('oil')).toEqual({ available: 4, reserved: 1, shipped: 0 });
 });
 

@@ -28,7 +28,7 @@ test('waiting for an order leaves nothing behind on the signal that would end al
   expect(registered(signal)).toBe(0);
 });
 
-/** Who listens to a signal, and the signals that AbortSignal.any has made of it. */
+/** Counts the listeners of a signal, and the signals that AbortSignal.any has derived from it. */
 function registered(signal: AbortSignal): number {
   const made = Object.getOwnPropertySymbols(signal).find(({ description }) => description === 'kDependantSignals');
   const dependants = made && (signal as unknown as Record<symbol, Set<unknown> | undefined>)[made];

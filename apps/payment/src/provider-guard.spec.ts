@@ -43,11 +43,11 @@ class Moody extends PaymentProvider {
 function setUp() {
   const moody = new Moody();
   const counted: Record<string, number> = {};
-  const said: string[] = [];
+  const logged: string[] = [];
   const provider = guardProvider(moody, {
     timeoutMs: TIMEOUT_MS,
     random: new SeededRandom(1),
-    log: { ...silentLog, error: (_, message) => said.push(message), info: (_, message) => said.push(message) },
+    log: { ...silentLog, error: (_, message) => logged.push(message), info: (_, message) => logged.push(message) },
     count: ({ operation, outcome }) =>
       (counted[`${operation} ${outcome}`] = (counted[`${operation} ${outcome}`] ?? 0) + 1),
   });
@@ -71,7 +71,7 @@ function setUp() {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
   };
-  return { moody, provider, counted, said, authorize, many, after };
+  return { moody, provider, counted, logged, authorize, many, after };
 }
 
 describe('one call', () => {
@@ -203,7 +203,10 @@ describe('the circuit', () => {
     s.moody.behaves = answers;
     await vi.advanceTimersByTimeAsync(1_000);
     await s.authorize();
-    expect(s.said).toEqual([expect.stringContaining('circuit is open'), expect.stringContaining('circuit is closed')]);
+    expect(s.logged).toEqual([
+      expect.stringContaining('circuit is open'),
+      expect.stringContaining('circuit is closed'),
+    ]);
   });
 
   test('one bad payment leaves it closed, even when it is the only one for a while', async () => {

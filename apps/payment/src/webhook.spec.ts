@@ -76,7 +76,7 @@ describe('what a webhook does to a payment', () => {
   const authorizationId = 'auth_1';
   const captureId = 'cap_1';
   /** Everything that a provider can report of a payment, in the order in which it happens. */
-  const told = {
+  const reported = {
     pending: { orderId, status: 'pending' },
     authorized: { orderId, status: 'authorized', authorizationId, authorized: amount },
     declined: { orderId, status: 'declined', reason: 'declined' },
@@ -84,8 +84,8 @@ describe('what a webhook does to a payment', () => {
     voided: { orderId, status: 'voided', authorizationId },
     refunded: { orderId, status: 'refunded', authorizationId, captureId, captured: amount, refunded: amount },
   } satisfies Record<string, ProviderPayment>;
-  type News = keyof typeof told;
-  const news = (name: News) => commandOf(told[name]);
+  type News = keyof typeof reported;
+  const news = (name: News) => commandOf(reported[name]);
 
   const request: PaymentCommand = { type: 'Request', amount, token: 'tok_approved' };
   const [take, giveBack]: PaymentCommand[] = [{ type: 'Capture' }, { type: 'Return' }];
@@ -93,15 +93,15 @@ describe('what a webhook does to a payment', () => {
   const answered = (name: News) => news(name)!;
 
   /** The payment after commands and webhooks, and the types of its events. A refusal changes nothing. */
-  function after(...said: readonly (PaymentCommand | undefined)[]) {
-    const facts: PaymentEvent[] = [];
+  function after(...commands: readonly (PaymentCommand | undefined)[]) {
+    const events: PaymentEvent[] = [];
     let state = payment.initialState;
-    for (const command of said) {
+    for (const command of commands) {
       const decided = command ? payment.decide(command, state) : [];
-      facts.push(...decided);
+      events.push(...decided);
       state = decided.reduce(payment.evolve, state);
     }
-    return { status: state.status, facts: facts.map(({ type }) => type) };
+    return { status: state.status, types: events.map(({ type }) => type) };
   }
 
   const paid = [request, answered('authorized'), take!, answered('captured')];
@@ -128,7 +128,7 @@ describe('what a webhook does to a payment', () => {
   });
 
   test.each(Object.keys(histories))('%s: a duplicate webhook changes nothing more', (from) => {
-    for (const name of Object.keys(told) as News[]) {
+    for (const name of Object.keys(reported) as News[]) {
       const once = after(...histories[from]!, news(name));
       expect(after(...histories[from]!, news(name), news(name), news(name)), name).toEqual(once);
     }
@@ -148,17 +148,17 @@ describe('what a webhook does to a payment', () => {
   });
 
   test.each(['declined', 'voided'])('%s: another hold that turns up late is recorded, and goes back', (from) => {
-    const late = commandOf({ ...told.authorized, authorizationId: 'auth_2' });
+    const late = commandOf({ ...reported.authorized, authorizationId: 'auth_2' });
     const before = after(...histories[from]!);
-    const { status, facts } = after(...histories[from]!, late, late);
+    const { status, types } = after(...histories[from]!, late, late);
     expect(status).toBe('returning');
-    expect(facts).toEqual([...before.facts, 'PaymentAuthorized', 'PaymentReturnRequested']);
+    expect(types).toEqual([...before.types, 'PaymentAuthorized', 'PaymentReturnRequested']);
   });
 
   test('a webhook creates no payment that was never requested', () => {
     expect(() => after(news('authorized'))).toThrow(DomainError);
     for (const name of ['pending', 'declined', 'captured', 'voided', 'refunded'] as const) {
-      expect(after(news(name)).facts, name).toEqual([]);
+      expect(after(news(name)).types, name).toEqual([]);
     }
   });
 
@@ -167,10 +167,10 @@ describe('what a webhook does to a payment', () => {
     fc.assert(
       fc.property(fc.tuple(webhooks, webhooks, webhooks, webhooks), ([one, two, three, four]) => {
         const each = (names: News[]) => names.map(news);
-        const said = [request, ...each(one), answered('authorized'), ...each(two), take!, ...each(three)];
-        const { status, facts } = after(...said, answered('captured'), ...each(four));
+        const commands = [request, ...each(one), answered('authorized'), ...each(two), take!, ...each(three)];
+        const { status, types } = after(...commands, answered('captured'), ...each(four));
         expect(status).toBe('captured');
-        const count = (type: PaymentEvent['type']) => facts.filter((fact) => fact === type).length;
+        const count = (type: PaymentEvent['type']) => types.filter((found) => found === type).length;
         expect([count('PaymentAuthorized'), count('PaymentCaptured'), count('PaymentReturnRequested')]).toEqual([
           1, 1, 0,
         ]);

@@ -11,7 +11,7 @@ const WRITERS = 16;
 export const row: Row = {
   id: 'P1',
   name: `Append, ${WRITERS} writers, streams of their own`,
-  how: `Each writer appends one event (an order of one line, with its metadata) to a new stream, waits until it is durable, and goes on with the next. **Larder**: \`PostgresEventStore\` as a service opens it, expecting that the stream does not exist. **Emmett**: \`getPostgreSQLEventStore\` with its schema migrated ahead, \`appendToStream\` with \`STREAM_DOES_NOT_EXIST\`, and a pool of ${WRITERS} connections given in its options, which is faster here than its own of ten. **Bare inserts**: \`pg\` with ${WRITERS} connections and a prepared \`INSERT\` of one row into a table with the columns and the two indexes that an event store needs (the position, and the revision in its stream), each in a transaction of its own; with json rather than jsonb, which is faster to write.`,
+  how: `Each writer appends one event (an order of one line, with its metadata) to a new stream, waits until it is durable, and continues with the next. **Larder**: \`PostgresEventStore\` as a service opens it, expecting that the stream does not exist. **Emmett**: \`getPostgreSQLEventStore\` with its schema migrated ahead, \`appendToStream\` with \`STREAM_DOES_NOT_EXIST\`, and a pool of ${WRITERS} connections given in its options, which is faster here than its own of ten. **Bare inserts**: \`pg\` with ${WRITERS} connections and a prepared \`INSERT\` of one row into a table with the columns and the two indexes that an event store needs (the position, and the revision in its stream), each in a transaction of its own; with json rather than jsonb, which is faster to write.`,
   goals: [
     {
       name: "events per second, of Emmett's",

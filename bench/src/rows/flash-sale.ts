@@ -19,7 +19,7 @@ const EMMETT_CONNECTIONS = 10;
 export const row: Row = {
   id: 'P4',
   name: `Flash sale: ${BUYERS.toLocaleString('en')} buyers, ${UNITS} units`,
-  how: `All buyers ask for one unit of the same SKU at the same moment, and wait until they are told; a buyer's time is counted from that moment. Each round sells a new SKU, and then counts what is in the streams: a side that sold other than ${UNITS} fails the row. **Larder**: \`hear\` of the inventory service, given an \`OrderPlaced\` message for each buyer: the check against the contract, the reaction, and the decision, which writes what was reserved and what was refused (two events for a sale, one for a refusal). **Emmett**: \`CommandHandler\` on the SKU's stream, with \`retry: { onVersionConflict: true }\`, the policy that its guide to command handling names first; a buyer for whom its three retries were not enough asks again at once. (Policies that retry sooner took longer.) Its pool has ${EMMETT_CONNECTIONS} connections, as it has by itself. It does less: one event for a sale and none for a refusal, and no look for an order that comes twice.`,
+  how: `All buyers ask for one unit of the same SKU at the same moment, and wait for the answer; a buyer's time is counted from that moment. Each round sells a new SKU, and then counts what is in the streams: a side that sold other than ${UNITS} fails the row. **Larder**: \`handle\` of the inventory service, given an \`OrderPlaced\` message for each buyer: the check against the contract, the reaction, and the decision, which writes what was reserved and what was refused (two events for a sale, one for a refusal). **Emmett**: \`CommandHandler\` on the SKU's stream, with \`retry: { onVersionConflict: true }\`, the policy that its guide to command handling names first; a buyer for whom its three retries were not enough asks again at once. (Policies that retry sooner took longer.) Its pool has ${EMMETT_CONNECTIONS} connections, as it has by itself. It does less: one event for a sale and none for a refusal, and no look for an order that comes twice.`,
   goals: [
     {
       name: "buyers served per second, of Emmett's",
@@ -51,7 +51,7 @@ interface Shop {
   receive(sku: string, quantity: number): Promise<unknown>;
   /** Resolves when the buyer has an answer, yes or no. */
   buy(sku: string, orderId: string): Promise<unknown>;
-  /** The units that the events say were sold. */
+  /** The units sold according to the events. */
   sold(sku: string): Promise<number>;
 }
 
@@ -134,7 +134,8 @@ async function openSale(bench: Bench): Promise<Shop & { close(): Promise<void> }
     async buy(sku, orderId) {
       const decide = (available: number): StockEvent[] =>
         available < 1 ? [] : [{ type: 'StockReserved', data: { orderId, quantity: 1 } }];
-      for (let answered = false; !answered;) {
+      let answered = false;
+      while (!answered) {
         answered = await handle(store, `stock-${sku}`, decide).then(
           () => true,
           (error: unknown) => {

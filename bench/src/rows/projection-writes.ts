@@ -16,7 +16,7 @@ const ROWS = 1_000;
 export const row: Row = {
   id: 'P7',
   name: `Projection writes, ${ROWS.toLocaleString('en')} rows each`,
-  how: `New rows of \`order_summary\`, ${ROWS.toLocaleString('en')} at a time, into tables with the same three indexes that are emptied before each round. None waits for the disk (\`synchronous_commit\` is off for all three): a read model can be built again. **Larder** writes as its projector does, the rows and the checkpoint in one statement, on top of the checkpoint before. **Bare** \`pg\` sends the rows alone, as a prepared \`INSERT … SELECT FROM UNNEST … ON CONFLICT DO UPDATE\`. **Prisma** is the order service's own client on \`@prisma/adapter-pg\`, with \`createMany({ data, skipDuplicates: true })\`, which could not update a row.`,
+  how: `New rows of \`order_summary\`, ${ROWS.toLocaleString('en')} at a time, into tables with the same three indexes that are emptied before each round. None waits for the disk (\`synchronous_commit\` is off for all three): a read model can be built again. **Larder** writes as its projector does, the rows and the checkpoint in one statement, on top of the previous checkpoint. **Bare** \`pg\` sends the rows alone, as a prepared \`INSERT … SELECT FROM UNNEST … ON CONFLICT DO UPDATE\`. **Prisma** is the order service's own client on \`@prisma/adapter-pg\`, with \`createMany({ data, skipDuplicates: true })\`, which could not update a row.`,
   goals: [
     {
       name: "rows per second, of createMany's",

@@ -1,4 +1,4 @@
-/** P6: a read model built anew from a long log. */
+/** P6: a read model rebuilt from a long log. */
 import {
   getPostgreSQLEventStore,
   pongoSingleStreamProjection,
@@ -24,7 +24,7 @@ const PAGE = 5_000;
 export const row: Row = {
   id: 'P6',
   name: `Rebuild a read model from ${EVENTS.toLocaleString('en')} events`,
-  how: `**Larder** builds \`order_summary\` as \`npm run replay\` does: into a table beside the live one, with all its indexes, compared row for row with the live one and put in its place; its time is that of all of it. The live table was written from the orders, not from the events. **Bare** \`pg\` pages through the same events (\`WHERE position > $1 ORDER BY position LIMIT ${PAGE}\`), folds them with the same function, keeps every row in memory, and writes each page with one \`INSERT … SELECT FROM UNNEST … ON CONFLICT\` into a table with the same indexes; it compares and switches nothing. **Emmett** builds a \`pongoSingleStreamProjection\` with \`rebuildPostgreSQLProjections\`, by the same fold, once with its default pulling (100 messages, then a pause of 50 ms) and once with pages of 1,000 and a pause of 1 ms; the faster of the two counts. It is given ${EMMETT_EVENTS.toLocaleString('en')} events: it sorts what is left of the log for every page, so a million would only make it slower.`,
+  how: `**Larder** builds \`order_summary\` as \`npm run replay\` does: into a shadow table of the live one, with all its indexes, compared row for row with the live one and put in its place; its time is that of all of it. The live table was written from the orders, not from the events. **Bare** \`pg\` pages through the same events (\`WHERE position > $1 ORDER BY position LIMIT ${PAGE}\`), folds them with the same function, keeps every row in memory, and writes each page with one \`INSERT … SELECT FROM UNNEST … ON CONFLICT\` into a table with the same indexes; it compares and switches nothing. **Emmett** builds a \`pongoSingleStreamProjection\` with \`rebuildPostgreSQLProjections\`, by the same fold, once with its default pulling (100 messages, then a pause of 50 ms) and once with pages of 1,000 and a pause of 1 ms; the faster of the two counts. It is given ${EMMETT_EVENTS.toLocaleString('en')} events: it sorts what is left of the log for every page, so a million would only make it slower.`,
   goals: [
     {
       name: "events per second, of Emmett's",
@@ -107,7 +107,8 @@ async function hash(pool: pg.Pool, table: string): Promise<string> {
 async function bareRebuild(pool: pg.Pool): Promise<void> {
   await pool.query('DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE order_summary INCLUDING ALL)');
   const rows = new Map<string, OrderSummaryRow>();
-  for (let position = '0'; ;) {
+  let position = '0';
+  while (true) {
     const page = await pool.query<{ position: string; stream: string; type: string; data: object; recorded_at: Date }>({
       name: 'page',
       text: `SELECT position, stream, type, data, recorded_at FROM event_store.events
@@ -164,7 +165,7 @@ async function emmettRebuild(
   const client = new pg.Client({ connectionString });
   await client.connect();
   try {
-    // A rebuild goes on from where the last one ended, and would have nothing to do: it begins at the beginning only
+    // A rebuild continues from where the last one ended, and would have nothing to do: it begins at the beginning only
     // when its processor is not known.
     await client.query('DELETE FROM emt_processors; DROP TABLE IF EXISTS order_summary');
     return await timed(events, async () => {

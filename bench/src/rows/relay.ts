@@ -27,7 +27,7 @@ const PAUSE_MS = 5;
 export const row: Row = {
   id: 'P11',
   name: 'Relay to Kafka',
-  how: `A broker of the run's own, in memory and on the disk beside Postgres. **Larder**: the relay as a service runs it, from its stored checkpoint, here from the beginning: it reads the events from the store, makes messages of them, publishes them in order and moves its checkpoint in Postgres. **Bare kafkajs**: an idempotent producer that sends the same messages, ready in memory, in batches of ${BATCH.toLocaleString('en')} one after the other, with the same \`acks: -1\`; it reads nothing and keeps no checkpoint. **The hop**: single events, appended every ${PAUSE_MS} ms, from before the append to the handler of a consumer in the same process, over store, relay and broker.`,
+  how: `A broker of the run's own, in memory and on the same disk as Postgres. **Larder**: the relay as a service runs it, from its stored checkpoint, here from the beginning: it reads the events from the store, makes messages of them, publishes them in order and moves its checkpoint in Postgres. **Bare kafkajs**: an idempotent producer that sends the same messages, ready in memory, in batches of ${BATCH.toLocaleString('en')} one after the other, with the same \`acks: -1\`; it reads nothing and keeps no checkpoint. **The hop**: single events, appended every ${PAUSE_MS} ms, from before the append to the handler of a consumer in the same process, over store, relay and broker.`,
   goals: [
     {
       name: "messages per second, of kafkajs's",
@@ -87,15 +87,15 @@ export const row: Row = {
       return topic;
     }
 
-    /** Relays all events, from the first one, until `signal` aborts. `published` hears how many messages are acknowledged. */
-    function relaying(topic: string, signal: AbortSignal, published: (messages: number) => void): Promise<void> {
-      const publish: MessageBus['publish'] = async (to, said) => {
-        await bus.publish(to, said);
-        published(said.length);
+    /** Relays all events, from the first one, until `signal` aborts. Calls `published` with how many messages were acknowledged. */
+    function relayUntil(topic: string, signal: AbortSignal, published: (messages: number) => void): Promise<void> {
+      const publish: MessageBus['publish'] = async (to, batch) => {
+        await bus.publish(to, batch);
+        published(batch.length);
       };
-      const telling = Object.assign(Object.create(bus) as MessageBus, { publish });
+      const countingBus = Object.assign(Object.create(bus) as MessageBus, { publish });
       const place = { checkpoints: new PostgresCheckpoints(pool), leases: new MemoryLeases() };
-      const route = { name: topic, topic, store, bus: telling, categories: ['order'], toMessage };
+      const route = { name: topic, topic, store, bus: countingBus, categories: ['order'], toMessage };
       return relay({ ...place, ...route, runtime, signal });
     }
 
@@ -107,7 +107,7 @@ export const row: Row = {
           const done = new AbortController();
           let published = 0;
           const begin = performance.now();
-          await relaying(topic, done.signal, (more) => {
+          await relayUntil(topic, done.signal, (more) => {
             published += more;
             if (published >= head) done.abort();
           });
@@ -129,21 +129,21 @@ export const row: Row = {
           const done = new AbortController();
           const begun = new Map<string, number>();
           const took: number[] = [];
-          let heard = 0;
+          let received = 0;
           const consuming = bus.consume({
             group: topic,
             topics: [topic],
             signal: done.signal,
             async handle(batch) {
-              heard += batch.length;
+              received += batch.length;
               for (const { id } of batch) {
                 const begin = begun.get(id);
                 if (begin !== undefined) took.push(performance.now() - begin);
               }
             },
           });
-          const relayed = relaying(topic, done.signal, () => {});
-          await until(() => heard >= head); // What stood in the store before comes first.
+          const relayed = relayUntil(topic, done.signal, () => {});
+          await until(() => received >= head); // Events that are already in the store come first.
           for (let n = 0; n < hops; n++) {
             const begin = performance.now();
             const { id, done } = append();

@@ -17,7 +17,7 @@ const UNITS = 1_000_000_000;
 export const row: Row = {
   id: 'P3',
   name: `Reservations of one SKU, ${CLIENTS} clients`,
-  how: `Each client reserves one unit of the same SKU for a new order, waits until it is durable, and goes on with the next. After every round the units reserved are compared with the reservations made, on all sides. **Larder**: what the inventory service does: \`decideCheckout(orderId, { type: 'Reserve', … })\` through its \`DecisionQueue\`, which writes two events, the order's reservation and the stock's. **Optimistic retry**: as tutorials show it: read the row and its version, decide, and in a transaction \`UPDATE stock … WHERE sku = $1 AND version = $2\` and insert the reservation; when the version has moved, roll back and try again at once, as often as it takes. **Hot-row UPDATE**: \`UPDATE stock SET available = available - 1 … WHERE sku = $1 AND available >= 1\` and the insert of the reservation in one statement (a CTE), and so in one round trip and one transaction: the row is locked for as short as can be. Both are \`pg\` with ${CLIENTS} connections and prepared statements, on a table that leaves room on its pages for updates in place. They keep a number and a row for each order, and no history.`,
+  how: `Each client reserves one unit of the same SKU for a new order, waits until it is durable, and continues with the next. After every round the units reserved are compared with the reservations made, on all sides. **Larder**: what the inventory service does: \`decideCheckout(orderId, { type: 'Reserve', … })\` through its \`DecisionQueue\`, which writes two events, the order's reservation and the stock's. **Optimistic retry**: as tutorials show it: read the row and its version, decide, and in a transaction \`UPDATE stock … WHERE sku = $1 AND version = $2\` and insert the reservation; when the version has moved, roll back and try again at once, as often as it takes. **Hot-row UPDATE**: \`UPDATE stock SET available = available - 1 … WHERE sku = $1 AND available >= 1\` and the insert of the reservation in one statement (a CTE), and so in one round trip and one transaction: the row is locked for as short as can be. Both are \`pg\` with ${CLIENTS} connections and prepared statements, on a table that leaves room on its pages for updates in place. They keep a number and a row for each order, and no history.`,
   goals: [
     {
       name: 'reservations per second, of optimistic retry',
@@ -54,7 +54,7 @@ export const row: Row = {
 };
 
 interface Books {
-  /** The units that the stock says are reserved. */
+  /** The reserved units according to the stock. */
   reserved(): Promise<number>;
 }
 
@@ -77,7 +77,7 @@ async function openLarder(bench: Bench) {
       const { result } = await queue.decide(decideCheckout(orderId, { type: 'Reserve', lines }, cause()));
       if (result[0]?.type !== 'ReservationMade') throw new Error(`${orderId} was not reserved.`);
     },
-    /** Folded anew from all events. */
+    /** Folded from all events. */
     async reserved() {
       let state = stock.initialState;
       for await (const event of inventory.ports.store.read(`stock-${SKU}`)) state = stock.evolve(state, event as never);
@@ -143,7 +143,7 @@ async function openTables(bench: Bench) {
       });
       if (rowCount !== 1) throw new Error(`${orderId} was not reserved.`);
     },
-    /** @throws when the reservations do not add up to what the stock says */
+    /** @throws when the reservations do not add up to the stock */
     async reserved() {
       const { rows } = await pool.query<{ reserved: number; recorded: number }>(
         'SELECT reserved, (SELECT count(*)::int FROM reservations) AS recorded FROM stock',

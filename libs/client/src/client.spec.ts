@@ -78,7 +78,7 @@ test('a write that was answered with 503, or not at all, is sent again with its 
   expect(received.map(({ body }) => JSON.parse(body))).toEqual(Array.from({ length: 4 }, () => order));
 });
 
-test('it is not sent again for ever', async () => {
+test('it is not sent again indefinitely', async () => {
   answers = [away];
   await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({ status: 503, code: 'unavailable' });
   expect(received.length).toBe(4);

@@ -274,7 +274,7 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
         expect(ascends(batches.map(({ position }) => position))).toBe(true);
       });
 
-      test('tells categories apart by the whole text before the first hyphen', async () => {
+      test('distinguishes categories by the whole text before the first hyphen', async () => {
         const streams = [`${own}-a`, `${own}-a-b`, own, `${own}x-a`, `${own}_-a`, `${own}%-a`];
         for (const [i, stream] of streams.entries()) {
           await store.append([{ stream, expected: 'none', events: [event(i)] }]);

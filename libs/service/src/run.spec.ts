@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest';
 import { inventoryEvents, orderEvents } from '#contracts';
-import { type Delivered, UnknownType } from '#message-bus';
+import { MemoryEventStore } from '#event-store';
+import { type Delivered, MemoryMessageBus, MemoryParkedMessages, UnknownType } from '#message-bus';
+import { MemoryCheckpoints, MemoryLeases, silentLog, SystemClock } from '#runtime';
+import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { defineService } from './definition.js';
-import { receive } from './run.js';
+import type { ServicePorts } from './ports.js';
+import { receive, runService } from './run.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 
@@ -41,3 +45,30 @@ test('a message comes with the command that it leads to, and with itself as the 
 
 test('a message of a topic without a subscription is skipped, and not parsed by the contract of another topic', () =>
   expect(() => receive(definition, delivered('elsewhere'))).toThrow(UnknownType));
+
+test('a loop that fails is started again', async () => {
+  const clock = new SystemClock();
+  const ports = {
+    clock,
+    ids: new SequentialIds(),
+    random: new SeededRandom(1),
+    log: silentLog,
+    store: new MemoryEventStore(clock),
+    bus: new MemoryMessageBus({ clock }),
+    checkpoints: new MemoryCheckpoints(),
+    leases: new MemoryLeases(),
+    parked: new MemoryParkedMessages(),
+    counters: { skipped: () => {}, dead: () => {} },
+  } as unknown as ServicePorts;
+  const stop = new AbortController();
+  let starts = 0;
+  const loops = {
+    watchdog: async () => {
+      starts++;
+      if (starts === 1) throw new Error('The first run fails.');
+      stop.abort();
+    },
+  };
+  await runService(definition, ports, { handle: async () => {}, loops, signal: stop.signal });
+  expect(starts).toBe(2);
+});

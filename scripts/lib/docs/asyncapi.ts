@@ -135,7 +135,7 @@ const CLOUD_EVENT = {
     ],
     properties: {
       ce_specversion: { description: 'The version of CloudEvents', type: 'string', const: '1.0' },
-      ce_id: header('The id of the event that the message tells of', [ids.event], { format: 'uuid' }),
+      ce_id: header('The id of the event that the message reports', [ids.event], { format: 'uuid' }),
       ce_type: header('The type of the message', ['OrderPlaced']),
       ce_source: header('The service that speaks', ['/order']),
       ce_time: header('When the event happened, in UTC', [TIME], { format: 'date-time' }),

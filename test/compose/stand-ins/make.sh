@@ -27,7 +27,7 @@ debian() {
   rm -f "$(dirname "$tar")/$name"-*
   need mmdebstrap mmdebstrap
   local excluded=(/usr/share/{doc,info,locale}/'*')
-  # Debian merges /usr by a package that needs all of Perl, unless it is told that this is done.
+  # Debian merges /usr by a package that needs all of Perl, unless a marker shows that this is done.
   mmdebstrap --quiet --mode=root --format=tar --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
     --include=usr-is-merged "${excluded[@]/#/--dpkgopt=path-exclude=}" "$@" bookworm "$tar.part"
   mv "$tar.part" "$tar"
@@ -50,7 +50,7 @@ mkdir -p "$(dirname "$tar")"
 case $image in
 node:*)
   # Node and npm come as npm packages, laid out as in Node's own archive. The bundle is there for machines whose way out
-  # is through a proxy with a certificate of its own, and so is the registry that npm is told to use here.
+  # is through a proxy with a certificate of its own, and so is the registry that npm is configured to use here.
   certificates=/etc/ssl/certs/ca-certificates.crt
   registry=$(cd / && npm config get registry)
   if [ ! -f "$tar" ]; then

@@ -56,7 +56,7 @@ test.each([
   [12, 2],
   [7, -3],
   [4, -6],
-])('a recount of %i says what there is of 6 available and 4 reserved units: %i', (counted, difference) =>
+])('a recount of %i, with 6 available and 4 reserved units, records the difference %i', (counted, difference) =>
   given(stock, received(10), reserved('o1', 4))
     .when({ type: 'Recount', counted })
     .then({ type: 'StockRecounted', data: { counted, difference } }),

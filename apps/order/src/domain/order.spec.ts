@@ -330,14 +330,14 @@ test('a called-off order is settled by the answers of the other services, in wha
   } as const;
   for (const [state, alternatives] of Object.entries(answersTo)) {
     for (const answers of alternatives) {
-      for (const said of [answers, answers.toReversed()]) {
-        const end = said
+      for (const reports of [answers, answers.toReversed()]) {
+        const end = reports
           .map((name) => commands[name])
           .reduce(
             (s, command) => order.decide(command, s).reduce(order.evolve, s),
             machine[state]!.history.reduce(order.evolve, order.initialState),
           );
-        expect(isSettled(end), `${state}: ${said.join(', ')}`).toBe(true);
+        expect(isSettled(end), `${state}: ${reports.join(', ')}`).toBe(true);
       }
     }
   }

@@ -271,8 +271,8 @@ test('everything that happens is reported in a webhook, a repeated request is no
   await s.capture();
   await s.refund();
   await s.refund();
-  const told = s.webhooks.map((webhook) => [webhook.type, webhook.data.status]);
-  expect(told).toEqual([
+  const reported = s.webhooks.map((webhook) => [webhook.type, webhook.data.status]);
+  expect(reported).toEqual([
     ['payment.authorized', 'authorized'],
     ['payment.captured', 'captured'],
     ['payment.refunded', 'refunded'],

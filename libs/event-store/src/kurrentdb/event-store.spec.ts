@@ -347,7 +347,7 @@ describe('the event store in KurrentDB', () => {
   });
 
   describe('with the real client', () => {
-    test('a server that is not there is unavailable, and the message says why', async () => {
+    test('an absent server is unavailable, and the message gives the reason', async () => {
       const nowhere = `kurrentdb://127.0.0.1:${await freePort()}?tls=false`;
       const error = await failure(KurrentDbEventStore.open({ url: nowhere, clock: new SystemClock() }));
       expect(error).toBeInstanceOf(ServerUnavailable);

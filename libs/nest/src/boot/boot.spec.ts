@@ -1,4 +1,4 @@
-/** A service's process from outside: what it says, what it answers, and how it ends. */
+/** A service's process from outside: its output, its answers, and how it ends. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../../../scripts/migrate.js';
 import { freshDatabase } from '#test/database';
 
-/** A service with one slow route and one that breaks; it says when its loop ends. */
+/** A service with one slow route and one that breaks; it prints when its loop ends. */
 const MAIN = `
   import { Controller, Get, Inject, Module } from '@nestjs/common';
   import { orderEvents } from '#contracts';
@@ -141,7 +141,7 @@ test('a stop that takes too long ends with 1, and a second signal ends it at onc
   expect(await ended).toBe(1);
 });
 
-test('a rejection that nobody handles is logged and ends it with 1', async () => {
+test('an unhandled rejection is logged and ends it with 1', async () => {
   boot();
   const ended = listening()
     .then((url) => fetch(`${url}/lose`))
@@ -208,7 +208,7 @@ test('a database that a newer version has migrated is fine', async () => {
   await listening();
 });
 
-test('while it waits it is alive and not ready, and says to try again; then it takes over at the same address', async () => {
+test('while it waits it is alive, not ready, and answers with "try again"; then it takes over at the same address', async () => {
   const [DATABASE_URL, port] = [await freshDatabase(), await freePort()];
   boot({ DATABASE_URL, PORT: `${port}` });
   await expect.poll(() => output, { timeout: 10_000 }).toContain('lacks the migration');
@@ -224,7 +224,7 @@ test('while it waits it is alive and not ready, and says to try again; then it t
     expect.objectContaining({ status: 503, code: 'starting', instance: '/slow' }),
   ]);
   const silent = connect(port, '127.0.0.1').on('error', () => {});
-  await once(silent, 'connect'); // Who says nothing is not waited for.
+  await once(silent, 'connect'); // A silent connection is not waited for.
 
   await migrate(DATABASE_URL, 'prisma/order/migrations');
   expect(await listening()).toBe(`http://127.0.0.1:${port}`);

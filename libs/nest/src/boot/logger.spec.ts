@@ -18,7 +18,7 @@ test('a logged error keeps its stack and its code, and no password', async () =>
   expect(JSON.stringify(lines)).not.toContain('s3cret');
 });
 
-test('an error of a server that is away is one line: it will be told again and again', async () => {
+test('an error of a server that is away is one line, because it is logged at every attempt', async () => {
   const { log, lines } = await logOf('info');
   const refused = Object.assign(new Error('connect ECONNREFUSED kafka://a:s3cret@h'), { code: 'ECONNREFUSED' });
   log.warn({ err: new ServerUnavailable('The broker does not answer.', { cause: refused }) }, 'Once more.');

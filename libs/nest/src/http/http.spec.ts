@@ -197,7 +197,7 @@ test('a conflict that outlasted all retries is 503 busy', async () => {
   expect(answer.text).not.toContain('stock-');
 });
 
-test('what the caller is not told about a failure is in the log, with the correlation id', async () => {
+test('details of a failure that are hidden from the caller are in the log, with the correlation id', async () => {
   await http().get('/errors/bug').set('X-Correlation-Id', 'abc').expect(500);
   const logged = lines.find(({ msg }) => msg === 'A request failed.');
   expect(logged).toMatchObject({ level: 50, correlationId: 'abc', path: '/errors/bug', code: 'internal-error' });
@@ -360,7 +360,7 @@ test('Prefer: wait is answered with the wait that was granted, and what was not 
   expect((await slow('respond-async')).headers['preference-applied']).toBeUndefined();
 });
 
-test('readiness is red when a check fails or hangs, and says which', async () => {
+test('readiness is red when a check fails or hangs, and names it', async () => {
   health.add('store', async () => {});
   health.add('projection:order-summary', async () => ({ position: 3, head: 5, lag: 2 }));
   const green = await http().get('/health/ready').expect(200);

@@ -79,12 +79,12 @@ test('a read waits for its position', async () => {
   expect(await waiting).toBe(9n);
 });
 
-test('the position of an answer is not before what it shows: what comes while the rows are read is in it', async () => {
+test('the position of an answer covers everything it shows, also events that arrive while the rows are read', async () => {
   const { read, advance } = await reader({ at: 7n });
   expect(await read(undefined, () => advance(7n, 9n))).toBe(9n);
 });
 
-test('a read that would wait too long is told to come back, and how far behind the read model is', async () => {
+test('a read that would wait too long is answered with when to retry and how far behind the read model is', async () => {
   const { read, clock } = await reader({ at: 7n });
   const waiting = read(9n);
   const refused = expect(waiting).rejects.toMatchObject({
@@ -109,7 +109,7 @@ test('a position beyond the last event is refused at once, and that of the last 
   expect(await read(9n)).toBe(9n);
 });
 
-test('a thousand who wait share their looks at the checkpoint', async () => {
+test('a thousand waiting reads share their queries of the checkpoint', async () => {
   const { read, tables, stop, advance } = await reader({ at: 7n, clock: new SystemClock() });
   setMaxListeners(0, stop.signal);
   const waiting = Promise.all(Array.from({ length: 1_000 }, () => read(9n)));

@@ -8,7 +8,7 @@ import { problemOf } from './problem.js';
 
 const failure = (promise: Promise<unknown>) => promise.then(() => undefined).catch((error: unknown) => error);
 
-test('a mistake in our own SQL is not an outage, and tells the caller nothing', async () => {
+test('a mistake in our own SQL is not an outage, and reveals nothing to the caller', async () => {
   const url = await freshDatabase('order');
   const pool = postgresPool(url);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
