@@ -1,7 +1,7 @@
 /**
- * `npm run consistency`: orders are placed at one instance and read at another at once, every second one
- * with the position that its write was answered with. None of those may be missing; how many of the others are shows
- * that there was something to see.
+ * `npm run consistency`: orders are placed at one instance and immediately read at another, every second one with the
+ * position that its write returned. None of those may be missing; how many of the others are shows that stale reads do
+ * happen.
  */
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
@@ -14,11 +14,11 @@ import { green, red } from '../scripts/lib/screen.js';
 const CLIENTS = 16;
 const SKU = 'olive-oil';
 
-/** What reads found that came right after their writes. */
+/** The results of reads that came right after their writes. */
 export interface Reads {
   /** How long each took, in milliseconds. */
   readonly ms: number[];
-  /** Those that did not show the write. */
+  /** How many did not show the write. */
   stale: number;
 }
 
@@ -26,21 +26,21 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await consistency(argv, process);
 }
 
-/** Returns the exit code: 0, 1 when a read with a position was stale, 2 for a command line that cannot be followed. */
+/** Returns the exit code: 0, 1 when a read with a position was stale, 2 for a wrong command line. */
 export async function consistency(argv: readonly string[], out: Output): Promise<number> {
   const pairs = readCommandLine(argv, SYNTAX, out, ({ values }) =>
     wholeNumber(values.pairs, { what: 'a number of pairs', min: 1 }),
   );
   if (pairs === undefined) return 2;
   const { stdout, stderr } = out;
-  stderr.write('Opening a shop of its own, with 2 instances of the order service …\n');
+  stderr.write('Opening a separate shop, with 2 instances of the order service …\n');
   return onTrial({ bus: 'postgres', instances: { order: 2 } }, async ({ shop }) => {
     const { positioned, bare } = await writeThenRead(shop, pairs);
     stdout.write(
-      `${number(pairs)} orders, each read at once at the instance that did not place it, and as many again:\n`,
+      `${number(pairs)} orders with and ${number(pairs)} without a position, each read immediately at the other instance:\n`,
     );
-    stdout.write(`with Larder-Position     ${told(positioned)}\n`);
-    stdout.write(`without                  ${told(bare)}\n`);
+    stdout.write(`with Larder-Position     ${describe(positioned)}\n`);
+    stdout.write(`without                  ${describe(bare)}\n`);
     const good = 'Every read that sent its position saw its write.';
     stdout.write(`${positioned.stale === 0 ? green(good) : red('A read that sent its position was STALE.')}\n`);
     return positioned.stale === 0 ? 0 : 1;
@@ -51,10 +51,8 @@ export async function consistency(argv: readonly string[], out: Output): Promise
 export async function writeThenRead(shop: Shop, pairs: number): Promise<{ positioned: Reads; bare: Reads }> {
   await shop.setPrices({ [SKU]: 1_299 });
   await shop.stockUp({ [SKU]: 1_000_000 });
-  const [positioned, bare]: [Reads, Reads] = [
-    { ms: [], stale: 0 },
-    { ms: [], stale: 0 },
-  ];
+  const positioned: Reads = { ms: [], stale: 0 };
+  const bare: Reads = { ms: [], stale: 0 };
   let next = 0;
   const client = async () => {
     for (let i = next++; i < 2 * pairs; i = next++) {
@@ -92,7 +90,7 @@ async function place(url: string): Promise<{ orderId: string; position: string }
   return { orderId, position };
 }
 
-function told({ ms, stale }: Reads): string {
+function describe({ ms, stale }: Reads): string {
   const sorted = [...ms].sort((a, b) => a - b);
   const at = (share: number) => `${sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(1)} ms`;
   return `${number(stale).padStart(7)} stale   a read took ${at(0.5)} (p50), ${at(0.99)} (p99)`;

@@ -23,7 +23,7 @@ interface Flags {
   readonly seed: number;
 }
 
-/** Returns the exit code: 0, 1 when a row fails, 2 for a command line that cannot be followed. */
+/** Returns the exit code: 0, 1 when a row fails, 2 for a wrong command line. */
 export async function crash(argv: readonly string[], out: Output): Promise<number> {
   const flags = parseFlags(argv, out);
   if (!flags) return 2;
@@ -32,7 +32,7 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
     rows.forEach((row) => out.stdout.write(`${nameOf(row)}\n`));
     return 0;
   }
-  out.stderr.write(`Opening a shop of its own, with messages on ${bus === 'kafka' ? 'Kafka' : 'Postgres'} …\n`);
+  out.stderr.write(`Opening a separate shop, with messages on ${bus === 'kafka' ? 'Kafka' : 'Postgres'} …\n`);
   const options = { bus, program: VICTIM, env: { order: { ORDER_DEADLINE } } };
   return onTrial(options, async (trial) => {
     const held = await matrix(trial, rows, seed, out);
@@ -43,11 +43,12 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
   });
 }
 
-/** Runs the rows one after the other, writes the table as it goes, and returns whether all is well. */
+/** Runs the rows one after the other, writes the table row by row, and returns whether all of them passed. */
 export async function matrix(target: Crashable, rows: readonly Row[], seed: number, out: Output): Promise<boolean> {
   const startedMs = Date.now();
   const random = new SeededRandom(seed);
-  const [wide, total] = [Math.max(...rows.map(({ step }) => step.length)), { crashes: 0, orders: 0, failed: 0 }];
+  const wide = Math.max(...rows.map(({ step }) => step.length));
+  const total = { crashes: 0, orders: 0, failed: 0 };
   const cells = (victim: string, step: string, before: string, after: string, orders: string) =>
     [victim.padEnd(9), step.padEnd(wide), before.padStart(9), after.padStart(9), orders.padStart(6)].join('  ');
   out.stdout.write(`${bold(cells('victim', 'step', 'before', 'after', 'orders'))}  ${bold('verdict')}\n`);
@@ -80,7 +81,7 @@ export async function matrix(target: Crashable, rows: readonly Row[], seed: numb
   return total.failed === 0;
 }
 
-/** How many things that are wrong are told of one row. */
+/** How many of the findings of a row are printed. */
 const MAX_COMPLAINTS = 5;
 
 /** As `--list` prints it. */

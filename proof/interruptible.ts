@@ -1,7 +1,7 @@
 /**
  * Every step of a service that reaches outside of it, as a place where it can be interrupted: a simulation delays it,
  * lets it fail or lets the service crash there, and a crash test kills the process. A service of its own has none of
- * this; whoever wants to interrupt one wraps the ports that it is given.
+ * this; a proof that interrupts a service wraps the ports that the service is given.
  */
 import { categoryOf } from '#event-store';
 import type { ServicePorts } from '../libs/service/src/ports.js';
@@ -13,7 +13,7 @@ export interface Step {
   readonly about: readonly string[];
 }
 
-/** Called right before a step has its effect, and right after. When it throws, the step fails for the service; when it never resolves, the service never goes on. */
+/** Called right before a step has its effect, and right after. When it throws, the step fails for the service; when it never resolves, the service never continues. */
 export type OnStep = (step: Step, moment: 'before' | 'after') => Promise<void>;
 
 type Call = (...args: any[]) => readonly string[];

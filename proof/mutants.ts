@@ -36,7 +36,7 @@ interface Hunted {
   readonly found?: { readonly worlds: number; readonly seed: number; readonly rule: string };
 }
 
-/** Returns the exit code: 0 when every bug was found, 1 when one survived, 2 for a command line that cannot be followed. */
+/** Returns the exit code: 0 when every bug was found, 1 when one survived, 2 for a wrong command line. */
 export async function hunt(argv: readonly string[], out: Output): Promise<number> {
   const wanted = parseWanted(argv, out);
   if (!wanted) return 2;
@@ -79,11 +79,11 @@ export async function huntOne(mutant: Mutant, first: number, seeds: number): Pro
   folders.add(folder);
   try {
     buildWith(mutant, folder);
-    // Not with the flags of whoever started us: under vitest they lead to sources, which the copy does not have.
+    // Without the flags of this process: under vitest they lead to sources, which the copy does not have.
     const worker = new Worker(join(folder, 'dist/proof/simulation/worker.js'), { execArgv: [] });
     try {
       for (let seed = first; seed < first + seeds; seed++) {
-        const { violations } = await worldOf(worker, seed);
+        const { violations } = await runWorldOn(worker, seed);
         if (violations[0]) return { mutant, found: { worlds: seed - first + 1, seed, rule: violations[0].rule } };
       }
       return { mutant };
@@ -95,7 +95,7 @@ export async function huntOne(mutant: Mutant, first: number, seeds: number): Pro
   }
 }
 
-/** The copies of the build that are in use: whoever ends us before they are done leaves none behind. */
+/** The copies of the build that are in use: they are removed when this process is ended early. */
 const folders = new Set<string>();
 
 function remove(folder: string): void {
@@ -103,8 +103,8 @@ function remove(folder: string): void {
   folders.delete(folder);
 }
 
-/** What becomes of a world. A bug may throw where nobody catches it: then that is what is wrong. */
-function worldOf(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>> {
+/** Runs a world. A bug may throw where nothing catches it: the error is then the violation. */
+function runWorldOn(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>> {
   return new Promise((done) => {
     const failed = (error: Error) => done({ violations: [{ rule: 'uncaught', text: String(error), orders: [] }] });
     worker.once('error', failed);
@@ -116,7 +116,7 @@ function worldOf(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>>
   });
 }
 
-/** Copies the build to `folder` and compiles the edited files anew. @throws Advice when an edit does not fit its file */
+/** Copies the build to `folder` and compiles the edited files again. @throws Advice when an edit does not fit its file */
 function buildWith({ name, edits }: Mutant, folder: string): void {
   cpSync('dist', join(folder, 'dist'), { recursive: true });
   cpSync('package.json', join(folder, 'package.json'));
@@ -124,7 +124,8 @@ function buildWith({ name, edits }: Mutant, folder: string): void {
   const edited = new Map<string, string>();
   for (const { file, replace, by } of edits) {
     const before = edited.get(file) ?? readFileSync(file, 'utf8');
-    if (before.split(replace).length !== 2) throw new Advice(`"${name}" does not fit ${file} any more: "${replace}".`);
+    if (before.split(replace).length !== 2)
+      throw new Advice(`"${name}" no longer fits ${file}, which must contain this exactly once: "${replace}".`);
     edited.set(
       file,
       before.replace(replace, () => by),

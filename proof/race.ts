@@ -23,19 +23,19 @@ export interface RaceOptions {
   readonly seed: number;
 }
 
-/** How many things that are wrong are told. */
+/** How many of the findings are printed. */
 const MAX_COMPLAINTS = 20;
 
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await race(argv, process);
 }
 
-/** Returns the exit code: 0, 1 when something is wrong, 2 for a command line that cannot be followed. */
+/** Returns the exit code: 0, 1 when something is wrong, 2 for a wrong command line. */
 export async function race(argv: readonly string[], out: Output): Promise<number> {
   const options = parseOptions(argv, out);
   if (!options) return 2;
   const { instances } = options;
-  out.stderr.write(`Opening a shop of its own, with ${instances} instances of each service …\n`);
+  out.stderr.write(`Opening a separate shop, with ${instances} instances of each service …\n`);
   const shops = { bus: 'postgres', instances: perService(() => instances) } as const;
   return onTrial(shops, async ({ shop }) => ((await raceIn(shop, options, out)).verdict.wrong.length === 0 ? 0 : 1));
 }
@@ -59,7 +59,7 @@ export async function raceIn(
   const memory = watch(shop, orders, driven, out, ended.signal);
   try {
     await drive(shop, { orders, random: new SeededRandom(seed) }, driven);
-    await atRest(shop, driven);
+    await awaitRest(shop, driven);
   } finally {
     ended.abort();
   }
@@ -70,15 +70,19 @@ export async function raceIn(
   return { driven, verdict };
 }
 
-/** Waits until every order is final, or none has become so for a minute: then the verdict names those that are not. */
-async function atRest(shop: Shop, driven: Driven): Promise<void> {
+/** Waits until every order is settled, or none was for a minute: the verdict then names those that are not. */
+async function awaitRest(shop: Shop, driven: Driven): Promise<void> {
   const client = new pg.Client({ connectionString: shop.databases.order });
   await client.connect();
   try {
-    let [settled, sinceMs] = [-1, Date.now()];
+    let settled = -1;
+    let sinceMs = Date.now();
     while (settled < driven.orderIds.size && Date.now() - sinceMs < 60_000) {
       const { rows } = await client.query('SELECT count(*)::int AS settled FROM order_summary WHERE settled');
-      if (rows[0].settled > settled) [settled, sinceMs] = [rows[0].settled, Date.now()];
+      if (rows[0].settled > settled) {
+        settled = rows[0].settled;
+        sinceMs = Date.now();
+      }
       await sleep(100);
     }
     await shop.caughtUp();
@@ -87,7 +91,7 @@ async function atRest(shop: Shop, driven: Driven): Promise<void> {
   }
 }
 
-/** Shows how far the race is, and returns the memory of the instances (MB, by name) at each tenth of it. */
+/** Shows the progress of the race, and returns the memory of the instances (MB, by name) at each tenth of it. */
 async function watch(
   shop: Shop,
   orders: number,
@@ -159,9 +163,10 @@ function report(
   line('together', raced, `${number(Math.round(raced / seconds))}/s`);
   const ends = Object.entries(verdict.orders).map(([status, count]) => `${number(count)} ${status}`);
   line('orders', driven.orderIds.size, ends.join(', '));
-  line('units', units, `came in; never fewer than ${leastAvailable} of a SKU available`);
+  line('units', units, `received; never fewer than ${leastAvailable} of a SKU available`);
   if (driven.repeated > 0) line('repeated', driven.repeated, 'requests, because a service was busy');
-  const [early, late] = [memory[1], memory.at(-1)];
+  const early = memory[1];
+  const late = memory.at(-1);
   if (early && late && early !== late) {
     const grown = [...late].map(([name, mb]) => `${name}: ${number(early.get(name) ?? 0)} → ${number(mb)}`);
     stdout.write(`${dim(`memory (MB), after a fifth and at the end: ${grown.join(', ')}`)}\n`);

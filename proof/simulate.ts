@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- --seeds 1000` runs as many simulated worlds, and says what they have been through. A seed that
- * breaks a rule is made small and told as a story; `--seed 4711` runs that one again, `--only 3,7,12` with these items of
- * its plan alone.
+ * `npm run simulate -- --seeds 1000` runs 1000 simulated worlds, and reports what happened in them. A seed that breaks a
+ * rule is shrunk and printed as a story; `--seed 4711` runs that one again, `--only 3,7,12` with only these items of its
+ * plan.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -46,8 +46,8 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 /**
- * Returns the exit code: 0 when every rule held, 1 when not, 2 for a command line that cannot be followed.
- * `compositions` puts other services in the place of ours.
+ * Returns the exit code: 0 when every rule held, 1 when not, 2 for a wrong command line.
+ * `compositions` replaces services.
  */
 export async function simulate(
   argv: readonly string[],
@@ -59,10 +59,10 @@ export async function simulate(
   const { orders, seed, only } = wanted;
   const run = (seed: number, only?: readonly number[], story = false) =>
     runWorld(seed, { orders, story, ...(only && { only }), ...(compositions && { compositions }) });
-  if (seed !== undefined) return tellOne(await run(seed, only, true), wanted, run, out);
+  if (seed !== undefined) return printOne(await run(seed, only, true), wanted, run, out);
 
   const failed = await runMany(wanted, run, out);
-  return failed === undefined ? 0 : tellOne(await run(failed, undefined, true), wanted, run, out);
+  return failed === undefined ? 0 : printOne(await run(failed, undefined, true), wanted, run, out);
 }
 
 type Run = (seed: number, only?: readonly number[], story?: boolean) => Promise<World>;
@@ -85,7 +85,7 @@ function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
   });
 }
 
-/** Runs the worlds, and says what they have been through. Returns the lowest seed that broke a rule. */
+/** Runs the worlds, and reports what happened in them. Returns the lowest seed that broke a rule. */
 async function runMany(wanted: Wanted, run: Run, out: Output): Promise<number | undefined> {
   const { seeds, first, workers, orders, quiet } = wanted;
   const clock = new SystemClock();
@@ -119,7 +119,7 @@ async function runMany(wanted: Wanted, run: Run, out: Output): Promise<number | 
   return failed.length === 0 ? undefined : Math.min(...failed);
 }
 
-/** Gives each of some threads one seed after the other. */
+/** Runs the worlds in threads, each of which is given one seed after the other. */
 async function inThreads(
   threads: number,
   orders: number,
@@ -151,8 +151,8 @@ async function inThreads(
   }
 }
 
-/** Tells one world; one that breaks a rule is made small first, unless the items were chosen. */
-async function tellOne(world: World, wanted: Wanted, run: Run, out: Output): Promise<number> {
+/** Prints the story of one world; one that breaks a rule is shrunk first, unless the items were chosen. */
+async function printOne(world: World, wanted: Wanted, run: Run, out: Output): Promise<number> {
   const say = (...lines: string[]) => out.stdout.write(lines.map((line) => `${line}\n`).join(''));
   const { seed, violations } = world;
   const orders = wanted.orders === 24 ? '' : ` --orders ${wanted.orders}`;

@@ -1,6 +1,6 @@
 /**
- * The load of the crash matrix: customers, and a clerk, who bring about everything that can become of a checkout, and who
- * ask again when they were not answered. What they want is random (seeded); how it ends is up to the shop.
+ * The load of the crash matrix: customers, and a clerk, who cause every outcome that a checkout can have, and who repeat a
+ * request that was not answered. What they want is random (seeded); how it ends is up to the shop.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,7 +33,7 @@ export type Wish = (typeof WISHES)[number];
 
 /** How many of ten wishes are the one that is wanted often. */
 const OFTEN = 6;
-/** The clerk looks into the inbox this often. */
+/** How often the clerk reads the inbox. */
 const CLERK_EVERY_MS = 250;
 
 interface InboxItem {
@@ -71,12 +71,12 @@ export class Customers {
     await Promise.all([this.receive(plenty, 10_000), this.receive(scarce, 20), this.receive(none, 1)]);
     this.shopping = Promise.all(Array.from({ length: CUSTOMERS }, () => this.goShopping()));
     this.deciding = this.decideForThem();
-    // Whoever awaits them hears of a failure.
+    // leave() and close() await them and throw the failure.
     this.shopping.catch(() => {});
     this.deciding.catch(() => {});
   }
 
-  /** Resolves when that many orders were accepted. */
+  /** Resolves when `orders` orders have been accepted. */
   async placed(orders: number): Promise<void> {
     await this.shop.until(`${orders} orders are placed`, async () => {
       const found = this.orderIds.length;
@@ -90,7 +90,7 @@ export class Customers {
     await this.shopping;
   }
 
-  /** Sends the clerk home: nobody decides any more. */
+  /** Sends the clerk home: nothing is decided from here on. */
   async close(): Promise<void> {
     this.leaving.abort();
     this.closing.abort();
@@ -167,10 +167,10 @@ export class Customers {
 
   private async cancel(orderId: string, afterMs = 0): Promise<void> {
     await sleep(afterMs);
-    await this.answered('POST', `/orders/${orderId}/cancel`);
+    await this.requestUntilAnswered('POST', `/orders/${orderId}/cancel`);
   }
 
-  /** As soon as it is confirmed: the money may be captured before payment hears of it, and then goes back. */
+  /** As soon as it is confirmed: the money may be captured before payment learns of it, and is then refunded. */
   private async callOffLate(orderId: string): Promise<void> {
     await this.shop.until(`order ${orderId} is past the pivot, or will never be`, async () => {
       const { order } = await call<{ order: OrderView }>('GET', `${this.shop.order[0]}/orders/${orderId}/history`);
@@ -199,11 +199,11 @@ export class Customers {
 
   private async decide(orderId: string, decision: string): Promise<void> {
     const body = { decision, actor: 'a clerk', reason: 'The crash matrix wants it.' };
-    await this.answered('POST', `/admin/attention/${orderId}`, body);
+    await this.requestUntilAnswered('POST', `/admin/attention/${orderId}`, body);
   }
 
   /** Asks until there is an answer: that something comes too late (409) is one. */
-  private async answered(method: string, path: string, body?: object): Promise<void> {
+  private async requestUntilAnswered(method: string, path: string, body?: object): Promise<void> {
     await this.shop.until(`${method} ${path} is answered`, async () => {
       const { status } = await fetch(`${this.shop.order[0]}${path}`, {
         method,

@@ -1,5 +1,5 @@
 /**
- * Every durable step of each service, as a place to die at. A step is durable when something outside of the process is
+ * Every durable step of each service, as a place to crash. A step is durable when something outside of the process is
  * different after it: between two of them a crash leaves what the first one wrote, and the second one not done.
  */
 import { type Service, services, shop } from '../../apps/shop.js';
@@ -22,7 +22,7 @@ export interface DurableStep {
   readonly takes?: Wish | undefined;
 }
 
-/** What a victim is told: to die before or after it gets to a step for the n-th time. */
+/** The message to a victim: to die before or after it reaches a step for the n-th time. */
 export interface Doom extends Pick<DurableStep, 'point' | 'about'> {
   readonly moment: Moment;
   readonly nth: number;

@@ -13,17 +13,17 @@ import { type OrderView, type Shop, TooLong } from '../shop/open-shop.js';
 import { Customers, type Wish } from './customers.js';
 import { type Doom, type DurableStep, type Moment, moments, steps } from './durable-steps.js';
 
-/** What is run by services that can be told where to die. */
+/** The program of services that can be told where to die. */
 export const VICTIM = 'dist/proof/crash/victim.js';
 
 const FINAL_WITHIN_MS = 30_000;
-/** That many orders are on their way before a victim is told where to die. */
+/** How many orders are placed before a victim is told where to die. */
 const LOAD_FIRST = 8;
-/** A victim that has not got to its step after that many orders is not going to. */
+/** A victim that has not reached its step after this many orders will not. */
 const ENOUGH_ORDERS = 300;
-/** It dies at one of the first times that it gets there, which one is random. */
+/** A victim dies when it reaches its step for the n-th time; n is random, up to this. */
 const MAX_NTH = 3;
-/** Where appends are to fail, one of that many does. */
+/** Where appends are to fail, one in this many does. */
 const FAIL_EVERY = 6;
 /** How often a server is killed under one load. */
 const SERVER_CRASHES = 3;
@@ -47,7 +47,7 @@ export interface Row {
 
 interface Crash {
   readonly when: string;
-  /** Kills the victim amid the load and starts it again. Resolves with the time of the last kill, or undefined when the victim never got there. */
+  /** Kills the victim amid the load and starts it again. Resolves with the time of the last kill, or undefined when the victim never reached its step. */
   readonly happen: (target: Crashable, load: Customers, random: Random) => Promise<number | undefined>;
 }
 
@@ -99,7 +99,7 @@ function dieAt({ service, point, about, takesFailures }: DurableStep, moment: Mo
     await load.placed(LOAD_FIRST);
     let diedMs: number | undefined;
     void shop.doom(service, doom).then(() => (diedMs = Date.now()));
-    await shop.until(`${service} has got to its step`, async () => {
+    await shop.until(`${service} has reached its step`, async () => {
       const found = load.orderIds.length;
       return { done: diedMs !== undefined || found >= ENOUGH_ORDERS, found };
     });
@@ -129,7 +129,7 @@ export async function run(
     await load.leave().catch((left: Error) => wrong.push(left.message));
     return { when: crash.when, orders: load.orderIds.length, wrong };
   } finally {
-    await load.close().catch(() => {}); // Said already.
+    await load.close().catch(() => {}); // Reported already.
   }
 }
 

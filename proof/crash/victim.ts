@@ -10,15 +10,20 @@ import type { Doom } from './durable-steps.js';
 
 let doom: Doom | undefined;
 /** How often the step was reached since then, and how many appends there were. */
-let [reached, appends] = [0, 0];
-process.on('message', (message: Doom) => ([doom, reached, appends] = [message, 0, 0]));
+let reached = 0;
+let appends = 0;
+process.on('message', (message: Doom) => {
+  doom = message;
+  reached = 0;
+  appends = 0;
+});
 
 async function onStep({ point, about }: Step, moment: 'before' | 'after'): Promise<void> {
   if (doom === undefined) return;
   if (point === doom.point && moment === doom.moment && (doom.about === undefined || about.includes(doom.about))) {
     if (++reached === doom.nth) {
       process.kill(process.pid, 'SIGKILL');
-      await new Promise(() => {}); // Should the signal take a moment, nothing goes on meanwhile.
+      await new Promise(() => {}); // Nothing continues until the signal takes effect.
     }
   }
   if (doom.failEvery && point === 'store.append' && moment === 'before' && ++appends % doom.failEvery === 0) {

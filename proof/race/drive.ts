@@ -15,7 +15,7 @@ const CUSTOMERS = 96;
 /** There is a lot of each SKU to begin with, and another one each time that this many orders were placed. */
 const LOT_EVERY = 400;
 const LOT = 30;
-/** A service that is busy may say so (503); whoever is told that comes back. */
+/** A busy service may answer with 503: the client then tries again. */
 const PAUSE_MS = 50;
 const ATTEMPTS = 600;
 
@@ -75,7 +75,9 @@ export async function drive(
     while (next < orders) {
       const nth = next++;
       if (nth % LOT_EVERY === 0) await Promise.all(SKUS.map(receive));
-      const [first, second, mood] = [any(SKUS), any(SKUS), random.next()];
+      const first = any(SKUS);
+      const second = any(SKUS);
+      const mood = random.next();
       const more = second !== first && random.next() < 0.3 ? [{ sku: second, quantity: 2 }] : [];
       const order = {
         customerId: randomUUID(),

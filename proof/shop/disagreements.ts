@@ -1,4 +1,4 @@
-/** The last word of a proof: `npm run reconcile` over the whole shop, which has to have nothing to say. */
+/** The end of a proof: `npm run reconcile` over the whole shop, which must find no disagreement. */
 import { SystemClock } from '#runtime';
 import { openBooks } from '../../scripts/lib/reconcile/books.js';
 import { reconcile } from '../../scripts/lib/reconcile/reconcile.js';

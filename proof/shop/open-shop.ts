@@ -33,12 +33,12 @@ type Environments = Partial<Record<Service, Record<string, string>>>;
 
 export interface OrderRequest {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-  /** `tok_approved` unless told. */
+  /** Default: `tok_approved`. */
   readonly token?: string;
   readonly customerId?: string;
-  /** Which instance of the order service is asked; the first unless told. */
+  /** The instance of the order service that is asked; default: the first. */
   readonly instance?: number;
-  /** Sends the request again until it is answered, as one does who was cut off. */
+  /** Repeats the request until it is answered, as a client does that was cut off. */
   readonly patient?: boolean;
 }
 
@@ -56,7 +56,7 @@ export interface ShopOptions {
   readonly databases: Databases;
   /** Variables of single services. */
   readonly env?: Environments;
-  /** How many processes each service has: 1 unless told. */
+  /** How many processes each service has; default: 1. */
   readonly instances?: Partial<Record<Service, number>>;
   /** What runs instead of a service's own program: see ServiceProcess. */
   readonly program?: string;
@@ -103,7 +103,7 @@ export async function freshDatabase(server: string, service?: Service): Promise<
   return url.href;
 }
 
-/** What was waited for did not come about in time. */
+/** Something that was waited for did not happen in time. */
 export class TooLong extends Error {
   override readonly name = 'TooLong';
 }
@@ -114,7 +114,7 @@ export class Shop implements AsyncDisposable {
 
   private readonly processes = perService((): ServiceProcess[] => []);
   private readonly instanceEnv = perService((): Record<string, string>[] => []);
-  /** Those that we ended ourselves. */
+  /** Those that were ended on purpose. */
   private readonly killed = new Set<ServiceProcess>();
   private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
   private closing: Promise<void> | undefined;
@@ -162,7 +162,7 @@ export class Shop implements AsyncDisposable {
     victim.kill('SIGKILL');
   }
 
-  /** SIGTERM: it finishes what it has begun, and takes its leave. */
+  /** SIGTERM: it finishes what it has begun, and shuts down. */
   async stop(service: Service, instance = 0): Promise<void> {
     const leaving = this.process(service, instance);
     this.killed.add(leaving);
@@ -185,7 +185,7 @@ export class Shop implements AsyncDisposable {
     await this.launch(service, instance, before.port);
   }
 
-  /** Starts again whatever has ended, for whatever reason. */
+  /** Restarts every instance that has ended, for whatever reason. */
   async revive(): Promise<void> {
     for (const service of services) {
       for (const [instance, it] of this.processes[service].entries()) {
@@ -231,7 +231,7 @@ export class Shop implements AsyncDisposable {
     return this.until('the order is accepted', async () => ({ done: true, found: await send() }));
   }
 
-  /** Waits until nothing more will happen to an order, and returns it as the read model has it. */
+  /** Waits until an order is settled, and returns it from the read model. */
   settled(orderId: string, patienceMs = PATIENCE_MS): Promise<OrderView> {
     const look = async () => {
       const found = await call<OrderView>('GET', `${this.order[0]}/orders/${orderId}`);
@@ -286,7 +286,7 @@ export class Shop implements AsyncDisposable {
     return new Map(services.flatMap((name) => this.processes[name].map(({ pid }, i) => [`${name} ${i + 1}`, pid])));
   }
 
-  /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started any more. */
+  /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started from here on. */
   close({ abandoned = false } = {}): Promise<void> {
     this.closing ??= (async () => {
       const running = Object.values(this.processes).flat();

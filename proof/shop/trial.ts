@@ -1,7 +1,7 @@
 /**
  * A shop with servers of its own, for as long as one command runs: `npm run crash`, `npm run race`.
  *
- *   temporary folder ─▶ Postgres ─▶ Kafka, where the bus is to be one ─▶ the services ─▶ work ─▶ all of it goes
+ *   temporary folder ─▶ Postgres ─▶ Kafka, where the bus is to be one ─▶ the services ─▶ work ─▶ all of it is removed
  *
  * Ctrl-C goes the same way from wherever it is. After `kill -9` the servers and the services still end by themselves, as
  * their guards see to it, and only the folder stays.
@@ -37,14 +37,14 @@ export async function onTrial<T>(options: TrialOptions, work: (trial: Trial) => 
   const trial = new Trial(options);
   let interrupted = false;
   const interrupt = () => {
-    // npm passes on a Ctrl-C that the terminal has sent to us as well: a second one is no more than that.
+    // The terminal sends Ctrl-C to this process and to npm, which forwards it: a second one is ignored.
     if (interrupted) return;
     interrupted = true;
     process.stderr.write('\nClosing …\n');
     void trial.close({ abandoned: true }).finally(() => process.exit(130));
   };
   SIGNALS.forEach((signal) => process.on(signal, interrupt));
-  process.stdout.on('error', interrupt); // Whoever read it, `| head` for one, has enough.
+  process.stdout.on('error', interrupt); // The reader, such as `| head`, has closed the pipe.
   process.stderr.on('error', () => {});
   try {
     await trial.open();

@@ -1,4 +1,4 @@
-/** What worlds have been through: crash points, faults and endings, each with how often, and what was never reached. */
+/** What happened in the worlds: crash points, faults and endings, each with how often, and what was never reached. */
 import { services, shop } from '../../apps/shop.js';
 import type { Item } from './plan.js';
 import { nameOf, points } from './fault-points.js';
@@ -21,7 +21,7 @@ export function count(counts: Counts, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
-/** Adds what another world has been through. */
+/** Adds the counts of another world. */
 export function add(sum: Coverage, one: Coverage): void {
   for (const part of ['crashPoints', 'faults', 'endings'] as const) {
     for (const [name, times] of Object.entries(one[part])) sum[part][name] = (sum[part][name] ?? 0) + times;

@@ -1,4 +1,4 @@
-/** What goes wrong now: the items of the plan that have been armed, and whom they strike. */
+/** What goes wrong now: the items of the plan that have been armed, and what they strike. */
 import type { Service } from '../../apps/shop.js';
 import type { Step } from '../interruptible.js';
 import type { Item, ProviderCall, Server } from './plan.js';
@@ -14,10 +14,10 @@ export const POISON_MS = 40 * 60_000;
 export class Faults {
   /** What strikes at the next occasion, and how often still. */
   private readonly armed = new Map<Armed, number>();
-  /** What goes on for a while. */
+  /** What lasts for a while. */
   private readonly lasting = new Set<Lasting>();
 
-  /** `onStrike` hears of every item that strikes. */
+  /** `onStrike` is called with every item that strikes. */
   constructor(private readonly onStrike: (item: Item) => void) {}
 
   arm(item: Armed): void {
@@ -33,7 +33,7 @@ export class Faults {
     this.lasting.delete(item);
   }
 
-  /** From now on nothing goes wrong any more. */
+  /** From now on nothing goes wrong. */
   endAll(): void {
     this.armed.clear();
     this.lasting.clear();

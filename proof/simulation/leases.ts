@@ -1,6 +1,6 @@
 /**
  * Leases as a server gives them out, to holders that can lose one without knowing it: the next in line begins at once,
- * and the holder before is told when the news reaches it. For a moment two are at work.
+ * and the previous holder learns of it later. For a moment two are at work.
  */
 import { setMaxListeners } from 'node:events';
 import { Leases } from '#runtime';
@@ -39,7 +39,7 @@ export class LeaseServer {
     if (place === 0) this.grantFirst(name);
   }
 
-  /** Takes a lease from its holder, who hears of it when the returned function is called. Undefined when nobody holds it. */
+  /** Takes a lease from its holder, who learns of it when the returned function is called. Undefined when nobody holds it. */
   take(name: string): (() => void) | undefined {
     const holder = this.reachable ? this.lines.get(name)?.[0] : undefined;
     if (!holder) return undefined;

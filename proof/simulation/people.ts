@@ -20,7 +20,7 @@ const PATIENCE_MS = 10 * SECOND;
 /** And how often, before giving up. */
 const PERSISTENCE = 15;
 
-/** The answer to a request: what came back, or what the service said no with. No answer at all is undefined. */
+/** The answer to a request: what came back, or the refusal. Undefined stands for no answer at all. */
 type Answer<T> = { readonly ok: T } | { readonly refused: DomainError };
 
 /** What people find in the world. */
@@ -29,7 +29,7 @@ export interface PeoplesWorld extends Pick<Surroundings, 'seed' | 'scheduler' | 
   readonly servers: Readonly<Record<Service, Servers>>;
   readonly found: Violation[];
   readonly coverage: Coverage;
-  /** Whether the plan is over, and nothing goes wrong any more. */
+  /** Whether the plan is over, and nothing goes wrong from here on. */
   readonly calm: boolean;
   /** An instance that takes requests. */
   running(service: Service): Process | undefined;
@@ -72,7 +72,7 @@ export class People {
 
   /**
    * Asks a service as a client does that wants an answer: again, of any instance, when there was none in time or the
-   * service could not. Undefined when it has given up. A request without a name is not told.
+   * service could not. Undefined when it has given up. A request without a name is not part of the story.
    */
   private async ask<S extends Service, T>(
     service: S,
@@ -84,7 +84,7 @@ export class People {
     for (let attempt = 1; attempt <= PERSISTENCE; attempt++) {
       const process = this.world.running(service);
       if (process) {
-        const answer = await this.oneRequest(process, (it) => request(it as ServiceOf[S]));
+        const answer = await this.requestOnce(process, (it) => request(it as ServiceOf[S]));
         if (answer) {
           const said = 'refused' in answer ? answer.refused.code : 'accepted';
           if (what !== undefined) this.world.tell(process.name, () => `${what}: ${said}`, about);
@@ -97,7 +97,7 @@ export class People {
     return undefined;
   }
 
-  oneRequest<T>(process: Process, request: (service: Composed) => Promise<T>): Promise<Answer<T> | undefined> {
+  requestOnce<T>(process: Process, request: (service: Composed) => Promise<T>): Promise<Answer<T> | undefined> {
     return new Promise((resolve) => {
       const patience = this.world.scheduler.idleUntil(PATIENCE_MS, () => resolve(undefined));
       const answer = (answer: Answer<T> | undefined) => {
@@ -185,13 +185,13 @@ export class People {
       case 'price':
         return this.setPrice(item.sku, item.amountMinor, `price-${item.n}`);
       case 'operator':
-        return this.decide('order', orderIdOf(item.order), item.decision);
+        return this.resolve('order', orderIdOf(item.order), item.decision);
     }
   }
 
   // Operators.
 
-  private async decide(service: Service, orderId: string, decision: 'retry' | 'call-off'): Promise<void> {
+  private async resolve(service: Service, orderId: string, decision: 'retry' | 'call-off'): Promise<void> {
     const what = `an operator decides about ${orderId}: ${decision}`;
     const decided = { decision, actor: 'operator', reason: 'It waits.' };
     const cause = causeOf(`decision-${orderId}`);
@@ -201,12 +201,12 @@ export class People {
     if (service === 'order' && decision === 'call-off') this.promises.cancelled.add(orderId);
   }
 
-  /** Decides what waits for a person: everything is tried again, and given up when that did not help, or at once. */
-  async decideWhatWaits(skips = false): Promise<void> {
+  /** Decides everything that waits for a person: retries first, and gives up when that did not help; with `skips`, at once. */
+  async decideAll(skips = false): Promise<void> {
     for (const service of services) {
       const { parked } = this.world.servers[service];
       for (const { id, message } of await parked.listDead(0n, 100)) {
-        const action = !skips && this.again(`${service} ${message.id}`) < 2 ? 'retry' : 'skip';
+        const action = !skips && this.countAttempt(`${service} ${message.id}`) < 2 ? 'retry' : 'skip';
         const at = new Date(Math.floor(this.world.scheduler.nowMs));
         this.world.tell(
           'operator',
@@ -223,16 +223,16 @@ export class People {
           this.world.found.push({ rule: 'not-reminded', text, orders: [orderId] });
         }
         const patience = diceFor(this.world.seed, 'operator', service, orderId).between(0, 1);
-        const wanted = this.again(`${service} ${orderId}`) < patience ? 'retry' : 'call-off';
+        const wanted = this.countAttempt(`${service} ${orderId}`) < patience ? 'retry' : 'call-off';
         const [first] = choices;
         const choice = choices.find(({ decision }) => decision === wanted) ?? first;
-        if (choice) await this.decide(service, orderId, choice.decision);
+        if (choice) await this.resolve(service, orderId, choice.decision);
       }
     }
   }
 
-  /** How often it was asked about something before. */
-  private again(name: string): number {
+  /** How often something was decided before; counts this time too. */
+  private countAttempt(name: string): number {
     const times = this.decided.get(name) ?? 0;
     this.decided.set(name, times + 1);
     return times;

@@ -33,10 +33,10 @@ export class PlanRunner {
   }
 
   schedule(items: readonly Item[]): void {
-    for (const item of items) this.plannedIn(item.atMs, () => this.begin(item));
+    for (const item of items) this.beginIn(item.atMs, () => this.begin(item));
   }
 
-  private plannedIn(ms: number, run: () => void): void {
+  private beginIn(ms: number, run: () => void): void {
     this.planned++;
     this.world.scheduler.idleUntil(ms, () => {
       this.planned--;
@@ -44,7 +44,7 @@ export class PlanRunner {
     });
   }
 
-  struck(item: Item): void {
+  recordStrike(item: Item): void {
     const fault = faultOf(item);
     if (fault) count(this.world.coverage.faults, fault);
     this.world.tell(
@@ -58,7 +58,7 @@ export class PlanRunner {
     switch (item.kind) {
       case 'second-instance':
         this.world.start(item.service, 2);
-        return this.struck(item);
+        return this.recordStrike(item);
       case 'crash':
       case 'error':
       case 'stall':
@@ -74,39 +74,39 @@ export class PlanRunner {
       case 'stop': {
         const process = this.world.running(item.service);
         if (!process) return;
-        this.struck(item);
+        this.recordStrike(item);
         void process.stop().then(() => this.world.startAgain(process, item.downMs));
         return;
       }
       case 'disconnect':
-        this.struck(item);
+        this.recordStrike(item);
         return this.world.disconnect(item.service, item.server);
       case 'lost-lease': {
         const notice = this.world.servers[item.service].leases.take(item.lease);
         if (!notice) return;
-        this.struck(item);
+        this.recordStrike(item);
         this.world.scheduler.idleUntil(item.noticeMs, notice);
         return;
       }
       case 'leap':
-        this.struck(item);
+        this.recordStrike(item);
         return this.world.scheduler.leap(item.ms);
       case 'order':
-        this.struck(item);
+        this.recordStrike(item);
         this.world.people.request(() => this.world.people.placeOrder(item));
         if (item.againMs !== undefined)
-          this.plannedIn(item.againMs, () => this.world.people.request(() => this.world.people.placeOrder(item)));
+          this.beginIn(item.againMs, () => this.world.people.request(() => this.world.people.placeOrder(item)));
         return;
       case 'cancel':
       case 'receipt':
       case 'recount':
       case 'price':
       case 'operator':
-        this.struck(item);
+        this.recordStrike(item);
         return this.world.people.request(() => this.world.people.act(item));
       case 'inboxes':
-        this.struck(item);
-        return this.world.people.request(() => this.world.people.decideWhatWaits(item.skips));
+        this.recordStrike(item);
+        return this.world.people.request(() => this.world.people.decideAll(item.skips));
     }
   }
 

@@ -208,7 +208,7 @@ function bringing(
     }));
   }
   if (about === 'ReservationBlocked') {
-    // Its request was given up, and then nobody wants it any more.
+    // Its request was given up, and then nothing waits for it any longer.
     const { n: order, atMs } = dice.pick(orders);
     return [
       { afterMs: -Infinity, happening: { kind: 'poison', service, order } },

@@ -77,13 +77,13 @@ export interface Surroundings {
   /** Something that a reader of the story wants to know; `orders` are the ids that it is about. */
   tell(who: string, text: () => string, orders?: () => readonly string[]): void;
   crashed(process: Process, item: Extract<Item, { kind: 'crash' }>): void;
-  /** What a service says to its operators, with its error. */
+  /** What a service logs, with its error. */
   logged(process: Process, level: 'warn' | 'error', fields: Record<string, unknown>, message: string): void;
   /** Its loops have ended although nobody stopped them. */
   ended(process: Process, error: unknown): void;
 }
 
-/** How long an answer of the provider is waited for. */
+/** How long a process waits for an answer of the provider. */
 const PROVIDER_TIMEOUT_MS = 2_000;
 
 const PROVIDER_STEPS = {
@@ -94,7 +94,7 @@ const PROVIDER_STEPS = {
   find: () => [],
 };
 
-/** How a killed process goes on. A promise of its own each time: one for all would keep every world in memory. */
+/** What a killed process awaits. A promise of its own each time: one for all would keep every world in memory. */
 const never = () => new Promise<never>(() => {});
 
 export class Process {
@@ -159,7 +159,7 @@ export class Process {
     return this.living;
   }
 
-  /** SIGKILL: nothing of it goes on. The servers find out after `freeMs`, and then give what it held to others. */
+  /** SIGKILL: nothing of it continues. The servers find out after `freeMs`, and then give what it held to others. */
   kill(freeMs: number): void {
     if (!this.living) return;
     this.living = false;
@@ -173,7 +173,7 @@ export class Process {
     this.kill(0);
   }
 
-  /** Its world has ended. Signals that nobody aborts are kept by Node for ever, and all that listens to them. */
+  /** Its world has ended. Signals that nobody aborts are kept by Node forever, with everything that listens to them. */
   discard(): void {
     this.living = false;
     this.stopping.abort();

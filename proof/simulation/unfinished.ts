@@ -42,7 +42,7 @@ export async function unfinished({ servers, log, ledger }: Books): Promise<strin
 
 /**
  * Orders whose deadline passed before `beforeMs` and that still wait: there are none where nothing hinders the watchdog
- * any more, not even the lease of one that was killed.
+ * any longer, not even the lease of a process that was killed.
  */
 export function missedDeadlines({ servers }: Pick<Books, 'servers'>, beforeMs: number): Violation[] {
   const found: Violation[] = [];

@@ -1,4 +1,4 @@
-/** The way of a webhook from the provider to the payment service: it may take its time, come twice, or never. */
+/** The delivery of a webhook from the provider to the payment service: it may be late, or happen twice, or never. */
 import type { PaymentService } from '../../apps/payment/src/service.js';
 import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { diceFor } from './chance.js';
@@ -28,7 +28,7 @@ export async function deliver(webhook: Webhook, world: WebhooksWorld): Promise<v
       () => `is sent the webhook ${webhook.type} (${orderId})`,
       () => [orderId],
     );
-    const answer = await world.people.oneRequest(process, (it) =>
+    const answer = await world.people.requestOnce(process, (it) =>
       (it as PaymentService).record(orderId, command, { ...causeOf(orderId), causationId: webhook.id }),
     );
     if (!answer || 'refused' in answer) throw new Error('The webhook was not taken.');

@@ -1,7 +1,7 @@
 /**
  * A simulated world: the three services as they are, on servers in memory, in a virtual time in which everything that the
- * plan says goes wrong. When the plan is over, nothing goes wrong any more; people decide what is left to them, time
- * passes, and then nothing may be lost.
+ * plan says goes wrong. When the plan is over, nothing goes wrong from then on; people decide what is left to them,
+ * time passes, and then nothing may be lost.
  *
  *   plan ──▶ customers, operators, faults ──▶ calm: operators decide, time leaps ──▶ all is final ──▶ invariants
  *
@@ -40,11 +40,11 @@ export type Compositions = {
 };
 
 export interface WorldOptions {
-  /** How many orders are placed; 24 unless told. */
+  /** How many orders are placed; default: 24. */
   readonly orders?: number;
-  /** The numbers of the items of the plan that happen; all unless told. */
+  /** The numbers of the items of the plan that happen; default: all. */
   readonly only?: readonly number[];
-  /** Whether what happens is written down for a person, which takes its time. */
+  /** Whether to record a story for a person to read, which costs time. */
   readonly story?: boolean;
   readonly compositions?: Partial<Compositions>;
 }
@@ -124,7 +124,7 @@ class Simulation implements Surroundings {
     this.slowShare = this.plan.slowShare;
     const only = options.only && new Set(options.only);
     this.items = this.plan.items.filter(({ n }) => !only || only.has(n));
-    this.faults = new Faults((item) => this.runner.struck(item));
+    this.faults = new Faults((item) => this.runner.recordStrike(item));
     this.compositions = { ...perService((service) => shop[service].compose), ...options.compositions } as Compositions;
     const runtime = {
       clock: new VirtualClock(this.scheduler),
@@ -251,7 +251,7 @@ class Simulation implements Surroundings {
     }
   }
 
-  /** Until all is final: nothing goes wrong any more, and operators decide what waits for them. */
+  /** Until all is final: nothing goes wrong from here on, and operators decide what waits for them. */
   private async calmTimes(): Promise<void> {
     this.tell('world', () => 'from here on nothing goes wrong any more');
     this.faults.endAll();
@@ -269,7 +269,7 @@ class Simulation implements Surroundings {
         this.found.push({ rule: 'no-end', text, orders: [] });
         return;
       }
-      this.people.request(() => this.people.decideWhatWaits());
+      this.people.request(() => this.people.decideAll());
       if (!(await this.rest())) return;
       this.scheduler.leap(Math.min(HOUR, SECOND * 2 ** round));
     }
@@ -289,7 +289,7 @@ class Simulation implements Surroundings {
     }
   }
 
-  /** Goes on until nothing has changed for a while and nobody waits for an answer. */
+  /** Continues until nothing has changed for a while and nobody waits for an answer. */
   private async rest(): Promise<boolean> {
     this.changed();
     while (this.scheduler.nowMs - this.changedMs < REST_MS || this.people.waiting || !this.scheduler.quiet) {
