@@ -77,12 +77,14 @@ async function sale(shop: Shop, units: number): Promise<Sample> {
 async function openLarder(bench: Bench): Promise<Shop & { close(): Promise<void> }> {
   const { ports, pool, close } = await openInventory(await bench.database());
   // Nothing moves by itself here, so what is for that has only memory.
+  const parked = new MemoryParkedMessages();
   const inventory = inventoryService({
     ...ports,
     bus: new MemoryMessageBus({ clock: ports.clock }),
     tables: new MemoryTables(),
     checkpoints: new MemoryCheckpoints(),
-    parked: new MemoryParkedMessages(),
+    parked,
+    deadLetters: parked,
     leases: new MemoryLeases(),
     counters: { skipped() {}, dead() {} },
   });

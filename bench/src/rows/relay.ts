@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
 import { idOf, type RecordedEvent } from '../../../libs/event-store/src/index.js';
 import { PostgresEventStore } from '../../../libs/event-store/src/postgres/index.js';
-import { envelope, type Message, type MessageBus, relay } from '../../../libs/message-bus/src/index.js';
+import { type Message, type MessageBus, relay, wrap } from '../../../libs/message-bus/src/index.js';
 import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka/message-bus.js';
 import { recordOf } from '../../../libs/message-bus/src/kafka/record.js';
 import { MemoryLeases, silentLog, SystemClock, SystemIds, SystemRandom } from '../../../libs/runtime/src/index.js';
@@ -171,5 +171,5 @@ async function until(come: () => boolean): Promise<void> {
 }
 
 function toMessage(event: RecordedEvent): Message {
-  return envelope('/order', idOf(event.stream), event, event);
+  return wrap('/order', idOf(event.stream), event, event);
 }
