@@ -8,7 +8,7 @@ import { ORDER_DEADLINE } from './crash/customers.js';
 import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
 import { randomSeed, readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
-import { disagreements } from './shop/disagreements.js';
+import { findDisagreements, withBooks } from './shop/inspect.js';
 import { type Bus, buses, onTrial } from './shop/trial.js';
 import { bold, dim, green, red } from '../scripts/lib/screen.js';
 
@@ -36,9 +36,9 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
   const options = { bus, program: VICTIM, env: { order: { ORDER_DEADLINE } } };
   return onTrial(options, async (trial) => {
     const held = await matrix(trial, rows, seed, out);
-    const found = await disagreements(trial.shop);
+    const found = await withBooks(trial.shop, findDisagreements);
     if (found.length === 0) out.stdout.write(`reconcile: ${green('all books agree')}\n`);
-    found.slice(0, MAX_COMPLAINTS).forEach((what) => out.stdout.write(`reconcile: ${red(what)}\n`));
+    found.slice(0, MAX_COMPLAINTS).forEach(({ message }) => out.stdout.write(`reconcile: ${red(message)}\n`));
     return held && found.length === 0 ? 0 : 1;
   });
 }

@@ -10,7 +10,6 @@ import { SystemClock } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
 import { randomSeed, readCommandLine, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output, progressBar } from '../scripts/lib/progress-bar.js';
-import { disagreements } from './shop/disagreements.js';
 import type { Shop } from './shop/open-shop.js';
 import { onTrial } from './shop/trial.js';
 import { drive, type Driven, SKUS } from './race/drive.js';
@@ -64,8 +63,7 @@ export async function raceIn(
     ended.abort();
   }
   const seconds = (Date.now() - startedMs) / 1_000;
-  const judged = await judge(shop, driven);
-  const verdict = { ...judged, wrong: [...judged.wrong, ...(await disagreements(shop))] };
+  const verdict = await judge(shop, driven);
   report({ options, seconds, driven, verdict, memory: await memory }, out);
   return { driven, verdict };
 }

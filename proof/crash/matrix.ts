@@ -8,7 +8,7 @@
  */
 import type { Random } from '#runtime';
 import { call } from '../../scripts/lib/api.js';
-import { inspect } from '../shop/invariants.js';
+import { inspect } from '../shop/inspect.js';
 import { type OrderView, type Shop, TooLong } from '../shop/open-shop.js';
 import { Customers, type Wish } from './customers.js';
 import { type Doom, type DurableStep, type Moment, moments, steps } from './durable-steps.js';
@@ -158,6 +158,6 @@ async function runWith(
     return { wrong: [`${open.length} orders are not final after 30 s; ${open[0]} is ${first.status}`] };
   }
   const finalMs = Date.now() - killedMs;
-  const { wrong } = await inspect(shop, orderIds, received);
+  const { wrong } = await inspect(shop, { orderIds, received });
   return { finalMs, wrong };
 }

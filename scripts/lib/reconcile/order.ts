@@ -49,7 +49,7 @@ export function judge(books: OrderBooks, atRest = false): Finding[] {
   };
   if (states.order.status === 'none') return [];
   return [
-    ...(atRest ? judgeEnds(books.orderId, states.order, states.payment) : []),
+    ...(atRest ? judgeEnds(books, states.order, states.payment) : []),
     ...judgeGoods(books, states.order, states.reservation),
     ...judgeMoney(books, states.order, states.payment, atRest),
   ];
@@ -69,13 +69,15 @@ const MOVES: Partial<Record<ReservationEvent['type'], { readonly from: Units; re
 };
 
 /** In a shop at rest nothing waits. */
-function judgeEnds(orderId: string, order: PlacedOrder, { status }: Payment): Finding[] {
+function judgeEnds({ orderId, order: events }: OrderBooks, order: PlacedOrder, { status }: Payment): Finding[] {
   const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
+  const isFinal =
+    isSettled(order) && (order.status === 'completed' || events.some(({ type }) => type === 'OrderSettled'));
   const found = (kind: Kind, book: string, is: string): Finding => {
     return { kind, orderId, books: [book], message: `Order ${orderId}: ${book} is ${is}, and nothing is under way.` };
   };
   return [
-    ...(isSettled(order) ? [] : [found('order-without-end', ordered, `${statusOf(order)}, not settled`)]),
+    ...(isFinal ? [] : [found('order-without-end', ordered, `${statusOf(order)}, without an end`)]),
     ...(UNDER_WAY.includes(status) ? [found('payment-without-end', paid, status)] : []),
   ];
 }

@@ -116,7 +116,7 @@ class Reconciliation {
     for (const rows of this.skuRows) {
       const { service } = rows.model;
       const from = this.readTo.get(service) ?? 0n;
-      yield* rows.compare(this.books[service], (categories) => eventsOf(this.books[service], categories, from));
+      yield* rows.compare(this.books[service], (categories) => readEvents(this.books[service], categories, from));
     }
     yield* this.callTheRoll();
   }
@@ -218,7 +218,7 @@ class Reconciliation {
     };
     await read(order, 'order');
     await Promise.all([read(inventory, 'reservation'), read(payment, 'payment')]);
-    for await (const entries of ledgerPages(ledger, orderId)) books.ledger.push(...entries);
+    for await (const entries of readLedger(ledger, orderId)) books.ledger.push(...entries);
     return books;
   }
 
@@ -284,13 +284,15 @@ async function* batches({ store }: ServiceBooks, categories: readonly string[], 
   }
 }
 
-async function* eventsOf(books: ServiceBooks, categories: readonly string[], after: bigint) {
+/** The events of these categories after a position, up to the present. */
+export async function* readEvents(books: ServiceBooks, categories: readonly string[], after: bigint) {
   for await (const { events } of batches(books, categories, after, await books.store.head())) yield events;
 }
 
 const LEDGER_PAGE = 1_000;
 
-async function* ledgerPages(ledger: Books['ledger'], orderId?: string): AsyncIterable<LedgerEntry[]> {
+/** The ledger's entries, of all orders or one. */
+export async function* readLedger(ledger: Books['ledger'], orderId?: string): AsyncIterable<LedgerEntry[]> {
   for (let after = 0; ;) {
     const entries = await ledger.entries({ orderId, after, limit: LEDGER_PAGE });
     yield entries;
@@ -300,7 +302,7 @@ async function* ledgerPages(ledger: Books['ledger'], orderId?: string): AsyncIte
 }
 
 async function* ledgerSteps(ledger: Books['ledger']): AsyncIterable<Step> {
-  for await (const entries of ledgerPages(ledger)) {
+  for await (const entries of readLedger(ledger)) {
     yield { from: 'ledger', since: entries[0]?.at ?? '', events: [], entries, position: 0n };
   }
 }
