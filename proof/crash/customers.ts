@@ -38,7 +38,6 @@ const CLERK_EVERY_MS = 250;
 
 interface InboxItem {
   readonly orderId: string;
-  readonly tried: readonly { readonly what: string }[];
   readonly choices: readonly { readonly decision: string }[];
 }
 
@@ -49,6 +48,8 @@ export class Customers {
   readonly received: Record<string, number> = {};
   private readonly leaving = new AbortController();
   private readonly closing = new AbortController();
+  /** The orders that the clerk has had tried once more: the inbox says so in prose, which is for people. */
+  private readonly retried = new Set<string>();
   private shopping: Promise<unknown> = Promise.resolve();
   private deciding: Promise<unknown> = Promise.resolve();
   private wishes: Wish[] = [];
@@ -186,8 +187,9 @@ export class Customers {
     while (!signal.aborted) {
       await this.shop.until('the inbox is read', async () => {
         const { items } = await call<{ items: InboxItem[] }>('GET', `${this.shop.order[0]}/admin/attention?limit=100`);
-        for (const { orderId, tried, choices } of items) {
-          const again = !tried.some(({ what }) => what.includes('reminded'));
+        for (const { orderId, choices } of items) {
+          const again = !this.retried.has(orderId);
+          this.retried.add(orderId);
           const callOff = choices.some(({ decision }) => decision === 'call-off');
           await this.decide(orderId, again || !callOff ? 'retry' : 'call-off');
         }
