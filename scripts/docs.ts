@@ -209,22 +209,29 @@ const commandsOf = ({ readBy }: Variable) =>
 const BEGIN = '<!-- variables: `npm run docs` generates the text between these comments -->';
 const END = '<!-- end of variables -->';
 
+/**
+ * What a document says before the comment `begin`, and from the comment `end` on.
+ * @throws Advice when it lacks them; `what` stands between the two
+ */
+function splitAround(path: string, begin: string, end: string, what: string): { before: string; after: string } {
+  const text = readFileSync(path, 'utf8');
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
+  if (from < 0 || to < from)
+    throw new Advice(`${path} lacks the comments ${begin} and ${end}: put them around ${what}.`);
+  return { before: text.slice(0, from), after: text.slice(to) };
+}
+
 /** docs/operations.md with its tables generated again; the rest of it is written by hand. */
 function operations(): string {
-  const text = readFileSync('docs/operations.md', 'utf8');
-  const begin = text.indexOf(BEGIN);
-  const end = text.indexOf(END);
-  if (begin < 0 || end < begin)
-    throw new Advice(
-      `docs/operations.md lacks the comments ${BEGIN} and ${END}: put them around the tables of variables.`,
-    );
+  const { before, after } = splitAround('docs/operations.md', BEGIN, END, 'the tables of variables');
   const tables = [
     table('service', serviceVariables(), (variable) => (isShared(variable) ? 'all' : variable.readBy.join(', '))),
     'Besides these, the commands read:',
     table('command', commandVariables, (variable) => `\`${commandsOf(variable).replaceAll(', ', '`, `')}\``),
   ];
-  const rest = text.slice(end).replace(/(?:^-- \w+: +TRUNCATE .*;\n)+/m, emptyReadModels);
-  return `${text.slice(0, begin)}${BEGIN}\n\n${tables.join('\n\n')}\n\n${rest}`;
+  const rest = after.replace(/(?:^-- \w+: +TRUNCATE .*;\n)+/m, emptyReadModels);
+  return `${before}${BEGIN}\n\n${tables.join('\n\n')}\n\n${rest}`;
 }
 
 const BEGIN_STREAMS = '<!-- streams: `npm run docs` generates the text between these comments -->';
@@ -232,20 +239,14 @@ const END_STREAMS = '<!-- end of streams -->';
 
 /** docs/architecture.md with its table of streams generated again. */
 function architecture(): string {
-  const text = readFileSync('docs/architecture.md', 'utf8');
-  const begin = text.indexOf(BEGIN_STREAMS);
-  const end = text.indexOf(END_STREAMS);
-  if (begin < 0 || end < begin)
-    throw new Advice(
-      `docs/architecture.md lacks the comments ${BEGIN_STREAMS} and ${END_STREAMS}: put them around the table of streams.`,
-    );
+  const { before, after } = splitAround('docs/architecture.md', BEGIN_STREAMS, END_STREAMS, 'the table of streams');
   const rows = services.flatMap((service) =>
     Object.keys(shop[service].aggregates).map(
       (category) => `| \`${category}-<id>\` | ${eventsOf(service, category)} |`,
     ),
   );
   const lines = ['| stream | events |', '| --- | --- |', ...rows];
-  return `${text.slice(0, begin)}${BEGIN_STREAMS}\n\n${lines.join('\n')}\n\n${text.slice(end)}`;
+  return `${before}${BEGIN_STREAMS}\n\n${lines.join('\n')}\n\n${after}`;
 }
 
 /** The events of an aggregate: those that its file in domain/ declares, in the order of upcasters.ts. */

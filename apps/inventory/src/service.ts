@@ -8,7 +8,6 @@ import { holdsWithoutVerdict, outboxOf, receive, runService, type ServicePorts }
 import { inventoryDefinition } from './definition.js';
 import { reservation } from './domain/reservation.js';
 import { stockHold } from './read-models/stock-hold.js';
-import { upcasters } from './upcasters.js';
 import { decideBooking, decideCheckout } from './warehouse.js';
 
 export type InventoryService = ReturnType<typeof inventoryService>;
@@ -17,6 +16,7 @@ export type InventoryService = ReturnType<typeof inventoryService>;
 export const INVENTORY_SERVICE = Symbol('InventoryService');
 
 export function inventoryService(ports: ServicePorts) {
+  const { upcasters } = inventoryDefinition;
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters, snapshots: ['stock'] });
   // Everything here writes stock streams, often the same ones: decisions queue up and are made together.

@@ -14,7 +14,6 @@ import { price } from './domain/price.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
 import { SettlementWaits } from './settlement-waits.js';
-import { upcasters } from './upcasters.js';
 import { watchdog } from './watchdog.js';
 
 /** An order that exists, and the position that a read model must have reached to show it like this. */
@@ -31,6 +30,7 @@ export const ORDER_SERVICE = Symbol('OrderService');
 /** `deadlineMs`: an order that is not confirmed so many milliseconds after it was placed is cancelled. */
 export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
   const { clock } = ports;
+  const { upcasters } = orderDefinition;
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const prices = new PriceCache(store, transactor);

@@ -10,7 +10,6 @@ import { paymentDefinition } from './definition.js';
 import { isRecorded, payment, type PaymentCommand } from './domain/payment.js';
 import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
-import { upcasters } from './upcasters.js';
 
 export interface PaymentPorts extends ServicePorts {
   /** Limits the time of each call by itself: guardProvider, or withTimeout (proof/provider-timeout.ts) in virtual time. */
@@ -23,6 +22,7 @@ export type PaymentService = ReturnType<typeof paymentService>;
 export const PAYMENT_SERVICE = Symbol('PaymentService');
 
 export function paymentService(ports: PaymentPorts) {
+  const { upcasters } = paymentDefinition;
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const outbox = outboxOf(paymentDefinition, { ...ports, store });
