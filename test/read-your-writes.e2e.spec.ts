@@ -35,6 +35,7 @@ function place({
   key = randomUUID(),
   sku = 'coffee',
   wait,
+  position,
 }: {
   instance?: number;
   token?: string;
@@ -42,9 +43,11 @@ function place({
   key?: string;
   sku?: string;
   wait?: number;
+  position?: string;
 } = {}) {
   const post = order(instance).post('/orders').set('Idempotency-Key', key);
   if (wait !== undefined) void post.set('Prefer', `wait=${wait}`);
+  if (position !== undefined) void post.set(POSITION, position);
   return post.send({ customerId, lines: [{ sku, quantity: 1 }], payment: { token } });
 }
 
@@ -321,4 +324,19 @@ describe('an order as of a moment', () => {
       expect(body).toMatchObject({ code: 'invalid-request', errors: [{ parameter: 'asOf' }] });
     },
   );
+});
+
+describe('an order at another instance', () => {
+  test('is sold at the price whose position it sends, however often that changes', async () => {
+    for (let amountMinor = 1; amountMinor <= 100; amountMinor++) {
+      const priced = await order(0).put('/prices/vanilla').send({ amountMinor, currency: 'EUR' }).expect(200);
+      const placed = await place({ instance: 1, sku: 'vanilla', position: positionOf(priced) }).expect(202);
+      expect(placed.body.total).toEqual({ amountMinor, currency: 'EUR' });
+    }
+  });
+
+  test('is refused with a position that does not exist', async () => {
+    const refused = await place({ position: 'order:999999999' }).expect(400);
+    expect(refused.body).toMatchObject({ code: 'unknown-position' });
+  });
 });

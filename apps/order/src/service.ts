@@ -36,19 +36,23 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   const prices = new PriceCache(store, transactor);
   const settlementWaits = new SettlementWaits(store);
 
-  /** Places an order at the current prices. The same order again returns the existing one. */
+  /**
+   * Places an order at the current prices, which are no older than the position `since`. The same order again returns the
+   * existing one.
+   */
   async function place(
     request: {
       orderId: string;
       customerId: string;
       lines: readonly { sku: string; quantity: number }[];
       paymentToken: string;
+      since?: bigint | undefined;
     },
     cause: Cause,
   ): Promise<KnownOrder> {
-    const { orderId, customerId, paymentToken } = request;
+    const { orderId, customerId, paymentToken, since } = request;
     const lines = await Promise.all(
-      request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku) })),
+      request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku, since) })),
     );
     const now = clock.now();
     const command = {
@@ -62,8 +66,8 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return requireOrder(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));
   }
 
-  async function priceOf(sku: string) {
-    const found = await prices.of(sku);
+  async function priceOf(sku: string, since: bigint | undefined) {
+    const found = await prices.of(sku, since);
     if (found.status === 'none') {
       throw new DomainError('unknown-sku', `There is no price for "${sku}": it is not sold here.`);
     }

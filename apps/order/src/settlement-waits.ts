@@ -26,9 +26,11 @@ export class SettlementWaits {
 
   /** Follows the orders until `signal` aborts. */
   follow(signal: AbortSignal): Promise<void> {
-    return followFromHead(this.store, ['order'], signal, ({ type, stream, position }) => {
-      if (type !== 'OrderCompleted' && type !== 'OrderSettled') return;
-      this.waits.get(idOf(stream))?.forEach((resolve) => resolve(position));
+    return followFromHead(this.store, ['order'], signal, ({ events }) => {
+      for (const { type, stream, position } of events) {
+        if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;
+        this.waits.get(idOf(stream))?.forEach((resolve) => resolve(position));
+      }
     });
   }
 }

@@ -12,15 +12,10 @@ test('following from the head delivers what is appended after the start, in thes
 
   const stop = new AbortController();
   const followed: string[] = [];
-  await followFromHead(
-    store,
-    ['note'],
-    stop.signal,
-    ({ stream }) => {
-      followed.push(stream);
-      if (stream === 'note-last') stop.abort();
-    },
-    () => ['note-first', 'other-1', 'note-last'].forEach(append),
-  );
+  await followFromHead(store, ['note'], stop.signal, ({ events, position }) => {
+    if (position === 1n) ['note-first', 'other-1', 'note-last'].forEach(append);
+    followed.push(...events.map(({ stream }) => stream));
+    if (followed.includes('note-last')) stop.abort();
+  });
   expect(followed).toEqual(['note-first', 'note-last']);
 });

@@ -77,13 +77,15 @@ export class OrderController {
   async placeOrder(
     @IdempotencyKey() key: string,
     @Body({ schema: placeOrderBody }) body: z.infer<typeof placeOrderBody>,
+    @AfterPosition() after: bigint | undefined,
     @PreferWait() waitMs: number | undefined,
     @RequestCause() cause: Cause,
   ): Promise<Answer<OrderView>> {
+    await this.readYourWrites.refuseUnknown(after);
     const { customerId, lines, payment } = body;
     const orderId = nameBasedId(ORDERS, customerId, key);
     const location = `/orders/${orderId}`;
-    const request = { orderId, customerId, lines, paymentToken: payment.token };
+    const request = { orderId, customerId, lines, paymentToken: payment.token, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
     const awaited = waitMs === undefined ? undefined : await this.awaitOrder(orderId, waitMs, position);
     if (awaited?.body.settled) return new Answer(awaited.body, { ...awaited.head, location, status: 200 });

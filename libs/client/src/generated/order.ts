@@ -230,7 +230,7 @@ export interface operations {
         limit?: number;
       };
       header?: {
-        /** @description The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less than they did. */
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
       };
       path?: never;
@@ -304,6 +304,8 @@ export interface operations {
       header: {
         /** @description wait=N holds the answer for up to N seconds, at most 30, until it is final (RFC 7240). */
         Prefer?: string;
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
+        'Larder-Position'?: string;
         /** @description The same key with the same body gives the same answer and creates nothing new. */
         'Idempotency-Key': string;
       };
@@ -346,7 +348,11 @@ export interface operations {
           'application/json': components['schemas']['Order'];
         };
       };
-      /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
+      /**
+       * @description `invalid-position`, `unknown-position`
+       *
+       *     `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json`
+       */
       400: {
         headers: {
           [name: string]: unknown;
@@ -354,7 +360,12 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'idempotency-key-missing' | 'idempotency-key-invalid' | 'malformed-json';
+            code:
+              | 'invalid-position'
+              | 'unknown-position'
+              | 'idempotency-key-missing'
+              | 'idempotency-key-invalid'
+              | 'malformed-json';
           };
         };
       };
@@ -367,6 +378,20 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code: 'invalid-request' | 'unknown-sku' | 'duplicate-sku' | 'mixed-currencies' | 'idempotency-key-reused';
+          };
+        };
+      };
+      /** @description `read-model-behind`, `unavailable` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'read-model-behind' | 'unavailable';
           };
         };
       };
@@ -387,7 +412,7 @@ export interface operations {
       header?: {
         /** @description wait=N holds the answer for up to N seconds, at most 30, until it is final (RFC 7240). */
         Prefer?: string;
-        /** @description The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less than they did. */
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
       };
       path: {
@@ -467,7 +492,7 @@ export interface operations {
         asOf?: string;
       };
       header?: {
-        /** @description The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less than they did. */
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
       };
       path: {
@@ -689,7 +714,7 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less than they did. */
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
       };
       path?: never;

@@ -107,7 +107,7 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
-        /** @description The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less than they did. */
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
       };
       path: {

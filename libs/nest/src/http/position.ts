@@ -73,7 +73,7 @@ export const positionHeader = {
 };
 
 /**
- * `@AfterPosition() after: bigint | undefined`: the position that a read has to wait for; undefined when the caller named
+ * `@AfterPosition() after: bigint | undefined`: the position that a request has to see; undefined when the caller named
  * none of this service. Extends the request's deadline by READ_TIMEOUT, the longest wait.
  */
 export const AfterPosition = createParamDecorator(
@@ -89,8 +89,8 @@ export const AfterPosition = createParamDecorator(
       takesHeader(POSITION_HEADER, {
         required: false,
         description:
-          'The header of earlier answers, of one service or, separated by commas, of several: this read then shows no less ' +
-          'than they did.',
+          'The header of earlier answers, of one service or, separated by commas, of several: this request then sees no ' +
+          'less than they did.',
         schema: { type: 'string', example: 'order:4711' },
       }),
       refuses(400, 'invalid-position', 'unknown-position'),

@@ -69,21 +69,35 @@ export function answers(
   };
 }
 
-/** A problem with this status and one of these codes. A document has one entry per status: name all codes of one together. */
+/** A problem with this status and one of these codes, or of those that another part of the route names for the status. */
 export function refuses(status: number, ...codes: readonly string[]): RoutePart {
-  const coded = { type: 'object', properties: { code: { type: 'string', enum: [...codes] } }, required: ['code'] };
-  const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
-  const description = codes.map((code) => `\`${code}\``).join(', ');
   const retryAfter = { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' as const } } };
   return {
-    document: ({ ApiResponse }) =>
-      ApiResponse({
-        status,
-        description,
-        ...(status === 503 && { headers: retryAfter }),
-        content: { 'application/problem+json': { schema } },
-      }),
+    document:
+      ({ ApiResponse }) =>
+      (target, key, descriptor) => {
+        const named = [...nameCodes(descriptor.value as object, status, codes)];
+        const coded = { type: 'object', properties: { code: { type: 'string', enum: named } }, required: ['code'] };
+        const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
+        ApiResponse({
+          status,
+          description: codes.map((code) => `\`${code}\``).join(', '), // Swagger keeps those of an earlier part.
+          ...(status === 503 && { headers: retryAfter }),
+          content: { 'application/problem+json': { schema } },
+        })(target, key, descriptor);
+      },
   };
+}
+
+/** By handler and status, the codes that its parts have named: a document has one entry per status. */
+const namedCodes = new WeakMap<object, Map<number, Set<string>>>();
+
+function nameCodes(handler: object, status: number, codes: readonly string[]): ReadonlySet<string> {
+  const byStatus = namedCodes.get(handler) ?? new Map<number, Set<string>>();
+  namedCodes.set(handler, byStatus);
+  const named = new Set([...(byStatus.get(status) ?? []), ...codes]);
+  byStatus.set(status, named);
+  return named;
 }
 
 /** A header of the request. */
