@@ -62,7 +62,7 @@ test.each([
   const shop = await openStocked();
   const { order } = await shop.checkout('11111111-1111-4111-8111-111111111111', token, quantity);
   expect(order).toMatchObject(ending);
-  expect((await shop.ledger.totals()).reduce((sum, total) => sum + total.netMinor, 0)).toBe(netMinor);
+  expect((await shop.ledger.totals()).reduce((sum, total) => sum + total.netMinor, 0n)).toBe(BigInt(netMinor));
   expect((await shop.stock()).result).toEqual(stock);
 });
 
@@ -71,7 +71,7 @@ test('an order that is not confirmed by its deadline is called off, and its mone
   const { order } = await shop.checkout('22222222-2222-4222-8222-222222222222', 'tok_down_30s');
   expect(order).toMatchObject({ status: 'cancelled', reason: 'deadline' });
   expect((await shop.ledger.totals()).map(({ heldMinor, netMinor }) => ({ heldMinor, netMinor }))).not.toContainEqual(
-    expect.objectContaining({ heldMinor: 1299 }),
+    expect.objectContaining({ heldMinor: 1299n }),
   );
   expect((await shop.stock()).result).toEqual({ available: 10, reserved: 0, shipped: 0 });
 });

@@ -59,7 +59,7 @@ test.each([
   const history = await shop.history();
   expect(history.filter((type) => type === 'OrderReminded')).toHaveLength(1);
   expect(history.at(-1)).toBe('OrderCompleted');
-  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 2598 }]);
+  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0n, capturedMinor: 2598n, netMinor: 2598n }]);
   expect(await shop.stock()).toEqual({ available: 8, reserved: 0, shipped: 2 });
 });
 
@@ -73,7 +73,7 @@ test.each(['OrderCancelled', 'StockReleased', 'PaymentReturned'])(
     expect(await shop.history()).not.toContain('OrderSettled');
     await shop.clock.advance(MINUTE_MS);
     expect((await shop.history()).at(-1)).toBe('OrderSettled');
-    expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, netMinor: 0 }]);
+    expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0n, netMinor: 0n }]);
     expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
   },
 );
@@ -108,6 +108,6 @@ test('past the pivot an order appears in the inbox after an hour while reminders
   await shop.order.resolve(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
   await shop.clock.advance(MINUTE_MS);
   expect((await shop.history()).at(-1)).toBe('OrderSettled');
-  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 0 }]);
+  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0n, capturedMinor: 2598n, netMinor: 0n }]);
   expect(await shop.stock()).toEqual({ available: 10, reserved: 0, shipped: 0 });
 });

@@ -57,7 +57,9 @@ describe('a bad request gets an answer that names what is wrong', () => {
       { amountMinor: -1, currency: 'EUR' },
       { amountMinor: 1.5, currency: 'EUR' },
       { amountMinor: 1, currency: 'euro' },
-      { amountMinor: 1e12, currency: 'EUR' },
+      { amountMinor: 1e12 + 1, currency: 'EUR' },
+      { amountMinor: 1, currency: 'ABC' },
+      { amountMinor: 1, currency: 'XAU' },
     ]) {
       const { status, body } = await request(shop.order[0]!).put('/prices/honey').send(price);
       expect([status, body.code]).toEqual([422, 'invalid-request']);

@@ -35,8 +35,8 @@ export async function unfinished({ servers, log, ledger }: Books): Promise<strin
     }
     if ((await parked.parkedKeys(service, keys))?.size) found.push(`${service} has parked messages`);
   }
-  const held = (await ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0);
-  if (held !== 0) found.push(`the provider holds ${held}`);
+  const held = (await ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0n);
+  if (held !== 0n) found.push(`the provider holds ${held}`);
   return found;
 }
 

@@ -25,7 +25,7 @@ export function endings(open: () => Promise<Shop>): void {
   /** What the provider's books show of one order. */
   async function moneyOf(orderId: string) {
     const { body } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
-    const { heldMinor = 0, capturedMinor = 0, netMinor = 0 } = body.totals[0] ?? {};
+    const { heldMinor = '0', capturedMinor = '0', netMinor = '0' } = body.totals[0] ?? {};
     return { heldMinor, capturedMinor, netMinor };
   }
 
@@ -34,8 +34,8 @@ export function endings(open: () => Promise<Shop>): void {
     return (await request(shop.inventory[0]!).get(`/reservations/${orderId}`)).body;
   }
 
-  const paid = { heldMinor: 0, capturedMinor: 2598, netMinor: 2598 };
-  const untouched = { heldMinor: 0, capturedMinor: 0, netMinor: 0 };
+  const paid = { heldMinor: '0', capturedMinor: '2598', netMinor: '2598' };
+  const untouched = { heldMinor: '0', capturedMinor: '0', netMinor: '0' };
 
   describe.concurrent('a checkout ends', () => {
     test.for([
@@ -146,7 +146,7 @@ export function endings(open: () => Promise<Shop>): void {
       expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
       const { body: ledger } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
       expect(ledger.entries.map(({ type }: { type: string }) => type)).toEqual(['authorized', 'voided']);
-      expect(ledger.totals).toMatchObject([{ heldMinor: 0, netMinor: 0 }]);
+      expect(ledger.totals).toMatchObject([{ heldMinor: '0', netMinor: '0' }]);
       const { body: history } = await request(shop.order[0]!).get(`/orders/${orderId}/history`);
       expect(history.events).toContainEqual(
         expect.objectContaining({ type: 'OrderPaymentReturned', data: { outcome: 'voided' } }),

@@ -2,6 +2,7 @@ import { inventoryEvents } from './inventory.js';
 import { orderEvents } from './order.js';
 import { paymentEvents } from './payment.js';
 
+export * from './currencies.js';
 export * from './inventory.js';
 export * from './order.js';
 export * from './payment.js';

@@ -73,6 +73,7 @@ export class OrderController {
     answers(202, 'Placed; the first answer again if it was placed before', orderView, ...placedHeaders),
     answers(200, 'Final, with Prefer: wait', orderView, ...placedHeaders),
     refuses(422, 'invalid-request', 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'idempotency-key-reused'),
+    refuses(422, 'total-out-of-range'),
   )
   async placeOrder(
     @IdempotencyKey() key: string,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { OrderSummary } from '../../../../prisma/order/client/client.js';
-import { line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
+import { currentCurrency, line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
 import type { RecordedEvent } from '#event-store';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
 
@@ -24,8 +24,12 @@ export const placeOrderBody = z
   .meta({ id: 'OrderRequest' });
 
 export const priceBody = z.strictObject({
-  amountMinor: z.int().min(0).max(MAX_AMOUNT_MINOR).describe('In minor units: 1299 is 12.99 EUR'),
-  currency: money.shape.currency,
+  amountMinor: z
+    .int()
+    .min(0)
+    .max(MAX_AMOUNT_MINOR)
+    .describe('In minor units of ISO 4217: 1299 is 12.99 EUR, 1,299 JPY or 1.299 KWD. The limit is the same for all'),
+  currency: currentCurrency,
 });
 
 const status = z.enum([

@@ -19,7 +19,7 @@ import {
 import { paymentSummary } from '../read-models/payment-summary.js';
 import { Ledger } from '../simulator/ledger.js';
 import { commandOf, SIGNATURE_HEADER, type Webhook, webhook } from '../webhook.js';
-import { ledgerQuery, ledgerView, type PaymentView, paymentView, paymentViewOf } from './payment.dto.js';
+import { ledgerQuery, ledgerView, type PaymentView, paymentView, paymentViewOf, totalsViewOf } from './payment.dto.js';
 import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { SignedByProvider } from './webhook.guard.js';
 
@@ -79,6 +79,10 @@ export class PaymentController {
       this.ledger.totals(orderId),
     ]);
     const last = entries.length === limit ? entries.at(-1) : undefined;
-    return { entries: entries.map((entry) => ({ ...entry })), totals, ...(last && { next: last.position }) };
+    return {
+      entries: entries.map((entry) => ({ ...entry })),
+      totals: totalsViewOf(totals),
+      ...(last && { next: last.position }),
+    };
   }
 }

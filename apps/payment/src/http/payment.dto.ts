@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { PaymentSummary } from '../../../../prisma/payment/client/client.js';
 import { money, orderId } from '#contracts';
 import type { Payment } from '../domain/payment.js';
+import type { Totals } from '../simulator/ledger.js';
 
 /** Checked against the schema below, in both directions. */
 type Status = Exclude<Payment['status'], 'none'>;
@@ -37,6 +38,12 @@ export const ledgerQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(100),
 });
 
+/** In digits: a sum over many orders may be more than a JSON number holds exactly. */
+const sumMinor = z
+  .string()
+  .regex(/^-?\d+$/)
+  .describe('In minor units, as decimal digits');
+
 export const ledgerView = z
   .object({
     entries: z.array(z.looseObject({ position: z.int(), orderId, type: z.string(), at: z.iso.datetime() })),
@@ -44,16 +51,27 @@ export const ledgerView = z
       .array(
         z.object({
           currency: money.shape.currency,
-          heldMinor: z.int(),
-          capturedMinor: z.int(),
-          refundedMinor: z.int(),
-          netMinor: z.int(),
+          heldMinor: sumMinor,
+          capturedMinor: sumMinor,
+          refundedMinor: sumMinor,
+          netMinor: sumMinor,
         }),
       )
       .describe('Over all orders, or over `orderId` alone'),
     next: z.int().optional(),
   })
   .meta({ id: 'LedgerPage' });
+
+/** The sums of the ledger as digits. */
+export function totalsViewOf(totals: readonly Totals[]): z.infer<typeof ledgerView>['totals'] {
+  return totals.map(({ currency, heldMinor, capturedMinor, refundedMinor, netMinor }) => ({
+    currency,
+    heldMinor: `${heldMinor}`,
+    capturedMinor: `${capturedMinor}`,
+    refundedMinor: `${refundedMinor}`,
+    netMinor: `${netMinor}`,
+  }));
+}
 
 export type PaymentView = z.infer<typeof paymentView>;
 

@@ -62,7 +62,7 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     );
     expect(answers.filter((answer) => answer.status === 'refunded')).toHaveLength(3);
     expect(await other.totals(orderId)).toEqual([
-      { currency: 'EUR', heldMinor: 0, capturedMinor: 1000, refundedMinor: 900, netMinor: 100 },
+      { currency: 'EUR', heldMinor: 0n, capturedMinor: 1000n, refundedMinor: 900n, netMinor: 100n },
     ]);
   });
 
@@ -77,7 +77,7 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     };
     await Promise.all([work(one, orders), work(other, orders.toReversed())]);
     for (const orderId of orders) {
-      expect(await one.totals(orderId)).toMatchObject([{ heldMinor: 0, netMinor: 7 }]);
+      expect(await one.totals(orderId)).toMatchObject([{ heldMinor: 0n, netMinor: 7n }]);
     }
   });
 
@@ -139,7 +139,22 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     await each.authorize({ ...order, amount: { amountMinor: 1, currency: 'CHF' } }, never);
     await each.authorize({ ...order, orderId: randomUUID(), amount: { amountMinor: 2, currency: 'JPY' } }, never);
     await each.void({ orderId: randomUUID(), idempotencyKey: 'v' });
-    expect(await sums()).toEqual(new Map([['CHF', 1], ...before, ['JPY', 2]]));
+    expect(await sums()).toEqual(new Map([['CHF', 1n], ...before, ['JPY', 2n]]));
+  });
+
+  test('sums over many orders are exact, also beyond the safe integers', async () => {
+    const [ledger] = instances();
+    const each = provider(ledger);
+    const amount = { amountMinor: Number.MAX_SAFE_INTEGER, currency: 'KWD' };
+    const orders = [randomUUID(), randomUUID(), randomUUID()];
+    for (const orderId of orders) {
+      await each.authorize({ orderId, amount, token: 'tok_approved', idempotencyKey: 'a' }, never);
+      await each.capture({ orderId, amount, idempotencyKey: 'c' });
+    }
+    await each.refund({ orderId: orders[0]!, amount: { ...amount, amountMinor: 1 }, idempotencyKey: 'r' });
+    const capturedMinor = 3n * BigInt(Number.MAX_SAFE_INTEGER);
+    const sums = { heldMinor: 0n, capturedMinor, refundedMinor: 1n, netMinor: capturedMinor - 1n };
+    expect(await ledger.totals()).toContainEqual({ currency: 'KWD', ...sums });
   });
 
   test('an order is the same order in capital letters', async () => {

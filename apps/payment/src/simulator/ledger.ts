@@ -12,15 +12,15 @@ export interface LedgerEntry extends Entry {
   readonly at: string;
 }
 
-/** The money of one currency, in minor units. */
+/** The money of one currency, in minor units: exact, also where the sum of many orders is no safe integer. */
 export interface Totals {
   readonly currency: string;
   /** Held on customers' money now. */
-  readonly heldMinor: number;
-  readonly capturedMinor: number;
-  readonly refundedMinor: number;
+  readonly heldMinor: bigint;
+  readonly capturedMinor: bigint;
+  readonly refundedMinor: bigint;
   /** Captured and not refunded. */
-  readonly netMinor: number;
+  readonly netMinor: bigint;
 }
 
 export abstract class Ledger {
@@ -77,13 +77,14 @@ export class MemoryLedger extends Ledger {
     const sums = new Map<string, Totals>();
     for (const { currency, heldMinor, chargedMinor, ...entry } of this.book) {
       if (currency === null || (orderId && entry.orderId !== orderId)) continue;
-      const sum = sums.get(currency) ?? { currency, heldMinor: 0, capturedMinor: 0, refundedMinor: 0, netMinor: 0 };
+      const none = { currency, heldMinor: 0n, capturedMinor: 0n, refundedMinor: 0n, netMinor: 0n };
+      const sum = sums.get(currency) ?? none;
       sums.set(currency, {
         currency,
-        heldMinor: sum.heldMinor + heldMinor,
-        capturedMinor: sum.capturedMinor + Math.max(chargedMinor, 0),
-        refundedMinor: sum.refundedMinor + Math.max(0 - chargedMinor, 0),
-        netMinor: sum.netMinor + chargedMinor,
+        heldMinor: sum.heldMinor + BigInt(heldMinor),
+        capturedMinor: sum.capturedMinor + BigInt(Math.max(chargedMinor, 0)),
+        refundedMinor: sum.refundedMinor + BigInt(Math.max(0 - chargedMinor, 0)),
+        netMinor: sum.netMinor + BigInt(chargedMinor),
       });
     }
     return [...sums.values()].sort((a, b) => (a.currency < b.currency ? -1 : 1));

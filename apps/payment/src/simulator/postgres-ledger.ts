@@ -92,10 +92,10 @@ export class PostgresLedger extends Ledger {
     );
     return rows.map(({ currency, held, captured, refunded }) => ({
       currency,
-      heldMinor: Number(held),
-      capturedMinor: Number(captured),
-      refundedMinor: Number(refunded),
-      netMinor: Number(captured) - Number(refunded),
+      heldMinor: BigInt(held),
+      capturedMinor: BigInt(captured),
+      refundedMinor: BigInt(refunded),
+      netMinor: BigInt(captured) - BigInt(refunded),
     }));
   }
 

@@ -38,7 +38,13 @@ function simulator() {
 
 const authorized = { status: 'authorized', authorizationId: expect.stringMatching(/^auth_/) };
 const charged = (heldMinor: number, capturedMinor: number, refundedMinor: number) => [
-  { currency: 'EUR', heldMinor, capturedMinor, refundedMinor, netMinor: capturedMinor - refundedMinor },
+  {
+    currency: 'EUR',
+    heldMinor: BigInt(heldMinor),
+    capturedMinor: BigInt(capturedMinor),
+    refundedMinor: BigInt(refundedMinor),
+    netMinor: BigInt(capturedMinor - refundedMinor),
+  },
 ];
 
 describe('tokens', () => {

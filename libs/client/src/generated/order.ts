@@ -369,7 +369,11 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `idempotency-key-reused` */
+      /**
+       * @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `idempotency-key-reused`
+       *
+       *     `total-out-of-range`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -377,7 +381,13 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'invalid-request' | 'unknown-sku' | 'duplicate-sku' | 'mixed-currencies' | 'idempotency-key-reused';
+            code:
+              | 'invalid-request'
+              | 'unknown-sku'
+              | 'duplicate-sku'
+              | 'mixed-currencies'
+              | 'idempotency-key-reused'
+              | 'total-out-of-range';
           };
         };
       };
@@ -646,7 +656,7 @@ export interface operations {
     requestBody: {
       content: {
         'application/json': {
-          /** @description In minor units: 1299 is 12.99 EUR */
+          /** @description In minor units of ISO 4217: 1299 is 12.99 EUR, 1,299 JPY or 1.299 KWD. The limit is the same for all */
           amountMinor: number;
           /** @description ISO 4217 code */
           currency: string;

@@ -74,10 +74,14 @@ export interface components {
       totals: {
         /** @description ISO 4217 code */
         currency: string;
-        heldMinor: number;
-        capturedMinor: number;
-        refundedMinor: number;
-        netMinor: number;
+        /** @description In minor units, as decimal digits */
+        heldMinor: string;
+        /** @description In minor units, as decimal digits */
+        capturedMinor: string;
+        /** @description In minor units, as decimal digits */
+        refundedMinor: string;
+        /** @description In minor units, as decimal digits */
+        netMinor: string;
       }[];
       next?: number;
     };
