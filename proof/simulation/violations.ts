@@ -98,14 +98,16 @@ function* brokenPromises({ promises, events }: Durable, orders: Streams<OrderEve
 
 const ENDS = ['OrderCompleted', 'OrderRejected', 'OrderCancelled'];
 
-/** Every order has one end and is settled once. */
+/** Every order has one end and is settled once; once more after money arrived that could not be refunded at first. */
 function* wrongEndings(orders: Streams<OrderEvent>): Iterable<Violation> {
   for (const [id, events] of orders) {
     const ends = events.filter(({ type }) => ENDS.includes(type)).map(({ type }) => type);
     const state = stateAfter(order, events);
     if (ends.length > 1) yield about('order-ends-twice', `The ${id} has two ends: ${ends.join(' and ')}.`, id);
     const settled = events.filter(({ type }) => type === 'OrderSettled').length;
-    if (settled > 1 || (settled === 1 && state.status === 'completed')) {
+    const first = events.findIndex(({ type }) => type === 'OrderSettled');
+    const reopened = first >= 0 && events.slice(first).some(({ type }) => type === 'OrderPaymentRefused');
+    if (settled > (reopened ? 2 : 1) || (settled === 1 && state.status === 'completed')) {
       yield about(
         'order-settled-twice',
         `The ${id} says ${settled} times that it is settled, and is ${state.status}.`,

@@ -14,14 +14,18 @@ test('the events that the decider produces today have the shapes of the golden f
   const request: PaymentCommand = { type: 'Request', amount, token: 'tok_approved' };
   const authorized: PaymentCommand = { type: 'RecordAuthorized', authorizationId: 'auth_1', amount };
   const giveBack: PaymentCommand = { type: 'Return' };
+  const refuse = (step: PaymentCommand, type: 'RecordCaptureRefused' | 'RecordRefundRefused'): PaymentCommand[] => {
+    const refused: PaymentCommand = { type, reason: 'r' };
+    return [step, refused, { ...step, refusalsKnown: 1 } as PaymentCommand, refused];
+  };
   const today = [
     ...eventsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptured' }, giveBack, {
       type: 'RecordRefunded',
     }),
     ...eventsOf(payment, request, authorized, giveBack, { type: 'RecordVoided', authorizationId: 'auth_1' }),
     ...eventsOf(payment, request, giveBack, { type: 'RecordVoided', authorizationId: undefined }),
-    ...eventsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptureRefused', reason: 'r' }),
-    ...eventsOf(payment, request, giveBack, { type: 'RecordRefundRefused', reason: 'r' }),
+    ...eventsOf(payment, request, authorized, ...refuse({ type: 'Capture' }, 'RecordCaptureRefused')),
+    ...eventsOf(payment, request, ...refuse(giveBack, 'RecordRefundRefused')),
     ...eventsOf(payment, request, { type: 'RecordDeclined', reason: 'declined' }),
     ...eventsOf(payment, giveBack),
   ];

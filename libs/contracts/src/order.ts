@@ -26,6 +26,11 @@ export const orderEvents = topic('order.events.v1', '/order', {
       lines: z.array(line).min(1),
       total: money,
       paymentToken: z.string(),
+      refusalsKnown: z
+        .int()
+        .min(0)
+        .optional()
+        .describe('The number of the last PaymentRefused that the order has noted: a later one is published again'),
     })
     .describe(
       'The order is still waiting. The service that `wants` concerns does the work, unless it is done already, and publishes its last answer again.',

@@ -12,7 +12,12 @@ export const paymentEvents = topic('payment.events.v1', '/payment', {
     .object({ orderId, outcome: z.enum(['voided', 'refunded', 'nothing-held']) })
     .describe('The order holds no money, and none will be captured.'),
   PaymentRefused: z
-    .object({ orderId, step: z.enum(['capture', 'refund']), reason: z.string() })
+    .object({
+      orderId,
+      step: z.enum(['capture', 'refund']),
+      reason: z.string(),
+      number: z.int().min(1).optional().describe('Counts the refusals of this payment; absent: 1'),
+    })
     .describe('The provider refuses this step. It is not retried until it is requested again.'),
 });
 

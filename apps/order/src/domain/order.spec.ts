@@ -34,15 +34,21 @@ const cancelled: OrderEvent = { type: 'OrderCancelled', data: { reason: 'custome
 const expired: OrderEvent = { type: 'OrderCancelled', data: { reason: 'deadline' } };
 const calledOff: OrderEvent = { type: 'OrderCancelled', data: { reason: 'operator' } };
 const { total, paymentToken } = terms;
-const reminded = (wants: Want, attempt = 1): OrderEvent => ({
+const reminded = (wants: Want, attempt = 1, more: { refusalsKnown?: number; retry?: true } = {}): OrderEvent => ({
   type: 'OrderReminded',
-  data: { attempt, wants, lines: terms.lines, total, paymentToken },
+  data: { attempt, wants, lines: terms.lines, total, paymentToken, ...more },
 });
+const retried = (wants: Want, attempt = 1) => reminded(wants, attempt, { retry: true });
 const captureRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'capture', reason: 'expired' } };
+const captureRefusedAgain: OrderEvent = {
+  type: 'OrderPaymentRefused',
+  data: { step: 'capture', reason: 'expired', number: 2 },
+};
 const refundRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'refund', reason: 'closed' } };
 const released: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'released' } };
 const noStockHeld: OrderEvent = { type: 'OrderStockReleased', data: { outcome: 'nothing-held' } };
 const voided: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'voided' } };
+const refunded: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'refunded' } };
 const noMoneyHeld: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'nothing-held' } };
 const settled: OrderEvent = { type: 'OrderSettled', data: {} };
 
@@ -58,11 +64,14 @@ const commands = {
   PaymentDeclined: { type: 'RecordPaymentDeclined', reason: 'declined' },
   PaymentCaptured: { type: 'RecordPaymentCaptured' },
   PaymentVoided: { type: 'RecordPaymentReturned', outcome: 'voided' },
+  PaymentRefunded: { type: 'RecordPaymentReturned', outcome: 'refunded' },
   NoMoneyHeld: { type: 'RecordPaymentReturned', outcome: 'nothing-held' },
   CallOff: { type: 'CallOff' },
   Remind: { type: 'Remind', attempt: 1 },
-  CaptureRefused: { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired' },
-  RefundRefused: { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed' },
+  Retry: { type: 'Remind' },
+  CaptureRefused: { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired', number: 1 },
+  CaptureRefusedAgain: { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired', number: 2 },
+  RefundRefused: { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed', number: 1 },
 } as const satisfies Record<string, OrderCommand>;
 
 type Answers = Partial<Record<keyof typeof commands, readonly OrderEvent[] | string>>;
@@ -74,6 +83,7 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: [calledOff],
       Remind: [reminded('stock')],
+      Retry: [retried('stock')],
       Cancel: [cancelled],
       Expire: [expired],
       StockReserved: [stockReserved],
@@ -85,6 +95,7 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: [calledOff],
       Remind: [reminded('payment')],
+      Retry: [retried('payment')],
       Cancel: [cancelled],
       Expire: [expired],
       PaymentAuthorized: [confirmed],
@@ -96,7 +107,9 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: [calledOff],
       Remind: [reminded('fulfilment')],
+      Retry: [retried('fulfilment')],
       CaptureRefused: [captureRefused],
+      CaptureRefusedAgain: [captureRefusedAgain],
       Cancel: 'order-confirmed',
       StockShipped: [shipped],
       PaymentCaptured: [captured],
@@ -107,7 +120,9 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: [calledOff],
       Remind: [reminded('fulfilment')],
+      Retry: [retried('fulfilment')],
       CaptureRefused: [captureRefused],
+      CaptureRefusedAgain: [captureRefusedAgain],
       Cancel: 'order-confirmed',
       PaymentCaptured: [captured, completed],
     },
@@ -117,13 +132,14 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: [calledOff],
       Remind: [reminded('fulfilment')],
+      Retry: [retried('fulfilment')],
       Cancel: 'order-confirmed',
       StockShipped: [shipped, completed],
     },
   },
   completed: {
     history: [placed, stockReserved, confirmed, shipped, captured, completed],
-    answers: { CallOff: 'order-completed', Cancel: 'order-confirmed' },
+    answers: { Retry: 'nothing-to-retry', CallOff: 'order-completed', Cancel: 'order-confirmed' },
   },
   'called off by an operator after the pivot': {
     history: [placed, stockReserved, confirmed, shipped, calledOff],
@@ -132,37 +148,57 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
       StockRejected: [noStockHeld],
       PaymentDeclined: [noMoneyHeld],
       PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
       NoMoneyHeld: [noMoneyHeld],
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       RefundRefused: [refundRefused],
     },
   },
   'rejected, out of stock': {
     history: [placed, outOfStock, settled],
-    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+    answers: {
+      RefundRefused: [refundRefused],
+      Retry: 'nothing-to-retry',
+      CallOff: 'order-off',
+      PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
+    },
   },
   'rejected, declined': {
     history: [placed, stockReserved, declined],
     answers: {
+      RefundRefused: [refundRefused],
       CallOff: 'order-off',
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       StockReleased: [released, settled],
       StockRejected: [noStockHeld, settled],
       PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
     },
   },
   'rejected, declined, settled': {
     history: [placed, stockReserved, declined, released, settled],
-    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+    answers: {
+      RefundRefused: [refundRefused],
+      Retry: 'nothing-to-retry',
+      CallOff: 'order-off',
+      PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
+    },
   },
   'cancelled before stock was reserved': {
     history: [placed, cancelled],
     answers: {
+      RefundRefused: [refundRefused],
       CallOff: 'order-off',
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       StockReleased: [released, settled],
       StockRejected: [noStockHeld, settled],
       PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
     },
   },
   'cancelled while payment was asked for': {
@@ -170,11 +206,13 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: 'order-off',
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       RefundRefused: [refundRefused],
       StockReleased: [released],
       StockRejected: [noStockHeld],
       PaymentDeclined: [noMoneyHeld],
       PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
       NoMoneyHeld: [noMoneyHeld],
     },
   },
@@ -183,28 +221,38 @@ const machine: Record<string, { history: OrderEvent[]; answers: Answers }> = {
     answers: {
       CallOff: 'order-off',
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       RefundRefused: [refundRefused],
       PaymentDeclined: [noMoneyHeld, settled],
       PaymentVoided: [voided, settled],
+      PaymentRefunded: [refunded, settled],
       NoMoneyHeld: [noMoneyHeld, settled],
     },
   },
   'cancelled, its money returned': {
     history: [placed, stockReserved, cancelled, voided],
     answers: {
+      RefundRefused: [refundRefused],
       CallOff: 'order-off',
       Remind: [reminded('return')],
+      Retry: [retried('return')],
       StockReleased: [released, settled],
       StockRejected: [noStockHeld, settled],
     },
   },
   'cancelled, settled': {
     history: [placed, stockReserved, cancelled, released, voided, settled],
-    answers: { CallOff: 'order-off' },
+    answers: { RefundRefused: [refundRefused], Retry: 'nothing-to-retry', CallOff: 'order-off' },
   },
   'cancelled, settled, when no money was held': {
     history: [placed, stockReserved, cancelled, released, noMoneyHeld, settled],
-    answers: { CallOff: 'order-off', PaymentVoided: [voided] },
+    answers: {
+      RefundRefused: [refundRefused],
+      Retry: 'nothing-to-retry',
+      CallOff: 'order-off',
+      PaymentVoided: [voided],
+      PaymentRefunded: [refunded],
+    },
   },
 };
 
@@ -274,7 +322,7 @@ test('a reminder is sent once, and the next one has the next number', () => {
 test('a person may retry at any time, as long as the order waits for something', () => {
   given(order, placed, stockReserved, confirmed, reminded('fulfilment'))
     .when({ type: 'Remind' })
-    .then(reminded('fulfilment', 2));
+    .then(retried('fulfilment', 2));
   given(order, ...machine['completed']!.history)
     .when({ type: 'Remind' })
     .thenRefused('nothing-to-retry');
@@ -283,17 +331,74 @@ test('a person may retry at any time, as long as the order waits for something',
     .thenRefused('nothing-to-retry');
 });
 
-test('a refusal is recorded once, until the step is asked for again', () => {
-  const refused = [placed, stockReserved, confirmed, captureRefused];
-  given(order, ...refused)
-    .when(commands.CaptureRefused)
+test('the same retry again changes nothing, until the provider refuses again or the watchdog has sent a reminder', () => {
+  const waiting = [placed, stockReserved, confirmed, retried('fulfilment')];
+  given(order, ...waiting)
+    .when({ type: 'Remind' })
     .thenNothing();
+  given(order, ...waiting, shipped)
+    .when({ type: 'Remind' })
+    .thenNothing();
+  given(order, ...waiting, captureRefused)
+    .when({ type: 'Remind' })
+    .then(reminded('fulfilment', 2, { refusalsKnown: 1, retry: true }));
+  given(order, ...waiting, reminded('fulfilment', 2))
+    .when({ type: 'Remind' })
+    .then(retried('fulfilment', 3));
+  given(order, ...waiting, calledOff)
+    .when({ type: 'Remind' })
+    .then(retried('return'));
+});
+
+test('a refusal is recorded once: told again, also after a retry, it is old news, and only another one is new', () => {
+  const refused: OrderEvent[] = [placed, stockReserved, confirmed, captureRefused];
+  const refusedTwice = [...refused, reminded('fulfilment', 1, { refusalsKnown: 1, retry: true }), captureRefusedAgain];
+  for (const history of [refused, [...refused, reminded('fulfilment')], refusedTwice]) {
+    given(order, ...history)
+      .when(commands.CaptureRefused)
+      .thenNothing();
+  }
   given(order, ...refused, reminded('fulfilment'))
-    .when(commands.CaptureRefused)
-    .then(captureRefused);
+    .when(commands.CaptureRefusedAgain)
+    .then(captureRefusedAgain);
+  given(order, ...refusedTwice)
+    .when({ type: 'Remind' })
+    .then(reminded('fulfilment', 2, { refusalsKnown: 2, retry: true }));
   given(order, ...refused)
     .when(commands.PaymentCaptured)
     .then(captured);
+});
+
+test('what was refused stays known when the order is called off, and its reminders say so', () => {
+  const history = [placed, stockReserved, confirmed, captureRefused, calledOff];
+  given(order, ...history)
+    .when(commands.Remind)
+    .then(reminded('return', 1, { refusalsKnown: 1 }));
+  given(order, ...history)
+    .when(commands.RefundRefused)
+    .thenNothing();
+});
+
+test('a refused refund is not money that came back: the order is no longer settled, until the money is refunded', () => {
+  for (const history of [
+    machine['cancelled, settled, when no money was held']!.history,
+    machine['cancelled, settled']!.history,
+  ]) {
+    given(order, ...history)
+      .when(commands.RefundRefused)
+      .then(refundRefused);
+    const refused = [...history, refundRefused];
+    expect(isSettled(refused.reduce(order.evolve, order.initialState))).toBe(false);
+    given(order, ...refused)
+      .when({ type: 'Remind' })
+      .then(reminded('return', 1, { refusalsKnown: 1, retry: true }));
+    given(order, ...refused)
+      .when(commands.PaymentRefunded)
+      .then(refunded, settled);
+  }
+  given(order, placed, stockReserved, cancelled, released, refunded, settled)
+    .when(commands.RefundRefused)
+    .thenNothing();
 });
 
 const anyCommands = fc.array(fc.constantFrom(...Object.values(commands)), { maxLength: 15 });
@@ -310,8 +415,10 @@ test('whatever other services report, in any order, twice or late, an order ends
         expect(attempt(command, state), 'a retry is an answer').toEqual([]);
         const ends = history.filter(({ type }) => /OrderCompleted|OrderRejected|OrderCancelled/.test(type));
         expect(ends.length).toBeLessThanOrEqual(1);
-        const settlements = history.filter(({ type }) => type === 'OrderCompleted' || type === 'OrderSettled');
-        expect(settlements.length).toBe(isSettled(state) ? 1 : 0);
+        // Money that arrives late and cannot be refunded is held again, so the order is settled once more.
+        const settlements = history.filter(({ type }) => type === 'OrderCompleted' || type === 'OrderSettled').length;
+        const late = history.filter(({ type }, i) => type === 'OrderPaymentRefused' && wasSettled(history.slice(0, i)));
+        expect(settlements - late.length).toBe(isSettled(state) ? 1 : 0);
       }
     }),
     { numRuns: 500 },
@@ -342,6 +449,10 @@ test('a called-off order is settled by the answers of the other services, in wha
     }
   }
 });
+
+function wasSettled(history: readonly OrderEvent[]): boolean {
+  return isSettled(history.reduce(order.evolve, order.initialState));
+}
 
 function attempt(command: OrderCommand, state: ReturnType<typeof order.evolve>): readonly OrderEvent[] {
   try {

@@ -47,7 +47,7 @@ export type OrderCommand =
   | { type: 'Expire'; now: string }
   /** From an operator: possible past the pivot, too. */
   | { type: 'CallOff' }
-  /** From the watchdog: reminder number `attempt`, from 1, of what the order waits for. From an operator: no number. */
+  /** From the watchdog: reminder number `attempt`, from 1, of what the order waits for. From an operator, as a retry: no number. */
   | { type: 'Remind'; attempt?: number }
   | { type: 'RecordStockReserved' }
   | { type: 'RecordStockRejected'; short: readonly string[] }
@@ -57,15 +57,18 @@ export type OrderCommand =
   | { type: 'RecordPaymentDeclined'; reason: string }
   | { type: 'RecordPaymentCaptured' }
   | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome }
-  | ({ type: 'RecordPaymentRefused' } & Refusal);
+  | ({ type: 'RecordPaymentRefused'; number: number } & Refusal);
 
 /** What an order wants from the other services. */
 export type Want = 'stock' | 'payment' | 'fulfilment' | 'return';
 /** 'returned': it had been shipped, and came back. */
 type StockOutcome = 'released' | 'returned' | 'nothing-held';
 type PaymentOutcome = 'voided' | 'refunded' | 'nothing-held';
-/** The provider refuses, and waiting does not help: a person decides. */
-type Refusal = { step: 'capture' | 'refund'; reason: string };
+/**
+ * The provider refuses, and waiting does not help: a person decides. `number` counts the refusals of the order's payment;
+ * absent: 1, the first, or one from before they were counted.
+ */
+type Refusal = { step: 'capture' | 'refund'; reason: string; number?: number };
 type CancelReason = 'customer' | 'deadline' | 'operator';
 type Nothing = Record<string, never>;
 
@@ -95,7 +98,17 @@ export type OrderEvent =
   | { type: 'OrderPaymentRefused'; data: Refusal }
   | {
       type: 'OrderReminded';
-      data: { attempt: number; wants: Want; lines: readonly OrderLine[]; total: Money; paymentToken: string };
+      data: {
+        attempt: number;
+        wants: Want;
+        lines: readonly OrderLine[];
+        total: Money;
+        paymentToken: string;
+        /** The number of the last refusal that the order knew of; absent: it knew of none. */
+        refusalsKnown?: number;
+        /** A person decided that it be tried again; absent: the watchdog sent it. */
+        retry?: true;
+      };
     }
   | { type: 'OrderSettled'; data: Nothing };
 
@@ -107,8 +120,12 @@ interface Open {
   readonly terms: Terms;
   /** How many reminders it has sent since it began to want what it wants now. */
   readonly reminders: number;
+  /** Whether the last of them is a person's retry that is not answered yet. */
+  readonly retried: boolean;
   /** What the provider has refused since then. */
   readonly refusal: Refusal | undefined;
+  /** The number of the last refusal that it knows of: one with a lower number is old news. 0: it knows of none. */
+  readonly refusalsKnown: number;
 }
 
 export type Order =
@@ -122,8 +139,8 @@ export type Order =
       /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
       readonly stockHeld: boolean;
       readonly moneyHeld: boolean;
-      /** Whether money did go back, which is recorded once. */
-      readonly moneyReturned: boolean;
+      /** How money did go back, which is recorded once. */
+      readonly returned: 'voided' | 'refunded' | undefined;
     } & Open);
 
 /** An order that exists. */
@@ -185,11 +202,14 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         return recordMoneyGone(state, command.outcome);
 
       case 'RecordPaymentRefused': {
-        const { step, reason } = command;
+        const { step, reason, number } = command;
+        // A refund is also refused of money that arrived when the order was settled: then it is no longer.
         const wanted =
-          step === 'capture' ? state.status === 'confirmed' && !state.captured : isCalledOff(state) && state.moneyHeld;
-        if (!wanted || !isOpen(state) || state.refusal) return [];
-        return [{ type: 'OrderPaymentRefused', data: { step, reason } }];
+          step === 'capture'
+            ? state.status === 'confirmed' && !state.captured
+            : isCalledOff(state) && state.returned !== 'refunded';
+        if (!wanted || !isOpen(state) || number <= state.refusalsKnown) return [];
+        return [{ type: 'OrderPaymentRefused', data: { step, reason, ...(number > 1 && { number }) } }];
       }
 
       case 'RecordStockShipped': {
@@ -207,15 +227,16 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
   },
 
   evolve(state, event) {
-    if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data, ...UNREMINDED };
+    if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data, ...UNREMINDED, refusalsKnown: 0 };
     if (state.status === 'none') return state;
     const { terms } = state;
+    const open = { terms, ...UNREMINDED, refusalsKnown: isOpen(state) ? state.refusalsKnown : 0 };
 
     switch (event.type) {
       case 'OrderStockReserved':
-        return { status: 'stock-reserved', terms, ...UNREMINDED };
+        return { status: 'stock-reserved', ...open };
       case 'OrderConfirmed':
-        return { status: 'confirmed', terms, shipped: false, captured: false, ...UNREMINDED };
+        return { status: 'confirmed', ...open, shipped: false, captured: false };
       case 'OrderStockShipped':
         return state.status === 'confirmed' ? { ...state, shipped: true } : state;
       case 'OrderPaymentCaptured':
@@ -226,32 +247,41 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         // Out of stock: nothing was held. Declined: the stock is.
         const { reason } = event.data;
         const stockHeld = reason === 'payment-declined';
-        return { status: 'rejected', terms, reason, stockHeld, moneyHeld: false, moneyReturned: false, ...UNREMINDED };
+        return { status: 'rejected', ...open, reason, stockHeld, moneyHeld: false, returned: undefined };
       }
       case 'OrderCancelled': {
         // Stock was asked for as soon as the order was placed; money not before the stock was reserved.
         const { reason } = event.data;
         const moneyHeld = state.status !== 'placed';
-        return { status: 'cancelled', terms, reason, stockHeld: true, moneyHeld, moneyReturned: false, ...UNREMINDED };
+        return { status: 'cancelled', ...open, reason, stockHeld: true, moneyHeld, returned: undefined };
       }
       case 'OrderStockReleased':
         return isCalledOff(state) ? { ...state, stockHeld: false } : state;
       case 'OrderPaymentReturned': {
         if (!isCalledOff(state)) return state;
-        const moneyReturned = state.moneyReturned || event.data.outcome !== 'nothing-held';
-        return { ...state, moneyHeld: false, moneyReturned, refusal: undefined };
+        const { outcome } = event.data;
+        const returned = outcome === 'nothing-held' ? state.returned : outcome;
+        return { ...state, moneyHeld: false, returned, refusal: undefined };
       }
-      case 'OrderPaymentRefused':
-        return isOpen(state) ? { ...state, refusal: event.data } : state;
-      case 'OrderReminded':
-        return isOpen(state) ? { ...state, reminders: event.data.attempt, refusal: undefined } : state;
+      case 'OrderPaymentRefused': {
+        if (!isOpen(state)) return state;
+        const refusalsKnown = Math.max(state.refusalsKnown, event.data.number ?? 1);
+        const refused = { ...state, retried: false, refusal: event.data, refusalsKnown };
+        // What cannot be refunded is still held.
+        return isCalledOff(refused) ? { ...refused, moneyHeld: true } : refused;
+      }
+      case 'OrderReminded': {
+        if (!isOpen(state)) return state;
+        const { attempt, retry } = event.data;
+        return { ...state, reminders: attempt, retried: retry === true, refusal: undefined };
+      }
       case 'OrderSettled':
         return state;
     }
   },
 };
 
-const UNREMINDED = { reminders: 0, refusal: undefined };
+const UNREMINDED = { reminders: 0, retried: false, refusal: undefined };
 
 /** Whether the order may still wait for other services. */
 function isOpen(state: Order): state is OpenOrder {
@@ -338,17 +368,23 @@ function callOff(state: Order): readonly OrderEvent[] {
   return [{ type: 'OrderCancelled', data: { reason: 'operator' } }];
 }
 
-/** A reminder that was already sent, or of something the order no longer waits for, is ignored. */
+/**
+ * A reminder that was already sent, or of something the order no longer waits for, is ignored. So is a person's retry
+ * while an earlier one waits for its answer: until the provider has refused again, or the watchdog has sent a reminder.
+ */
 function remind(state: Order, attempt: number | undefined): readonly OrderEvent[] {
   const wants = wantOf(state);
   if (wants === undefined || !isOpen(state)) {
     if (attempt !== undefined) return [];
     throw new Conflict('nothing-to-retry', `The order is ${state.status} and no longer waits for anything.`);
   }
-  const next = state.reminders + 1;
-  if (attempt !== undefined && attempt !== next) return [];
-  const { lines, total, paymentToken } = state.terms;
-  return [{ type: 'OrderReminded', data: { attempt: next, wants, lines, total, paymentToken } }];
+  const { terms, reminders, retried, refusalsKnown } = state;
+  const next = reminders + 1;
+  if (attempt === undefined ? retried : attempt !== next) return [];
+  const { lines, total, paymentToken } = terms;
+  const known = refusalsKnown > 0 && { refusalsKnown };
+  const retry = attempt === undefined && { retry: true as const };
+  return [{ type: 'OrderReminded', data: { attempt: next, wants, lines, total, paymentToken, ...known, ...retry } }];
 }
 
 function recordStockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {
@@ -362,5 +398,5 @@ function recordMoneyGone(state: Order, outcome: PaymentOutcome): readonly OrderE
   const returned: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome } };
   if (state.moneyHeld) return state.stockHeld ? [returned] : [returned, { type: 'OrderSettled', data: {} }];
   // Money that arrived when none was expected any longer, and went back: nothing waits for it, but the history shows it.
-  return outcome === 'nothing-held' || state.moneyReturned ? [] : [returned];
+  return outcome === 'nothing-held' || state.returned ? [] : [returned];
 }

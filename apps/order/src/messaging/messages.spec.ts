@@ -13,6 +13,16 @@ const { 'PriceSet.v1': _, ...golden } = await goldenEvents<OrderEvent>(
 );
 const messageOf = (name: string) => orderMessageOf(orderId, golden[`${name}.v1`]!);
 
+const reminder = {
+  wants: 'fulfilment',
+  lines: [
+    { sku: 'olive-oil', quantity: 2 },
+    { sku: 'sea-salt', quantity: 1 },
+  ],
+  total: { amountMinor: 3048, currency: 'EUR' },
+  paymentToken: 'tok_approved',
+};
+
 test.each([
   [
     'OrderPlaced',
@@ -30,8 +40,13 @@ test.each([
   ['OrderRejected.payment-declined', { reason: 'payment-declined' }],
   ['OrderCancelled', { reason: 'customer' }],
   ['OrderSettled', {}],
+  ['OrderReminded', { ...reminder, refusalsKnown: 0 }],
+  ['OrderReminded.refused-retry', { ...reminder, refusalsKnown: 1 }],
 ])('of %s other services learn %o', (name, data) =>
-  expect(messageOf(name)).toEqual({ type: name.split('.')[0], data: { orderId, ...data } }),
+  expect(messageOf(name)).toEqual({
+    type: name.split('.')[0]!.replace('Reminded', 'Reminder'),
+    data: { orderId, ...data },
+  }),
 );
 
 test.each(['OrderStockShipped', 'OrderPaymentCaptured', 'OrderStockReleased', 'OrderPaymentReturned'])(

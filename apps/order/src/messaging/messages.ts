@@ -23,9 +23,9 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
     case 'OrderSettled':
       return { type: 'OrderSettled', data: { orderId } };
     case 'OrderReminded': {
-      const { wants, total, paymentToken } = event.data;
+      const { wants, total, paymentToken, refusalsKnown = 0 } = event.data;
       const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
-      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken } };
+      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken, refusalsKnown } };
     }
     case 'OrderStockShipped':
     case 'OrderPaymentCaptured':

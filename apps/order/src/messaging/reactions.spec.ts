@@ -27,4 +27,12 @@ test.each<[InventoryMessage | PaymentMessage, OrderCommand]>([
     { type: 'PaymentReturned', data: { orderId, outcome: 'voided' } },
     { type: 'RecordPaymentReturned', outcome: 'voided' },
   ],
+  [
+    { type: 'PaymentRefused', data: { orderId, step: 'refund', reason: 'closed', number: 2 } },
+    { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed', number: 2 },
+  ],
+  [
+    { type: 'PaymentRefused', data: { orderId, step: 'capture', reason: 'expired' } },
+    { type: 'RecordPaymentRefused', step: 'capture', reason: 'expired', number: 1 },
+  ],
 ])('the order records what $type reports', (message, command) => expect(orderReaction(message)).toEqual(command));

@@ -20,7 +20,9 @@ export function orderReaction(message: InventoryMessage | PaymentMessage): Order
       return { type: 'RecordPaymentCaptured' };
     case 'PaymentReturned':
       return { type: 'RecordPaymentReturned', outcome: message.data.outcome };
-    case 'PaymentRefused':
-      return { type: 'RecordPaymentRefused', step: message.data.step, reason: message.data.reason };
+    case 'PaymentRefused': {
+      const { step, reason, number = 1 } = message.data;
+      return { type: 'RecordPaymentRefused', step, reason, number };
+    }
   }
 }

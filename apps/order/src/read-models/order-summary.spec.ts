@@ -38,6 +38,7 @@ test.each([
   ['cancelled', 'customer', false, 'OrderPlaced OrderCancelled OrderStockReleased OrderPaymentReturned'],
   ['cancelled', 'customer', true, 'OrderPlaced OrderCancelled OrderStockReleased OrderSettled'],
   ['cancelled', 'customer', true, 'OrderPlaced OrderCancelled OrderStockReleased OrderSettled OrderPaymentReturned'],
+  ['cancelled', 'customer', false, 'OrderPlaced OrderCancelled OrderStockReleased OrderSettled OrderPaymentRefused'],
 ])('%s, reason %s, settled %s after %s', (status, reason, settled, history) => {
   const updated_at = recordedAt(history.split(' ').length - 1);
   expect(after(history)).toEqual({ ...after('OrderPlaced'), status, reason, settled, updated_at });
@@ -60,6 +61,7 @@ test('the row agrees with the order itself', () => {
     { type: 'RecordPaymentCaptured' },
     { type: 'RecordPaymentReturned', outcome: 'voided' },
     { type: 'RecordPaymentReturned', outcome: 'nothing-held' },
+    { type: 'RecordPaymentRefused', step: 'refund', reason: 'closed', number: 1 },
   );
   fc.assert(
     fc.property(fc.array(anyCommand, { maxLength: 12 }), (commands) => {

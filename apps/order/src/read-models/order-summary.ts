@@ -58,9 +58,10 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
       case 'OrderPaymentCaptured':
       case 'OrderStockReleased':
       case 'OrderPaymentReturned':
-      case 'OrderPaymentRefused':
       case 'OrderReminded':
         return { ...row, updated_at };
+      case 'OrderPaymentRefused': // The money is held, even if the order was settled before it arrived.
+        return { ...row, settled: false, updated_at };
     }
   },
 });

@@ -44,6 +44,20 @@ test('what the provider refuses waits for a person from now on, and no reminder 
     attention_at: recordedAt(3),
   }));
 
+test('a refund that is refused when the order was settled waits for a person, too', () =>
+  expect(
+    after(
+      'OrderPlaced OrderStockReserved OrderCancelled OrderStockReleased OrderPaymentReturned OrderSettled OrderPaymentRefused',
+    ),
+  ).toEqual({
+    order_id: 'o1',
+    wants: 'return',
+    reminders: 0,
+    deadline_at: null,
+    due_at: null,
+    attention_at: recordedAt(6),
+  }));
+
 /** The row of an order after its n-th reminder, by the watchdog or by a person. */
 function reminded(row: OrderTodoRow | undefined, attempt: number, actor?: string): OrderTodoRow {
   const { type, data } = golden['OrderReminded.v1'] as Extract<OrderEvent, { type: 'OrderReminded' }>;

@@ -44,6 +44,10 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
       attention_at: deadline_at === null ? later(at, ATTENTION_AFTER_MS) : null,
     });
     if (event.type === 'OrderPlaced') return wants('stock', event.data.deadlineAt);
+    if (event.type === 'OrderPaymentRefused') {
+      // An order that was settled has no row: this money arrived later, and does not go back by itself.
+      return { ...(row ?? wants('return', null)), due_at: null, attention_at: at };
+    }
     if (!row) return undefined;
     switch (event.type) {
       case 'OrderStockReserved':
@@ -63,8 +67,6 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
         const attention_at = event.metadata.actor ? later(at, ATTENTION_AFTER_MS) : row.attention_at;
         return { ...row, reminders, due_at, attention_at };
       }
-      case 'OrderPaymentRefused':
-        return { ...row, due_at: null, attention_at: at };
       case 'OrderStockShipped':
       case 'OrderPaymentCaptured':
       case 'OrderStockReleased':

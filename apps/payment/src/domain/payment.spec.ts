@@ -24,6 +24,8 @@ const commands = {
   Request: { type: 'Request', amount, token: 'tok_approved' },
   Capture: { type: 'Capture' },
   Return: { type: 'Return' },
+  'Capture, the refusal known': { type: 'Capture', refusalsKnown: 1 },
+  'Return, the refusal known': { type: 'Return', refusalsKnown: 1 },
   GiveUp: { type: 'GiveUp' },
   RecordAuthorized: { type: 'RecordAuthorized', authorizationId, amount },
   RecordDeclined: { type: 'RecordDeclined', reason: 'declined' },
@@ -67,12 +69,17 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   },
   'capture-refused': {
     history: [requested, authorized, captureRequested, captureRefused],
-    answers: { Capture: [captureRequested], Return: [returnRequested], RecordCaptured: [captured] },
+    answers: {
+      'Capture, the refusal known': [captureRequested],
+      Return: [returnRequested],
+      'Return, the refusal known': [returnRequested],
+      RecordCaptured: [captured],
+    },
   },
   'refund-refused': {
     history: [requested, authorized, captureRequested, captured, returnRequested, refundRefused],
     answers: {
-      Return: [returnRequested],
+      'Return, the refusal known': [returnRequested],
       RecordVoided: 'already-captured',
       'RecordVoided, nothing held': 'already-captured',
       RecordRefunded: [refunded],
@@ -81,7 +88,7 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   'refund-refused of a capture whose answer was lost': {
     history: [requested, authorized, returnRequested, refundRefused],
     answers: {
-      Return: [returnRequested],
+      'Return, the refusal known': [returnRequested],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [voided],
       RecordRefunded: [captured, refunded],
@@ -147,9 +154,39 @@ describe.each(Object.entries(machine))('%s', (state, { history, answers }) => {
     const { then, thenRefused } = given(payment, ...history).when(commands[name]);
     // Only what is authorized, and nothing else yet, is a hold that waits for the order.
     const givenUp = state === 'authorized' ? [returnRequested] : 'nothing-held';
-    const answer = name === 'GiveUp' ? givenUp : (answers[name] ?? []);
+    // That a refusal is known makes a difference only where one is.
+    const plain = /refused/.test(state) ? name : (name.replace(', the refusal known', '') as typeof name);
+    const answer = name === 'GiveUp' ? givenUp : (answers[plain] ?? []);
     return typeof answer === 'string' ? thenRefused(answer) : then(...answer);
   });
+});
+
+test('what was refused is requested again only by an order that knows of it, and each refusal has its number', () => {
+  const history = [requested, authorized, captureRequested, captureRefused, captureRequested];
+  const second: PaymentEvent = { type: 'PaymentCaptureRefused', data: { reason: 'refused-by-issuer', number: 2 } };
+  given(payment, ...history)
+    .when(commands.RecordCaptureRefused)
+    .then(second);
+  // The reminder that led to the second attempt, delivered twice.
+  given(payment, ...history, second)
+    .when({ type: 'Capture', refusalsKnown: 1 })
+    .thenNothing();
+  given(payment, ...history, second)
+    .when({ type: 'Capture', refusalsKnown: 2 })
+    .then(captureRequested);
+  given(payment, ...history, second, returnRequested)
+    .when(commands.RecordRefundRefused)
+    .then({ type: 'PaymentRefundRefused', data: { reason: 'refused-by-issuer', number: 3 } });
+});
+
+test('refusals from before they were numbered count as the first', () => {
+  const history = [requested, authorized, captureRequested, captureRefused, captureRequested, captureRefused];
+  given(payment, ...history)
+    .when({ type: 'Capture', refusalsKnown: 1 })
+    .then(captureRequested);
+  given(payment, ...history, captureRequested)
+    .when(commands.RecordCaptureRefused)
+    .then({ type: 'PaymentCaptureRefused', data: { reason: 'refused-by-issuer', number: 2 } });
 });
 
 test('money that arrives late goes back, and goes back once when it arrives twice', () => {

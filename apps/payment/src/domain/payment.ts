@@ -28,8 +28,9 @@ export interface Money {
 
 export type PaymentCommand =
   | { type: 'Request'; amount: Money; token: string }
-  | { type: 'Capture' }
-  | { type: 'Return' }
+  /** `refusalsKnown`: up to which refusal the order knows them. Absent: it knows of none. */
+  | { type: 'Capture'; refusalsKnown?: number }
+  | { type: 'Return'; refusalsKnown?: number }
   /** From a person: releases a hold that the order has not decided about. */
   | { type: 'GiveUp' }
   | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
@@ -42,6 +43,11 @@ export type PaymentCommand =
   | { type: 'RecordRefundRefused'; reason: string };
 
 type Nothing = Record<string, never>;
+/**
+ * `number` counts the refusals of one payment, of either step, so that a refusal that is told again is not taken for a new
+ * one. Absent: 1, the first; or one from before they were counted.
+ */
+type RefusalData = { reason: string; number?: number };
 
 /** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PaymentEvent =
@@ -54,8 +60,8 @@ export type PaymentEvent =
   /** `authorizationId` is null when there was nothing to void. */
   | { type: 'PaymentVoided'; data: { authorizationId: string | null } }
   | { type: 'PaymentRefunded'; data: { amount: Money } }
-  | { type: 'PaymentCaptureRefused'; data: { reason: string } }
-  | { type: 'PaymentRefundRefused'; data: { reason: string } }
+  | { type: 'PaymentCaptureRefused'; data: RefusalData }
+  | { type: 'PaymentRefundRefused'; data: RefusalData }
   | { type: 'PaymentBlocked'; data: Nothing };
 
 /** What the provider holds, or has taken, for an order. */
@@ -64,7 +70,10 @@ interface Authorization {
   readonly amount: Money;
 }
 
-export type Payment =
+/** `refusals`: the number of the last refusal; 0 while there was none. */
+export type Payment = PaymentState & { readonly refusals: number };
+
+type PaymentState =
   | { readonly status: 'none' | 'blocked' | 'declined' | 'refunded' }
   | { readonly status: 'requested'; readonly amount: Money; readonly token: string }
   | ({ readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured' } & Authorization)
@@ -78,7 +87,7 @@ export type Payment =
   | { readonly status: 'voided'; readonly authorizationId: string | undefined };
 
 export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
-  initialState: { status: 'none' },
+  initialState: { status: 'none', refusals: 0 },
 
   decide(command, state) {
     switch (command.type) {
@@ -87,9 +96,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];
       }
       case 'Capture':
-        return capture(state);
+        return capture(state, command.refusalsKnown);
       case 'Return':
-        return giveBack(state);
+        return giveBack(state, command.refusalsKnown);
       case 'GiveUp':
         if (state.status === 'authorized') return giveBack(state);
         throw new Conflict('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
@@ -105,8 +114,8 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
           return [];
         return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
       case 'RecordCaptureRefused': {
-        const { reason } = command;
-        return state.status === 'capturing' ? [{ type: 'PaymentCaptureRefused', data: { reason } }] : [];
+        const data = nextRefusal(state, command.reason);
+        return state.status === 'capturing' ? [{ type: 'PaymentCaptureRefused', data }] : [];
       }
       case 'RecordVoided': {
         if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
@@ -117,8 +126,8 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
         return [{ type: 'PaymentVoided', data: { authorizationId } }];
       }
       case 'RecordRefundRefused': {
-        const { reason } = command;
-        return state.status === 'returning' ? [{ type: 'PaymentRefundRefused', data: { reason } }] : [];
+        const data = nextRefusal(state, command.reason);
+        return state.status === 'returning' ? [{ type: 'PaymentRefundRefused', data }] : [];
       }
       case 'RecordRefunded': {
         if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
@@ -131,42 +140,51 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   },
 
   evolve(state, event) {
-    switch (event.type) {
-      case 'PaymentRequested':
-        return { status: 'requested', ...event.data };
-      case 'PaymentBlocked':
-        return { status: 'blocked' };
-      case 'PaymentAuthorized':
-        return { status: 'authorized', ...event.data };
-      case 'PaymentDeclined':
-        return { status: 'declined' };
-      case 'PaymentCaptureRequested':
-        return state.status === 'authorized' || state.status === 'capture-refused'
-          ? { ...state, status: 'capturing' }
-          : state;
-      case 'PaymentCaptureRefused':
-        return state.status === 'capturing' ? { ...state, status: 'capture-refused' } : state;
-      case 'PaymentCaptured':
-        if ('captured' in state) return { ...state, captured: true };
-        return 'authorizationId' in state && 'amount' in state ? { ...state, status: 'captured' } : state;
-      case 'PaymentReturnRequested': {
-        if (!('amount' in state)) return state;
-        return {
-          status: 'returning',
-          amount: state.amount,
-          authorizationId: authorizationOf(state),
-          captured: isCaptured(state),
-        };
-      }
-      case 'PaymentRefundRefused':
-        return state.status === 'returning' ? { ...state, status: 'refund-refused' } : state;
-      case 'PaymentVoided':
-        return { status: 'voided', authorizationId: event.data.authorizationId ?? undefined };
-      case 'PaymentRefunded':
-        return { status: 'refunded' };
-    }
+    const refused = event.type === 'PaymentCaptureRefused' || event.type === 'PaymentRefundRefused';
+    return { ...nextState(state, event), refusals: refused ? (event.data.number ?? 1) : state.refusals };
   },
 };
+
+function nextState(state: PaymentState, event: PaymentEvent): PaymentState {
+  switch (event.type) {
+    case 'PaymentRequested':
+      return { status: 'requested', ...event.data };
+    case 'PaymentBlocked':
+      return { status: 'blocked' };
+    case 'PaymentAuthorized':
+      return { status: 'authorized', ...event.data };
+    case 'PaymentDeclined':
+      return { status: 'declined' };
+    case 'PaymentCaptureRequested':
+      return state.status === 'authorized' || state.status === 'capture-refused'
+        ? { ...state, status: 'capturing' }
+        : state;
+    case 'PaymentCaptureRefused':
+      return state.status === 'capturing' ? { ...state, status: 'capture-refused' } : state;
+    case 'PaymentCaptured':
+      if ('captured' in state) return { ...state, captured: true };
+      return 'authorizationId' in state && 'amount' in state ? { ...state, status: 'captured' } : state;
+    case 'PaymentReturnRequested': {
+      if (!('amount' in state)) return state;
+      return {
+        status: 'returning',
+        amount: state.amount,
+        authorizationId: authorizationOf(state),
+        captured: isCaptured(state),
+      };
+    }
+    case 'PaymentRefundRefused':
+      return state.status === 'returning' ? { ...state, status: 'refund-refused' } : state;
+    case 'PaymentVoided':
+      return { status: 'voided', authorizationId: event.data.authorizationId ?? undefined };
+    case 'PaymentRefunded':
+      return { status: 'refunded' };
+  }
+}
+
+function nextRefusal({ refusals }: Payment, reason: string): RefusalData {
+  return refusals === 0 ? { reason } : { reason, number: refusals + 1 };
+}
 
 /**
  * Whether this answer is recorded already. Most arrive twice, as a response and as a webhook. No event takes back the two
@@ -177,11 +195,16 @@ export function isRecorded(state: Payment, answer: PaymentCommand): boolean {
   return answer.type === 'RecordCaptured' && isCaptured(state);
 }
 
-function capture(state: Payment): readonly PaymentEvent[] {
+/**
+ * What was refused is requested again only by an order that knows so: somebody has decided that it be tried again. A
+ * request that left before is the same request twice, or a reminder of an answer that is still under way.
+ */
+function capture(state: Payment, refusalsKnown = 0): readonly PaymentEvent[] {
   switch (state.status) {
     case 'authorized':
-    case 'capture-refused':
       return [{ type: 'PaymentCaptureRequested', data: {} }];
+    case 'capture-refused':
+      return refusalsKnown < state.refusals ? [] : [{ type: 'PaymentCaptureRequested', data: {} }];
     case 'capturing':
     case 'captured':
       return [];
@@ -199,7 +222,7 @@ function capture(state: Payment): readonly PaymentEvent[] {
   }
 }
 
-function giveBack(state: Payment): readonly PaymentEvent[] {
+function giveBack(state: Payment, refusalsKnown = 0): readonly PaymentEvent[] {
   switch (state.status) {
     case 'none':
       return [{ type: 'PaymentBlocked', data: {} }];
@@ -208,8 +231,9 @@ function giveBack(state: Payment): readonly PaymentEvent[] {
     case 'capturing':
     case 'capture-refused':
     case 'captured':
-    case 'refund-refused':
       return [{ type: 'PaymentReturnRequested', data: {} }];
+    case 'refund-refused':
+      return refusalsKnown < state.refusals ? [] : [{ type: 'PaymentReturnRequested', data: {} }];
     case 'blocked':
     case 'declined':
     case 'returning':
@@ -250,10 +274,10 @@ function recordAuthorized(
 }
 
 /** Whether we know that the money was captured; it may be on its way back by now. */
-function isCaptured(state: Payment): boolean {
+function isCaptured(state: PaymentState): boolean {
   return state.status === 'captured' || ('captured' in state && state.captured);
 }
 
-function authorizationOf(state: Payment): string | undefined {
+function authorizationOf(state: PaymentState): string | undefined {
   return 'authorizationId' in state ? state.authorizationId : undefined;
 }

@@ -19,6 +19,8 @@ test.each([
   ['PaymentVoided.nothing-held', 'PaymentReturned', { outcome: 'nothing-held' }],
   ['PaymentRefunded', 'PaymentReturned', { outcome: 'refunded' }],
   ['PaymentBlocked', 'PaymentReturned', { outcome: 'nothing-held' }],
+  ['PaymentCaptureRefused', 'PaymentRefused', { step: 'capture', reason: 'refused-by-issuer' }],
+  ['PaymentRefundRefused.again', 'PaymentRefused', { step: 'refund', reason: 'refused-by-issuer', number: 2 }],
 ])('of %s other services learn %s %o', (name, type, data) =>
   expect(messageOf(name)).toEqual({ type, data: { orderId, ...data } }),
 );

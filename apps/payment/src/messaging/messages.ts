@@ -19,9 +19,9 @@ export function paymentMessageOf(orderId: string, event: PaymentEvent): PaymentM
     case 'PaymentBlocked':
       return { type: 'PaymentReturned', data: { orderId, outcome: 'nothing-held' } };
     case 'PaymentCaptureRefused':
-      return { type: 'PaymentRefused', data: { orderId, step: 'capture', reason: event.data.reason } };
+      return { type: 'PaymentRefused', data: { orderId, step: 'capture', ...event.data } };
     case 'PaymentRefundRefused':
-      return { type: 'PaymentRefused', data: { orderId, step: 'refund', reason: event.data.reason } };
+      return { type: 'PaymentRefused', data: { orderId, step: 'refund', ...event.data } };
     case 'PaymentRequested':
     case 'PaymentCaptureRequested':
     case 'PaymentReturnRequested':

@@ -21,14 +21,16 @@ export function paymentReaction(message: OrderMessage): PaymentCommand | undefin
 }
 
 /** The command that the first request led to. */
-function reactionToReminder({ wants, total, paymentToken }: OrderReminder): PaymentCommand | undefined {
+function reactionToReminder(reminder: OrderReminder): PaymentCommand | undefined {
+  // An order service from before refusals were counted reminds of a refused step only when a person has decided so.
+  const { wants, total, paymentToken, refusalsKnown = Infinity } = reminder;
   switch (wants) {
     case 'payment':
       return { type: 'Request', amount: total, token: paymentToken };
     case 'fulfilment':
-      return { type: 'Capture' };
+      return { type: 'Capture', refusalsKnown };
     case 'return':
-      return { type: 'Return' };
+      return { type: 'Return', refusalsKnown };
     case 'stock':
       return undefined;
   }
