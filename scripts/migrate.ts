@@ -5,7 +5,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
+import { PostgresConnection } from '#runtime/postgres';
 import { services } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
 
@@ -52,7 +53,7 @@ interface Applied {
  * @throws when an earlier migration failed half-way, or an applied one has been edited since
  */
 export async function migrate(url: string, folder: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new PostgresConnection({ connectionString: url });
   await client.connect();
   try {
     await client.query('SELECT pg_advisory_lock($1)', [PRISMA_LOCK]);

@@ -170,6 +170,12 @@ test('only the clock reads the time', () => {
   expect(readers).toEqual(['libs/runtime/src/system.ts']);
 });
 
+test('only one class connects to Postgres, and it makes every session UTC', () => {
+  const connecting = /\bnew pg\.(Client|Pool)\(|\bnew PrismaPg\(\{/;
+  const places = sourcesIn('apps', 'libs', 'scripts', 'proof').filter((file) => connecting.test(textOf(file)));
+  expect(places).toEqual(['libs/runtime/src/postgres/connection.ts']);
+});
+
 /** The service whose Prisma client a file imports, where that is not the file's own. */
 function foreignDatabase(file: string, text: string): string | undefined {
   const [, own] = /^apps\/([^/]+)\//.exec(file) ?? [];

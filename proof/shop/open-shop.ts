@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import pg from 'pg';
+import { PostgresConnection } from '#runtime/postgres';
 import { call } from '../../scripts/lib/api.js';
 import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../scripts/migrate.js';
@@ -94,7 +94,7 @@ export async function freshDatabases(server: string, busUrl?: string): Promise<D
 /** Creates a database on the Postgres at `server`, empty or with a service's tables, and returns its URL. */
 export async function freshDatabase(server: string, service?: Service): Promise<string> {
   const url = new URL(server);
-  const client = new pg.Client({ connectionString: url.href });
+  const client = new PostgresConnection({ connectionString: url.href });
   await client.connect();
   url.pathname = `/t_${randomUUID().replaceAll('-', '')}`;
   await client.query(`CREATE DATABASE "${url.pathname.slice(1)}"`);
@@ -260,7 +260,7 @@ export class Shop implements AsyncDisposable {
     patienceMs = PATIENCE_MS,
   ): Promise<T> {
     let last: unknown = 'nothing yet';
-    const giveUpAt = Date.now() + patienceMs;
+    const giveUpAt = performance.now() + patienceMs;
     do {
       this.refuseEnd();
       try {
@@ -271,7 +271,7 @@ export class Shop implements AsyncDisposable {
         last = error;
       }
       await sleep(25);
-    } while (Date.now() < giveUpAt);
+    } while (performance.now() < giveUpAt);
     const words = services.map((service) => `${service} said last: ${this.process(service, 0).lastWords()}`);
     throw new TooLong(`Waited too long until ${description}. Seen last: ${inspect(last)}\n${words.join('\n')}`);
   }

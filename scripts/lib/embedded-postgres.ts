@@ -30,8 +30,10 @@ import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { Advice } from './advice.js';
+// By its path: vitest's global setup does not resolve the libraries' names.
+import { PostgresConnection } from '../../libs/runtime/src/postgres/connection.js';
 
 export interface PostgresServer {
   readonly port: number;
@@ -266,7 +268,10 @@ async function untilReady(port: number, server: ChildProcess): Promise<void> {
 }
 
 async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: databaseUrl(port, 'postgres'), connectionTimeoutMillis: 2_000 });
+  const client = new PostgresConnection({
+    connectionString: databaseUrl(port, 'postgres'),
+    connectionTimeoutMillis: 2_000,
+  });
   client.on('error', () => {});
   try {
     await client.connect();

@@ -1,6 +1,6 @@
 /**
  * The books that are compared: each service's events and tables, and the provider's ledger. They can only be read: the
- * types have no other methods, and every connection to Postgres refuses writes.
+ * types have no other methods, and every connection that reads refuses writes.
  */
 import type pg from 'pg';
 import { escapeIdentifier } from 'pg';
@@ -10,7 +10,7 @@ import { type EventStore, withUpcasters } from '#event-store';
 import type { AnyProjection, MemoryTables, Row, Tables } from '#projections';
 import { PostgresTables } from '#projections/postgres';
 import type { Clock } from '#runtime';
-import { postgresPool } from '#runtime/postgres';
+import { postgresPool, READ_ONLY } from '#runtime/postgres';
 import { openEventStore } from '#service/adapters';
 import { Advice } from '../advice.js';
 import { type Service, services, shop } from '../../../apps/shop.js';
@@ -40,10 +40,10 @@ export async function openBooks(
   const close = async () => void (await Promise.all(closes.map((close) => close())));
   const open = async (service: Service): Promise<ServiceBooks & { pool: pg.Pool }> => {
     const { databaseUrl, storeUrl } = databases[service];
-    const pool = postgresPool(readOnly(databaseUrl), { max: 2, name: 'larder-reconcile' });
+    const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY });
     closes.push(() => pool.end());
     await pool.query('SELECT');
-    const store = await openEventStore(readOnly(storeUrl), clock);
+    const store = await openEventStore(storeUrl, clock, { readOnly: true });
     closes.push(() => store.close());
     return {
       store: withUpcasters(store, shop[service].upcasters),
@@ -67,15 +67,6 @@ export async function openBooks(
     await close();
     throw error;
   }
-}
-
-/** The same URL, for connections whose transactions are all read-only. */
-function readOnly(url: string): string {
-  if (!/^postgres(ql)?:/.test(url)) return url;
-  const parsed = new URL(url);
-  const given = parsed.searchParams.get('options') ?? '';
-  parsed.searchParams.set('options', `${given} -c default_transaction_read_only=on`.trim());
-  return parsed.href;
 }
 
 const KEYS_AT_ONCE = 10_000;

@@ -166,7 +166,8 @@ export class OrderController {
     const position = answerPosition(after, last.position);
     const history = historyOf(orderId, events, query.asOf);
     if (history) return new Answer(history, { position });
-    const detail = `The order was placed later than that, at ${first.recordedAt}.`;
+    const placed = historyOf(orderId, events, first.revision)?.order;
+    const detail = `The order was placed later than that, at ${placed?.placedAt}.`;
     throw new Problem(404, 'order-not-placed-yet', detail, { position });
   }
 

@@ -77,7 +77,8 @@ export const historyQuery = z.object({
     .optional()
     .describe(
       'Shows the order as it was at that revision (its events count from 0), or at that time (ISO 8601, with an offset ' +
-        'or Z). Before the first event: 404 `order-not-placed-yet`. After the last event: the order as it is now.',
+        'or Z). An order exists from its `placedAt`, and each later event counts from when it was recorded. Before ' +
+        '`placedAt`: 404 `order-not-placed-yet`. After the last event: the order as it is now.',
     ),
 });
 
@@ -166,9 +167,7 @@ export function historyOf(
 ): z.infer<typeof historyView> | undefined {
   const until = typeof asOf === 'string' ? Date.parse(asOf) : Infinity;
   // The clock of another instance may be behind: an event that follows a later one cannot be shown without that one.
-  const next = events.findIndex((e) =>
-    typeof asOf === 'number' ? e.revision > asOf : Date.parse(e.recordedAt) > until,
-  );
+  const next = events.findIndex((e) => (typeof asOf === 'number' ? e.revision > asOf : happenedMs(e) > until));
   const past = next < 0 ? events : events.slice(0, next);
   const state = past.reduce<Order>((s, event) => order.evolve(s, event), order.initialState);
   if (state.status === 'none') return undefined;
@@ -179,4 +178,13 @@ export function historyOf(
       return { revision, type, at: recordedAt, data: shown, ...(actor && { actor, reason }) };
     }),
   };
+}
+
+/**
+ * From when an event counts. An order says itself when it was placed, to the service's clock and some milliseconds before
+ * that was recorded; where the store's clock is behind, the record is the earlier one.
+ */
+function happenedMs({ type, data, recordedAt }: RecordedEvent<OrderEvent>): number {
+  const recordedMs = Date.parse(recordedAt);
+  return type === 'OrderPlaced' ? Math.min(recordedMs, Date.parse(data.placedAt)) : recordedMs;
 }

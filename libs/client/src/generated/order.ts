@@ -498,7 +498,7 @@ export interface operations {
   getOrderHistory: {
     parameters: {
       query?: {
-        /** @description Shows the order as it was at that revision (its events count from 0), or at that time (ISO 8601, with an offset or Z). Before the first event: 404 `order-not-placed-yet`. After the last event: the order as it is now. */
+        /** @description Shows the order as it was at that revision (its events count from 0), or at that time (ISO 8601, with an offset or Z). An order exists from its `placedAt`, and each later event counts from when it was recorded. Before `placedAt`: 404 `order-not-placed-yet`. After the last event: the order as it is now. */
         asOf?: string;
       };
       header?: {

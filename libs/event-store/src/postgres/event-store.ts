@@ -10,7 +10,7 @@
  */
 import pg from 'pg';
 import { Bell, type Clock } from '#runtime';
-import { BY_INDEX, postgresPool, PostgresSession } from '#runtime/postgres';
+import { BY_INDEX, postgresPool, PostgresSession, READ_ONLY } from '#runtime/postgres';
 import {
   assertWritable,
   type Batch,
@@ -113,11 +113,13 @@ export class PostgresEventStore extends EventStore {
     readonly url: string;
     readonly clock: Clock;
     readonly maxConnections?: number;
+    /** Every transaction is read-only: what is asked of the store cannot change it. */
+    readonly readOnly?: boolean;
   }): Promise<PostgresEventStore> {
     const pool = postgresPool(options.url, {
       max: options.maxConnections,
       name: 'larder-event-store',
-      options: BY_INDEX,
+      settings: { ...BY_INDEX, ...(options.readOnly && READ_ONLY) },
     });
     try {
       await install(pool);

@@ -12,8 +12,8 @@
  * frees them as soon as the connection ends, for whatever reason, so others take over at once and no clock is trusted.
  * Offsets are stored on the same connection, so an instance that has lost its partitions can no longer store one.
  */
-import { SERVER_KEEPALIVE } from '#runtime/postgres';
-import pg from 'pg';
+import { PostgresConnection, SERVER_KEEPALIVE } from '#runtime/postgres';
+import type pg from 'pg';
 import type { Delivered } from '../port.js';
 import { rebalance } from '../partitions.js';
 
@@ -51,7 +51,7 @@ export class Member {
     /** Called when partitions were claimed that another instance may have owned. */
     private readonly onAssigned: () => void = () => {},
   ) {
-    this.client = new pg.Client({
+    this.client = new PostgresConnection({
       connectionString: url,
       application_name: `larder-consumer:${group}`,
       connectionTimeoutMillis: 1_500,
@@ -59,7 +59,7 @@ export class Member {
       keepAlive: true,
       // An offset need not survive a crash of the server: some messages would only be delivered again. And without the
       // generic plan, Postgres plans a statement with array parameters at every call, which takes a third of its time.
-      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off -c plan_cache_mode=force_generic_plan`,
+      settings: { ...SERVER_KEEPALIVE, synchronous_commit: 'off', plan_cache_mode: 'force_generic_plan' },
     });
     const gone = () => this.gone.abort(new Error(`The group ${group} lost its connection to the message bus.`));
     this.client.on('error', gone);

@@ -1,5 +1,5 @@
 /** What the Postgres adapters share. */
-export * from './pool.js';
+export * from './connection.js';
 export * from './session.js';
 export * from './leases.js';
 export * from './checkpoints.js';

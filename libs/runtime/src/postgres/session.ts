@@ -1,6 +1,6 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { Clock } from '../ports.js';
-import { SERVER_KEEPALIVE } from './pool.js';
+import { PostgresConnection, SERVER_KEEPALIVE } from './connection.js';
 
 /**
  * One connection kept open for what belongs to a session: LISTEN and advisory locks. It reconnects when it breaks,
@@ -81,13 +81,13 @@ export class PostgresSession {
   }
 
   private open(): { client: pg.Client; ready: Promise<pg.Client> } {
-    const client = new pg.Client({
+    const client = new PostgresConnection({
       connectionString: this.url,
       application_name: this.name,
       connectionTimeoutMillis: 1_500,
       keepAlive: true,
       // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
-      options: `${SERVER_KEEPALIVE} -c synchronous_commit=off`,
+      settings: { ...SERVER_KEEPALIVE, synchronous_commit: 'off' },
     });
     client.on('error', () => this.drop(client));
     client.on('end', () => this.drop(client));

@@ -14,11 +14,11 @@ import type { ServicePorts } from '../ports.js';
 import { reach } from './reach.js';
 
 /** @throws StartError for a scheme that has no adapter; the driver's error when the server cannot be reached */
-export async function openEventStore(url: string, clock: Clock): Promise<EventStore> {
+export async function openEventStore(url: string, clock: Clock, { readOnly = false } = {}): Promise<EventStore> {
   switch (schemeOf(url)) {
     case 'postgres':
     case 'postgresql':
-      return PostgresEventStore.open({ url, clock });
+      return PostgresEventStore.open({ url, clock, readOnly });
     case 'kurrentdb':
     case 'esdb':
     case 'kurrentdb+discover':
@@ -76,7 +76,7 @@ export async function openPorts(
   closing.onClose(() => store.close());
   const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
   closing.onClose(() => bus.close());
-  const pool = postgresPool(config.DATABASE_URL, { options: BY_INDEX });
+  const pool = postgresPool(config.DATABASE_URL, { settings: BY_INDEX });
   closing.onClose(() => pool.end());
   await open('DATABASE_URL', () => assertMigrated(pool, migrations));
   const session = new PostgresSession(config.DATABASE_URL, clock);

@@ -1,0 +1,83 @@
+import pg from 'pg';
+
+/** What a session is to be set to, by the names of Postgres' run-time parameters. */
+export type Settings = Readonly<Record<string, string>>;
+
+/**
+ * Prisma sends and reads times without a zone and takes them for UTC, whatever the session's zone is; pg reads no other
+ * style of dates than ISO. So neither is left to the server, the database or the role.
+ */
+const EVERY_SESSION: Settings = { TimeZone: 'UTC', DateStyle: 'ISO' };
+
+/**
+ * For connections whose queries all have an index to use: a plan kept from when a table was empty would scan the whole
+ * table once it is full.
+ */
+export const BY_INDEX: Settings = { enable_seqscan: 'off' };
+
+/** The server notices within about 10 s that a machine died without a word, and frees what its session held. */
+export const SERVER_KEEPALIVE: Settings = {
+  tcp_keepalives_idle: '5',
+  tcp_keepalives_interval: '2',
+  tcp_keepalives_count: '3',
+};
+
+/** Every transaction of the session is read-only. */
+export const READ_ONLY: Settings = { default_transaction_read_only: 'on' };
+
+type ConnectionConfig = pg.ClientConfig & { readonly settings?: Settings };
+
+/**
+ * A connection to Postgres: the only class that connects, for pools and by itself, so that every session is in UTC.
+ *
+ * Settings are set once it is connected and not with the start-up packet's `options`, which poolers (PgBouncer) refuse.
+ */
+export class PostgresConnection extends pg.Client {
+  private readonly settings: Settings;
+
+  constructor({ settings, ...config }: ConnectionConfig = {}) {
+    super(config);
+    this.settings = { ...EVERY_SESSION, ...settings };
+    // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
+    this.on('error', () => {});
+  }
+
+  override connect(): Promise<pg.Client>;
+  override connect(connected: (error: Error) => void): void;
+  override connect(connected?: (error: Error) => void): Promise<pg.Client> | void {
+    const connecting = super.connect().then(() => this.set());
+    if (!connected) return connecting;
+    connecting.then(() => connected(undefined as never), connected);
+  }
+
+  private async set(): Promise<pg.Client> {
+    const set = ([name, value]: [string, string]) => `SET ${pg.escapeIdentifier(name)} = ${pg.escapeLiteral(value)}`;
+    try {
+      await this.query(Object.entries(this.settings).map(set).join('; '));
+      return this;
+    } catch (error) {
+      void this.end().catch(() => {});
+      throw error;
+    }
+  }
+}
+
+/** A pool whose queries fail within 1.5 s when the server cannot be reached. `max` counts connections. */
+export function postgresPool(
+  url: string,
+  { max = 8, name = 'larder', settings = {} }: { max?: number; name?: string; settings?: Settings } = {},
+): pg.Pool {
+  const config: pg.PoolConfig & ConnectionConfig = {
+    connectionString: url,
+    max,
+    application_name: name,
+    settings,
+    connectionTimeoutMillis: 1_500,
+    keepAlive: true,
+    Client: PostgresConnection,
+  };
+  const pool = new pg.Pool(config);
+  // An idle connection that the server closes is replaced at the next query; without a listener it would end the process.
+  pool.on('error', () => {});
+  return pool;
+}
