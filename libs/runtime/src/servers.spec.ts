@@ -56,6 +56,23 @@ test('unavailable: a connection is cut in the middle of a query', async () => {
   await Promise.all([pool.end(), killer.end()]);
 });
 
+test.each([
+  ['takes no writes, as after a failover', 'default_transaction_read_only = on', 'DELETE FROM price_list'],
+  ['ends a statement that takes too long', 'statement_timeout = 50', 'SELECT pg_sleep(60)'],
+  ['ends a wait for a lock that takes too long', 'lock_timeout = 50', 'DELETE FROM order_summary'],
+])('unavailable: the server %s', async (_what, setting, statement) => {
+  const url = await freshDatabase('order');
+  const other = new pg.Client({ connectionString: url });
+  await other.connect();
+  await other.query(`ALTER DATABASE "${new URL(url).pathname.slice(1)}" SET ${setting}`);
+  await other.query('BEGIN; LOCK order_summary IN SHARE MODE');
+  const pool = postgresPool(url);
+  expect(isUnavailable(await failure(pool.query(statement)))).toBe(true);
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  expect(isUnavailable(await failure(prisma.$executeRawUnsafe(statement)))).toBe(true);
+  await Promise.all([pool.end(), other.end()]);
+});
+
 test('not unavailable: a mistake in our own SQL', async () => {
   const pool = postgresPool(await freshDatabase('order'));
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });

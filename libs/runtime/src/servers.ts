@@ -1,6 +1,6 @@
 /** What can be wrong with a server that we need, whatever its driver. Adapters translate their drivers' errors into these. */
 
-/** It does not answer, is starting, or cut us off: trying again later may help. */
+/** It does not answer, is starting, cut us off, or cannot do its work at the moment: trying again later may help. */
 export class ServerUnavailable extends Error {
   override readonly name = 'ServerUnavailable';
 }
@@ -13,12 +13,23 @@ export class ServerRefusal extends Error {
   override readonly name = 'ServerRefusal';
 }
 
-/**
- * Codes that mean the same, for `isUnavailable`: Node's network errors; Postgres' connection exceptions (class 08),
- * shutting down, starting up, too many connections; Prisma's P…
- */
-const UNAVAILABLE_CODES =
-  /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|08...|57P0[1-5]|53300|P1001|P1002|P1008|P1017|P2024)$/;
+/** Codes that mean the same, for `isUnavailable`. */
+const UNAVAILABLE_CODES = new RegExp(
+  `^(${[
+    // Node's network errors.
+    'ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN',
+    // Postgres: connection exceptions (08), starting up or shutting down (57P0).
+    '08...|57P0[1-5]',
+    // It takes no writes, as the former primary does after a failover; ended a transaction that was idle or took too long.
+    '25006|25P0[34]',
+    // Others were in the way: a deadlock, no lock, no answer within the time that the database allows a statement.
+    '40001|40P01|55P03|57014',
+    // It has no room, memory or connections left (53), or its disk fails (58).
+    '53...|58...',
+    // Prisma's.
+    'P1001|P1002|P1008|P1017|P2024',
+  ].join('|')})$`,
+);
 
 /** Messages of errors without a code, from pg, its pool and Prisma's adapter for pg. */
 const UNAVAILABLE_MESSAGES =
@@ -27,7 +38,10 @@ const UNAVAILABLE_MESSAGES =
 /** `kind`s of the errors of Prisma's driver adapters. */
 const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections']);
 
-/** Whether an error, or one that it wraps, means that a server is away, starting or cut off: trying again later may help. */
+/**
+ * Whether an error, or one that it wraps, means that a server is away, starting, cut off or unable to do its work at the
+ * moment: trying again later may help.
+ */
 export function isUnavailable(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false;
   const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;

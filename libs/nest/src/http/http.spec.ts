@@ -186,7 +186,7 @@ test.each([
 ])('a server that is away (%s) is 503 with Retry-After', async (name) => {
   const answer = await http().get(`/errors/${name}`).set('X-Correlation-Id', 'test').expect(503);
   expect(answer.headers['retry-after']).toBe('1');
-  const detail = 'A server that this service needs does not answer. Try again.';
+  const detail = 'A server that this service needs cannot do its work now. Try again.';
   expect(answer.body).toEqual(problem(503, 'unavailable', 'Unavailable', detail, { instance: `/errors/${name}` }));
 });
 

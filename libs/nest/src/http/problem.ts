@@ -6,7 +6,7 @@
  *   Problem (thrown by HTTP code)           as it says
  *   schema issues                           422 invalid-request, with the place of each
  *   Fastify's and Nest's own errors         their 4xx status
- *   a server that is away or too slow       503 unavailable, Retry-After
+ *   a server that is away, full or slow     503 unavailable, Retry-After
  *   RevisionConflict (retries are used up)  503 busy, Retry-After
  *   anything else                           500 internal-error, logged with its stack
  */
@@ -97,7 +97,7 @@ export function problemOf(thrown: unknown): Problem {
     return new Problem(statusCode, codeOf(statusCode), STATUS_CODES[statusCode] ?? 'Bad request');
   }
   if (isUnavailable(error)) {
-    return tryAgain('unavailable', 'A server that this service needs does not answer. Try again.', {}, error);
+    return tryAgain('unavailable', 'A server that this service needs cannot do its work now. Try again.', {}, error);
   }
   return new Problem(500, 'internal-error', 'Something went wrong here.', { cause: error });
 }
