@@ -35,6 +35,17 @@ test('variables that are not set have their typed defaults', () => {
   });
 });
 
+test('white space around a value is not part of it: a secret from a file often ends with a line break', () => {
+  const secret = schema.extend({ SECRET: z.string().min(8).describe('What signs') });
+  const given = { ...env, SECRET: ' a secret from a file\r\n', HOST: '::1\n', LOG_LEVEL: 'debug ' };
+  expect(loadConfig(secret, given)).toMatchObject({
+    SECRET: 'a secret from a file',
+    HOST: '::1',
+    LOG_LEVEL: 'debug',
+  });
+  expect(() => loadConfig(secret, { ...given, SECRET: ' \n' })).toThrow('SECRET is not set. Set it: What signs.');
+});
+
 test.each([
   ['500ms', 500],
   ['2s', 2_000],

@@ -81,11 +81,12 @@ export const baseConfig = z.object({
 export type BaseConfig = z.infer<typeof baseConfig> & { PORT: number };
 
 /**
- * The configuration in `env`, typed. An empty variable counts as missing.
+ * The configuration in `env`, typed. White space around a value is not part of it, and an empty variable counts as missing.
  * @throws StartError (78) that names every wrong variable, what is wrong with it and what it is for
  */
 export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.ProcessEnv = process.env): z.infer<S> {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const trimmed = Object.entries(env).map(([name, value]) => [name, value?.trim()]);
+  const given: NodeJS.ProcessEnv = Object.fromEntries(trimmed.filter(([, value]) => value !== ''));
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const names = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
