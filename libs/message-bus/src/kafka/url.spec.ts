@@ -13,7 +13,6 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('several brokers, by default at port 9092', () => {
   expect(connectionOf('kafka://one:9093,two')).toEqual({ brokers: ['one:9093', 'two:9092'] });
-  expect(connectionOf('kafka://[::1]:9093/')).toEqual({ brokers: ['[::1]:9093'] });
 });
 
 test('kafkas is TLS, with the authorities that the system trusts', () => {
@@ -39,6 +38,8 @@ test('a user and a password mean SCRAM-SHA-512, unless another mechanism is name
 test.for([
   ['kafka://', 'no URL such as kafka://host:9092'],
   ['kafka://a b:1', 'no host:port'],
+  ['kafka://one,[::1]:9093', '"[::1]:9093", an IPv6 address'], // tulios/kafkajs#1589
+  ['kafka://2001:db8::7', '"2001:db8::7", an IPv6 address'],
   ['kafka://one?sasl=plain', '"sasl". There are mechanism, ca, cert, key'],
   ['kafka://one?ca=x.pem', 'kafkas://'],
   ['kafkas://one?cert=x.pem', 'needs both'],

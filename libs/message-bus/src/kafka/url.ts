@@ -45,6 +45,11 @@ export function connectionOf(url: string): Pick<KafkaConfig, 'brokers' | 'ssl' |
 function addressOf(host: string): string {
   const parts = /^(.+?)(?::(\d{1,5}))?$/.exec(host.trim());
   if (!parts || /\s/.test(host.trim())) throw new ServerRefusal(`The URL names "${host}", which is no host:port.`);
+  if (/:.*:/.test(host)) {
+    throw new ServerRefusal(
+      `The URL names "${host}", an IPv6 address, which the Kafka client cannot read. Give its name.`,
+    );
+  }
   return `${parts[1]}:${parts[2] ?? 9092}`;
 }
 
