@@ -69,7 +69,10 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
       const sql = readFileSync(join(folder, name, 'migration.sql'), 'utf8');
       const checksum = createHash('sha256').update(sql).digest('hex');
       if (done.has(name)) {
-        if (done.get(name) !== checksum) throw new Error(`The migration ${name} was edited after it was applied.`);
+        if (done.get(name) !== checksum)
+          throw new Advice(
+            `The migration ${name} is not the one that was applied: the database is another service's, or the file was edited since. Correct the URL, or restore the file.`,
+          );
         continue;
       }
       await apply(client, name, sql, checksum);

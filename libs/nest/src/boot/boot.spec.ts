@@ -175,6 +175,14 @@ test('a port that is in use is wrong configuration, too', async () => {
   first.kill('SIGKILL');
 });
 
+test('a database of another service is wrong configuration, too', async () => {
+  boot({ DATABASE_URL: await freshDatabase('inventory'), START_TIMEOUT: '700ms' });
+  expect(await exitCode()).toBe(78);
+  expect(output).toContain(
+    'order cannot start: DATABASE_URL: the migration 20261121000000_init of this database is not the one of order.',
+  );
+});
+
 test('a server that stays away is waited for, and then named in one line with exit code 69', async () => {
   const away = `postgresql://larder:s3cret@127.0.0.1:${await freePort()}/bus`;
   boot({ MESSAGE_BUS_URL: away, START_TIMEOUT: '700ms' });

@@ -9,7 +9,7 @@ import { PostgresTables } from '#projections/postgres';
 import { BY_INDEX, PostgresCheckpoints, PostgresLeases, postgresPool, PostgresSession } from '#runtime/postgres';
 import type { Clock, Runtime } from '#runtime';
 import { type BaseConfig, StartError } from '../config.js';
-import { assertMigrated, migrationsOf } from './migrations.js';
+import { assertMigrated } from './migrations.js';
 import type { ServicePorts } from '../ports.js';
 import { reach } from './reach.js';
 
@@ -70,7 +70,6 @@ export async function openPorts(
   const { clock } = runtime;
   const open = <T>(variable: string, attempt: () => Promise<T>) =>
     reach(variable, attempt, runtime, config.START_TIMEOUT);
-  const migrations = migrationsOf(service);
 
   const store = await open('EVENT_STORE_URL', () => openEventStore(config.EVENT_STORE_URL, clock));
   closing.onClose(() => store.close());
@@ -78,7 +77,7 @@ export async function openPorts(
   closing.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL, { settings: BY_INDEX });
   closing.onClose(() => pool.end());
-  await open('DATABASE_URL', () => assertMigrated(pool, migrations));
+  await open('DATABASE_URL', () => assertMigrated(pool, service));
   const session = new PostgresSession(config.DATABASE_URL, clock);
   closing.onClose(() => session.close());
   const parked = new PostgresParkedMessages(pool);
