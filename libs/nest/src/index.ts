@@ -4,6 +4,7 @@ export { providePrisma, provideService } from './boot/providers.js';
 export { Background } from './boot/background.js';
 export { type Check, Health } from './boot/health.js';
 export { Metrics } from './boot/metrics.js';
+export { ownUrl } from './boot/own-url.js';
 export { createLog } from './boot/logger.js';
 export { Problem } from './http/problem.js';
 export { RequestCause } from './http/correlation.js';

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
 import { CqrsModule } from '@nestjs/cqrs';
 import type pg from 'pg';
 import type { z } from 'zod';
@@ -10,6 +11,7 @@ import {
   DATABASE,
   Health,
   Metrics,
+  ownUrl,
   PORTS,
   providePrisma,
   provideService,
@@ -36,10 +38,17 @@ type Config = z.infer<typeof paymentDefinition.config>;
     { provide: Ledger, inject: [DATABASE], useFactory: (pool: pg.Pool) => new PostgresLedger(pool) },
     {
       provide: SimulatedProvider,
-      inject: [Ledger, PORTS, CONFIG, Background],
-      useFactory: (ledger: Ledger, ports: ServicePorts, config: Config, background: Background) => {
-        const url = config.WEBHOOK_URL ?? `http://${config.HOST}:${config.PORT}/webhooks/payments`;
-        const provider = new SimulatedProvider(ledger, postWebhook(url, config.WEBHOOK_SECRET, ports.clock), ports);
+      inject: [Ledger, PORTS, CONFIG, Background, HttpAdapterHost],
+      useFactory: (
+        ledger: Ledger,
+        ports: ServicePorts,
+        config: Config,
+        background: Background,
+        { httpAdapter }: HttpAdapterHost,
+      ) => {
+        const receiver = () => config.WEBHOOK_URL ?? `${ownUrl(httpAdapter.getHttpServer())}/webhooks/payments`;
+        const deliver = postWebhook(receiver, config.WEBHOOK_SECRET, ports.clock);
+        const provider = new SimulatedProvider(ledger, deliver, ports);
         background.onClose(() => provider.close());
         return provider;
       },

@@ -94,7 +94,7 @@ test('a delivery is a signed POST, and a receiver that answers with an error has
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhooks/payments`;
-  const deliver = postWebhook(url, 'secret', clock);
+  const deliver = postWebhook(() => url, 'secret', clock);
   const never = new AbortController().signal;
   await deliver(sent('w1'), never);
   expect(received).toEqual(['ok', sent('w1')]);

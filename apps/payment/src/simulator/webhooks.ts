@@ -12,14 +12,19 @@ import { sign, SIGNATURE_HEADER, type Webhook } from '../webhook.js';
 export type Deliver = (webhook: Webhook, signal: AbortSignal) => Promise<void>;
 
 /**
- * Delivery over HTTP: a signed POST, accepted when the answer is a 2xx within five seconds. It uses node:http because
- * fetch took a fifth of the payment service's CPU time under load.
+ * Delivery over HTTP: a signed POST, accepted when the answer is a 2xx within five seconds. `receiver` returns the URL,
+ * and throws while there is none yet. It uses node:http because fetch took a fifth of the payment service's CPU time under
+ * load.
  */
-export function postWebhook(url: string, secret: string, clock: Clock): Deliver {
-  const { request, Agent } = url.startsWith('https:') ? https : http;
-  const agent = new Agent({ keepAlive: true });
+export function postWebhook(receiver: () => string, secret: string, clock: Clock): Deliver {
+  const clients = {
+    http: { request: http.request, agent: new http.Agent({ keepAlive: true }) },
+    https: { request: https.request, agent: new https.Agent({ keepAlive: true }) },
+  };
   const post = (body: string, headers: OutgoingHttpHeaders, signal: AbortSignal) =>
     new Promise<number>((resolve, reject) => {
+      const url = receiver();
+      const { request, agent } = clients[url.startsWith('https:') ? 'https' : 'http'];
       const sent = request(url, { method: 'POST', headers, agent, signal }, (response) => {
         response.on('end', () => resolve(response.statusCode!)).on('error', reject);
         response.resume(); // The connection can be reused only when the response has been read to its end.

@@ -175,6 +175,12 @@ test('a port that is in use is wrong configuration, too', async () => {
   first.kill('SIGKILL');
 });
 
+test.each(['[::1]', 'nowhere.invalid'])('a host that is no address of this machine (%s) is, too', async (HOST) => {
+  boot({ HOST });
+  expect(await exitCode()).toBe(78);
+  expect(output).toContain(`order cannot start: HOST and PORT: ${HOST}:0 is not on this machine. Set others.\n`);
+});
+
 test('a database of another service is wrong configuration, too', async () => {
   boot({ DATABASE_URL: await freshDatabase('inventory'), START_TIMEOUT: '700ms' });
   expect(await exitCode()).toBe(78);

@@ -147,11 +147,19 @@ async function listen(app: NestFastifyApplication, config: BaseConfig, leaveWait
   }
 }
 
+/** By the error of `listen`. */
+const REFUSED_ADDRESSES: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is in use',
+  EACCES: 'is not allowed',
+  EADDRNOTAVAIL: 'is not on this machine',
+  ENOTFOUND: 'is not on this machine',
+  EAI_AGAIN: 'cannot be looked up',
+};
+
 /** A StartError when `error` means that the address to listen at cannot be used; otherwise `error` itself. */
 function refusedAddress(error: unknown, { PORT, HOST }: BaseConfig): unknown {
-  const { code } = error as { code?: string };
-  if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
-  const why = { EADDRINUSE: 'is in use', EACCES: 'is not allowed', EADDRNOTAVAIL: 'is not on this machine' }[code];
+  const why = REFUSED_ADDRESSES[(error as { code?: string }).code ?? ''];
+  if (why === undefined) return error;
   return new StartError(`HOST and PORT: ${HOST}:${PORT} ${why}. Set others.`, 78, { cause: error });
 }
 
