@@ -1,7 +1,8 @@
 /** `npm run reset`: empties the shop, deleting all its data. */
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Advice } from './lib/advice.js';
+import { deleteData } from './lib/data-folder.js';
 import { isTaken, serverIn } from './lib/embedded-postgres.js';
 import { dataFolder, shortPath } from './lib/addresses.js';
 
@@ -15,10 +16,8 @@ export async function main(): Promise<void> {
   const kafka = await openKafkaIn(join(data, 'kafka'));
   if (kafka)
     throw new Advice(`Kafka is open (port ${kafka}, \`npm run kafka\`). Close it first: Ctrl-C in its terminal.`);
-  // Only our own folders: LARDER_DATA may name a folder that contains other things too.
-  for (const part of ['postgres', 'postgres.new', 'postgres-binaries', 'postgres-binaries.new', 'kafka', 'logs'])
-    rmSync(join(data, part), { recursive: true, force: true });
-  if (existsSync(data) && readdirSync(data).length === 0) rmdirSync(data);
+  for (const folder of deleteData(data))
+    console.log(`${shortPath(folder)} is left alone: it is not of the shop's making.`);
   console.log('The shop is empty. `npm start` opens a new one.');
 }
 

@@ -6,10 +6,11 @@
  * From then on this process restarts any of the others that ends unexpectedly. Ctrl-C closes the services first and
  * Postgres last; a second Ctrl-C does not wait for them. The shop's data is kept.
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
+import { deleteLogs, logFile, logsIn } from './lib/data-folder.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
@@ -46,11 +47,10 @@ export async function main(): Promise<void> {
 async function openShop(): Promise<void> {
   const data = dataFolder();
   const cluster = join(data, 'postgres');
-  const logs = join(data, 'logs');
-  const logOf = (name: string) => join(logs, `${name}.log`);
+  const logOf = (name: string) => logFile(data, name);
   await screen.step('checking that no shop is open', () => refuseWhileOpen(cluster));
-  rmSync(logs, { recursive: true, force: true });
-  mkdirSync(logs, { recursive: true });
+  deleteLogs(data);
+  mkdirSync(logsIn(data), { recursive: true });
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
   postgres = await screen.step(
@@ -93,7 +93,7 @@ async function openShop(): Promise<void> {
     ),
   );
   await screen.step('filling the shelves', async (done) => done('groceries', await fillShelves()));
-  screen.print(welcome({ logs: shortPath(logs), database: url('order') }));
+  screen.print(welcome({ logs: shortPath(logsIn(data)), database: url('order') }));
 }
 
 async function closeShop(): Promise<void> {

@@ -80,7 +80,8 @@ export async function startPostgres(options: {
   const { folder, port, log } = options;
   mkdirSync(dirname(folder), { recursive: true });
   const user = serverUser(folder);
-  if (user) chmodSync(dirname(folder), 0o755);
+  // The server's user needs a way through, and no more: others may not list what was there before.
+  if (user) chmodSync(dirname(folder), statSync(dirname(folder)).mode | 0o111);
   const binaries = binariesFor(user, join(dirname(folder), 'postgres-binaries'));
   const run = (name: 'initdb' | 'postgres', args: string[]) =>
     spawnGuarded(join(binaries, 'bin', name), args, user, log);
@@ -96,9 +97,7 @@ export async function startPostgres(options: {
     if ((await ended(initdb)) !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
     renameSync(draft, folder);
   } else if (!existsSync(join(folder, 'PG_VERSION'))) {
-    throw new Advice(
-      `${folder} is not a Postgres cluster. Set LARDER_DATA to another folder, or start over with \`npm run reset\`.`,
-    );
+    throw new Advice(`${folder} is not a Postgres cluster. Set LARDER_DATA to another folder.`);
   }
 
   const server = run('postgres', ['-D', folder, '-p', `${port}`, ...POSTGRES, ...(options.disposable ? ['-F'] : [])]);

@@ -20,6 +20,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -145,6 +146,8 @@ export class KafkaBroker {
   async prepare(): Promise<void> {
     const { secure } = this.options;
     mkdirSync(this.folder, { recursive: true });
+    if (readdirSync(this.folder).length > 0 && !existsSync(this.properties))
+      throw new Advice(`${this.folder} contains something else than Kafka's data. Set LARDER_DATA to another folder.`);
     if (secure && !existsSync(this.keystore)) await this.makeCertificates();
     const lines = Object.entries(this.settings()).map(
       ([key, value]) => `${key}=${`${value}`.replaceAll('\\', '\\\\')}`,
