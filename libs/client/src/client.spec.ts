@@ -68,14 +68,36 @@ test('what a client knows can be handed to another', async () => {
   expect(received[1]!.headers['larder-position']).toBe('order:9007199254740993');
 });
 
-test('a write that was answered with 503, or not at all, is sent again with its key and its body', async () => {
-  answers = [away, (response) => response.destroy(), away, json(202, { orderId: 'o' })];
-  const shop = new LarderClient({ order: url });
+/** An answer of a gateway, which knows neither problems nor positions. */
+const gateway = (status: number, retryAfter: string) => (response: ServerResponse) =>
+  response.writeHead(status, { 'retry-after': retryAfter }).end('<h1>Later</h1>');
+
+test('a write that could not be answered, here or at a gateway, is sent again with its key and its body', async () => {
+  const past = new Date(0).toUTCString();
+  const failures = [away, (response: ServerResponse) => response.destroy(), gateway(429, '0'), gateway(502, past)];
+  answers = [...failures, gateway(504, '0'), json(202, { orderId: 'o' })];
+  const shop = new LarderClient({ order: url }, { retries: 5 });
   expect(await shop.placeOrder(order)).toEqual({ orderId: 'o' });
   const keys = received.map(({ headers }) => headers['idempotency-key']);
-  expect(keys).toEqual(Array.from({ length: 4 }, () => expect.stringMatching(/^[\da-f-]{36}$/)));
+  expect(keys).toEqual(Array.from({ length: 6 }, () => expect.stringMatching(/^[\da-f-]{36}$/)));
   expect(new Set(keys).size).toBe(1);
-  expect(received.map(({ body }) => JSON.parse(body))).toEqual(Array.from({ length: 4 }, () => order));
+  expect(received.map(({ body }) => JSON.parse(body))).toEqual(Array.from({ length: 6 }, () => order));
+});
+
+test('a position is kept of every answer, also of a problem after which the request is sent again', async () => {
+  const problem = { code: 'unavailable', detail: 'Try again.' };
+  answers = [json(503, problem, { 'larder-position': 'order:8', 'retry-after': '0' }), json(202, {})];
+  const shop = new LarderClient({ order: url });
+  await shop.placeOrder(order, { wait: 1 });
+  expect(shop.positions).toBe('order:8');
+});
+
+test('what was answered with another error is not sent again', async () => {
+  for (const status of [400, 404, 409, 422, 500, 501]) {
+    answers = [json(status, { code: 'no', detail: 'No.' })];
+    await expect(new LarderClient({ order: url }).placeOrder(order)).rejects.toMatchObject({ status });
+  }
+  expect(received.length).toBe(6);
 });
 
 test('it is not sent again indefinitely', async () => {
@@ -117,7 +139,7 @@ test('a problem is thrown with its code', async () => {
 });
 
 test('an answer that a proxy gave instead of the shop is an error, too', async () => {
-  answers = [(response) => response.writeHead(502).end('<h1>Bad gateway</h1>')];
+  answers = [gateway(502, '0')];
   await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({
     status: 502,
     code: 'unknown',

@@ -8,11 +8,12 @@
  *
  * Besides the types it does what every caller of the API would otherwise have to do by hand:
  *
- *   Larder-Position   kept from every answer and sent with every read, so that its reads show what it wrote and never
- *                     less than it has seen (docs/consistency.md)
- *   Idempotency-Key   generated for every write that takes one, unless it is given
- *   503, no answer    retried after `Retry-After`, a few times: no write of the shop counts twice
- *   problem (RFC 9457)  thrown as a LarderProblem with its `code`
+ *   Larder-Position      kept from every answer and sent with every read, so that its reads show what it wrote and never
+ *                        less than it has seen (docs/consistency.md)
+ *   Idempotency-Key      generated for every write that takes one, unless it is given
+ *   429, 502, 503, 504,  sent again after `Retry-After`, a few times: no write of the shop counts twice
+ *     no answer
+ *   problem (RFC 9457)   thrown as a LarderProblem with its `code`
  */
 import createClient from 'openapi-fetch';
 import type * as inventoryApi from './generated/inventory.js';
@@ -40,7 +41,7 @@ export interface Urls {
 export interface ClientOptions {
   /** The `positions` of an earlier client: this one then sees no less. */
   readonly positions?: string;
-  /** How often a request is sent again that was answered with 503, or not at all; default: 3. */
+  /** How often a request is sent again that was answered with 429, 502, 503 or 504, or not at all; default: 3. */
   readonly retries?: number;
   /** Replaces the global `fetch`: the place for credentials and timeouts. */
   readonly fetch?: (request: Request) => Promise<Response>;
@@ -57,6 +58,9 @@ export interface WaitOptions {
 }
 
 const MAX_PAUSE_MS = 10_000;
+
+/** What the shop, or a gateway before it, answers when the same request may succeed later. */
+const TRY_AGAIN: readonly number[] = [429, 502, 503, 504];
 
 export class LarderClient {
   private readonly known = new Map<string, bigint>();
@@ -158,10 +162,9 @@ export class LarderClient {
         if (left <= 0 || request.signal.aborted) throw error;
         return undefined;
       });
-      if (response && (response.status !== 503 || left <= 0)) {
-        this.learn(response.headers.get('Larder-Position') ?? '');
-        return response;
-      }
+      // A write may have succeeded whose answer is a problem: then that has its position.
+      this.learn(response?.headers.get('Larder-Position') ?? '');
+      if (response && (left <= 0 || !TRY_AGAIN.includes(response.status))) return response;
       await response?.body?.cancel();
       await new Promise((resolve) => setTimeout(resolve, pauseMs(response)));
     }
@@ -225,8 +228,9 @@ function preferOf({ wait }: WaitOptions) {
   return wait === undefined ? {} : { Prefer: `wait=${wait}` };
 }
 
-/** What `Retry-After` says; default: a second. */
+/** What `Retry-After` says, in seconds or as a date; default: a second. */
 function pauseMs(response: Response | undefined): number {
-  const seconds = Number(response?.headers.get('Retry-After') ?? 1);
-  return Math.min(Number.isNaN(seconds) ? 1_000 : seconds * 1_000, MAX_PAUSE_MS);
+  const retryAfter = response?.headers.get('Retry-After') ?? '1';
+  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1_000 : Date.parse(retryAfter) - Date.now();
+  return Number.isNaN(ms) ? 1_000 : Math.min(Math.max(ms, 0), MAX_PAUSE_MS);
 }
