@@ -150,7 +150,7 @@ test('a decision needs an actor, a reason and an existing dead letter, and count
 
   for (const action of ['retry', 'skip']) {
     for (const field of ['actor', 'reason']) {
-      for (const value of [undefined, '', '  ']) {
+      for (const value of [undefined, '', '  ', 'a\u0000b']) {
         const { status, body } = await decide(id, action, { ...person, [field]: value });
         expect([status, body.code]).toEqual([422, 'invalid-request']);
         expect(body.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([`/${field}`]);

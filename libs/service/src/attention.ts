@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { line, money, orderId } from '#contracts';
 import { NotFound } from '#decider';
 import type { Cause } from '#event-store';
+import { decidedBy } from './free-text.js';
 
 const choice = z.enum(['retry', 'call-off']);
 
@@ -24,8 +25,7 @@ export type AttentionItem = z.infer<typeof attentionItem>;
 
 export const resolution = z.strictObject({
   decision: choice.describe('One of the choices of the item'),
-  actor: z.string().trim().min(1).max(200).describe('Who decides'),
-  reason: z.string().trim().min(1).max(2_000).describe('Why; it is kept with the events that follow'),
+  ...decidedBy,
 });
 
 export type Resolution = z.infer<typeof resolution>;

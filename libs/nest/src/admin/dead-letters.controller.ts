@@ -2,7 +2,7 @@
 import { Body, Controller, Get, Inject, Param, Post, Query } from '@nestjs/common';
 import { z } from 'zod';
 import type { ParkedMessage, RecordedResolution } from '#message-bus';
-import type { ServicePorts } from '#service';
+import { decidedBy, type ServicePorts } from '#service';
 import { Problem } from '../http/problem.js';
 import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
@@ -48,10 +48,7 @@ const resolutionPageQuery = z.object({
   limit: pageQuery.shape.limit,
 });
 
-const resolutionBody = z.strictObject({
-  actor: z.string().trim().min(1).max(200).describe('Who decides'),
-  reason: z.string().trim().min(1).max(2_000).describe('Why; it is kept with the decision'),
-});
+const resolutionBody = z.strictObject(decidedBy);
 
 const resolved = answers(200, 'The dead letter as it was', deadLetterView);
 const unresolvable = [refuses(404, 'dead-letter-not-found'), refuses(409, 'dead-letter-decided')];
