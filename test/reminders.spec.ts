@@ -25,7 +25,7 @@ async function openShop(lost: readonly string[], always: readonly string[] = [])
       );
     }
   }
-  const { order, inventory, ledger, stop } = openMemoryShop({
+  const { order, inventory, ledger, stockOf, stop } = openMemoryShop({
     clock,
     ids: new SequentialIds(),
     bus: new LossyBus({ clock }),
@@ -34,15 +34,14 @@ async function openShop(lost: readonly string[], always: readonly string[] = [])
   });
   stops.push(stop);
   await order.setPrice('olive-oil', { amountMinor: 1299, currency: 'EUR' }, cause);
-  const count = () => inventory.bookStock({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
-  await count();
+  await inventory.bookStock({ entryId: 'all', kind: 'receipt', sku: 'olive-oil', quantity: 10 }, cause);
   await order.place(
     { orderId, customerId: orderId, lines: [{ sku: 'olive-oil', quantity: 2 }], paymentToken: 'tok_approved' },
     cause,
   );
   await clock.advance(MINUTE_MS / 2);
   const history = async () => (await order.history(orderId)).map(({ type }) => type);
-  return { order, inventory, clock, ledger, history, stock: async () => (await count()).result };
+  return { order, inventory, clock, ledger, history, stock: () => stockOf('olive-oil') };
 }
 
 test.each([

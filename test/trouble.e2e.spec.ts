@@ -136,9 +136,41 @@ describe('a bad request gets an answer that names what is wrong', () => {
 
     const recount = (key: string, counted: number) =>
       request(shop.inventory[0]!).post('/stock/tea/recounts').set('Idempotency-Key', key).send({ counted });
-    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 3 });
+    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 3, difference: -2 });
     await receive('d', 1).expect(201);
-    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 4 });
+    expect((await recount('c', 3).expect(201)).body).toMatchObject({ available: 3, difference: -2 });
+    expect((await receive('a', 5)).body).toEqual(first.body);
+
+    for (const [asOf, code] of [
+      ['inventory:99999999', 'unknown-position'],
+      ['order:1', 'invalid-request'],
+      ['yesterday', 'invalid-request'],
+    ]) {
+      const refused = await request(shop.inventory[0]!)
+        .post('/stock/tea/recounts')
+        .set('Idempotency-Key', randomUUID())
+        .send({ counted: 5, asOf });
+      expect([refused.status, refused.body.code]).toEqual([422, code]);
+    }
+    const asOf = (await receive('e', 1).expect(201)).headers['larder-position']!;
+    await receive('f', 2).expect(201);
+    const counted = await request(shop.inventory[0]!)
+      .post('/stock/tea/recounts')
+      .set('Idempotency-Key', randomUUID())
+      .send({ counted: 6, asOf });
+    expect([counted.status, counted.body]).toEqual([
+      201,
+      { sku: 'tea', available: 8, reserved: 0, shipped: 0, difference: 1 },
+    ]);
+  });
+
+  test('what can be received can be counted', async () => {
+    const book = (kind: 'receipts' | 'recounts', body: object) =>
+      request(shop.inventory[0]!).post(`/stock/rice/${kind}`).set('Idempotency-Key', randomUUID()).send(body);
+    await book('receipts', { quantity: 1_000_000 }).expect(201);
+    await book('receipts', { quantity: 1_000_000 }).expect(201);
+    const { body } = await book('recounts', { counted: 2_000_001 }).expect(201);
+    expect(body).toMatchObject({ available: 2_000_001, difference: 1 });
   });
 });
 

@@ -1,4 +1,5 @@
 /** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
+import { type Stock, stock } from '../../apps/inventory/src/domain/stock.js';
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { orderService } from '../../apps/order/src/service.js';
 import { withTimeout } from '../../proof/provider-timeout.js';
@@ -38,7 +39,8 @@ export function openMemoryShop(options: {
   const provider = new SimulatedProvider(ledger, async () => {}, runtime, timing);
   const orderPorts = ports();
   const order = orderService(orderPorts, { deadlineMs });
-  const inventory = inventoryService(ports());
+  const inventoryPorts = ports();
+  const inventory = inventoryService(inventoryPorts);
   const payment = paymentService({ ...ports(), provider: withTimeout(provider, clock, providerTimeoutMs) });
   const stopping = new AbortController();
   const running = [order, inventory, payment].map((service) => service.run(stopping.signal));
@@ -47,5 +49,10 @@ export function openMemoryShop(options: {
     await Promise.all(running);
     await provider.close();
   };
-  return { order, inventory, ledger, orderPorts, signal: stopping.signal, stop };
+  async function stockOf(sku: string): Promise<Stock> {
+    let state = stock.initialState;
+    for await (const event of inventoryPorts.store.read(`stock-${sku}`)) state = stock.evolve(state, event as never);
+    return state;
+  }
+  return { order, inventory, ledger, orderPorts, stockOf, signal: stopping.signal, stop };
 }

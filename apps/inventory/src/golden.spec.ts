@@ -18,6 +18,8 @@ test('every event has a golden file for each version of its shape, and no file i
 
 test('the events that the deciders produce today have the shapes of the golden files, and no others', () => {
   const lines = [{ sku: 'olive-oil', quantity: 1 }];
+  const answer = { available: 10, reserved: 0, shipped: 0 };
+  const recount = { kind: 'recount', sku: 'olive-oil', quantity: 9 } as const;
   const today = [
     ...eventsOf(
       stock,
@@ -32,9 +34,13 @@ test('the events that the deciders produce today have the shapes of the golden f
     ...eventsOf(reservation, { type: 'Reserve', lines, short: [] }, { type: 'Ship' }, { type: 'Release' }),
     ...eventsOf(reservation, { type: 'Reserve', lines, short: ['olive-oil'] }),
     ...eventsOf(reservation, { type: 'Release' }),
-    ...eventsOf(entry, { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 }),
+    ...eventsOf(entry, { type: 'Make', booking: { kind: 'receipt', sku: 'olive-oil', quantity: 10 }, answer }),
+    ...eventsOf(entry, { type: 'Make', booking: recount, answer: { ...answer, difference: -1 } }),
+    ...eventsOf(entry, { type: 'Make', booking: { ...recount, asOf: '52' }, answer: { ...answer, difference: -1 } }),
   ];
-  expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
+  // Entries were once made without their answer.
+  const { 'EntryMade.v1': _, ...written } = golden;
+  expect(shapesOf(today)).toEqual(shapesOf(Object.values(written)));
 });
 
 test('stock of the past can be read', () => {

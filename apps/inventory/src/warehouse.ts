@@ -5,9 +5,9 @@
  */
 import type { Cause, Decision, Desk } from '#event-store';
 import type { CheckoutCommand } from './messaging/reactions.js';
-import { entry } from './domain/entry.js';
+import { type Booking, type BookingAnswer, entry } from './domain/entry.js';
 import { reservation, type ReservationEvent, type ReservationLine } from './domain/reservation.js';
-import { type Stock, stock } from './domain/stock.js';
+import { stock } from './domain/stock.js';
 
 /** What a reservation's event means for the stock of each of its lines. */
 const MOVES = {
@@ -44,22 +44,35 @@ function shortOf(lines: readonly ReservationLine[], desk: Desk): string[] {
   return short.map(({ sku }) => sku);
 }
 
-/** Books a receipt or a recount, once for each entry id. Returns the stock afterwards. */
+/**
+ * Books a receipt or a recount, once for each entry id; again, it returns the first answer. `expected`: of a recount as of a
+ * position, how many units the books had on the shelf there.
+ */
 export function decideBooking(
   entryId: string,
-  { kind, sku, quantity }: { kind: 'receipt' | 'recount'; sku: string; quantity: number },
+  booking: Booking,
   cause: Cause,
-): Decision<Stock> {
+  expected?: number,
+): Decision<BookingAnswer> {
+  const entryStream = `entry-${entryId}`;
+  const stockStream = `stock-${booking.sku}`;
   return (desk) => {
-    desk.expectNew(`entry-${entryId}`);
-    const made = desk.decide(entry, `entry-${entryId}`, { type: 'Make', kind, sku, quantity }, cause);
-    if (made.length > 0) {
-      const command =
-        kind === 'receipt'
-          ? ({ type: 'Receive', quantity } as const)
-          : ({ type: 'Recount', counted: quantity } as const);
-      desk.decide(stock, `stock-${sku}`, command, cause);
+    desk.expectNew(entryStream);
+    const made = desk.state(entry, entryStream);
+    const answer = made.status === 'none' ? correctStock() : (made.answer ?? desk.state(stock, stockStream));
+    desk.decide(entry, entryStream, { type: 'Make', booking, answer }, cause);
+    return answer;
+
+    function correctStock(): BookingAnswer {
+      const { kind, quantity } = booking;
+      if (kind === 'receipt') {
+        desk.decide(stock, stockStream, { type: 'Receive', quantity }, cause);
+        return desk.state(stock, stockStream);
+      }
+      const recount = { type: 'Recount', counted: quantity, ...(expected !== undefined && { expected }) } as const;
+      const [recounted] = desk.decide(stock, stockStream, recount, cause);
+      const difference = recounted?.type === 'StockRecounted' ? recounted.data.difference : 0;
+      return { ...desk.state(stock, stockStream), difference };
     }
-    return desk.state(stock, `stock-${sku}`);
   };
 }

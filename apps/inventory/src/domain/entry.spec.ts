@@ -1,21 +1,26 @@
 import { test } from 'vitest';
 import { given } from '#decider/scenario';
-import { entry, type EntryCommand, type EntryEvent } from './entry.js';
+import { type Booking, entry, type EntryCommand, type EntryEvent } from './entry.js';
 
-const make: EntryCommand = { type: 'Make', kind: 'receipt', sku: 'olive-oil', quantity: 10 };
-const made: EntryEvent = { type: 'EntryMade', data: { kind: 'receipt', sku: 'olive-oil', quantity: 10 } };
+const booking: Booking = { kind: 'recount', sku: 'olive-oil', quantity: 10, asOf: '7' };
+const answer = { available: 10, reserved: 0, shipped: 2, difference: 1 };
+const make: EntryCommand = { type: 'Make', booking, answer };
+const made: EntryEvent = { type: 'EntryMade', data: { ...booking, answer } };
 
-test('a booking makes one entry', () => {
+test('a booking makes one entry, and keeps what it was answered with', () => {
   given(entry).when(make).then(made);
-  given(entry, made).when(make).thenNothing();
+  given(entry, made)
+    .when({ ...make, answer: { ...answer, available: 99 } })
+    .thenNothing();
 });
 
-test.each<[string, Partial<EntryCommand>]>([
-  ['of another kind', { kind: 'recount' }],
+test.each<[string, Partial<Booking>]>([
+  ['of another kind', { kind: 'receipt' }],
   ['of another SKU', { sku: 'sea-salt' }],
   ['of another quantity', { quantity: 11 }],
+  ['as of another position', { asOf: '8' }],
 ])('the same key for an entry %s is refused', (_name, other) =>
   given(entry, made)
-    .when({ ...make, ...other })
+    .when({ ...make, booking: { ...booking, ...other } })
     .thenRefused('idempotency-key-reused'),
 );

@@ -3,26 +3,48 @@
  * sent with.
  *
  *            Make
- *   (none) ───────▶ (made)      Booked again with the same contents, it is the same entry.
+ *   (none) ───────▶ (made)      Booked again with the same contents, it is the same entry, and gets its answer again.
  *
  * It is written together with the stock, in one append: a request that is sent twice counts once, and the stock itself
- * need not remember every receipt there ever was.
+ * need not remember every receipt there ever was. The entry keeps what it was answered with, so that the answer is the same
+ * after years, however the stock has moved since.
  */
 import { type Decider, DomainError } from '#decider';
 
-export type EntryCommand = { type: 'Make'; kind: 'receipt' | 'recount'; sku: string; quantity: number };
+/** What was booked. */
+export interface Booking {
+  readonly kind: 'receipt' | 'recount';
+  readonly sku: string;
+  /** Units that came in, or that were counted. */
+  readonly quantity: number;
+  /** Of a recount: the position in the store as of which it was counted, in digits; the present one if it is left out. */
+  readonly asOf?: string;
+}
 
-/** Stored as it stands: a change needs an upcaster (upcasters.ts) and a golden file. */
-export type EntryEvent = { type: 'EntryMade'; data: { kind: 'receipt' | 'recount'; sku: string; quantity: number } };
+/** The stock afterwards, and of a recount by how many units it was corrected. */
+export interface BookingAnswer {
+  readonly available: number;
+  readonly reserved: number;
+  readonly shipped: number;
+  readonly difference?: number;
+}
+
+export type EntryCommand = { type: 'Make'; booking: Booking; answer: BookingAnswer };
+
+/**
+ * Stored as it stands: a change needs an upcaster (upcasters.ts) and a golden file. Entries of the first releases have no
+ * `answer`.
+ */
+export type EntryEvent = { type: 'EntryMade'; data: Booking & { readonly answer?: BookingAnswer } };
 
 export type Entry = { readonly status: 'none' } | ({ readonly status: 'made' } & EntryEvent['data']);
 
 export const entry: Decider<EntryCommand, EntryEvent, Entry> = {
   initialState: { status: 'none' },
 
-  decide({ kind, sku, quantity }, state) {
-    if (state.status === 'none') return [{ type: 'EntryMade', data: { kind, sku, quantity } }];
-    if (state.kind === kind && state.sku === sku && state.quantity === quantity) return [];
+  decide({ booking, answer }, state) {
+    if (state.status === 'none') return [{ type: 'EntryMade', data: { ...booking, answer } }];
+    if (contentsOf(state) === contentsOf(booking)) return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for another entry.');
   },
 
@@ -30,3 +52,7 @@ export const entry: Decider<EntryCommand, EntryEvent, Entry> = {
     return { status: 'made', ...data };
   },
 };
+
+function contentsOf({ kind, sku, quantity, asOf }: Booking): string {
+  return JSON.stringify([kind, sku, quantity, asOf]);
+}

@@ -70,6 +70,31 @@ test('a recount changes what is available and leaves alone what is reserved', ()
 test('a recount that finds what is on the books changes nothing', () =>
   given(stock, received(10), reserved('o1', 4)).when({ type: 'Recount', counted: 10 }).thenNothing());
 
+test.each([
+  ['what was shipped since is no difference', 12, 12, []],
+  ['what was missing then is missing now', 11, 12, [{ counted: 11, difference: -1 }]],
+  ['what was found then is there now', 14, 12, [{ counted: 14, difference: 2 }]],
+])('of a recount that was made earlier, %s', (_name, counted, expected, recounts) => {
+  const scenario = given(stock, received(10), reserved('o1', 4)).when({ type: 'Recount', counted, expected });
+  if (recounts.length === 0) scenario.thenNothing();
+  else scenario.then(...recounts.map((data): StockEvent => ({ type: 'StockRecounted', data })));
+});
+
+test('a recount that was made earlier cannot leave less than is reserved now', () =>
+  given(stock, received(10), reserved('o1', 8))
+    .when({ type: 'Recount', counted: 9, expected: 12 })
+    .thenRefused('reserved-stock-missing'));
+
+test('what can be received can be counted', () => {
+  const full = [received(Number.MAX_SAFE_INTEGER - 1), received(1)];
+  given(stock, ...full)
+    .when({ type: 'Receive', quantity: 1 })
+    .thenRefused('stock-out-of-range');
+  given(stock, ...full)
+    .when({ type: 'Recount', counted: Number.MAX_SAFE_INTEGER })
+    .thenNothing();
+});
+
 test('a recount cannot find less than is reserved', () =>
   given(stock, received(10), reserved('o1', 4))
     .when({ type: 'Recount', counted: 3 })
@@ -101,6 +126,7 @@ const anyQuantity = fc.oneof({ weight: 9, arbitrary: fc.integer({ min: -1, max: 
 const anyCommand: fc.Arbitrary<StockCommand> = fc.oneof(
   anyQuantity.map((quantity) => ({ type: 'Receive' as const, quantity })),
   anyQuantity.map((counted) => ({ type: 'Recount' as const, counted })),
+  fc.tuple(anyQuantity, fc.nat(30)).map(([counted, expected]) => ({ type: 'Recount' as const, counted, expected })),
   fc.record({
     type: fc.constantFrom('Reserve' as const, 'Release' as const, 'Ship' as const),
     orderId: fc.constantFrom('o1', 'o2'),

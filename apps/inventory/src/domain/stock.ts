@@ -18,8 +18,11 @@ export type StockCommand =
   | { type: 'Release'; orderId: string; quantity: number }
   | { type: 'Ship'; orderId: string; quantity: number }
   | { type: 'Return'; orderId: string; quantity: number }
-  /** `counted` units were found on the shelf: available and reserved ones together. */
-  | { type: 'Recount'; counted: number };
+  /**
+   * `counted` units were found on the shelf: available and reserved ones together. `expected`: how many the books had on it
+   * when it was counted, if that was not just now; what has moved since then is not taken for a difference.
+   */
+  | { type: 'Recount'; counted: number; expected?: number };
 
 /** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type StockEvent =
@@ -28,7 +31,7 @@ export type StockEvent =
   | { type: 'StockReleased'; data: { orderId: string; quantity: number } }
   | { type: 'StockShipped'; data: { orderId: string; quantity: number } }
   | { type: 'StockReturned'; data: { orderId: string; quantity: number } }
-  /** `difference`: how many units more than on the books were counted; fewer when it is negative. */
+  /** `difference`: how many units more than were on the books when they were counted; fewer when it is negative. */
   | { type: 'StockRecounted'; data: { counted: number; difference: number } };
 
 export interface Stock {
@@ -69,18 +72,19 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
         return [{ type: 'StockReturned', data: { orderId: command.orderId, quantity } }];
       }
       case 'Recount': {
-        const { counted } = command;
+        const { counted, expected = unitsOnShelf(state) } = command;
         if (!Number.isSafeInteger(counted) || counted < 0) {
           throw new DomainError('invalid-quantity', `A count is a whole number, not ${counted}.`);
         }
-        if (counted < state.reserved) {
+        const difference = counted - expected;
+        const left = unitsOnShelf(state) + difference;
+        if (left < state.reserved) {
           throw new Conflict(
             'reserved-stock-missing',
-            `${state.reserved} units are reserved, so there cannot be only ${counted}.`,
+            `${state.reserved} units are reserved, but with this count there would be only ${left}.`,
           );
         }
-        assertCountable(counted + state.shipped);
-        const difference = counted - state.available - state.reserved;
+        assertCountable(left + state.shipped);
         return difference === 0 ? [] : [{ type: 'StockRecounted', data: { counted, difference } }];
       }
     }
@@ -119,6 +123,11 @@ export const stock: Decider<StockCommand, StockEvent, Stock> = {
     }
   },
 };
+
+/** What a person can count: reserved units are on the shelf until they are shipped. */
+export function unitsOnShelf({ available, reserved }: Stock): number {
+  return available + reserved;
+}
 
 function aboveZero(quantity: number): number {
   if (!Number.isSafeInteger(quantity) || quantity <= 0) {

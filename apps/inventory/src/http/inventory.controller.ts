@@ -17,11 +17,14 @@ import {
   RequestCause,
   route,
 } from '#nest';
+import type { Booking } from '../domain/entry.js';
 import { reservationSummary } from '../read-models/reservation-summary.js';
 import { stockLevel } from '../read-models/stock-level.js';
 import {
   receiptBody,
   recountBody,
+  type RecountView,
+  recountView,
   type ReservationView,
   reservationView,
   reservationViewOf,
@@ -36,8 +39,7 @@ import { BookStock, GetReservation, GetStock, ListStock } from './inventory.hand
 /** The UUIDv5 namespace of entry ids: an id is determined by the SKU and the Idempotency-Key. */
 const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
 
-const booked = answers(201, 'The stock afterwards', stockView, positionHeader);
-const unbookable = refuses(422, 'invalid-request', 'stock-out-of-range', 'idempotency-key-reused');
+const UNBOOKABLE = ['invalid-request', 'stock-out-of-range', 'idempotency-key-reused'] as const;
 
 @Controller()
 export class InventoryController {
@@ -48,35 +50,46 @@ export class InventoryController {
   ) {}
 
   @Post('stock/:sku/receipts')
-  @route('Books units that came in', booked, unbookable)
+  @route(
+    'Books units that came in',
+    answers(201, 'The stock afterwards; the first answer again if it was booked before', stockView, positionHeader),
+    refuses(422, ...UNBOOKABLE),
+  )
   receiveStock(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: receiptBody }) { quantity }: z.infer<typeof receiptBody>,
     @RequestCause() cause: Cause,
   ): Promise<Answer<StockView>> {
-    return this.bookStock(key, 'receipt', sku, quantity, cause);
+    return this.bookStock(key, { kind: 'receipt', sku, quantity }, cause);
   }
 
   @Post('stock/:sku/recounts')
   @route(
-    'Corrects the books to what was counted on the shelf',
-    booked,
-    unbookable,
+    'Corrects the books by what was counted on the shelf',
+    answers(
+      201,
+      'The stock afterwards, and what was corrected; the first answer again if it was booked before',
+      recountView,
+      positionHeader,
+    ),
+    refuses(422, ...UNBOOKABLE, 'unknown-position'),
     refuses(409, 'reserved-stock-missing'),
   )
   recountStock(
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
-    @Body({ schema: recountBody }) { counted }: z.infer<typeof recountBody>,
+    @Body({ schema: recountBody }) { counted, asOf }: z.infer<typeof recountBody>,
     @RequestCause() cause: Cause,
-  ): Promise<Answer<StockView>> {
-    return this.bookStock(key, 'recount', sku, counted, cause);
+  ): Promise<Answer<RecountView>> {
+    const at = asOf === undefined ? {} : { asOf: asOf.slice('inventory:'.length) };
+    return this.bookStock(key, { kind: 'recount', sku, quantity: counted, ...at }, cause);
   }
 
-  private async bookStock(key: string, kind: 'receipt' | 'recount', sku: string, quantity: number, cause: Cause) {
+  private async bookStock(key: string, booking: Booking, cause: Cause): Promise<Answer<RecountView>> {
+    const { sku } = booking;
     const entryId = nameBasedId(ENTRIES, sku, key);
-    const { result, position } = await this.commands.execute(new BookStock({ entryId, kind, sku, quantity }, cause));
+    const { result, position } = await this.commands.execute(new BookStock({ entryId, ...booking }, cause));
     return new Answer({ sku, ...result }, { position });
   }
 

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { ReservationSummary, StockLevel } from '../../../../prisma/inventory/client/client.js';
-import { line, MAX_QUANTITY, orderId, quantity, sku } from '#contracts';
+import { line, orderId, quantity, sku } from '#contracts';
 import type { Reservation } from '../domain/reservation.js';
 
 /** Checked against the schema below, in both directions. */
@@ -12,13 +12,30 @@ type Status = Exclude<Reservation['status'], 'none'>;
 
 export const receiptBody = z.strictObject({ quantity: quantity.describe('Units that came in') });
 
+/** What can be received can be counted: the stock of a SKU may come to more than one request may bring. */
 export const recountBody = z.strictObject({
-  counted: z.int().min(0).max(MAX_QUANTITY).describe('Units on the shelf, including reserved ones'),
+  counted: z.int().min(0).describe('Units on the shelf, including reserved ones'),
+  asOf: z
+    .string()
+    .regex(/^inventory:\d{1,19}$/, 'asOf is the Larder-Position of an answer of inventory, for example inventory:52.')
+    .optional()
+    .describe(
+      'The `Larder-Position` of the answer that showed the stock when the counting began, for example of `GET /stock`: what ' +
+        'was shipped or received since then is then not taken for a difference. Without it the count is of this moment',
+    ),
 });
 
 const units = z.int().describe('Units');
 
 export const stockView = z.object({ sku, available: units, reserved: units, shipped: units }).meta({ id: 'Stock' });
+
+export const recountView = stockView
+  .extend({
+    difference: units
+      .optional()
+      .describe('By how many units the books were corrected; only entries of the first releases do not know it'),
+  })
+  .meta({ id: 'Recount' });
 
 export const reservationView = z
   .object({
@@ -32,6 +49,7 @@ export const reservationView = z
 export const stockListView = z.object({ items: z.array(stockView) });
 
 export type StockView = z.infer<typeof stockView>;
+export type RecountView = z.infer<typeof recountView>;
 export type StockList = z.infer<typeof stockListView>;
 export type ReservationView = z.infer<typeof reservationView>;
 

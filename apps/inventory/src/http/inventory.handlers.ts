@@ -7,10 +7,10 @@ import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Quer
 import { PrismaClient, type ReservationSummary, type StockLevel } from '../../../../prisma/inventory/client/client.js';
 import type { Cause } from '#event-store';
 import { INVENTORY_SERVICE, type InventoryService } from '../service.js';
-import type { Stock } from '../domain/stock.js';
+import type { BookingAnswer } from '../domain/entry.js';
 
 /** Books a receipt or a recount. */
-export class BookStock extends Command<{ result: Stock; position: bigint }> {
+export class BookStock extends Command<{ result: BookingAnswer; position: bigint }> {
   constructor(
     readonly entry: Parameters<InventoryService['bookStock']>[0],
     readonly cause: Cause,
@@ -23,7 +23,7 @@ export class BookStock extends Command<{ result: Stock; position: bigint }> {
 export class BookStockHandler implements ICommandHandler<BookStock> {
   constructor(@Inject(INVENTORY_SERVICE) private readonly inventory: InventoryService) {}
 
-  execute({ entry, cause }: BookStock): Promise<{ result: Stock; position: bigint }> {
+  execute({ entry, cause }: BookStock): Promise<{ result: BookingAnswer; position: bigint }> {
     return this.inventory.bookStock(entry, cause);
   }
 }

@@ -28,7 +28,7 @@ export interface paths {
     };
     get?: never;
     put?: never;
-    /** Corrects the books to what was counted on the shelf */
+    /** Corrects the books by what was counted on the shelf */
     post: operations['recountStock'];
     delete?: never;
     options?: never;
@@ -101,6 +101,18 @@ export interface components {
       /** @description Units */
       shipped: number;
     };
+    Recount: {
+      /** @description Stock-keeping unit */
+      sku: string;
+      /** @description Units */
+      available: number;
+      /** @description Units */
+      reserved: number;
+      /** @description Units */
+      shipped: number;
+      /** @description By how many units the books were corrected; only entries of the first releases do not know it */
+      difference?: number;
+    };
     Reservation: {
       /**
        * Format: uuid
@@ -162,7 +174,7 @@ export interface operations {
       };
     };
     responses: {
-      /** @description The stock afterwards */
+      /** @description The stock afterwards; the first answer again if it was booked before */
       201: {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
@@ -226,11 +238,13 @@ export interface operations {
         'application/json': {
           /** @description Units on the shelf, including reserved ones */
           counted: number;
+          /** @description The `Larder-Position` of the answer that showed the stock when the counting began, for example of `GET /stock`: what was shipped or received since then is then not taken for a difference. Without it the count is of this moment */
+          asOf?: string;
         };
       };
     };
     responses: {
-      /** @description The stock afterwards */
+      /** @description The stock afterwards, and what was corrected; the first answer again if it was booked before */
       201: {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
@@ -238,7 +252,7 @@ export interface operations {
           [name: string]: unknown;
         };
         content: {
-          'application/json': components['schemas']['Stock'];
+          'application/json': components['schemas']['Recount'];
         };
       };
       /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
@@ -265,7 +279,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused` */
+      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused`, `unknown-position` */
       422: {
         headers: {
           [name: string]: unknown;
@@ -273,7 +287,7 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused';
+            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused' | 'unknown-position';
           };
         };
       };
