@@ -47,9 +47,11 @@ export class Attempt {
   readonly refusedOn = new Set<string>();
   private readonly expectedNew = new Set<string>();
 
+  /** `unreadable`: the streams that could not be read since the batch began, and why. They fail the decisions that look. */
   constructor(
     private readonly known: Map<string, Known>,
     private readonly cache: LRUCache<string, Folded>,
+    private readonly unreadable: ReadonlyMap<string, unknown>,
   ) {}
 
   /** Runs a decision on drafts of its own, which count only when it does not throw. */
@@ -80,7 +82,8 @@ export class Attempt {
       own.forEach((draft, stream) => this.merge(stream, draft));
       return { status: 'fulfilled', value };
     } catch (reason) {
-      if (looked.size > 1) looked.forEach((stream) => this.refusedOn.add(stream));
+      const rests = looked.size > 1 && ![...looked].some((stream) => this.unreadable.has(stream));
+      if (rests) looked.forEach((stream) => this.refusedOn.add(stream));
       return { status: 'rejected', reason };
     }
   }
@@ -97,6 +100,7 @@ export class Attempt {
 
   /** What the batch knows, else what is cached, else a new stream if expected; else it is missing, and this is a rehearsal. */
   private knownOf(decider: Decider<any, any, any>, stream: string): Folded {
+    if (this.unreadable.has(stream)) throw this.unreadable.get(stream);
     this.seen.set(stream, { decider });
     const known = this.known.get(stream);
     if (known) return known;

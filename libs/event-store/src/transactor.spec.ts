@@ -39,6 +39,8 @@ const cause = { correlationId: 'order-1', causationId: 'request-1' };
 class WatchedStore extends EventStore {
   reads: string[] = [];
   appends: (readonly StreamWrite[])[] = [];
+  /** Streams that cannot be read: they hold an event of a newer shape. */
+  readonly unreadable = new Set<string>();
   beforeAppend: () => Promise<void> = async () => {};
   afterAppend: () => Promise<void> = async () => {};
 
@@ -54,6 +56,7 @@ class WatchedStore extends EventStore {
   }
   override read(stream: string, from = 0) {
     this.reads.push(`${stream} from ${from}`);
+    if (this.unreadable.has(stream)) throw new Error(`${stream} has a newer shape`);
     return this.store.read(stream, from);
   }
   override subscribe(options: Parameters<EventStore['subscribe']>[0]) {
@@ -321,6 +324,62 @@ describe('decisions that are made together', () => {
     ]);
     expect(position).toBe(1n);
     expect(store.appends).toHaveLength(1);
+  });
+});
+
+describe('a stream that cannot be read', () => {
+  const outcomes = (results: readonly PromiseSettledResult<unknown>[]) =>
+    results.map((result) => (result.status === 'rejected' ? String(result.reason) : 'fulfilled'));
+  const unreadable = 'Error: cupboard-1 has a newer shape';
+
+  test('fails the decisions that look at it, and no others that go with them', async () => {
+    await weDo(fill(1));
+    await ours.transact(cupboard, 'cupboard-2', fill(2), cause);
+    const cold = transactor(store);
+    store.unreadable.add('cupboard-1');
+    const { results } = await cold.transactAll<unknown>([
+      taking('ann', 'cupboard-2'),
+      taking('ann', 'cupboard-1'),
+      (desk) => {
+        taking('bob', 'cupboard-2')(desk);
+        return desk.state(cupboard, 'cupboard-1');
+      },
+      taking('bob', 'cupboard-2'),
+      taking('eve', 'cupboard-2'),
+    ]);
+    expect(outcomes(results)).toEqual([
+      'fulfilled',
+      unreadable,
+      unreadable,
+      'fulfilled',
+      'DomainError: No jar is left.',
+    ]);
+    expect(await takers('cupboard-2')).toEqual(['ann', 'bob']);
+    expect(await takers('cupboard-1')).toEqual([]);
+    await expect(cold.load(cupboard, 'cupboard-1')).rejects.toThrow('newer shape');
+  });
+
+  test('does so also when it was cached, and another instance has written to it since', async () => {
+    await weDo(fill(5));
+    await ours.transact(cupboard, 'cupboard-2', fill(2), cause);
+    await theyDo(take('ann'));
+    store.unreadable.add('cupboard-1');
+    const { results } = await ours.transactAll<unknown>([
+      taking('bob', 'cupboard-1'),
+      taking('bob', 'cupboard-2'),
+      (desk) => desk.state(cupboard, 'cupboard-1'),
+    ]);
+    expect(outcomes(results)).toEqual([unreadable, 'fulfilled', unreadable]);
+    expect(await takers('cupboard-1')).toEqual(['ann']);
+    expect(await takers('cupboard-2')).toEqual(['bob']);
+  });
+
+  test('is read again by the next decision', async () => {
+    store.unreadable.add('cupboard-1');
+    await expect(weDo(fill(1))).rejects.toThrow('newer shape');
+    store.unreadable.clear();
+    await weDo(fill(1));
+    expect(await history('cupboard-1')).toHaveLength(1);
   });
 });
 

@@ -124,26 +124,29 @@ export class Transactor {
 
   /**
    * Makes all decisions, in order, each on what the earlier ones left, and writes their events as one append. A decision
-   * that throws leaves nothing behind and rejects only itself. `position` is that of the last new event, or else the
-   * highest of the streams that were looked at.
+   * that throws leaves nothing behind and rejects only itself, and a stream that cannot be read rejects only the decisions
+   * that look at it. `position` is that of the last new event, or else the highest of the streams that were looked at.
    * @throws RevisionConflict when other writers were faster `maxAttempts` times
    */
   async transactAll<T>(
     decisions: readonly Decision<T>[],
   ): Promise<{ results: PromiseSettledResult<T>[]; position: bigint }> {
     const known = new Map<string, Known>();
+    const unreadable = new Map<string, unknown>();
+    const readForward = (streams: ReadonlyMap<string, Pick<Folded, 'decider'>>) =>
+      this.readForward(known, unreadable, streams);
     let conflicts = 0;
     while (true) {
-      const attempt = new Attempt(known, this.cache);
+      const attempt = new Attempt(known, this.cache, unreadable);
       const results = decisions.map((decision) => attempt.decide(decision));
       if (attempt.missing.size > 0) {
-        await this.readForward(known, attempt.missing);
+        await readForward(attempt.missing);
         continue;
       }
       const unproved = [...attempt.seen].filter(
         ([stream]) => !attempt.drafts.has(stream) && (!known.get(stream)!.current || attempt.refusedOn.has(stream)),
       );
-      if (unproved.length > 0 && (await this.readForward(known, new Map(unproved)))) continue;
+      if (unproved.length > 0 && (await readForward(new Map(unproved)))) continue;
 
       if (attempt.drafts.size === 0) return { results, position: highestPosition(attempt.seen.keys(), known) };
       try {
@@ -162,7 +165,7 @@ export class Transactor {
         const suspects = [...attempt.drafts].filter(
           ([stream]) => error.streams.includes(stream) || !known.get(stream)!.current,
         );
-        await this.readForward(known, new Map(suspects));
+        await readForward(new Map(suspects));
       }
     }
   }
@@ -175,9 +178,7 @@ export class Transactor {
   ): Promise<{ state: S; revision: number | 'none'; position: bigint }> {
     const cached = this.cache.get(stream);
     if (cached && since !== undefined && cached.position >= since) return cached;
-    const known = new Map<string, Known>();
-    await this.readForward(known, new Map([[stream, { decider }]]));
-    const { state, revision, position } = known.get(stream)!;
+    const { state, revision, position } = await this.readOn(stream, decider, cached);
     return { state, revision, position };
   }
 
@@ -186,21 +187,38 @@ export class Transactor {
     this.cache.delete(stream);
   }
 
-  /** Reads streams to their end, each from where it is known. Whether any of them had moved on. */
-  private async readForward(known: Map<string, Known>, streams: ReadonlyMap<string, Pick<Folded, 'decider'>>) {
-    const moved = await Promise.all(
+  /**
+   * Reads streams to their end, each from where it is known. Whether there is anything new to decide on: a stream has moved
+   * on, or cannot be read.
+   */
+  private async readForward(
+    known: Map<string, Known>,
+    unreadable: Map<string, unknown>,
+    streams: ReadonlyMap<string, Pick<Folded, 'decider'>>,
+  ): Promise<boolean> {
+    const news = await Promise.all(
       [...streams].map(async ([stream, { decider }]) => {
         const before = known.get(stream);
-        const from = before ?? this.cache.get(stream);
-        const latest = from
-          ? await this.fold(stream, from)
-          : ((await this.foldFromSnapshot(stream, decider)) ?? (await this.fold(stream, emptyStream(decider))));
-        known.set(stream, { ...latest, current: true });
-        this.cache.set(stream, latest);
-        return before?.revision !== latest.revision;
+        try {
+          const latest = await this.readOn(stream, decider, before ?? this.cache.get(stream));
+          known.set(stream, { ...latest, current: true });
+          return before?.revision !== latest.revision;
+        } catch (error) {
+          unreadable.set(stream, error);
+          return true;
+        }
       }),
     );
-    return moved.includes(true);
+    return news.includes(true);
+  }
+
+  /** Reads a stream to its end, from where it is known, and caches what it finds. */
+  private async readOn(stream: string, decider: Decider<any, any, any>, from: Folded | undefined): Promise<Folded> {
+    const latest = from
+      ? await this.fold(stream, from)
+      : ((await this.foldFromSnapshot(stream, decider)) ?? (await this.fold(stream, emptyStream(decider))));
+    this.cache.set(stream, latest);
+    return latest;
   }
 
   private async fold(stream: string, from: Folded): Promise<Folded> {
