@@ -1,4 +1,5 @@
 /** The port of the event store. Its promises are stated here, and `contract.ts` proves them for every adapter. */
+import { Busy } from '#runtime';
 
 /**
  * What a decider calls an event: a type and its data. Events are stored as they stand: a change to one that has ever been
@@ -92,7 +93,7 @@ export abstract class EventStore {
 }
 
 /** Another writer was faster. Nothing was written; load and decide again. */
-export class RevisionConflict extends Error {
+export class RevisionConflict extends Busy {
   constructor(
     /** The streams that are known to have moved: at least one, not always all. */
     readonly streams: readonly string[],

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Log, MemoryLeases, silentLog } from '#runtime';
+import { Busy, type Log, MemoryLeases, ServerUnavailable, silentLog } from '#runtime';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { Consumer, type ConsumerOptions, PoisonMessage, SkippedMessage } from './consumer.js';
 import { message, numberOf, until } from './contract.js';
@@ -131,6 +131,28 @@ test('the pauses between retries grow; after the last attempt the message is a d
   expect(pausesMs).toEqual(pausesMs.toSorted((a, b) => a - b));
   expect(errors).toEqual([expect.objectContaining({ key: 'a', type: 'Tested', messageId: 'a/0', attempts: 4 })]);
   expect(await parked.listDead(0n, 10)).toMatchObject([{ message: { id: 'a/0' }, error: 'Error: never' }]);
+});
+
+test.each([
+  ['is away', () => new ServerUnavailable('The store does not answer.')],
+  ['refuses connections', () => Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })],
+  ['is busy', () => new Busy('Others were faster.')],
+])('while a server %s, even for an hour, messages wait and use up no attempts', async (_, failure) => {
+  let away = true;
+  const logged: object[] = [];
+  const handleWhenBack = async (delivered: Delivered) => {
+    if (away) throw failure();
+    await handle(delivered);
+  };
+  start({ handle: handleWhenBack }, { ...silentLog, warn: (fields) => logged.push(fields) });
+  const ids = Array.from({ length: 20 }, (_each, i) => `key-${i}/0`);
+  await publish(...ids);
+  await clock.advance(3_600_000);
+  expect(handled).toEqual([]);
+  expect(await parked.listDead(0n, 10)).toEqual([]);
+  expect(logged).toHaveLength(1);
+  away = false;
+  await inTime(() => expect(handled.sort()).toEqual(ids.sort()), 10);
 });
 
 test('a dead letter holds its key until a person decides: retried, it goes first', async () => {

@@ -9,7 +9,8 @@
  *                        │ first of a line, when due                         after the last attempt
  *                        └─────▶ handle ──ok──▶ removed, next of the line;   ──▶ dead: a person decides
  *
- * A message that no retry can fix is dead at once; one of an unknown type is counted and skipped.
+ * A message that no retry can fix is dead at once; one of an unknown type is counted and skipped. While a server is away
+ * or busy, attempts say nothing about the message and are not counted: it waits for as long as that takes.
  *
  * Why no message can overtake another of its key, or stay parked forever:
  *  - A key's messages are put into its line by the one instance that owns their partition, in their order.
@@ -23,7 +24,7 @@
  * When instances come and go, two may work on one key for a moment, and handlers see duplicates: they are idempotent.
  */
 import pLimit from 'p-limit';
-import { backoffMs, Bell, type Leases, type Runtime, supervise } from '#runtime';
+import { backoffMs, Bell, isUnavailable, type Leases, type Runtime, supervise } from '#runtime';
 import type { Failure, ParkedMessage, ParkedMessages } from './parked.js';
 import { type Delivered, MALFORMED, type MalformedData, type MessageBus } from './port.js';
 
@@ -42,7 +43,7 @@ export interface ConsumerOptions {
   readonly counters?: MessageCounters;
   readonly runtime: Runtime;
   readonly signal: AbortSignal;
-  /** By default 12, which span about a quarter of an hour with the pauses between them: shorter failures need no person. */
+  /** By default 12, which span about a quarter of an hour. An attempt that met an unavailable server is not counted. */
   readonly maxAttempts?: number;
 }
 
@@ -73,6 +74,8 @@ export interface MessageCounters {
 const CONCURRENT_KEYS = 256;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10 * 60_000;
+/** The pause before the next attempt at a message that a server did not let us handle. */
+const UNAVAILABLE_RETRY_MS = 5_000;
 /** How often to check parked lines, which another instance or a person may have changed. */
 const POLL_MS = 1_000;
 /** How many unknown types are logged: bounds the memory that senders can make us use. */
@@ -86,6 +89,8 @@ export class Consumer {
   private readonly slots = pLimit(CONCURRENT_KEYS);
   private readonly lines: LineCheck;
   private readonly skippedTypes = new Set<string>();
+  /** Whether the last attempt met a server that is away: that is logged once, and not for each message. */
+  private unavailable = false;
 
   constructor(private readonly options: ConsumerOptions) {
     this.lines = new LineCheck(options.name, options.parked);
@@ -188,9 +193,11 @@ export class Consumer {
     try {
       if (message.type === MALFORMED) throw new PoisonMessage((message.data as MalformedData).reason);
       await this.options.handle(message);
+      this.unavailable = false;
       return undefined;
     } catch (cause) {
       if (cause instanceof SkippedMessage) return this.skip(message);
+      if (isUnavailable(cause)) return this.waitForServer(message, attempts - 1, cause);
       return this.failureOf(message, attempts, cause);
     }
   }
@@ -200,7 +207,7 @@ export class Consumer {
     const { name, counters, runtime, maxAttempts = 12 } = this.options;
     const { clock, random, log } = runtime;
     const now = clock.now();
-    const error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+    const error = describe(cause);
     const { topic, key, type, id: messageId } = message;
     const fields = { consumer: name, topic, key, type, messageId, attempts, err: cause };
     if (cause instanceof PoisonMessage || attempts >= maxAttempts) {
@@ -214,6 +221,21 @@ export class Consumer {
     log.warn(fields, 'A message could not be handled; its key waits until a retry succeeds.');
     const pauseMs = backoffMs(attempts, random, FIRST_RETRY_MS, LAST_RETRY_MS);
     return { attempts, error, nextAttemptAt: new Date(now.getTime() + pauseMs) };
+  }
+
+  /** `attempts`: those that were made before. */
+  private waitForServer({ topic, key, type, id }: Delivered, attempts: number, cause: unknown): Failure {
+    const { name, runtime } = this.options;
+    const { clock, random, log } = runtime;
+    if (!this.unavailable) {
+      this.unavailable = true;
+      log.warn(
+        { consumer: name, topic, key, type, messageId: id, err: cause },
+        'A message could not be handled because a server is unavailable; messages wait for it, and no attempt is counted.',
+      );
+    }
+    const pauseMs = backoffMs(1, random, UNAVAILABLE_RETRY_MS, UNAVAILABLE_RETRY_MS);
+    return { attempts, error: describe(cause), nextAttemptAt: new Date(clock.now().getTime() + pauseMs) };
   }
 
   private skip({ topic, type, id }: Delivered): undefined {
@@ -254,6 +276,10 @@ class LineCheck {
     if (!found) this.noLinesAt = asked;
     return found ?? new Set();
   }
+}
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
 }
 
 function groupByKey(batch: readonly Delivered[]): Map<string, Delivered[]> {

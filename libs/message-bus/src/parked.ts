@@ -17,7 +17,7 @@ export interface ParkedMessage {
   readonly id: bigint;
   readonly consumer: string;
   readonly message: Delivered;
-  /** How often it was tried; 0 while it waits behind another message. */
+  /** How often it was tried; 0 while it waits behind another message, or for a server. */
   readonly attempts: number;
   readonly error: string;
   readonly parkedAt: Date;

@@ -13,6 +13,9 @@ export class ServerRefusal extends Error {
   override readonly name = 'ServerRefusal';
 }
 
+/** Others were in the way, and nothing was done: trying again later may help. */
+export class Busy extends Error {}
+
 /** Codes that mean the same, for `isUnavailable`. */
 const UNAVAILABLE_CODES = new RegExp(
   `^(${[
@@ -39,14 +42,15 @@ const UNAVAILABLE_MESSAGES =
 const UNAVAILABLE_KINDS = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections']);
 
 /**
- * Whether an error, or one that it wraps, means that a server is away, starting, cut off or unable to do its work at the
- * moment: trying again later may help.
+ * Whether an error, or one that it wraps, means that a server is away, starting, cut off, busy or unable to do its work at
+ * the moment. It says nothing about what was asked of the server: trying the same again later may help.
  */
 export function isUnavailable(error: unknown, depth = 0): boolean {
   if (typeof error !== 'object' || error === null || depth > 5) return false;
   const { code, message, kind, cause, errors, meta } = error as Record<string, unknown>;
   return (
     error instanceof ServerUnavailable ||
+    error instanceof Busy ||
     (typeof code === 'string' && UNAVAILABLE_CODES.test(code)) ||
     (error instanceof Error && typeof message === 'string' && UNAVAILABLE_MESSAGES.test(message)) ||
     (typeof kind === 'string' && UNAVAILABLE_KINDS.has(kind)) ||
