@@ -11,6 +11,6 @@ export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export { answerPosition, AfterPosition, type Found, positionHeader, ReadYourWrites } from './http/position.js';
 export { preferenceAppliedHeader, PreferWait } from './http/prefer.js';
-export { Answer } from './http/answer.js';
+export { Answer, WriteHead } from './http/answer.js';
 export { answers, refuses, route, takesHeader } from './http/route.js';
 export { AttentionController } from './admin/attention.controller.js';

@@ -46,6 +46,11 @@ test('white space around a value is not part of it: a secret from a file often e
   expect(() => loadConfig(secret, { ...given, SECRET: ' \n' })).toThrow('SECRET is not set. Set it: What signs.');
 });
 
+test('origins are a list', () => {
+  const listed = loadConfig(schema, { ...env, CORS_ORIGINS: 'https://shop.example, http://localhost:5173' });
+  expect(listed.CORS_ORIGINS).toEqual(['https://shop.example', 'http://localhost:5173']);
+});
+
 test.each([
   ['500ms', 500],
   ['2s', 2_000],
@@ -62,6 +67,8 @@ test.each([
   ['EVENT_STORE_URL', '', 'EVENT_STORE_URL is not set. Set it: '],
   ['EVENT_STORE_URL', 'localhost', 'EVENT_STORE_URL is not a URL. Set it: '],
   ['DATABASE_URL', 'mysql://larder:s3cret@localhost/order', 'DATABASE_URL is not a postgresql:// URL. Set it: '],
+  ['CORS_ORIGINS', 'https://shop.example/', 'CORS_ORIGINS is not a list of origins such as https://shop.example,'],
+  ['CORS_ORIGINS', 'https://shop.example,*', 'CORS_ORIGINS is not a list of origins such as https://shop.example,'],
   ['PORT', '70000', 'PORT is not a port. Set it: '],
   ['PORT', 'http', 'PORT is not a port. Set it: '],
   ['LOG_LEVEL', 'loud', 'LOG_LEVEL is not a log level. Set it: '],

@@ -44,6 +44,15 @@ export function tcpPort(fallback: number) {
 
 const url = z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
 
+/** Origins as browsers send them, without a path: `https://shop.example,http://localhost:5173`. */
+const origins = z
+  .string()
+  .transform((text) => text.split(',').map((each) => each.trim()))
+  .refine(
+    (all) => all.every((each) => URL.canParse(each) && new URL(each).origin === each),
+    'is not a list of origins such as https://shop.example,http://localhost:5173',
+  );
+
 /** The variables of every service; `defineService` adds the service's port and its own variables. */
 export const baseConfig = z.object({
   HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
@@ -57,6 +66,9 @@ export const baseConfig = z.object({
     .string()
     .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL')
     .describe("The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order"),
+  CORS_ORIGINS: origins
+    .optional()
+    .describe('The origins whose pages may call the service from a browser, separated by commas; by default none'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'is not a log level')
     .default('info')

@@ -20,6 +20,7 @@ import {
   refuses,
   RequestCause,
   route,
+  WriteHead,
 } from '#nest';
 import { orderSummary } from '../read-models/order-summary.js';
 import { priceList } from '../read-models/price-list.js';
@@ -81,18 +82,20 @@ export class OrderController {
     @AfterPosition() after: bigint | undefined,
     @PreferWait() waitMs: number | undefined,
     @RequestCause() cause: Cause,
+    @WriteHead() writeHead: WriteHead,
   ): Promise<Answer<OrderView>> {
     await this.readYourWrites.refuseUnknown(after);
     const { customerId, lines, payment } = body;
     const orderId = nameBasedId(ORDERS, customerId, key);
-    const location = `/orders/${orderId}`;
     const request = { orderId, customerId, lines, paymentToken: payment.token, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
+    // From here on the order exists, whatever becomes of the wait.
+    writeHead({ position, location: `/orders/${orderId}` });
     const awaited = waitMs === undefined ? undefined : await this.awaitOrder(orderId, waitMs, position);
-    if (awaited?.body.settled) return new Answer(awaited.body, { ...awaited.head, location, status: 200 });
+    if (awaited?.body.settled) return new Answer(awaited.body, { ...awaited.head, status: 200 });
     // The first answer, whatever has become of the order since.
     const { reason: _, ...view } = viewOf(orderId, order);
-    return new Answer({ ...view, status: 'placed', settled: false }, { position, ...awaited?.head, location });
+    return new Answer({ ...view, status: 'placed', settled: false }, awaited?.head);
   }
 
   @Get('orders')

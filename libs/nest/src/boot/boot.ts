@@ -122,6 +122,7 @@ export async function startService(
         metrics,
         requestTimeoutMs: config.REQUEST_TIMEOUT,
         readTimeoutMs: config.READ_TIMEOUT,
+        corsOrigins: config.CORS_ORIGINS,
       },
     );
     await listen(app, config, leaveWaitingRoom);

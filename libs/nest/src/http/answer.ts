@@ -5,7 +5,7 @@
  *   handler ──▶ Answer(body, head) ──▶ AnswerInterceptor ──▶ status and headers
  *                                            └────────────▶ body ──▶ Nest
  */
-import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
+import { type CallHandler, createParamDecorator, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { map, type Observable } from 'rxjs';
 import { formatPosition, POSITION_HEADER } from './position-header.js';
@@ -27,6 +27,18 @@ export class Answer<T> {
     readonly head: AnswerHead = {},
   ) {}
 }
+
+export type WriteHead = (head: AnswerHead) => void;
+
+/**
+ * `@WriteHead() writeHead: WriteHead`: writes what is already known of the answer, so that a problem has it, too. For a
+ * handler that goes on after it has written something, and may fail.
+ */
+export const WriteHead = createParamDecorator((_data: unknown, context: ExecutionContext): WriteHead => {
+  const http = context.switchToHttp();
+  const [request, reply] = [http.getRequest<FastifyRequest>(), http.getResponse<FastifyReply>()];
+  return (head) => writeHead(head, request, reply);
+});
 
 export class AnswerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler<unknown>): Observable<unknown> {

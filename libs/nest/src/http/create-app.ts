@@ -11,12 +11,15 @@ import type { Clock, Ids } from '#runtime';
 import type { Background } from '../boot/background.js';
 import { causeOf } from './correlation.js';
 import { AnswerInterceptor } from './answer.js';
+import { ARRIVAL_LIMITS, type ArrivalLimits, BrokenRequests } from './broken-requests.js';
 import { enforceDeadlines } from './deadlines.js';
 import type { Health } from '../boot/health.js';
 import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
+import { answerUnrouted } from './methods.js';
 import { serveDocs } from './openapi.js';
 import { ProblemFilter, RequestValidationPipe } from './problem.js';
+import { UnknownInputGuard } from './unknown-input.js';
 
 /** Bytes. The largest order has a hundred lines and is far smaller. */
 const BODY_LIMIT = 100 * 1024;
@@ -38,28 +41,41 @@ export interface HttpParts {
   readonly metrics: Metrics;
   readonly requestTimeoutMs: number;
   readonly readTimeoutMs: number;
+  /** The origins whose pages may read answers; default: none. */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** How long requests may take to arrive; default: ARRIVAL_LIMITS. */
+  readonly limits?: ArrivalLimits;
 }
 
 /** The application, ready to `listen`. */
 export async function createApp(options: HttpOptions, parts: HttpParts): Promise<NestFastifyApplication> {
-  const { ids, log } = parts;
+  const { ids, log, corsOrigins = [], limits = ARRIVAL_LIMITS } = parts;
+  const broken = new BrokenRequests(ids, log);
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     connectionTimeout: 60_000,
-    requestTimeout: 15_000, // For a whole request to arrive: a slower sender is not a customer.
+    requestTimeout: limits.requestMs,
+    http: {
+      headersTimeout: limits.headersMs,
+      connectionsCheckingInterval: limits.checkEveryMs,
+      requireHostHeader: false, // BrokenRequests does, with a problem.
+    },
+    clientErrorHandler: (error, socket) => broken.answer(error, socket),
     trustProxy: false,
     return503OnClosing: false, // A request on an open connection is still answered; the connection then ends.
     genReqId: () => ids.next(),
     // A URL that cannot be routed is reported here, before any hook.
     frameworkErrors(error: Error, request: FastifyRequest, reply: FastifyReply) {
-      request.cause = causeOf(request.headers, request.id);
+      begin(request, reply);
       filter.answer(error, request, reply);
     },
   });
   const http: FastifyInstance = adapter.getInstance();
-  const filter = new ProblemFilter(adapter, log, collectRoutes(http));
+  const filter = new ProblemFilter(adapter, log);
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
+  broken.watch(http);
+  answerUnrouted(http, corsOrigins);
   parts.background.run(enforceDeadlines(http, parts.clock, parts.requestTimeoutMs));
 
   const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
@@ -70,6 +86,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   http.removeContentTypeParser('text/plain');
   if (options.rawBody) adapter.useBodyParser('application/json', true, { bodyLimit: BODY_LIMIT });
   app.useGlobalFilters(filter);
+  app.useGlobalGuards(new UnknownInputGuard());
   app.useGlobalPipes(new RequestValidationPipe());
   app.useGlobalInterceptors(new AnswerInterceptor());
   app.useSecurityHeaders({
@@ -87,12 +104,21 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   return app;
 }
 
+/** What every request and its answer have, also when no hook runs for them. */
+function begin(request: FastifyRequest, reply: FastifyReply): void {
+  request.cause = causeOf(request.headers, request.id);
+  reply.header('x-correlation-id', request.cause.correlationId);
+  reply.header('cache-control', 'no-store');
+  // An empty body is none, whatever its type is said to be: Fastify would have it parsed.
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  if (length === '0' || (length === undefined && encoding === undefined)) delete request.headers['content-type'];
+}
+
 /** Adds correlation, and a log line and a measurement for every request. */
 function observe(http: FastifyInstance, { log, metrics, background }: HttpParts): void {
   http.decorateRequest('cause');
   http.addHook('onRequest', (request, reply, done) => {
-    request.cause = causeOf(request.headers, request.id);
-    reply.header('x-correlation-id', request.cause.correlationId);
+    begin(request, reply);
     done();
   });
   http.addHook('onResponse', (request, reply, done) => {
@@ -116,23 +142,4 @@ function serveHealth(http: FastifyInstance, { health, metrics }: HttpParts): voi
   http.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
-}
-
-/** Collects routes as they are added, and returns which methods a path has: the difference between 404 and 405. */
-function collectRoutes(http: FastifyInstance): (path: string) => readonly string[] {
-  const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
-  http.addHook('onRoute', ({ url, method }) => {
-    const route = routes.get(url) ?? { pattern: patternOf(url), methods: new Set() };
-    for (const each of [method].flat()) route.methods.add(each);
-    routes.set(url, route);
-  });
-  return (path) => {
-    const matching = [...routes.values()].filter(({ pattern }) => pattern.test(path));
-    return [...new Set(matching.flatMap(({ methods }) => [...methods]))].sort();
-  };
-}
-
-function patternOf(url: string): RegExp {
-  const escaped = url.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/:[^/]+/g, '[^/]+');
-  return new RegExp(`^${escaped}/?$`);
 }

@@ -33,7 +33,8 @@ export function enforceDeadlines(
   const underWay = new Map<FastifyRequest, FastifyReply>();
   const requestArrived = new Bell();
   http.decorateRequest('dueMs', 0);
-  http.addHook('onRequest', (request, reply, done) => {
+  // Its body has arrived by then: the time that the caller took for it is not ours, and has limits of its own.
+  http.addHook('preValidation', (request, reply, done) => {
     request.dueMs = clock.now().getTime() + timeoutMs;
     underWay.set(request, reply);
     if (underWay.size === 1) requestArrived.ring();

@@ -54,15 +54,22 @@ const FILES = new Map([
   ['swagger-ui-bundle.js', 'text/javascript'],
 ]);
 
+/** They are the same for everybody until another version is deployed. */
+const CACHED = { 'cache-control': 'public, max-age=300' };
+
 /** Adds `/docs` and `/docs-json`. */
 export function serveDocs(http: FastifyInstance, app: () => NestFastifyApplication, title: string): void {
   let document: Promise<object> | undefined;
-  http.get('/docs', (_request, reply) => reply.type('text/html').send(PAGE));
-  http.get('/docs-json', () => (document ??= openApiDocument(app(), title)));
-  http.get('/docs/start.js', (_request, reply) => reply.type('text/javascript').send(START));
+  http.get('/docs', (_request, reply) => reply.headers(CACHED).type('text/html').send(PAGE));
+  http.get('/docs-json', async (_request, reply) => {
+    const found = await (document ??= openApiDocument(app(), title));
+    return reply.headers(CACHED).send(found);
+  });
+  http.get('/docs/start.js', (_request, reply) => reply.headers(CACHED).type('text/javascript').send(START));
   http.get<{ Params: { file: string } }>('/docs/:file', async ({ params: { file } }, reply) => {
     const type = FILES.get(file);
     if (!type) throw new Problem(404, 'not-found', 'Nothing is at this path.');
-    return reply.type(type).send(await readFile(fileURLToPath(import.meta.resolve(`swagger-ui-dist/${file}`))));
+    const content = await readFile(fileURLToPath(import.meta.resolve(`swagger-ui-dist/${file}`)));
+    return reply.headers(CACHED).type(type).send(content);
   });
 }

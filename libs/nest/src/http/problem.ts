@@ -16,7 +16,6 @@ import {
   Catch,
   type ExceptionFilter,
   HttpException,
-  NotFoundException,
   StandardSchemaValidationPipe,
 } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
@@ -26,6 +25,8 @@ import { Conflict, DomainError, NotFound } from '#decider';
 import { RevisionConflict } from '#event-store';
 import { isUnavailable, type Log } from '#runtime';
 import { formatPosition, POSITION_HEADER } from './position-header.js';
+
+export const PROBLEM_TYPE = 'application/problem+json';
 
 /** An error with an HTTP status, a stable code and a sentence for the caller. */
 export class Problem extends Error {
@@ -113,8 +114,6 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly http: AbstractHttpAdapter,
     private readonly log: Log,
-    /** The methods that a path has routes for. */
-    private readonly methodsOf: (path: string) => readonly string[],
   ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
@@ -123,7 +122,7 @@ export class ProblemFilter implements ExceptionFilter {
 
   answer(error: unknown, request: FastifyRequest, reply: unknown): void {
     const path = request.url.split('?', 1)[0] ?? '/';
-    const problem = request.is404 && error instanceof NotFoundException ? this.unknownRoute(path) : problemOf(error);
+    const problem = problemOf(error);
     const correlationId = request.cause?.correlationId;
     const fields = { correlationId, method: request.method, path, status: problem.status, code: problem.code };
     if (this.http.isHeadersSent(reply)) {
@@ -133,30 +132,31 @@ export class ProblemFilter implements ExceptionFilter {
     else if (problem.status > 500) this.log.warn({ ...fields, err: problem.cause ?? problem }, problem.message);
     else this.log.debug(fields, problem.message);
 
-    this.http.setHeader(reply, 'content-type', 'application/problem+json');
+    this.http.setHeader(reply, 'content-type', PROBLEM_TYPE);
     for (const [name, value] of Object.entries(problem.headers)) this.http.setHeader(reply, name, value);
     if (problem.position !== undefined) {
       this.http.setHeader(reply, POSITION_HEADER, formatPosition(request.server.larder.name, problem.position));
     }
-    const document = {
-      type: `urn:larder:problem:${problem.code}`,
-      title: titleOf(problem.code),
-      status: problem.status,
-      detail: problem.message,
-      code: problem.code,
-      instance: path,
-      correlationId,
-      ...problem.extras,
-    };
-    this.http.reply(reply, document, problem.status);
+    this.http.reply(reply, problemDocument(problem, path, correlationId), problem.status);
   }
+}
 
-  private unknownRoute(path: string): Problem {
-    const methods = this.methodsOf(path);
-    if (methods.length === 0) return new Problem(404, 'not-found', 'Nothing is at this path.');
-    const allow = methods.join(', ');
-    return new Problem(405, 'method-not-allowed', `This path takes ${allow}.`, { headers: { allow } });
-  }
+/** The document that a problem is for the caller; `path` is what was asked for. */
+export function problemDocument(
+  { status, code, message, extras }: Problem,
+  path: string,
+  correlationId?: string,
+): object {
+  return {
+    type: `urn:larder:problem:${code}`,
+    title: titleOf(code),
+    status,
+    detail: message,
+    code,
+    instance: path,
+    correlationId,
+    ...extras,
+  };
 }
 
 /** `order-confirmed` is called `Order confirmed`. */
