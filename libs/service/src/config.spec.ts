@@ -69,6 +69,12 @@ test.each([
   ['DATABASE_URL', 'mysql://larder:s3cret@localhost/order', 'DATABASE_URL is not a postgresql:// URL. Set it: '],
   ['CORS_ORIGINS', 'https://shop.example/', 'CORS_ORIGINS is not a list of origins such as https://shop.example,'],
   ['CORS_ORIGINS', 'https://shop.example,*', 'CORS_ORIGINS is not a list of origins such as https://shop.example,'],
+  ['DATABASE_URL', `${env.DATABASE_URL}?schema=shop`, 'DATABASE_URL names a schema other than public. Set it: '],
+  [
+    'EVENT_STORE_URL',
+    `${env.DATABASE_URL}?a=b&schema=shop`,
+    'EVENT_STORE_URL names a schema other than public. Set it: ',
+  ],
   ['PORT', '70000', 'PORT is not a port. Set it: '],
   ['PORT', 'http', 'PORT is not a port. Set it: '],
   ['LOG_LEVEL', 'loud', 'LOG_LEVEL is not a log level. Set it: '],
@@ -79,6 +85,11 @@ test.each([
   expect(error.exitCode).toBe(78);
   expect(error.message.startsWith(beginning)).toBe(true);
   expect(error.message).not.toMatch(/\n|s3cret|undefined/);
+});
+
+test('the schema public may be named, as in the URLs of Prisma', () => {
+  const DATABASE_URL = `${env.DATABASE_URL}?schema=public`;
+  expect(loadConfig(schema, { ...env, DATABASE_URL }).DATABASE_URL).toBe(DATABASE_URL);
 });
 
 test('every wrong variable is named, each once', () => {

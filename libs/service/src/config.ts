@@ -42,7 +42,10 @@ export function tcpPort(fallback: number) {
     .describe(`The TCP port of the HTTP server, from 0 to 65535 (0 takes a free one); by default ${fallback}`);
 }
 
-const url = z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
+/** A URL as Prisma has them may name a schema. Nothing that connects here reads that: the tables would be elsewhere. */
+const urlText = z.string().regex(/^(?!.*[?&]schema=(?!public(&|$)))/, 'names a schema other than public');
+
+const url = urlText.regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
 
 /** Origins as browsers send them, without a path: `https://shop.example,http://localhost:5173`. */
 const origins = z
@@ -62,8 +65,7 @@ export const baseConfig = z.object({
   MESSAGE_BUS_URL: url.describe(
     'Where services exchange messages: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
   ),
-  DATABASE_URL: z
-    .string()
+  DATABASE_URL: urlText
     .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL')
     .describe("The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order"),
   CORS_ORIGINS: origins

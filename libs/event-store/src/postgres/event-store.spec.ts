@@ -159,6 +159,30 @@ describe('the event store in Postgres', () => {
     expect(rows[0].commits).toBe(1);
   });
 
+  test.each(['repeatable read', 'serializable'])(
+    'instances take turns in a database whose transactions are by default %s',
+    async (isolation) => {
+      const fresh = await freshDatabase();
+      const client = new pg.Client({ connectionString: fresh });
+      await client.connect();
+      await client.query(
+        `ALTER DATABASE "${new URL(fresh).pathname.slice(1)}" SET default_transaction_isolation = '${isolation}'`,
+      );
+      await client.end();
+      const instances = await Promise.all(
+        [1, 2, 3].map(() => PostgresEventStore.open({ url: fresh, clock: new SystemClock() })),
+      );
+      for (let round = 0; round < 30; round++) {
+        const appends = instances.map((store) =>
+          store.append([{ stream: `note-${randomUUID()}`, expected: 'none', events: [note('x')] }]),
+        );
+        await Promise.all(appends);
+      }
+      expect(await instances[0]!.head()).toBe(90n);
+      await Promise.all(instances.map((store) => store.close()));
+    },
+  );
+
   test('an append whose connection breaks fails, and the store keeps working', async () => {
     const store = await open();
     const append = () => store.append([{ stream: `note-${randomUUID()}`, expected: 'none', events: [note('x')] }]);

@@ -1,4 +1,4 @@
-/** Every connection is a session in UTC, whatever the database, the role or the URL would make of it. */
+/** Every connection is a session as our code needs it, whatever the database, the role or the URL would make of it. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -36,6 +36,23 @@ test('a session is in UTC: one of a pool, and one of its own', async () => {
   expect(await session.query(settings)).toEqual([{ set: 'UTC, ISO, DMY' }]);
   expect(await session.query('SHOW tcp_keepalives_idle')).toEqual([{ tcp_keepalives_idle: '5' }]);
   await Promise.all([pool.end(), session.close()]);
+});
+
+test('a database cannot change what our statements mean: not their tables, their isolation or how long a session lives', async () => {
+  const database = await freshDatabase('order');
+  const name = new URL(database).pathname.slice(1);
+  const client = new pg.Client({ connectionString: database });
+  await client.connect();
+  await client.query(`ALTER DATABASE "${name}" SET search_path = shop`);
+  await client.query(`ALTER DATABASE "${name}" SET default_transaction_isolation = serializable`);
+  await client.query(`ALTER DATABASE "${name}" SET idle_session_timeout = 1000`);
+  await client.end();
+  const pool = postgresPool(database);
+  const show = ['search_path', 'transaction_isolation', 'idle_session_timeout'].map((it) => `current_setting('${it}')`);
+  expect((await pool.query({ text: `SELECT ${show.join()}`, rowMode: 'array' })).rows).toEqual([
+    ['public', 'read committed', '0'],
+  ]);
+  await pool.end();
 });
 
 test.each(['America/New_York', 'Asia/Kolkata'])('Prisma reads the instant that was written, in %s', async (zone) => {

@@ -3,11 +3,18 @@ import pg from 'pg';
 /** What a session is to be set to, by the names of Postgres' run-time parameters. */
 export type Settings = Readonly<Record<string, string>>;
 
-/**
- * Prisma sends and reads times without a zone and takes them for UTC, whatever the session's zone is; pg reads no other
- * style of dates than ISO. So neither is left to the server, the database or the role.
- */
-const EVERY_SESSION: Settings = { TimeZone: 'UTC', DateStyle: 'ISO' };
+/** What is not left to the server, the database or the role, because our code relies on it. */
+const EVERY_SESSION: Settings = {
+  // Prisma sends and reads times without a zone and takes them for UTC; pg reads no other style of dates than ISO.
+  TimeZone: 'UTC',
+  DateStyle: 'ISO',
+  // Whoever waits for a lock has to see what its last holder wrote: event stores, buses and projectors take turns by it.
+  default_transaction_isolation: 'read committed',
+  // Prisma looks for its tables in no other schema.
+  search_path: 'public',
+  // Leases, partitions and notifications belong to sessions that say nothing for long.
+  idle_session_timeout: '0',
+};
 
 /**
  * For connections whose queries all have an index to use: a plan kept from when a table was empty would scan the whole
@@ -28,7 +35,7 @@ export const READ_ONLY: Settings = { default_transaction_read_only: 'on' };
 type ConnectionConfig = pg.ClientConfig & { readonly settings?: Settings };
 
 /**
- * A connection to Postgres: the only class that connects, for pools and by itself, so that every session is in UTC.
+ * A connection to Postgres: the only class that connects, for pools and by itself, so that every session has EVERY_SESSION.
  *
  * Settings are set once it is connected and not with the start-up packet's `options`, which poolers (PgBouncer) refuse.
  */
