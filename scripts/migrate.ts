@@ -6,7 +6,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { PostgresConnection } from '#runtime/postgres';
+import { ServerRefusal } from '#runtime';
+import { assertHoldsEveryText, PostgresConnection } from '#runtime/postgres';
 import { services } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
 
@@ -19,6 +20,7 @@ export async function main(): Promise<void> {
       throw new Advice(`${variable} is not set. Set it to the URL of the ${service} service's own Postgres database.`);
     const applied = await migrate(url, `prisma/${service}/migrations`).catch((error: Error & { code?: string }) => {
       // Errors of Postgres and of the network have a code; others are ours, or bugs.
+      if (error instanceof ServerRefusal) throw new Advice(`${variable}: ${error.message}`);
       throw error.code
         ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or fix the server.`)
         : error;
@@ -59,6 +61,7 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
     await client.query('SELECT pg_advisory_lock($1)', [PRISMA_LOCK]);
     await client.query(MIGRATIONS_TABLE);
     const { rows } = await client.query<Applied>('SELECT * FROM _prisma_migrations WHERE rolled_back_at IS NULL');
+    if (rows.length === 0) await assertHoldsEveryText(client);
     const failed = rows.find((row) => row.finished_at === null);
     if (failed)
       throw new Error(`The migration ${failed.migration_name} failed earlier: see its row in _prisma_migrations.`);

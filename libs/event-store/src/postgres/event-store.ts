@@ -10,7 +10,7 @@
  */
 import pg from 'pg';
 import { Bell, type Clock } from '#runtime';
-import { BY_INDEX, postgresPool, PostgresSession, READ_ONLY } from '#runtime/postgres';
+import { assertHoldsEveryText, BY_INDEX, postgresPool, PostgresSession, READ_ONLY } from '#runtime/postgres';
 import {
   assertWritable,
   type Batch,
@@ -402,8 +402,10 @@ async function install(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ version: string | null }>(
     `SELECT obj_description(to_regnamespace('event_store'), 'pg_namespace') AS version`,
   );
+  const version = rows[0]?.version ?? null;
+  if (version === null) await assertHoldsEveryText(pool);
   // Several statements in one simple query are one transaction.
-  if (Number(rows[0]?.version ?? 0) < SCHEMA_VERSION) await pool.query(SCHEMA);
+  if (Number(version) < SCHEMA_VERSION) await pool.query(SCHEMA);
 }
 
 function encode(writes: readonly StreamWrite[]): EncodedEvent[] {

@@ -13,7 +13,7 @@
  */
 import type pg from 'pg';
 import { Bell, type Clock } from '#runtime';
-import { postgresPool, PostgresSession } from '#runtime/postgres';
+import { assertHoldsEveryText, postgresPool, PostgresSession } from '#runtime/postgres';
 import { type ConsumeOptions, type Message, MessageBus, redeliveryPauseMs } from '../port.js';
 import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
@@ -230,8 +230,10 @@ async function createSchema(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ there: boolean }>(
     `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS there`,
   );
+  if (rows[0]?.there) return;
+  await assertHoldsEveryText(pool);
   // Several statements in one simple query are one transaction; the lock makes instances that start together take turns.
-  if (!rows[0]?.there) await pool.query(SCHEMA);
+  await pool.query(SCHEMA);
 }
 
 const SCHEMA = `
