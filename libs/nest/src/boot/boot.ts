@@ -85,7 +85,8 @@ export async function startService(
     const ports = wrapPorts(opened);
     const health = new Health(clock);
     health.add('store', async () => void (await ports.store.head()));
-    health.add('bus', () => ports.bus.ping());
+    // Events wait in the store until the bus is back. A gateway that took the service out would close the shop for nothing.
+    health.add('bus', () => ports.bus.ping(), { needed: false });
     health.add('database', async () => void (await pool.query('SELECT')));
     watchProjections(projections, ports, health, metrics);
     metrics.gauge(

@@ -1,6 +1,7 @@
 /**
  * Health, in two questions. `/health/live`: does the process run? Nothing else counts, because a restart would not bring
- * a database back. `/health/ready`: can it do its work now? Every check has to pass.
+ * a database back. `/health/ready`: can it answer requests now? Every check that this needs has to pass. A check that it
+ * does not need, such as that of the bus, is shown when it fails: the service is degraded, and goes on.
  */
 import { type Clock, within } from '#runtime';
 
@@ -8,7 +9,7 @@ import { type Clock, within } from '#runtime';
 export type Check = () => Promise<object | void>;
 
 export interface Readiness {
-  readonly status: 'ready' | 'not-ready';
+  readonly status: 'ready' | 'degraded' | 'not-ready';
   readonly checks: Readonly<Record<string, object>>;
 }
 
@@ -19,13 +20,14 @@ const CHECK_TIMEOUT_MS = 1_000;
 const CACHE_MS = 250;
 
 export class Health {
-  private readonly checks = new Map<string, Check>();
+  private readonly checks = new Map<string, { readonly check: Check; readonly needed: boolean }>();
   private latest: { readonly atMs: number; readonly readiness: Promise<Readiness> } | undefined;
 
   constructor(private readonly clock: Clock) {}
 
-  add(name: string, check: Check): void {
-    this.checks.set(name, check);
+  /** `needed`: requests cannot be answered while it fails. */
+  add(name: string, check: Check, { needed = true } = {}): void {
+    this.checks.set(name, { check, needed });
   }
 
   ready(): Promise<Readiness> {
@@ -38,9 +40,10 @@ export class Health {
 
   private async checkAll(): Promise<Readiness> {
     const results = await Promise.all(
-      [...this.checks].map(async ([name, check]) => [name, await this.bounded(check)] as const),
+      [...this.checks].map(async ([name, { check }]) => [name, await this.bounded(check)] as const),
     );
-    const status = results.every(([, { status }]) => status === 'up') ? 'ready' : 'not-ready';
+    const failed = results.filter(([, { status }]) => status === 'down').map(([name]) => this.checks.get(name)!);
+    const status = failed.length === 0 ? 'ready' : failed.some(({ needed }) => needed) ? 'not-ready' : 'degraded';
     return { status, checks: Object.fromEntries(results) };
   }
 

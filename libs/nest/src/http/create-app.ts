@@ -137,7 +137,7 @@ function serveHealth(http: FastifyInstance, { health, metrics }: HttpParts): voi
   http.get('/health/live', () => ({ status: 'live' }));
   http.get('/health/ready', async (_request, reply) => {
     const readiness = await health.ready();
-    return reply.status(readiness.status === 'ready' ? 200 : 503).send(readiness);
+    return reply.status(readiness.status === 'not-ready' ? 503 : 200).send(readiness);
   });
   http.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),

@@ -360,7 +360,7 @@ test('Prefer: wait is answered with the wait that was granted, and what was not 
   expect((await slow('respond-async')).headers['preference-applied']).toBeUndefined();
 });
 
-test('readiness is red when a check fails or hangs, and names it', async () => {
+test('readiness is red when a check that is needed fails or hangs, degraded when another does, and names it', async () => {
   health.add('store', async () => {});
   health.add('projection:order-summary', async () => ({ position: 3, head: 5, lag: 2 }));
   const green = await http().get('/health/ready').expect(200);
@@ -368,7 +368,10 @@ test('readiness is red when a check fails or hangs, and names it', async () => {
     status: 'ready',
     checks: { store: { status: 'up' }, 'projection:order-summary': { status: 'up', position: 3, head: 5, lag: 2 } },
   });
-  health.add('bus', () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.7')));
+  health.add('bus', () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.7')), { needed: false });
+  await expect.poll(async () => (await health.ready()).status, { timeout: 5_000 }).toBe('degraded');
+  const degraded = await http().get('/health/ready').expect(200);
+  expect(degraded.body).toMatchObject({ status: 'degraded', checks: { bus: { status: 'down' } } });
   health.add('database', () => new Promise(() => {}));
   await expect.poll(async () => (await http().get('/health/ready')).status, { timeout: 5_000 }).toBe(503);
   const red = await http().get('/health/ready').expect(503);
