@@ -1,7 +1,7 @@
 /**
  * `npm run test:compose`: docker-compose.yml on a real Docker engine.
  *
- *   engine ─▶ images ─▶ build ─▶ up ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ stop and start ─▶ down
+ *   engine ─▶ images ─▶ build ─▶ up ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ no Kafka ─▶ stop and start ─▶ down
  *
  * It uses the engine that `docker` reaches. Where there is none, root on Debian gets an engine for the test alone. An
  * image that cannot be pulled is replaced by a stand-in (test/compose/stand-ins), except KurrentDB's, which is then left
@@ -145,6 +145,7 @@ class ComposeTest {
     });
     await this.check('scale', () => this.twoInstances());
     await this.check('crash', () => this.crash());
+    await this.check('kafka', () => this.withoutKafka());
     await this.check('signals', () => this.stopOnSignal());
     await this.check('volumes', () => this.surviveDown());
     await this.check('down', () => this.leaveNothing());
@@ -312,6 +313,24 @@ class ComposeTest {
   private async kill({ State }: Container): Promise<void> {
     const program = `process.kill(${State.Pid}, 'SIGKILL')`;
     await run('docker', 'run', '--rm', '--pid=host', '--user=0', '--network=none', IMAGE, 'node', '--eval', program);
+  }
+
+  /** Without Kafka the gateway goes on sending requests, and the services go on taking orders: they wait for it in the store. */
+  private async withoutKafka(): Promise<string> {
+    const everyServiceIs = (status: 'degraded' | 'ready') =>
+      until(`every service is ${status}`, async () => {
+        const found = services.map((name) => call<{ status: string }>('GET', `${urlOf(name)}/health/ready`));
+        return (await Promise.all(found)).every((each) => each.status === status);
+      });
+    await this.compose('stop', 'kafka');
+    await everyServiceIs('degraded');
+    const orders: OrderView[] = [];
+    // So long that the gateway looks at each service several times.
+    for (let second = 0; second < 6; second++, await sleep(1_000)) orders.push(await this.place());
+    await this.compose('start', 'kafka');
+    await everyServiceIs('ready');
+    for (const { orderId } of orders) await this.awaitCompleted(orderId);
+    return `${orders.length} orders taken while it was stopped, completed afterwards`;
   }
 
   private async stopOnSignal(): Promise<string> {
