@@ -29,3 +29,48 @@ test('a lease has one holder, and the next takes over when the connection of the
   expect(holders).toEqual(['first', 'second']);
   await Promise.all([first.close(), second.close()]);
 });
+
+test('a lease that is won after a broken session is given back when its work ends, so that another can have it', async () => {
+  const url = await freshDatabase();
+  const clock = new SystemClock();
+  const [first, second] = [new PostgresSession(url, clock), new PostgresSession(url, clock)];
+  const stop = new AbortController();
+  const firstLeases = new PostgresLeases(first, clock, 20);
+  const secondLeases = new PostgresLeases(second, clock, 20);
+  const until = async (done: () => boolean) => {
+    while (!done()) await clock.sleep(5);
+  };
+
+  let holding = false;
+  let letGo = () => {};
+  const firstWork = firstLeases.hold('relay', stop.signal, async () => {
+    holding = true;
+    await new Promise<void>((resolve) => (letGo = resolve));
+  });
+  await until(() => holding);
+
+  // The second waits while its session breaks, and wins on the session that follows.
+  let worked: AbortSignal | undefined;
+  const holdSecond = (): Promise<void> =>
+    secondLeases
+      .hold('relay', stop.signal, async (lease) => {
+        worked = lease;
+        throw new Error('It cannot reach the bus.');
+      })
+      // It may ask on the session just as that breaks; then its supervisor lets it ask again.
+      .catch((error: unknown) => (worked ? Promise.reject(error as Error) : holdSecond()));
+  const secondWork = holdSecond();
+  let broken = false;
+  second.onLost(() => (broken = true));
+  await second.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {});
+  await until(() => broken);
+  letGo();
+  await firstWork;
+  await expect(secondWork).rejects.toThrow('cannot reach the bus');
+  expect(worked?.aborted).toBe(false);
+
+  let again = false;
+  await firstLeases.hold('relay', AbortSignal.timeout(5_000), async () => void (again = true));
+  expect(again).toBe(true);
+  await Promise.all([first.close(), second.close()]);
+});

@@ -17,25 +17,24 @@ export class PostgresLeases extends Leases {
   }
 
   override async hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void> {
-    const lost = new AbortController();
-    const stopListening = this.session.onLost(() => lost.abort(new Error(`The lease ${name} was lost.`)));
-    const lease = AbortSignal.any([signal, lost.signal]);
-    try {
-      while (!(await this.tryTake(name))) {
-        await this.clock.sleep(this.retryMs, signal);
-        if (signal.aborted) return;
+    while (!signal.aborted) {
+      // Anew for each attempt: a session that broke before this one does not count, since the lock is taken on its successor.
+      const lost = new AbortController();
+      const stopListening = this.session.onLost(() => lost.abort(new Error(`The lease ${name} was lost.`)));
+      try {
+        if (await this.tryTake(name)) return await work(AbortSignal.any([signal, lost.signal]));
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      } finally {
+        stopListening();
+        if (this.held.delete(name) && !lost.signal.aborted) await this.give(name);
       }
-      await work(lease);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    } finally {
-      stopListening();
-      if (this.held.delete(name) && !lost.signal.aborted) {
-        await this.session
-          .query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [`lease:${name}`])
-          .catch(() => {});
-      }
+      await this.clock.sleep(this.retryMs, signal);
     }
+  }
+
+  private async give(name: string): Promise<void> {
+    await this.session.query('SELECT pg_advisory_unlock(hashtextextended($1, 0))', [`lease:${name}`]).catch(() => {});
   }
 
   /** A session may take its own advisory lock twice, so this object also remembers which ones it holds. */
