@@ -16,6 +16,7 @@ import { enforceDeadlines } from './deadlines.js';
 import type { Health } from '../boot/health.js';
 import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
+import { jsonParser } from './json-body.js';
 import { answerUnrouted } from './methods.js';
 import { serveDocs } from './openapi.js';
 import { ProblemFilter, RequestValidationPipe } from './problem.js';
@@ -81,10 +82,10 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
     logger: new NestLog(log),
     abortOnError: false,
-    bodyParser: false, // JSON is the only type of body, and Fastify has its own parser for it.
+    bodyParser: false, // JSON is the only type of body.
   });
   http.removeContentTypeParser('text/plain');
-  if (options.rawBody) adapter.useBodyParser('application/json', true, { bodyLimit: BODY_LIMIT });
+  adapter.useBodyParser('application/json', options.rawBody ?? false, { bodyLimit: BODY_LIMIT }, jsonParser(http));
   app.useGlobalFilters(filter);
   app.useGlobalGuards(new UnknownInputGuard());
   app.useGlobalPipes(new RequestValidationPipe());

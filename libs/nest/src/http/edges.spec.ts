@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { METHODS } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -68,14 +69,18 @@ let app: NestFastifyApplication;
 let port: number;
 let lines: Record<string, any>[];
 
-async function start(changes: Partial<HttpParts> = {}) {
+async function start(changes: Partial<HttpParts> = {}, rawBody = false) {
   await app?.close();
   lines = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const clock = new SystemClock();
   const background = new Background(log);
   app = await createApp(
-    { name: 'order', module: { module: TestModule, providers: [{ provide: Background, useValue: background }] } },
+    {
+      name: 'order',
+      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
+      rawBody,
+    },
     {
       clock,
       ids: new SequentialIds(),
@@ -316,4 +321,46 @@ test('a preflight is answered with the methods that the path has', async () => {
   const refused = await preflight('/things/7', 'https://evil.example').expect(204);
   expect(refused.headers['access-control-allow-methods']).toBeUndefined();
   expect((await preflight('/nowhere', SHOP).expect(404)).headers['access-control-allow-origin']).toBe(SHOP);
+});
+
+/** Sends bytes, said to be anything. */
+async function send(body: string | Buffer, headers: Record<string, string> = {}) {
+  const answer = await fetch(`http://127.0.0.1:${port}/things`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : new Uint8Array(body),
+  });
+  return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Record<string, unknown> };
+}
+
+const tea = JSON.stringify({ name: 'thé' });
+
+// Read as something that it is not, a text would be another one, and two orders the same.
+test.each<[string, number, string, string | Buffer, Record<string, string>]>([
+  ['compressed', 415, 'Accept-Encoding', gzipSync(tea), { 'content-encoding': 'gzip' }],
+  ['said to be compressed', 415, 'Content-Encoding', tea, { 'content-encoding': 'br' }],
+  ['in Latin-1', 400, 'not UTF-8', Buffer.from(tea, 'latin1'), {}],
+  ['said to be in Latin-1', 415, 'iso-8859-1', tea, { 'content-type': 'application/json; charset=iso-8859-1' }],
+  ['in UTF-16', 415, 'utf-16', Buffer.from(tea, 'utf16le'), { 'content-type': 'application/json;charset="utf-16"' }],
+  ['cut off in a character', 400, 'not UTF-8', Buffer.from(tea).subarray(0, 12), {}],
+])('a body that is %s is refused for what it is', async (_what, status, hint, body, headers) => {
+  for (const rawBody of [false, true]) {
+    await start({}, rawBody);
+    const answer = await send(body, headers);
+    const code = status === 415 ? 'unsupported-media-type' : 'malformed-json';
+    expect([answer.status, answer.body['code']]).toEqual([status, code]);
+    const told = `${String(answer.body['detail'])} Accept-Encoding: ${answer.headers.get('accept-encoding')}`;
+    expect(told).toContain(hint);
+  }
+});
+
+test.each<[string, string, Record<string, string>]>([
+  ['a byte order mark', `\ufeff${tea}`, {}],
+  ['a charset', tea, { 'content-type': 'Application/JSON; Charset="UTF-8"' }],
+  ['an encoding that is none', tea, { 'content-encoding': 'Identity' }],
+])('a body in UTF-8 is read, also with %s', async (_what, body, headers) => {
+  for (const rawBody of [false, true]) {
+    await start({}, rawBody);
+    expect(await send(body, headers)).toMatchObject({ status: 201, body: { name: 'thé' } });
+  }
 });
