@@ -52,6 +52,34 @@ describe('a bad request gets an answer that names what is wrong', () => {
     expect([twice.status, twice.body.code]).toEqual([422, 'duplicate-sku']);
   });
 
+  test('a total that is another than expected: 409 with the present one; and a SKU that is withdrawn: 422', async () => {
+    const prices = (sku: string) => `/prices/${sku}`;
+    const price = { amountMinor: 250, currency: 'EUR' };
+    await request(shop.order[0]!).put(prices('sage')).send(price).expect(200);
+    const sage = { ...order(), lines: [{ sku: 'sage', quantity: 2 }] };
+    const changed = await post().send({ ...sage, expectedTotal: { amountMinor: 499, currency: 'EUR' } });
+    expect([changed.status, changed.body.code, changed.body.total]).toEqual([
+      409,
+      'price-changed',
+      { amountMinor: 500, currency: 'EUR' },
+    ]);
+    await post()
+      .send({ ...sage, expectedTotal: changed.body.total })
+      .expect(202);
+
+    const none = await request(shop.order[0]!).delete(prices('gold'));
+    expect([none.status, none.body.code]).toEqual([404, 'price-not-found']);
+    const { headers, body } = await request(shop.order[0]!).delete(prices('sage')).expect(200);
+    expect(body).toEqual({ sku: 'sage' });
+    const position = headers['larder-position']!;
+    const listed = await request(shop.order[0]!).get('/prices').set('Larder-Position', position).expect(200);
+    expect(listed.body.items.map(({ sku }: { sku: string }) => sku)).not.toContain('sage');
+    const refused = await post().set('Larder-Position', position).send(sage);
+    expect([refused.status, refused.body.code]).toEqual([422, 'unknown-sku']);
+    await request(shop.order[0]!).delete(prices('sage')).expect(200);
+    await request(shop.order[0]!).put(prices('sage')).send(price).expect(200);
+  });
+
   test('amount and currency out of range: 422', async () => {
     for (const price of [
       { amountMinor: -1, currency: 'EUR' },

@@ -6,7 +6,7 @@ import { withTimeout } from '../../proof/provider-timeout.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
-import { MemoryEventStore, MemorySnapshots } from '#event-store';
+import { type EventStore, MemoryEventStore, MemorySnapshots } from '#event-store';
 import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
@@ -20,6 +20,8 @@ export function openMemoryShop(options: {
   readonly deadlineMs: number;
   readonly providerTimeoutMs: number;
   readonly timing?: { readonly slowMs: number; readonly downMs: number };
+  /** Of the order service. */
+  readonly store?: EventStore;
 }) {
   const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
@@ -37,7 +39,7 @@ export function openMemoryShop(options: {
   });
   const ledger = new MemoryLedger();
   const provider = new SimulatedProvider(ledger, async () => {}, runtime, timing);
-  const orderPorts = ports();
+  const orderPorts = { ...ports(), ...(options.store && { store: options.store }) };
   const order = orderService(orderPorts, { deadlineMs });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);

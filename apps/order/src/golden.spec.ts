@@ -51,7 +51,7 @@ test('the events that the deciders produce today have the shapes of the golden f
       { type: 'RecordStockReleased', outcome: 'released' },
       { type: 'RecordPaymentReturned', outcome: 'voided' },
     ),
-    ...eventsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }),
+    ...eventsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }, { type: 'Withdraw' }),
   ];
   expect(shapesOf(today)).toEqual(shapesOf(Object.values(golden)));
 });

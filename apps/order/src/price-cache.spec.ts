@@ -1,52 +1,12 @@
 import { beforeEach, expect, test } from 'vitest';
-import {
-  type Batch,
-  type EventStore,
-  MemoryEvents,
-  MemoryEventStore,
-  type RecordedEvent,
-  Transactor,
-} from '#event-store';
+import { type EventStore, MemoryEvents, MemoryEventStore, Transactor } from '#event-store';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
+import { LateStore } from '#test/late-store';
 import { price } from './domain/price.js';
 import { PriceCache } from './price-cache.js';
 
 const cause = { correlationId: 'c', causationId: 'm' };
 const runtime = { clock: new ManualClock(), ids: new SequentialIds(), random: new SeededRandom(1) };
-
-/** A door that what comes late waits at. */
-class Door {
-  private opened = Promise.resolve();
-  open = () => {};
-
-  shut(): void {
-    this.opened = new Promise((resolve) => (this.open = resolve));
-  }
-
-  passed = () => this.opened;
-}
-
-/** A store whose answers and whose news come late: as they were when they were asked for, and when their door is open. */
-class LateStore extends MemoryEventStore {
-  reads = 0;
-  readonly answers = new Door();
-  readonly news = new Door();
-
-  override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
-    this.reads++;
-    const events: RecordedEvent[] = [];
-    for await (const event of super.read(stream, from)) events.push(event);
-    await this.answers.passed();
-    yield* events;
-  }
-
-  override async *subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
-    for await (const batch of super.subscribe(options)) {
-      await this.news.passed();
-      yield batch;
-    }
-  }
-}
 
 let events: MemoryEvents;
 let store: LateStore;

@@ -2,14 +2,14 @@
  * The order service without a framework: its operations, and what runs in the background. A plain function of its ports,
  * so that Nest, a test and a simulation compose the same service.
  */
-import { DomainError, NotFound } from '#decider';
+import { Conflict, NotFound } from '#decider';
 import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { within } from '#runtime';
 import { type Attention, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
 import { orderDefinition } from './definition.js';
-import { isSettled, type Order, order, type OrderEvent, type PlacedOrder } from './domain/order.js';
+import { isSettled, type Money, type Order, order, type OrderEvent, type PlacedOrder } from './domain/order.js';
 import { price } from './domain/price.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
@@ -20,6 +20,17 @@ import { watchdog } from './watchdog.js';
 export interface KnownOrder {
   readonly order: PlacedOrder;
   readonly position: bigint;
+}
+
+export interface PlaceRequest {
+  readonly orderId: string;
+  readonly customerId: string;
+  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
+  readonly paymentToken: string;
+  /** An order with another total is refused. */
+  readonly expectedTotal?: Money | undefined;
+  /** The position that its prices must not be older than. */
+  readonly since?: bigint | undefined;
 }
 
 export type OrderService = ReturnType<typeof orderService>;
@@ -40,17 +51,18 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
    * Places an order at the current prices, which are no older than the position `since`. The same order again returns the
    * existing one.
    */
-  async function place(
-    request: {
-      orderId: string;
-      customerId: string;
-      lines: readonly { sku: string; quantity: number }[];
-      paymentToken: string;
-      since?: bigint | undefined;
-    },
-    cause: Cause,
-  ): Promise<KnownOrder> {
-    const { orderId, customerId, paymentToken, since } = request;
+  async function place(request: PlaceRequest, cause: Cause): Promise<KnownOrder> {
+    try {
+      return await placeAt(request.since, request, cause);
+    } catch (error) {
+      // The customer may know a newer price than this instance: only the prices of now can refuse the expected total.
+      if (!(error instanceof Conflict && error.code === 'price-changed')) throw error;
+      return placeAt(await store.head(), request, cause);
+    }
+  }
+
+  async function placeAt(since: bigint | undefined, request: PlaceRequest, cause: Cause): Promise<KnownOrder> {
+    const { orderId, customerId, paymentToken, expectedTotal } = request;
     const lines = await Promise.all(
       request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku, since) })),
     );
@@ -60,6 +72,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       customerId,
       lines,
       paymentToken,
+      expectedTotal,
       placedAt: now.toISOString(),
       deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),
     } as const;
@@ -68,11 +81,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
 
   async function priceOf(sku: string, since: bigint | undefined) {
     const found = await prices.of(sku, since);
-    if (found.status === 'none') {
-      throw new DomainError('unknown-sku', `There is no price for "${sku}": it is not sold here.`);
-    }
-    const { amountMinor, currency } = found;
-    return { amountMinor, currency };
+    return found.status === 'set' ? { amountMinor: found.amountMinor, currency: found.currency } : undefined;
   }
 
   async function cancel(orderId: string, cause: Cause): Promise<KnownOrder> {
@@ -111,6 +120,11 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   /** Sets the price at which further orders are placed. */
   function setPrice(sku: string, amount: { amountMinor: number; currency: string }, cause: Cause) {
     return transactor.transact(price, `price-${sku}`, { type: 'Set', ...amount }, cause);
+  }
+
+  /** Takes a SKU out of sale, until it has a price again. */
+  function withdrawPrice(sku: string, cause: Cause) {
+    return transactor.transact(price, `price-${sku}`, { type: 'Withdraw' }, cause);
   }
 
   /** Records in the order what another service reports. */
@@ -156,7 +170,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return runService(orderDefinition, { ...ports, store }, { handle, loops, signal });
   }
 
-  return { place, cancel, awaitSettled, history, setPrice, ...attention, handle, expire, run };
+  return { place, cancel, awaitSettled, history, setPrice, withdrawPrice, ...attention, handle, expire, run };
 }
 
 /** @throws NotFound */

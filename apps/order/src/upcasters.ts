@@ -22,4 +22,5 @@ export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
   OrderPaymentRefused: [],
   OrderReminded: [],
   PriceSet: [],
+  PriceWithdrawn: [],
 };

@@ -39,7 +39,7 @@ const away = json(503, { code: 'unavailable', detail: 'Try again.' }, { 'retry-a
 const order = { customerId: 'c', lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } };
 const at = (position: string, body: object = {}) => json(200, body, { 'larder-position': position });
 
-test('a read sends the highest position that each service has answered with, reads and writes alike', async () => {
+test('a request sends the highest position that each service has answered with, reads and writes alike', async () => {
   const shop = new LarderClient({ order: url, inventory: url, payment: url });
   answers = [at('order:7'), at('inventory:30'), at('order:5'), at('payment:2'), at('order:9'), json(404, {}), at('')];
   await shop.placeOrder(order);
@@ -51,7 +51,7 @@ test('a read sends the highest position that each service has answered with, rea
   await shop.stock();
   expect(received.map(({ method, headers }) => [method, headers['larder-position']])).toEqual([
     ['POST', undefined],
-    ['POST', undefined],
+    ['POST', 'order:7'],
     ['GET', 'order:7, inventory:30'],
     ['GET', 'order:7, inventory:30'],
     ['GET', 'order:7, inventory:30, payment:2'],

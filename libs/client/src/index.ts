@@ -8,8 +8,8 @@
  *
  * Besides the types it does what every caller of the API would otherwise have to do by hand:
  *
- *   Larder-Position      kept from every answer and sent with every read, so that its reads show what it wrote and never
- *                        less than it has seen (docs/consistency.md)
+ *   Larder-Position      kept from every answer and sent with every request: a read shows what was written and never less
+ *                        than was seen, an order is sold at the price that was set (docs/consistency.md)
  *   Idempotency-Key      generated for every write that takes one, unless it is given
  *   429, 502, 503, 504,  sent again after `Retry-After`, a few times: no write of the shop counts twice
  *     no answer
@@ -123,6 +123,11 @@ export class LarderClient {
     await answerOf(this.api.order.PUT('/prices/{sku}', { body, params: { path: { sku } } }));
   }
 
+  /** Takes a SKU out of sale, until its price is set again. */
+  async withdrawPrice(sku: string): Promise<void> {
+    await answerOf(this.api.order.DELETE('/prices/{sku}', { params: { path: { sku } } }));
+  }
+
   async prices(): Promise<Price[]> {
     return (await answerOf(this.api.order.GET('/prices'))).items;
   }
@@ -156,7 +161,7 @@ export class LarderClient {
   }
 
   private async send(request: Request): Promise<Response> {
-    if (request.method === 'GET' && this.known.size > 0) request.headers.set('Larder-Position', this.positions);
+    if (this.known.size > 0) request.headers.set('Larder-Position', this.positions);
     for (let left = this.retries; ; left--) {
       const response = await this.fetch(request.clone()).catch((error: unknown) => {
         if (left <= 0 || request.signal.aborted) throw error;

@@ -8,6 +8,8 @@ export class DomainError extends Error {
   constructor(
     readonly code: string,
     message: string,
+    /** What a program needs to go on: further members of the problem. */
+    readonly details: object = {},
   ) {
     super(message);
     this.name = 'DomainError';

@@ -271,7 +271,35 @@ test('the same order again is the same order, even when prices have changed sinc
     .when({ ...place, lines: [{ ...oil, unitPrice: eur(1399) }, salt], placedAt: '2026-11-21T12:01:00.000Z' })
     .thenNothing());
 
+test('the same lines in another order are the same order', () =>
+  given(order, placed)
+    .when({ ...place, lines: [salt, oil] })
+    .thenNothing());
+
+test('the same order again is the same order, even when it is no longer sold', () =>
+  given(order, placed)
+    .when({ ...place, lines: [{ ...oil, unitPrice: undefined }, salt] })
+    .thenNothing());
+
+test('an order with the total that its customer expects is placed, and again it is the same order', () => {
+  const expecting = { ...place, expectedTotal: eur(3048) };
+  given(order).when(expecting).then(placed);
+  given(order, placed)
+    .when({ ...expecting, lines: [{ ...oil, unitPrice: eur(1399) }, salt] })
+    .thenNothing();
+});
+
 test.each([
+  ['amount', eur(3047)],
+  ['currency', { amountMinor: 3048, currency: 'CHF' }],
+])('an order whose total has another %s than its customer expects is refused, with the total', (_name, expectedTotal) =>
+  expect(() => order.decide({ ...place, expectedTotal }, order.initialState)).toThrow(
+    expect.objectContaining({ code: 'price-changed', details: { total: eur(3048) } }),
+  ),
+);
+
+test.each([
+  ['another expected total', { ...place, expectedTotal: eur(1) }],
   ['another quantity', { ...place, lines: [{ ...oil, quantity: 3 }, salt] }],
   ['another line', { ...place, lines: [oil] }],
   ['another means of payment', { ...place, paymentToken: 'tok_declined' }],
@@ -281,6 +309,7 @@ test.each([
 
 test.each([
   ['no line', 'no-lines', []],
+  ['a SKU without a price', 'unknown-sku', [{ ...oil, unitPrice: undefined }]],
   ['two lines for one SKU', 'duplicate-sku', [oil, oil]],
   ['two currencies', 'mixed-currencies', [oil, { ...salt, unitPrice: { amountMinor: 450, currency: 'CHF' } }]],
   ['a total that cannot be counted', 'total-out-of-range', [{ ...oil, quantity: Number.MAX_SAFE_INTEGER }]],

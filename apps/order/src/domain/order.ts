@@ -32,12 +32,17 @@ export interface OrderLine {
   readonly unitPrice: Money;
 }
 
+/** What is asked for, and what it costs now: nothing that is not sold. */
+type PricedLine = Omit<OrderLine, 'unitPrice'> & { readonly unitPrice: Money | undefined };
+
 export type OrderCommand =
   | {
       type: 'Place';
       customerId: string;
-      lines: readonly OrderLine[];
+      lines: readonly PricedLine[];
       paymentToken: string;
+      /** What the customer was shown. Any total will do if it is left out. */
+      expectedTotal?: Money | undefined;
       /** ISO 8601. */
       placedAt: string;
       /** ISO 8601: the order is called off when it is not confirmed by then. */
@@ -316,12 +321,15 @@ export function wantOf(state: Order): Want | undefined {
 }
 
 function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
-  const { customerId, lines, paymentToken, placedAt, deadlineAt } = command;
+  const { customerId, paymentToken, expectedTotal, placedAt, deadlineAt } = command;
   if (state.status !== 'none') {
     // Prices may have changed since, so only what the customer asked for is compared.
-    if (contentsOf(lines, paymentToken) === contentsOf(state.terms.lines, state.terms.paymentToken)) return [];
+    const { terms } = state;
+    const sameContents = contentsOf(command.lines, paymentToken) === contentsOf(terms.lines, terms.paymentToken);
+    if (sameContents && (!expectedTotal || isSame(expectedTotal, terms.total))) return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
   }
+  const lines = command.lines.map(assertSold);
   if (lines.length === 0) throw new DomainError('no-lines', 'An order has at least one line.');
   if (new Set(lines.map((line) => line.sku)).size < lines.length) {
     throw new DomainError('duplicate-sku', 'Each SKU stands in one line of an order: add its quantities.');
@@ -344,11 +352,24 @@ function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order):
   if (!Number.isSafeInteger(total.amountMinor)) {
     throw new DomainError('total-out-of-range', 'The total of the order is too large.');
   }
+  if (expectedTotal && !isSame(expectedTotal, total)) {
+    throw new Conflict('price-changed', 'The total is another than expected: show it, and order again.', { total });
+  }
   return [{ type: 'OrderPlaced', data: { customerId, lines, total, paymentToken, placedAt, deadlineAt } }];
 }
 
-function contentsOf(lines: readonly OrderLine[], paymentToken: string): string {
-  return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => [sku, quantity])]);
+function assertSold({ unitPrice, ...line }: PricedLine): OrderLine {
+  if (unitPrice) return { ...line, unitPrice };
+  throw new DomainError('unknown-sku', `There is no price for "${line.sku}": it is not sold here.`);
+}
+
+/** The order of the lines means nothing. */
+function contentsOf(lines: readonly PricedLine[], paymentToken: string): string {
+  return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => JSON.stringify([sku, quantity])).sort()]);
+}
+
+function isSame(one: Money, other: Money): boolean {
+  return one.amountMinor === other.amountMinor && one.currency === other.currency;
 }
 
 /** An order that is already off, or confirmed, stays as it is. */

@@ -7,11 +7,22 @@ const set = (amountMinor: number, currency = 'EUR'): PriceEvent => ({
   data: { amountMinor, currency },
 });
 
+const withdrawn: PriceEvent = { type: 'PriceWithdrawn', data: {} };
+
 test('a price is set, and set again', () => {
   given(price).when({ type: 'Set', amountMinor: 1299, currency: 'EUR' }).then(set(1299));
   given(price, set(1299)).when({ type: 'Set', amountMinor: 1399, currency: 'EUR' }).then(set(1399));
   given(price, set(1299)).when({ type: 'Set', amountMinor: 1299, currency: 'CHF' }).then(set(1299, 'CHF'));
 });
+
+test('a price is withdrawn, and set again', () => {
+  given(price, set(1299)).when({ type: 'Withdraw' }).then(withdrawn);
+  given(price, set(1299), withdrawn).when({ type: 'Withdraw' }).thenNothing();
+  given(price, set(1299), withdrawn).when({ type: 'Set', amountMinor: 1299, currency: 'EUR' }).then(set(1299));
+});
+
+test('what was never sold cannot be withdrawn', () =>
+  given(price).when({ type: 'Withdraw' }).thenRefused('price-not-found'));
 
 test('the same price again changes nothing', () =>
   given(price, set(1299)).when({ type: 'Set', amountMinor: 1299, currency: 'EUR' }).thenNothing());

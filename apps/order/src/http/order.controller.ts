@@ -1,5 +1,5 @@
 /** Orders and prices over HTTP. */
-import { Body, Controller, Get, Inject, Param, Post, Put, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Inject, Param, Post, Put, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
@@ -40,6 +40,7 @@ import {
   priceView,
   viewOf,
   viewOfRow,
+  withdrawnView,
 } from './order.dto.js';
 import {
   AwaitOrder,
@@ -50,6 +51,7 @@ import {
   ListPrices,
   PlaceOrder,
   SetPrice,
+  WithdrawPrice,
 } from './order.handlers.js';
 
 /** The UUIDv5 namespace of order ids: an id is determined by the customer and the Idempotency-Key. */
@@ -73,8 +75,16 @@ export class OrderController {
     'Places an order',
     answers(202, 'Placed; the first answer again if it was placed before', orderView, ...placedHeaders),
     answers(200, 'Final, with Prefer: wait', orderView, ...placedHeaders),
-    refuses(422, 'invalid-request', 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'idempotency-key-reused'),
-    refuses(422, 'total-out-of-range'),
+    refuses(409, 'price-changed'),
+    refuses(
+      422,
+      'invalid-request',
+      'unknown-sku',
+      'duplicate-sku',
+      'mixed-currencies',
+      'total-out-of-range',
+      'idempotency-key-reused',
+    ),
   )
   async placeOrder(
     @IdempotencyKey() key: string,
@@ -85,9 +95,9 @@ export class OrderController {
     @WriteHead() writeHead: WriteHead,
   ): Promise<Answer<OrderView>> {
     await this.readYourWrites.refuseUnknown(after);
-    const { customerId, lines, payment } = body;
+    const { customerId, lines, payment, expectedTotal } = body;
     const orderId = nameBasedId(ORDERS, customerId, key);
-    const request = { orderId, customerId, lines, paymentToken: payment.token, since: after };
+    const request = { orderId, customerId, lines, paymentToken: payment.token, expectedTotal, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
     // From here on the order exists, whatever becomes of the wait.
     writeHead({ position, location: `/orders/${orderId}` });
@@ -203,6 +213,25 @@ export class OrderController {
   ): Promise<Answer<Omit<z.infer<typeof priceView>, 'since'>>> {
     const { position } = await this.commands.execute(new SetPrice(sku, price, cause));
     return new Answer({ sku, price }, { position });
+  }
+
+  @Delete('prices/:sku')
+  @route(
+    'Takes a SKU out of sale, until its price is set again',
+    answers(
+      200,
+      'Withdrawn: it can no longer be ordered, and orders that were placed before go on',
+      withdrawnView,
+      positionHeader,
+    ),
+    refuses(404, 'price-not-found'),
+  )
+  async withdrawPrice(
+    @Param('sku', { schema: skuSchema }) sku: string,
+    @RequestCause() cause: Cause,
+  ): Promise<Answer<z.infer<typeof withdrawnView>>> {
+    const { position } = await this.commands.execute(new WithdrawPrice(sku, cause));
+    return new Answer({ sku }, { position });
   }
 
   @Get('prices')

@@ -20,6 +20,13 @@ export const placeOrderBody = z
     payment: z.strictObject({
       token: z.string().min(1).max(255).describe('Token of the means of payment: tok_approved, tok_declined, …'),
     }),
+    expectedTotal: z
+      .strictObject(money.shape)
+      .optional()
+      .describe(
+        'The total that the customer was shown. When prices have changed since, the order is refused: 409 `price-changed`, ' +
+          'with the present `total`',
+      ),
   })
   .meta({ id: 'OrderRequest' });
 
@@ -119,6 +126,8 @@ export const historyView = z
   .meta({ id: 'History' });
 
 export const priceView = z.object({ sku, price: money, since: z.iso.datetime() }).meta({ id: 'Price' });
+
+export const withdrawnView = z.object({ sku }).meta({ id: 'Withdrawn' });
 
 export const priceListView = z.object({ items: z.array(priceView) });
 

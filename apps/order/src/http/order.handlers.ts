@@ -7,11 +7,11 @@ import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Quer
 import { type OrderSummary, type Price as PriceRow, PrismaClient } from '../../../../prisma/order/client/client.js';
 import type { Cause, RecordedEvent } from '#event-store';
 import type { OrderEvent } from '../domain/order.js';
-import { ORDER_SERVICE, type OrderService, type KnownOrder } from '../service.js';
+import { type KnownOrder, ORDER_SERVICE, type OrderService, type PlaceRequest } from '../service.js';
 
 export class PlaceOrder extends Command<KnownOrder> {
   constructor(
-    readonly request: Parameters<OrderService['place']>[0],
+    readonly request: PlaceRequest,
     readonly cause: Cause,
   ) {
     super();
@@ -61,6 +61,24 @@ export class SetPriceHandler implements ICommandHandler<SetPrice> {
 
   execute({ sku, price, cause }: SetPrice): Promise<{ position: bigint }> {
     return this.orders.setPrice(sku, price, cause);
+  }
+}
+
+export class WithdrawPrice extends Command<{ position: bigint }> {
+  constructor(
+    readonly sku: string,
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(WithdrawPrice)
+export class WithdrawPriceHandler implements ICommandHandler<WithdrawPrice> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ sku, cause }: WithdrawPrice): Promise<{ position: bigint }> {
+    return this.orders.withdrawPrice(sku, cause);
   }
 }
 
@@ -160,6 +178,7 @@ export const handlers = [
   PlaceOrderHandler,
   CancelOrderHandler,
   SetPriceHandler,
+  WithdrawPriceHandler,
   AwaitOrderHandler,
   GetHistoryHandler,
   GetOrderHandler,

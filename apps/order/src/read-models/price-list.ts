@@ -1,4 +1,4 @@
-/** One row per SKU that has a price: what `GET /prices` shows. */
+/** One row per SKU that is sold: what `GET /prices` shows. */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
 import type { PriceEvent } from '../domain/price.js';
@@ -16,10 +16,18 @@ export const priceList = projection<PriceListRow, PriceEvent>({
   categories: ['price'],
   keyColumns: ['sku'],
   key: (event) => ({ sku: idOf(event.stream) }),
-  apply: (_row, event) => ({
-    sku: idOf(event.stream),
-    amount_minor: event.data.amountMinor,
-    currency: event.data.currency,
-    since: event.recordedAt,
-  }),
+
+  apply(_row, event) {
+    switch (event.type) {
+      case 'PriceSet':
+        return {
+          sku: idOf(event.stream),
+          amount_minor: event.data.amountMinor,
+          currency: event.data.currency,
+          since: event.recordedAt,
+        };
+      case 'PriceWithdrawn':
+        return undefined;
+    }
+  },
 });

@@ -82,7 +82,8 @@ export interface paths {
     /** Sets the price of a SKU for future orders */
     put: operations['setPrice'];
     post?: never;
-    delete?: never;
+    /** Takes a SKU out of sale, until its price is set again */
+    delete: operations['withdrawPrice'];
     options?: never;
     head?: never;
     patch?: never;
@@ -125,6 +126,13 @@ export interface components {
       payment: {
         /** @description Token of the means of payment: tok_approved, tok_declined, … */
         token: string;
+      };
+      /** @description The total that the customer was shown. When prices have changed since, the order is refused: 409 `price-changed`, with the present `total` */
+      expectedTotal?: {
+        /** @description In minor units: 1299 is 12.99 EUR */
+        amountMinor: number;
+        /** @description ISO 4217 code */
+        currency: string;
       };
     };
     Order: {
@@ -184,6 +192,10 @@ export interface components {
         /** @description The operator's reason */
         reason?: string;
       }[];
+    };
+    Withdrawn: {
+      /** @description Stock-keeping unit */
+      sku: string;
     };
     Price: {
       /** @description Stock-keeping unit */
@@ -369,11 +381,19 @@ export interface operations {
           };
         };
       };
-      /**
-       * @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `idempotency-key-reused`
-       *
-       *     `total-out-of-range`
-       */
+      /** @description `price-changed` */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'price-changed';
+          };
+        };
+      };
+      /** @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused` */
       422: {
         headers: {
           [name: string]: unknown;
@@ -386,8 +406,8 @@ export interface operations {
               | 'unknown-sku'
               | 'duplicate-sku'
               | 'mixed-currencies'
-              | 'idempotency-key-reused'
-              | 'total-out-of-range';
+              | 'total-out-of-range'
+              | 'idempotency-key-reused';
           };
         };
       };
@@ -706,6 +726,52 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code: 'invalid-request';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457) */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  withdrawPrice: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description Stock-keeping unit */
+        sku: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Withdrawn: it can no longer be ordered, and orders that were placed before go on */
+      200: {
+        headers: {
+          /** @description Sent with a later read, it makes that read show no less than this answer does. */
+          'Larder-Position'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Withdrawn'];
+        };
+      };
+      /** @description `price-not-found` */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'price-not-found';
           };
         };
       };

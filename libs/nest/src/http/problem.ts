@@ -79,7 +79,7 @@ export function problemOf(thrown: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof DomainError) {
     const status = error instanceof NotFound ? 404 : error instanceof Conflict ? 409 : 422;
-    return new Problem(status, error.code, error.message);
+    return new Problem(status, error.code, error.message, { extras: error.details });
   }
   if (error instanceof RevisionConflict) {
     return tryAgain('busy', 'Others are writing to the same data. Try again.', {}, error);
