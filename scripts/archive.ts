@@ -33,7 +33,7 @@ async function run(argv: readonly string[], out: Output): Promise<number> {
       out.stdout.write(`${service}: skipped: its event store is not Postgres. Use that server's own means.\n`);
       continue;
     }
-    const pool = postgresPool(storeUrl, { max: 1, name: 'larder-archive' });
+    const pool = postgresPool(storeUrl, { max: 1, name: 'larder-archive', answerMs: 0 });
     const bar = progressBar(clock, out.stderr, 'event');
     try {
       const moved = await archive(pool, before, (progress) => bar.show(progress));

@@ -187,7 +187,7 @@ async function replayOne(
 ): Promise<number> {
   const clock = new SystemClock();
   const startedMs = clock.now().getTime();
-  const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay' });
+  const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay', answerMs: 0 });
   const store = await openStore();
   const bar = progressBar(clock, out.stderr, 'event');
   const options: RebuildOptions = {
@@ -300,7 +300,7 @@ function withoutPassword(databaseUrl: string): string {
 async function list(targets: readonly ReplayTarget[], out: Output): Promise<void> {
   const lines = await Promise.all(
     targets.map(async ({ service, projection, databaseUrl, openStore }) => {
-      const pool = postgresPool(databaseUrl, { max: 1, name: 'larder-replay' });
+      const pool = postgresPool(databaseUrl, { max: 1, name: 'larder-replay', answerMs: 0 });
       const store = await openStore();
       try {
         const tables = new PostgresTables(pool);

@@ -40,7 +40,7 @@ export async function openBooks(
   const close = async () => void (await Promise.all(closes.map((close) => close())));
   const open = async (service: Service): Promise<ServiceBooks & { pool: pg.Pool }> => {
     const { databaseUrl, storeUrl } = databases[service];
-    const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY });
+    const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY, answerMs: 0 });
     closes.push(() => pool.end());
     await pool.query('SELECT');
     const store = await openEventStore(storeUrl, clock, { readOnly: true });

@@ -398,6 +398,9 @@ export class PostgresEventStore extends EventStore {
   }
 }
 
+/** How long a change of the schema may take, which may have to build an index over all events. */
+const INSTALL_MS = 3_600_000;
+
 async function install(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ version: string | null }>(
     `SELECT obj_description(to_regnamespace('event_store'), 'pg_namespace') AS version`,
@@ -405,7 +408,7 @@ async function install(pool: pg.Pool): Promise<void> {
   const version = rows[0]?.version ?? null;
   if (version === null) await assertHoldsEveryText(pool);
   // Several statements in one simple query are one transaction.
-  if (Number(version) < SCHEMA_VERSION) await pool.query(SCHEMA);
+  if (Number(version) < SCHEMA_VERSION) await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
 }
 
 function encode(writes: readonly StreamWrite[]): EncodedEvent[] {

@@ -12,7 +12,7 @@
  * frees them as soon as the connection ends, for whatever reason, so others take over at once and no clock is trusted.
  * Offsets are stored on the same connection, so an instance that has lost its partitions can no longer store one.
  */
-import { PostgresConnection, SERVER_KEEPALIVE } from '#runtime/postgres';
+import { ANSWER_MS, PostgresConnection, SERVER_KEEPALIVE } from '#runtime/postgres';
 import type pg from 'pg';
 import type { Delivered } from '../port.js';
 import { rebalance } from '../partitions.js';
@@ -55,8 +55,7 @@ export class Member {
       connectionString: url,
       application_name: `larder-consumer:${group}`,
       connectionTimeoutMillis: 1_500,
-      query_timeout: 10_000,
-      keepAlive: true,
+      query_timeout: ANSWER_MS,
       // An offset need not survive a crash of the server: some messages would only be delivered again. And without the
       // generic plan, Postgres plans a statement with array parameters at every call, which takes a third of its time.
       settings: { ...SERVER_KEEPALIVE, synchronous_commit: 'off', plan_cache_mode: 'force_generic_plan' },

@@ -29,6 +29,16 @@ export const SERVER_KEEPALIVE: Settings = {
   tcp_keepalives_count: '3',
 };
 
+/**
+ * How long a statement of a running service waits for its answer, in milliseconds: longer, and the connection counts as
+ * dead. Without a limit, one whose server died without a word (power, a firewall, a failover) is waited for until the
+ * kernel gives up, which takes from a quarter of an hour to two hours.
+ */
+export const ANSWER_MS = 10_000;
+
+/** On an idle connection nobody waits for an answer: there the kernel asks, after 4 s and then each second, ten times. */
+const KEEPALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 4_000 };
+
 /** Every transaction of the session is read-only. */
 export const READ_ONLY: Settings = { default_transaction_read_only: 'on' };
 
@@ -43,7 +53,7 @@ export class PostgresConnection extends pg.Client {
   private readonly settings: Settings;
 
   constructor({ settings, ...config }: ConnectionConfig = {}) {
-    super(config);
+    super({ ...KEEPALIVE, ...config });
     this.settings = { ...EVERY_SESSION, ...settings };
     // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
     this.on('error', () => {});
@@ -69,18 +79,22 @@ export class PostgresConnection extends pg.Client {
   }
 }
 
-/** A pool whose queries fail within 1.5 s when the server cannot be reached. `max` counts connections. */
+/**
+ * A pool whose queries fail within 1.5 s when the server cannot be reached, and within `answerMs` when it falls silent; 0
+ * is no limit, for commands whose statements are long. `max` counts connections.
+ */
 export function postgresPool(
   url: string,
-  { max = 8, name = 'larder', settings = {} }: { max?: number; name?: string; settings?: Settings } = {},
+  options: { max?: number; name?: string; settings?: Settings; answerMs?: number } = {},
 ): pg.Pool {
+  const { max = 8, name = 'larder', settings = {}, answerMs = ANSWER_MS } = options;
   const config: pg.PoolConfig & ConnectionConfig = {
     connectionString: url,
     max,
     application_name: name,
     settings,
     connectionTimeoutMillis: 1_500,
-    keepAlive: true,
+    query_timeout: answerMs,
     Client: PostgresConnection,
   };
   const pool = new pg.Pool(config);

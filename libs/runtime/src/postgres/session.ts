@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Clock } from '../ports.js';
-import { PostgresConnection, SERVER_KEEPALIVE } from './connection.js';
+import { ANSWER_MS, PostgresConnection, SERVER_KEEPALIVE } from './connection.js';
 
 /**
  * One connection kept open for what belongs to a session: LISTEN and advisory locks. It reconnects when it breaks,
@@ -19,13 +19,20 @@ export class PostgresSession {
     private readonly url: string,
     private readonly clock: Clock,
     private readonly name = 'larder-session',
+    private readonly answerMs = ANSWER_MS,
   ) {}
 
   /** Runs one statement on this session, after the earlier ones, connecting first if necessary. */
   query<R extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<R[]> {
     const result = this.lastQuery.then(async () => {
       const client = await this.connect();
-      return (await client.query<R>(sql, values)).rows;
+      try {
+        return (await client.query<R>(sql, values)).rows;
+      } catch (error) {
+        // pg keeps a connection that has not answered, and would ask it again.
+        if (error instanceof Error && error.message === 'Query read timeout') this.drop(client);
+        throw error;
+      }
     });
     this.lastQuery = result.catch(() => {});
     return result;
@@ -85,7 +92,7 @@ export class PostgresSession {
       connectionString: this.url,
       application_name: this.name,
       connectionTimeoutMillis: 1_500,
-      keepAlive: true,
+      query_timeout: this.answerMs,
       // Nothing on this connection needs to survive a crash of the server, so nothing waits for its disk.
       settings: { ...SERVER_KEEPALIVE, synchronous_commit: 'off' },
     });
