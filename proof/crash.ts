@@ -45,7 +45,7 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
 
 /** Runs the rows one after the other, writes the table row by row, and returns whether all of them passed. */
 export async function matrix(target: Crashable, rows: readonly Row[], seed: number, out: Output): Promise<boolean> {
-  const startedMs = Date.now();
+  const startedMs = performance.now();
   const random = new SeededRandom(seed);
   const wide = Math.max(...rows.map(({ step }) => step.length));
   const total = { crashes: 0, orders: 0, failed: 0 };
@@ -73,7 +73,7 @@ export async function matrix(target: Crashable, rows: readonly Row[], seed: numb
     total.orders += orders;
     total.failed += wrong.length > 0 ? 1 : 0;
   }
-  const took = `${Math.round((Date.now() - startedMs) / 1_000)} s, seed ${seed}`;
+  const took = `${Math.round((performance.now() - startedMs) / 1_000)} s, seed ${seed}`;
   const verdict = total.failed === 0 ? green('nothing was lost') : red(`${total.failed} rows FAILED`);
   out.stdout.write(
     `\n${rows.length} rows, ${total.crashes} crashes, ${number(total.orders)} orders: ${verdict} ${dim(`(${took})`)}\n`,

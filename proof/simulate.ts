@@ -89,7 +89,7 @@ function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
 async function runMany(wanted: Wanted, run: Run, out: Output): Promise<number | undefined> {
   const { seeds, first, workers, orders, quiet } = wanted;
   const clock = new SystemClock();
-  const startedMs = clock.now().getTime();
+  const startedMs = clock.monotonicMs();
   const bar = progressBar(clock, out.stderr, 'world');
   const sum = { worlds: 0, orders: 0, coverage: emptyCoverage() };
   const failed: number[] = [];
@@ -109,7 +109,7 @@ async function runMany(wanted: Wanted, run: Run, out: Output): Promise<number | 
   } finally {
     bar.end();
   }
-  const minutes = (clock.now().getTime() - startedMs) / 60_000;
+  const minutes = (clock.monotonicMs() - startedMs) / 60_000;
   if (!quiet && failed.length === 0) out.stdout.write(report(sum.coverage));
   out.stdout.write(
     `${count(sum.worlds, 'world')} with ${count(sum.orders, 'order')}, seeds ${first} to ${next - 1}: ` +

@@ -86,7 +86,7 @@ async function follow(
   const waiting: Step[] = [];
   let placedMs = 0;
   let cancelled = false;
-  for (const sinceMs = Date.now(); ; await sleep(POLL_MS)) {
+  for (const sinceMs = performance.now(); ; await sleep(POLL_MS)) {
     const { history, steps } = await readSteps(orderId);
     placedMs ||= Date.parse(history.events[0]!.at);
     for (const step of steps) {
@@ -105,7 +105,7 @@ async function follow(
       const { status, reason } = history.order;
       return console.log(`            ${(endings[status] ?? bold)(reason ? `${status}: ${reason}` : status)}`);
     }
-    if (Date.now() - sinceMs > PATIENCE_MS)
+    if (performance.now() - sinceMs > PATIENCE_MS)
       throw new Advice(
         `Order ${orderId} is still not settled after ${PATIENCE_MS / 1000} s. See the logs of the services.`,
       );

@@ -663,7 +663,11 @@ test('what is made good before the second look is not told', async () => {
   const written = script();
   written.ledger.splice(4, 1);
   const { books, ledger } = await open(written);
-  const sleeps = { now: () => clock.now(), sleep: async () => void (await late()) };
+  const sleeps = {
+    now: () => clock.now(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: async () => void (await late()),
+  };
   const late = () =>
     ledger.change(ids.cancelled, clock.now(), () => ({ payment: undefined, entries: [voided], answer: undefined }));
   expect(await all(reconcile(books, { clock: sleeps }))).toEqual([]);

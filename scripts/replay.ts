@@ -65,8 +65,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   let stoppedMs = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
-      if (stop.signal.aborted && Date.now() - stoppedMs > SAME_CTRL_C_MS) process.exit(130);
-      stoppedMs ||= Date.now();
+      if (stop.signal.aborted && performance.now() - stoppedMs > SAME_CTRL_C_MS) process.exit(130);
+      stoppedMs ||= performance.now();
       stop.abort();
     });
   }
@@ -186,7 +186,7 @@ async function replayOne(
   signal?: AbortSignal,
 ): Promise<number> {
   const clock = new SystemClock();
-  const startedMs = clock.now().getTime();
+  const startedMs = clock.monotonicMs();
   const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay', answerMs: 0 });
   const store = await openStore();
   const bar = progressBar(clock, out.stderr, 'event');
@@ -209,7 +209,7 @@ async function replayOne(
       bar.end();
       out.stdout.write(lines.map((line) => `${line}\n`).join(''));
     },
-    elapsed: () => `in ${((clock.now().getTime() - startedMs) / 1000).toFixed(1)} s`,
+    elapsed: () => `in ${((clock.monotonicMs() - startedMs) / 1000).toFixed(1)} s`,
   };
   try {
     if (action === 'compare') return await compareOne(run, fresh);

@@ -109,10 +109,10 @@ async function keepRunning(
 ): Promise<void> {
   let failures = 0;
   while (true) {
-    const sinceMs = Date.now();
+    const sinceMs = performance.now();
     const reason = await current.ended;
     if (stop.signal.aborted) return;
-    failures = Date.now() - sinceMs > CALM_MS ? 1 : failures + 1;
+    failures = performance.now() - sinceMs > CALM_MS ? 1 : failures + 1;
     const ended = `${name} ended (${reason})${reason === 'SIGKILL' ? '.' : `: ${current.lastWords()}`}`;
     if (failures === TRIES)
       return screen.print(
@@ -137,11 +137,11 @@ async function keepRunning(
 
 /** Waits a moment for a killed shop to end. @throws Advice when a shop is open, or one of its ports is in use */
 async function refuseWhileOpen(cluster: string): Promise<void> {
-  const giveUpAt = Date.now() + 3_000;
+  const giveUpAt = performance.now() + 3_000;
   for (;;) {
     const obstacle = await findObstacle(cluster);
     if (!obstacle) return;
-    if (Date.now() > giveUpAt) throw new Advice(obstacle);
+    if (performance.now() > giveUpAt) throw new Advice(obstacle);
     await sleep(100);
   }
 }
@@ -163,14 +163,14 @@ function untilStopped(): Promise<void> {
   return new Promise((stopped) => {
     let firstMs: number | undefined;
     const stopNow = () => {
-      firstMs = Date.now();
+      firstMs = performance.now();
       stop.abort();
       stopped();
     };
     const onSignal = () => {
       if (firstMs === undefined) {
         stopNow();
-      } else if (Date.now() - firstMs > 500) {
+      } else if (performance.now() - firstMs > 500) {
         // A second Ctrl-C: a single one arrives twice within moments, from the terminal and from npm, which forwards it.
         running.forEach((service) => service.kill('SIGKILL'));
         process.exit(130); // The guard shuts Postgres down.

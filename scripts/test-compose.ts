@@ -436,7 +436,7 @@ async function readStock(): Promise<{ available: number; shipped: number }> {
 /** Polls until `look` returns true; an error counts as false. @throws Advice when that takes too long */
 async function until(what: string, look: () => Promise<boolean>): Promise<void> {
   let last: unknown;
-  for (const giveUpAt = Date.now() + PATIENCE_MS; Date.now() < giveUpAt; await sleep(200)) {
+  for (const giveUpAt = performance.now() + PATIENCE_MS; performance.now() < giveUpAt; await sleep(200)) {
     interrupted.signal.throwIfAborted();
     try {
       if (await look()) return;

@@ -79,7 +79,7 @@ function server(victim: string, crash: (target: Crashable) => Promise<void>): Ro
     let killedMs: number | undefined;
     for (let i = 1; i <= SERVER_CRASHES; i++) {
       await load.placed(load.orderIds.length + 10);
-      killedMs = Date.now();
+      killedMs = performance.now();
       await crash(target);
     }
     return killedMs;
@@ -98,7 +98,7 @@ function dieAt({ service, point, about, takesFailures }: DurableStep, moment: Mo
     };
     await load.placed(LOAD_FIRST);
     let diedMs: number | undefined;
-    void shop.doom(service, doom).then(() => (diedMs = Date.now()));
+    void shop.doom(service, doom).then(() => (diedMs = performance.now()));
     await shop.until(`${service} has reached its step`, async () => {
       const found = load.orderIds.length;
       return { done: diedMs !== undefined || found >= ENOUGH_ORDERS, found };
@@ -148,7 +148,7 @@ async function runWith(
   const open: string[] = [];
   for (const orderId of orderIds) {
     // For as long as there is time; where there is none left, each is looked at once.
-    await shop.settled(orderId, killedMs + FINAL_WITHIN_MS - Date.now()).catch((error: unknown) => {
+    await shop.settled(orderId, killedMs + FINAL_WITHIN_MS - performance.now()).catch((error: unknown) => {
       if (!(error instanceof TooLong)) throw error;
       open.push(orderId);
     });
@@ -157,7 +157,7 @@ async function runWith(
     const first = await call<OrderView>('GET', `${shop.order[0]}/orders/${open[0]}`);
     return { wrong: [`${open.length} orders are not final after 30 s; ${open[0]} is ${first.status}`] };
   }
-  const finalMs = Date.now() - killedMs;
+  const finalMs = performance.now() - killedMs;
   const { wrong } = await inspect(shop, { orderIds, received });
   return { finalMs, wrong };
 }

@@ -101,13 +101,13 @@ export class Trial {
     const { port, ended } = this.postgres!;
     process.kill((await serverIn(this.cluster))!.pid, 'SIGKILL');
     await ended;
-    for (const giveUpAt = Date.now() + POSTGRES_BACK_WITHIN_MS; ; await sleep(100)) {
+    for (const giveUpAt = performance.now() + POSTGRES_BACK_WITHIN_MS; ; await sleep(100)) {
       try {
         this.postgres = await this.startPostgres(port);
         return;
       } catch (error) {
         // Its orphaned children still have the shared memory, for a moment.
-        if (this.closing || Date.now() > giveUpAt) throw error;
+        if (this.closing || performance.now() > giveUpAt) throw error;
       }
     }
   }

@@ -123,12 +123,18 @@ export class VirtualClock extends Clock {
   constructor(
     private readonly scheduler: Scheduler,
     private readonly alive: () => boolean = () => true,
+    /** How far its machine's clock is from that of the world. */
+    private readonly wrongByMs: () => number = () => 0,
   ) {
     super();
   }
 
   override now(): Date {
-    return new Date(Math.floor(this.scheduler.nowMs));
+    return new Date(Math.floor(this.scheduler.nowMs + this.wrongByMs()));
+  }
+
+  override monotonicMs(): number {
+    return this.scheduler.nowMs;
   }
 
   override sleep(ms: number, signal?: AbortSignal): Promise<void> {

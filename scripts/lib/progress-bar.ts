@@ -9,7 +9,7 @@ export interface Output {
 
 /** A bar that redraws itself on a terminal; elsewhere a line every five seconds. `noun` names what is counted, in the singular. */
 export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string) {
-  const startedMs = clock.now().getTime();
+  const startedMs = clock.monotonicMs();
   let drawnMs = stderr.isTTY ? -Infinity : startedMs;
   let drawn = false;
   return {
@@ -18,7 +18,7 @@ export function progressBar(clock: Clock, stderr: Output['stderr'], noun: string
      * how many this run has counted.
      */
     show({ share, before = 0, done }: { share: number; before?: number; done: number }): void {
-      const nowMs = clock.now().getTime();
+      const nowMs = clock.monotonicMs();
       if (share <= before || nowMs - drawnMs < (stderr.isTTY ? 100 : 5_000)) return;
       drawnMs = nowMs;
       drawn = true;

@@ -49,7 +49,7 @@ export class ServiceProcess {
 
   /** Resolves when the service reports that it is ready. @throws Advice when it ends before that, or is not ready in a minute */
   async ready(): Promise<void> {
-    const giveUpAt = Date.now() + READY_WITHIN_MS;
+    const giveUpAt = performance.now() + READY_WITHIN_MS;
     let answer = 'it does not listen yet';
     while (this.running) {
       try {
@@ -61,7 +61,7 @@ export class ServiceProcess {
       } catch {
         // It does not listen yet.
       }
-      if (Date.now() > giveUpAt)
+      if (performance.now() > giveUpAt)
         throw new Advice(`${this.name} is not ready after ${READY_WITHIN_MS / 1000} s: ${answer}. See ${this.log}.`);
       await sleep(50);
     }

@@ -21,6 +21,8 @@ import { paymentTodo } from './read-models/payment-todo.js';
 
 /** How many payments it takes from the table at once; further ones wait there. */
 const PAGE_SIZE = 10_000;
+/** All rows are due: one may be dated later than it is now, because a clock was set back. */
+const EVER = new Date('9999-12-31T23:59:59.999Z');
 /** How often it polls the table for what the stream did not show, in milliseconds. */
 const POLL_EVERY_MS = 5_000;
 
@@ -43,12 +45,10 @@ export async function cashier(options: CashierOptions): Promise<void> {
     const desk = new CashDesk(options, lease, await store.head());
 
     async function poll(): Promise<void> {
-      let untilMs = clock.now().getTime();
       while (!lease.aborted) {
-        const rows = await tables.due(paymentTodo, 'due_at', new Date(untilMs), PAGE_SIZE);
+        const rows = await tables.due(paymentTodo, 'due_at', EVER, PAGE_SIZE);
         for (const row of rows) desk.take(row.order_id, BigInt(row.position));
         await clock.sleep(POLL_EVERY_MS, lease);
-        untilMs = clock.now().getTime() - POLL_EVERY_MS;
       }
     }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { SeededRandom } from '#runtime/testing';
-import { silentLog } from '#runtime';
+import { silentLog, SystemClock } from '#runtime';
 import { guardProvider } from './provider-guard.js';
 import { PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
@@ -46,6 +46,7 @@ function setUp() {
   const logged: string[] = [];
   const provider = guardProvider(moody, {
     timeoutMs: TIMEOUT_MS,
+    clock: new SystemClock(),
     random: new SeededRandom(1),
     log: { ...silentLog, error: (_, message) => logged.push(message), info: (_, message) => logged.push(message) },
     count: ({ operation, outcome }) =>
@@ -207,6 +208,27 @@ describe('the circuit', () => {
       expect.stringContaining('circuit is open'),
       expect.stringContaining('circuit is closed'),
     ]);
+  });
+
+  test('a clock that is set back ten minutes, or forward a week, changes nothing', async () => {
+    for (const setMs of [-600_000, 7 * 86_400_000]) {
+      const s = await opened();
+      vi.setSystemTime(Date.now() + setMs);
+      await expect(s.authorize()).rejects.toThrow(/not called for a moment/);
+      await vi.advanceTimersByTimeAsync(1_000);
+      s.moody.behaves = answers;
+      expect(await s.authorize()).toMatchObject({ status: 'authorized' });
+      expect(s.provider.circuit).toBe('closed');
+
+      // Failures that lie further apart than ten seconds do not add up.
+      s.moody.behaves = breaks;
+      for (const nth of [1, 2]) {
+        expect(await s.many(30), `${nth}`).toContain('TypeError');
+        vi.setSystemTime(Date.now() - 600_000);
+        await vi.advanceTimersByTimeAsync(11_000);
+      }
+      expect(s.provider.circuit).toBe('closed');
+    }
   });
 
   test('one bad payment leaves it closed, even when it is the only one for a while', async () => {

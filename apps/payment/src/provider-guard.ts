@@ -18,7 +18,8 @@
  * - A call that is not let through fails with ProviderUnavailable, which is the truth: nothing happened.
  *
  * Built on cockatiel, which only this file knows. It uses the machine's timers: where time is virtual, the services get
- * `withTimeout` (proof/provider-timeout.ts).
+ * `withTimeout` (proof/provider-timeout.ts). Its circuit also measures by `Date.now()`, and would stay open for as long as
+ * that clock is set back; so what is recent, and how long the circuit has been open, is measured here.
  */
 import {
   BrokenCircuitError,
@@ -29,13 +30,15 @@ import {
   DelegateBackoff,
   handleType,
   handleWhen,
+  type IBackoff,
+  type IBackoffFactory,
+  type IBreaker,
   retry,
-  SamplingBreaker,
   TaskCancelledError,
   timeout,
   TimeoutStrategy,
 } from 'cockatiel';
-import { backoffMs, type Log, type Random } from '#runtime';
+import { backoffMs, type Clock, type Log, type Random } from '#runtime';
 import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
 /** How many calls may be in progress at the same time. */
@@ -43,7 +46,9 @@ const CALLS_AT_ONCE = 64;
 /** How many may wait for one of those to end; further ones fail. */
 const CALLS_IN_LINE = 10_000;
 const RETRY_PAUSE_MS = 100;
-const SAMPLE = { threshold: 0.5, duration: 10_000, minimumRps: 5 };
+/** The calls that count for the circuit, and how many there have to be. */
+const RECENT_MS = 10_000;
+const ENOUGH_CALLS = 50;
 const OPEN_MS = 1_000;
 
 /** 'half-open' while one call finds out whether the provider is back. */
@@ -55,6 +60,7 @@ export type Outcome = 'answered' | 'timeout' | 'unavailable' | 'failed' | 'given
 export interface GuardOptions {
   /** How long to wait for an answer, in milliseconds. */
   readonly timeoutMs: number;
+  readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   /** Called for every request, including retries. */
@@ -71,12 +77,12 @@ class GivenUp extends ProviderTimeout {}
 /** The same provider, guarded. One per process, so that its limits apply to all calls together. */
 export function guardProvider(
   provider: PaymentProvider,
-  { timeoutMs, random, log, count }: GuardOptions,
+  { timeoutMs, clock, random, log, count }: GuardOptions,
 ): GuardedProvider {
   const places = bulkhead(CALLS_AT_ONCE, CALLS_IN_LINE);
   const circuit = circuitBreaker(
     handleWhen((error) => !(error instanceof GivenUp)),
-    { breaker: new SamplingBreaker(SAMPLE), halfOpenAfter: OPEN_MS },
+    { breaker: new MostFail(clock), halfOpenAfter: monotonicPause(OPEN_MS, clock) },
   );
   const again = retry(handleType(ProviderUnavailable), {
     maxAttempts: 1,
@@ -138,6 +144,53 @@ export function guardProvider(
 }
 
 type Call<T> = (signal: AbortSignal) => Promise<T>;
+
+/** A pause that is over when `ms` have passed: cockatiel asks for its duration each time, and compares it with the time of day. */
+function monotonicPause(ms: number, clock: Clock): IBackoffFactory<unknown> {
+  const next = (): IBackoff<unknown> => {
+    const beganMs = clock.monotonicMs();
+    return {
+      get duration() {
+        return clock.monotonicMs() - beganMs < ms ? Infinity : -Infinity;
+      },
+      next,
+    };
+  };
+  return { next };
+}
+
+/** Opens the circuit when over half of enough recent calls have failed. */
+class MostFail implements IBreaker {
+  readonly state = undefined;
+  /** By the second in which they ended, the oldest first. */
+  private recent: { readonly sinceMs: number; calls: number; failures: number }[] = [];
+
+  constructor(private readonly clock: Clock) {}
+
+  success(state: CircuitState): void {
+    if (state === CircuitState.HalfOpen) this.recent = [];
+    this.count(0);
+  }
+
+  failure(state: CircuitState): boolean {
+    this.count(1);
+    if (state !== CircuitState.Closed) return true;
+    const sum = (of: 'calls' | 'failures') => this.recent.reduce((sum, second) => sum + second[of], 0);
+    return sum('calls') >= ENOUGH_CALLS && sum('failures') > sum('calls') / 2;
+  }
+
+  private count(failures: number): void {
+    const nowMs = this.clock.monotonicMs();
+    this.recent = this.recent.filter(({ sinceMs }) => nowMs - sinceMs < RECENT_MS);
+    let last = this.recent.at(-1);
+    if (!last || nowMs - last.sinceMs >= 1_000) {
+      last = { sinceMs: nowMs, calls: 0, failures: 0 };
+      this.recent.push(last);
+    }
+    last.calls++;
+    last.failures += failures;
+  }
+}
 
 const OPENED =
   'The payment provider fails: the circuit is open. Payments wait until it answers again; everything else continues.';

@@ -32,10 +32,10 @@ export async function* readAhead(
       if (done) return;
       const ahead = batch.events.length === 0 || batch.events.length >= FULL || gatherMs === 0;
       if (ahead) next = pull();
-      const heldMs = yieldedMs + quietMs - clock.now().getTime();
+      const heldMs = yieldedMs + quietMs - clock.monotonicMs();
       if (batch.events.length === 0 && heldMs > 0 && (await endsWithin(clock, heldMs, next))) continue;
       yield batch;
-      yieldedMs = clock.now().getTime();
+      yieldedMs = clock.monotonicMs();
       if (ahead) continue;
       await clock.sleep(gatherMs, stopped);
       next = pull();

@@ -74,6 +74,7 @@ class WatchedStore extends EventStore {
 class QuickClock extends Clock {
   slept: number[] = [];
   override now = () => new Date(0);
+  override monotonicMs = () => 0;
   override async sleep(ms: number) {
     this.slept.push(ms);
   }

@@ -110,6 +110,16 @@ test('a key continues in order as soon as its message succeeds', async () => {
   await until(() => expect(handled.at(-1)).toBe('a/3'));
 });
 
+test('a clock that is set back makes no pause longer', async () => {
+  failing.add('a/0');
+  start();
+  await publish('a/0');
+  await inTime(async () => expect(await parked.parkedKeys('consumer', ['a'])).toEqual(new Set(['a'])));
+  failing.clear();
+  clock.set(-600_000);
+  await inTime(() => expect(handled).toEqual(['a/0']), 3);
+});
+
 test('the pauses between retries grow; after the last attempt the message is a dead letter', async () => {
   const attemptsMs: number[] = [];
   const errors: object[] = [];

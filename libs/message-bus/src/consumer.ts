@@ -91,6 +91,8 @@ export class Consumer {
   private readonly skippedTypes = new Set<string>();
   /** Whether the last attempt met a server that is away: that is logged once, and not for each message. */
   private unavailable = false;
+  /** The latest time of day so far, and when that was by the monotonic clock. */
+  private latest = { atMs: 0, seenMs: 0 };
 
   constructor(private readonly options: ConsumerOptions) {
     this.lines = new LineCheck(options.name, options.parked);
@@ -171,7 +173,7 @@ export class Consumer {
     const { name, parked, runtime } = this.options;
     const { clock } = runtime;
     while (!lease.aborted) {
-      const firsts = await parked.due(name, clock.now(), CONCURRENT_KEYS);
+      const firsts = await parked.due(name, this.now(), CONCURRENT_KEYS);
       if (firsts.length === 0) {
         await this.someParked.wait(lease, { clock, pollMs: POLL_MS });
         continue;
@@ -206,7 +208,6 @@ export class Consumer {
   private failureOf(message: Delivered, attempts: number, cause: unknown): Failure {
     const { name, counters, runtime, maxAttempts = 12 } = this.options;
     const { clock, random, log } = runtime;
-    const now = clock.now();
     const error = describe(cause);
     const { topic, key, type, id: messageId } = message;
     const fields = { consumer: name, topic, key, type, messageId, attempts, err: cause };
@@ -216,17 +217,17 @@ export class Consumer {
         fields,
         'A message is a dead letter: it and the later ones of its key wait until a person retries or skips it (/admin/dead-letters).',
       );
-      return { attempts, error, nextAttemptAt: now, deadAt: now };
+      return { attempts, error, nextAttemptAt: this.now(), deadAt: clock.now() };
     }
     log.warn(fields, 'A message could not be handled; its key waits until a retry succeeds.');
     const pauseMs = backoffMs(attempts, random, FIRST_RETRY_MS, LAST_RETRY_MS);
-    return { attempts, error, nextAttemptAt: new Date(now.getTime() + pauseMs) };
+    return { attempts, error, nextAttemptAt: new Date(this.now().getTime() + pauseMs) };
   }
 
   /** `attempts`: those that were made before. */
   private waitForServer({ topic, key, type, id }: Delivered, attempts: number, cause: unknown): Failure {
     const { name, runtime } = this.options;
-    const { clock, random, log } = runtime;
+    const { random, log } = runtime;
     if (!this.unavailable) {
       this.unavailable = true;
       log.warn(
@@ -235,7 +236,7 @@ export class Consumer {
       );
     }
     const pauseMs = backoffMs(1, random, UNAVAILABLE_RETRY_MS, UNAVAILABLE_RETRY_MS);
-    return { attempts, error: describe(cause), nextAttemptAt: new Date(clock.now().getTime() + pauseMs) };
+    return { attempts, error: describe(cause), nextAttemptAt: new Date(this.now().getTime() + pauseMs) };
   }
 
   private skip({ topic, type, id }: Delivered): undefined {
@@ -249,7 +250,16 @@ export class Consumer {
 
   private waitBehind(message: Delivered): Unhandled {
     const error = 'It waits behind an earlier message of its key.';
-    return { message, attempts: 0, error, nextAttemptAt: this.options.runtime.clock.now() };
+    return { message, attempts: 0, error, nextAttemptAt: this.now() };
+  }
+
+  /** The time of day for the pauses of parked messages, which are stored: when the clock is set back, this goes on. */
+  private now(): Date {
+    const { clock } = this.options.runtime;
+    const seenMs = clock.monotonicMs();
+    const atMs = Math.max(clock.now().getTime(), this.latest.atMs + seenMs - this.latest.seenMs);
+    this.latest = { atMs, seenMs };
+    return new Date(atMs);
   }
 }
 

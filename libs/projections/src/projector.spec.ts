@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { categoryOf, MemoryEvents, MemoryEventStore, type NewEvent, type RecordedEvent } from '#event-store';
 import { MemoryLeases, silentLog, SystemClock } from '#runtime';
-import { SeededRandom, SequentialIds } from '#runtime/testing';
+import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import {
   fold,
   foldStream,
@@ -102,6 +102,21 @@ test('a projector folds the existing events, and then new ones', async () => {
     { account: 'account-1', balance: 10, events: 3 },
     { account: 'account-2', balance: 1, events: 1 },
   ]);
+  await stop();
+});
+
+test.each([-600_000, 7 * 86_400_000])('a clock that is set holds no position up: by %i ms', async (setMs) => {
+  const { store, pay } = bank();
+  const [tables, manual] = [new MemoryTables(), new ManualClock()];
+  const stop = start({ store, tables, runtime: { ...runtime, clock: manual } });
+  const reached = async (position: bigint) => {
+    for (let ms = 0; ms < 1_000 && (await tables.checkpoint(accounts)) < position; ms += 10) await manual.advance(10);
+    expect(await tables.checkpoint(accounts)).toBe(position);
+  };
+  await reached(await pay('account-1', 1));
+  manual.set(setMs);
+  await reached(await pay('other-1', 1));
+  await reached(await pay('account-1', 1));
   await stop();
 });
 

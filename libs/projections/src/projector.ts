@@ -113,9 +113,9 @@ export async function waitForPosition({
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }): Promise<boolean> {
-  const endMs = clock.now().getTime() + timeoutMs;
+  const endMs = clock.monotonicMs() + timeoutMs;
   for (let pauseMs = 5; (await tables.checkpoint(projection)) < position; pauseMs = Math.min(50, pauseMs * 1.5)) {
-    const leftMs = endMs - clock.now().getTime();
+    const leftMs = endMs - clock.monotonicMs();
     if (leftMs <= 0 || signal.aborted) return false;
     await clock.sleep(Math.min(pauseMs, leftMs), signal);
   }

@@ -4,10 +4,12 @@
  * with a clock that stands still, and in a simulation under a virtual clock.
  */
 
-/** Time. Nothing outside an adapter of this port calls `Date.now()` or `setTimeout`. */
+/** Time. Nothing outside an adapter of this port calls `Date.now()`, `performance.now()` or `setTimeout`. */
 export abstract class Clock {
-  /** The present moment. */
+  /** The present moment, for what is recorded, shown or promised. It may be set back or forward while we run. */
   abstract now(): Date;
+  /** Milliseconds since some moment, for durations and pauses: this never goes back, and nobody sets it. */
+  abstract monotonicMs(): number;
   /** Resolves after `ms` milliseconds, or as soon as `signal` aborts: sleeping never rejects. */
   abstract sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }

@@ -15,7 +15,7 @@ export async function supervise(
 ): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {
-    const startedMs = clock.now().getTime();
+    const startedMs = clock.monotonicMs();
     try {
       await work(signal);
       if (!signal.aborted) log.debug({ loop: name }, 'The loop ended; restarting.');
@@ -23,7 +23,7 @@ export async function supervise(
       if (signal.aborted) return;
       log.warn({ loop: name, err: error }, 'The loop failed; restarting after a pause.');
     }
-    failures = clock.now().getTime() - startedMs > calmMs ? 1 : failures + 1;
+    failures = clock.monotonicMs() - startedMs > calmMs ? 1 : failures + 1;
     await clock.sleep(backoffMs(failures, random, 50, capMs), signal);
   }
 }

@@ -7,6 +7,10 @@ export class SystemClock extends Clock {
     return new Date();
   }
 
+  override monotonicMs(): number {
+    return performance.now();
+  }
+
   /** Not `node:timers/promises`: most sleeps here are cut short, and for each of those it makes an error with a stack. */
   override sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.resolve();

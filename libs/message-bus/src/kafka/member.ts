@@ -199,7 +199,7 @@ export class KafkaMember {
   }
 
   private nowMs(): number {
-    return this.clock.now().getTime();
+    return this.clock.monotonicMs();
   }
 }
 

@@ -31,7 +31,7 @@ export class Health {
   }
 
   ready(): Promise<Readiness> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.monotonicMs();
     if (!this.latest || nowMs - this.latest.atMs >= CACHE_MS) {
       this.latest = { atMs: nowMs, readiness: this.checkAll() };
     }

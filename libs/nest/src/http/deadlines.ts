@@ -9,7 +9,7 @@ import { tryAgain } from './problem.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** When the request has to be answered, in milliseconds of the clock; see `extendDeadline`. */
+    /** When the request has to be answered, in milliseconds of the monotonic clock; see `extendDeadline`. */
     dueMs: number;
   }
 }
@@ -35,7 +35,7 @@ export function enforceDeadlines(
   http.decorateRequest('dueMs', 0);
   // Its body has arrived by then: the time that the caller took for it is not ours, and has limits of its own.
   http.addHook('preValidation', (request, reply, done) => {
-    request.dueMs = clock.now().getTime() + timeoutMs;
+    request.dueMs = clock.monotonicMs() + timeoutMs;
     underWay.set(request, reply);
     if (underWay.size === 1) requestArrived.ring();
     // The connection may end without a response, and no hook of Fastify reports that.
@@ -46,7 +46,7 @@ export function enforceDeadlines(
     while (!signal.aborted) {
       if (underWay.size === 0) await requestArrived.wait(signal);
       await clock.sleep(CHECK_EVERY_MS, signal);
-      const nowMs = clock.now().getTime();
+      const nowMs = clock.monotonicMs();
       for (const [request, reply] of underWay) {
         if (request.dueMs > nowMs) continue;
         underWay.delete(request);

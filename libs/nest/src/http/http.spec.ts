@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { Conflict, DomainError } from '#decider';
 import { type Cause, RevisionConflict } from '#event-store';
 import { SequentialIds } from '#runtime/testing';
-import { ServerUnavailable, SystemClock } from '#runtime';
+import { type Clock, ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from '../boot/background.js';
 import { Answer } from './answer.js';
 import { RequestCause } from './correlation.js';
@@ -118,10 +118,12 @@ let health: Health;
 let background: Background;
 let lines: Record<string, any>[];
 
-async function start({ requestTimeoutMs = 10_000 } = {}) {
+async function start({
+  requestTimeoutMs = 10_000,
+  clock = new SystemClock(),
+}: { requestTimeoutMs?: number; clock?: Clock } = {}) {
   lines = [];
   const log: Logger = pino({ level: 'debug' }, { write: (text: string) => void lines.push(JSON.parse(text)) });
-  const clock = new SystemClock();
   background = new Background(log);
   health = new Health(clock);
   app = await createApp(
@@ -276,6 +278,23 @@ test('a request that takes too long is 503, unless it asked to wait', async () =
   await new SystemClock().sleep(300);
   gate.open();
   expect(await patient).toMatchObject({ status: 200, body: { waitMs: 10_000 } });
+});
+
+test('a request that takes too long is 503 in time, also when the clock is set back meanwhile', async () => {
+  gate.open();
+  await app.close();
+  const clock = new (class extends SystemClock {
+    byMs = 0;
+    override now = () => new Date(Date.now() - this.byMs);
+  })();
+  await start({ requestTimeoutMs: 300, clock });
+  const late = http()
+    .get('/slow')
+    .timeout(5_000)
+    .then(({ status }) => status);
+  await expect.poll(() => gate.entered).toBe(1);
+  clock.byMs = 600_000;
+  expect(await late).toBe(503);
 });
 
 test('an answer names its correlation id: the one given, the trace, or the request', async () => {

@@ -1,18 +1,29 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { Clock } from '../ports.js';
 
-/** A clock that stands still until a test moves it on. */
+/** A clock that stands still until a test moves it on, or sets it. */
 export class ManualClock extends Clock {
   private readonly sleepers = new Set<{ readonly dueMs: number; readonly wake: () => void }>();
-  private nowMs: number;
+  private elapsedMs = 0;
+  /** The time that it shows when none has passed. */
+  private startMs: number;
 
   constructor(start = '2026-01-01T00:00:00.000Z') {
     super();
-    this.nowMs = Date.parse(start);
+    this.startMs = Date.parse(start);
   }
 
   override now(): Date {
-    return new Date(this.nowMs);
+    return new Date(this.startMs + this.elapsedMs);
+  }
+
+  override monotonicMs(): number {
+    return this.elapsedMs;
+  }
+
+  /** Sets it forward by `ms` milliseconds, or back: no time passes, and nobody who sleeps is woken. */
+  set(ms: number): void {
+    this.startMs += ms;
   }
 
   override sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -23,7 +34,7 @@ export class ManualClock extends Clock {
         signal?.removeEventListener('abort', wake);
         resolve();
       };
-      const sleeper = { dueMs: this.nowMs + Math.max(0, ms), wake };
+      const sleeper = { dueMs: this.elapsedMs + Math.max(0, ms), wake };
       this.sleepers.add(sleeper);
       signal?.addEventListener('abort', wake);
     });
@@ -39,16 +50,16 @@ export class ManualClock extends Clock {
    * does in memory is done before the next wakes; for I/O, a test has to wait for its effect.
    */
   async advance(ms: number): Promise<void> {
-    const untilMs = this.nowMs + ms;
+    const untilMs = this.elapsedMs + ms;
     await turn();
     while (true) {
       const due = [...this.sleepers].filter((sleeper) => sleeper.dueMs <= untilMs);
       const next = due.sort((a, b) => a.dueMs - b.dueMs)[0];
       if (next === undefined) break;
-      this.nowMs = next.dueMs;
+      this.elapsedMs = next.dueMs;
       next.wake();
       await turn();
     }
-    this.nowMs = untilMs;
+    this.elapsedMs = untilMs;
   }
 }

@@ -19,7 +19,7 @@ export async function reach<T>(
   { clock, log }: Pick<Runtime, 'clock' | 'log'>,
   timeoutMs: number,
 ): Promise<T> {
-  const startedMs = clock.now().getTime();
+  const startedMs = clock.monotonicMs();
   let warnedMs = startedMs - WARN_EVERY_MS;
   while (true) {
     try {
@@ -36,7 +36,7 @@ export async function reach<T>(
       }
       const unmigrated = error instanceof MissingMigration;
       if (!unmigrated && !isUnavailable(error)) throw error;
-      const nowMs = clock.now().getTime();
+      const nowMs = clock.monotonicMs();
       if (nowMs - startedMs >= timeoutMs) {
         if (unmigrated) throw fail(why, 78);
         throw fail(`no server answered within ${timeoutMs} ms (${why}). Start the server or correct the URL.`, 69);
