@@ -55,6 +55,14 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
 }
 
+/** Messages that the log deleted, because their retention was over, before a group had read them. */
+export interface Missed {
+  readonly topic: string;
+  readonly messages: number;
+  /** ISO 8601, UTC: when the last of them were deleted. */
+  readonly at: string;
+}
+
 export abstract class MessageBus {
   /** Returns once the log has acknowledged the messages. Messages with one key keep their order. */
   abstract publish(topic: string, messages: readonly Message[]): Promise<void>;
@@ -68,6 +76,11 @@ export abstract class MessageBus {
 
   /** Sets a group back to the beginning of its topics, so that everything is delivered again. No instance may be consuming. */
   abstract rewind(group: string, topics: readonly string[]): Promise<void>;
+
+  /** What a group has missed, by topic. Nothing where the log does not tell: Kafka's adapter can only log it. */
+  async missed(_group: string): Promise<readonly Missed[]> {
+    return [];
+  }
 
   /** Fails when the bus cannot be reached. */
   abstract ping(): Promise<void>;

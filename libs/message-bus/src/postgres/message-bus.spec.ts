@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { beforeAll, expect, test } from 'vitest';
-import { type Clock, SystemClock } from '#runtime';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Clock, type Log, silentLog, SystemClock } from '#runtime';
 import { ManualClock } from '#runtime/testing';
 import { freshDatabase } from '#test/database';
 import { message, messageBusContract, numberOf, until } from '../contract.js';
@@ -20,7 +20,7 @@ messageBusContract('PostgresMessageBus', async () => ({
   topic: async () => `topic.${randomUUID()}`,
 }));
 
-function open(options: { partitions?: number; clock?: Clock; retentionMs?: number } = {}): Promise<PostgresMessageBus> {
+function open(options: { partitions?: number; clock?: Clock; log?: Log } = {}): Promise<PostgresMessageBus> {
   return PostgresMessageBus.open({ url, clock, ...options });
 }
 
@@ -162,20 +162,131 @@ test('a reader that sees an offset has seen every offset before it, while many p
   await Promise.all(buses.map((bus) => bus.close()));
 });
 
-test('messages are deleted when their retention is over, read or not', async () => {
-  const topic = randomUUID();
-  const manual = new ManualClock();
-  const bus = await open({ clock: manual, retentionMs: 7_200_000 });
-  const left = async () =>
+describe('retention', () => {
+  const DAY_MS = 24 * 60 * 60_000;
+  const ids = async (topic: string) =>
     (await sql<{ id: string }>('SELECT id FROM message_bus.messages WHERE topic = $1 ORDER BY "offset"', [topic])).map(
       ({ id }) => id,
     );
-  await bus.publish(topic, [message('a', 0), message('b', 0)]);
-  await manual.advance(7_000_000);
-  await bus.publish(topic, [message('a', 1)]);
-  expect(await left()).toEqual(['a/0', 'b/0', 'a/1']);
-  await manual.advance(3_600_000);
-  await bus.publish(topic, [message('a', 2)]);
-  await until(async () => expect(await left()).toEqual(['a/1', 'a/2']));
+  /** As if the messages of a topic had been published so long ago. */
+  const age = (topic: string, days: number) =>
+    sql('UPDATE message_bus.messages SET published_at = published_at - make_interval(days => $2) WHERE topic = $1', [
+      topic,
+      days,
+    ]);
+
+  /** A group that reads a topic until it has got `count` messages. */
+  async function read(bus: PostgresMessageBus, topic: string, group: string, count: number): Promise<Delivered[]> {
+    const stop = new AbortController();
+    const got: Delivered[] = [];
+    const handle = async (batch: readonly Delivered[]) => void got.push(...batch);
+    const consuming = bus.consume({ group, topics: [topic], signal: stop.signal, handle });
+    await until(() => expect(got.length).toBeGreaterThanOrEqual(count));
+    stop.abort();
+    await consuming;
+    return got;
+  }
+
+  test('messages are deleted when their retention is over by the clock of the database, read or not', async () => {
+    const topic = randomUUID();
+    const manual = new ManualClock();
+    const bus = await open({ clock: manual });
+    await bus.publish(topic, [message('a', 0), message('b', 0)]);
+    await age(topic, 8);
+    await bus.publish(topic, [message('a', 1)]);
+    await manual.advance(3_600_000); // Time to sweep.
+    await bus.publish(topic, [message('a', 2)]);
+    await until(async () => expect(await ids(topic)).toEqual(['a/1', 'a/2']));
+    await bus.close();
+  });
+
+  test.each([
+    ['forward a week and a day', 8 * DAY_MS],
+    ['back ten minutes', -600_000],
+  ])('a publisher whose clock is set %s deletes nothing, and still sweeps', async (_, setMs) => {
+    const topic = randomUUID();
+    const manual = new ManualClock(new Date().toISOString());
+    const [bus, wrong] = [await open(), await open({ clock: manual })];
+    await wrong.publish(topic, [message('a', 0)]);
+    manual.set(setMs);
+    await manual.advance(3_600_000);
+    await wrong.publish(topic, [message('a', 1)]);
+    await age(topic, 6);
+    await manual.advance(3_600_000);
+    await wrong.publish(topic, [message('a', 2)]);
+    expect((await read(bus, topic, 'careful', 3)).map(numberOf)).toEqual([0, 1, 2]);
+    await sql(
+      `UPDATE message_bus.messages SET published_at = now() - interval '8 days' WHERE id = 'a/0' AND topic = $1`,
+      [topic],
+    );
+    await manual.advance(3_600_000);
+    await wrong.publish(topic, [message('a', 3)]);
+    await until(async () => expect(await ids(topic)).toEqual(['a/1', 'a/2', 'a/3']));
+    await Promise.all([bus.close(), wrong.close()]);
+  });
+
+  test('what a group had not read when it was deleted is said: when it is deleted, when the group comes back, and when asked', async () => {
+    const [topic, manual, errors] = [randomUUID(), new ManualClock(), [] as object[]];
+    const log = { ...silentLog, error: (fields: object) => void errors.push(fields) };
+    const bus = await open({ clock: manual, log });
+    await bus.publish(topic, [message('a', 0), message('b', 0)]);
+    await read(bus, topic, 'away', 2);
+    await read(bus, topic, 'diligent', 2);
+    await bus.publish(topic, [message('a', 1), message('a', 2), message('b', 1)]);
+    await read(bus, topic, 'diligent', 3);
+    expect(await bus.missed('away')).toEqual([]);
+
+    await age(topic, 8);
+    await manual.advance(3_600_000);
+    await bus.publish(topic, [message('a', 3)]);
+    await until(() => expect(errors).toEqual([{ group: 'away', topic, messages: 3 }]));
+    const missed = { topic, messages: 3, at: expect.stringMatching(/Z$/) };
+    expect(await bus.missed('away')).toEqual([missed]);
+    expect(await bus.missed('diligent')).toEqual([]);
+
+    // A group that is new starts with what there is, and has missed nothing.
+    for (const group of ['away', 'diligent', 'new']) {
+      expect((await read(bus, topic, group, 1)).map(({ id }) => id)).toEqual(['a/3']);
+    }
+    expect(errors.slice(1)).toEqual([{ group: 'away', ...missed }]);
+    await bus.close();
+  });
+});
+
+test('partitions of a member that ended without a word are taken over, although the clock was set back ten minutes', async () => {
+  const topic = randomUUID();
+  const setBack = new (class extends SystemClock {
+    byMs = 0;
+    override now = () => new Date(Date.now() - this.byMs);
+  })();
+  const [bus, stop, got] = [await open({ clock: setBack }), new AbortController(), [] as number[]];
+  await bus.publish(topic, [message('a', 0)]);
+  const handle = async (batch: readonly Delivered[]) => void got.push(...batch.map(numberOf));
+  const consuming = bus.consume({ group: 'heir', topics: [topic], signal: stop.signal, handle });
+  await until(() => expect(got).toEqual([0]));
+  // A member that holds every partition which the heir gives up, and tells nobody when it goes.
+  const silent = new pg.Client({ connectionString: url });
+  await silent.connect();
+  const [subscription] = await sql<{ id: number }>(`SELECT id FROM message_bus.subscriptions WHERE topic = $1`, [
+    topic,
+  ]);
+  await silent.query('SELECT pg_advisory_lock_shared($1, 0)', [subscription!.id]);
+  const locks = `SELECT pg_try_advisory_lock($1, n) AS got FROM generate_series(1, 12) AS n`;
+  let taken = 0;
+  await until(async () => {
+    const { rows } = await silent.query<{ got: boolean }>(locks, [subscription!.id]);
+    taken += rows.filter((row) => row.got).length;
+    expect(taken).toBeGreaterThanOrEqual(6);
+  });
+  setBack.byMs = 600_000;
+  await silent.end();
+  const keys = Array.from({ length: 24 }, (_, i) => `key${i}`);
+  await bus.publish(
+    topic,
+    keys.map((key) => message(key, 1)),
+  );
+  await until(() => expect(got.filter((n) => n === 1)).toHaveLength(24), 5_000);
+  stop.abort();
+  await consuming;
   await bus.close();
 });

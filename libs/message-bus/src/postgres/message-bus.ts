@@ -9,12 +9,14 @@
  * order, and a reader that has seen one has seen all before it. Everything that belongs to one instance of a consumer
  * group happens on one connection: see `member.ts`.
  *
- * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: by default 7 days.
+ * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: by default 7 days. Both are
+ * times of the database's clock, so no publisher whose clock is wrong deletes anything early. What a group had not read is
+ * counted by the statement that deletes it, in `missed`.
  */
 import type pg from 'pg';
-import { Bell, type Clock } from '#runtime';
+import { Bell, type Clock, type Log, silentLog } from '#runtime';
 import { assertHoldsEveryText, postgresPool, PostgresSession } from '#runtime/postgres';
-import { type ConsumeOptions, type Message, MessageBus, redeliveryPauseMs } from '../port.js';
+import { type ConsumeOptions, type Message, MessageBus, type Missed, redeliveryPauseMs } from '../port.js';
 import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
 
@@ -22,6 +24,7 @@ export interface PostgresMessageBusOptions {
   /** A connection of its own per `consume()` keeps locks, so this must not go through a pooler such as PgBouncer. */
   readonly url: string;
   readonly clock: Clock;
+  readonly log?: Log;
   /** For topics that this bus creates: the most instances that can share the work of a group. By default 12. */
   readonly partitions?: number;
   readonly retentionMs?: number;
@@ -45,6 +48,7 @@ export class PostgresMessageBus extends MessageBus {
   private readonly members = new Set<Member>();
   /** The topics that exist, each once it is known to have as many partitions as this bus expects. */
   private readonly topics = new Map<string, Promise<void>>();
+  /** When each topic was last swept, by the monotonic clock. */
   private readonly sweptMs = new Map<string, number>();
   private closed = false;
 
@@ -58,9 +62,10 @@ export class PostgresMessageBus extends MessageBus {
   static async open({
     partitions = PARTITIONS,
     retentionMs = 7 * DAY_MS,
+    log = silentLog,
     ...options
   }: PostgresMessageBusOptions): Promise<PostgresMessageBus> {
-    const bus = new PostgresMessageBus({ ...options, partitions, retentionMs });
+    const bus = new PostgresMessageBus({ ...options, partitions, retentionMs, log });
     try {
       await createSchema(bus.pool);
       return bus;
@@ -79,7 +84,6 @@ export class PostgresMessageBus extends MessageBus {
       values: [
         topic,
         messages.length,
-        this.options.clock.now(),
         messages.map(({ key }) => partitionOf(key, this.options.partitions)),
         messages.map(({ key }) => key),
         messages.map(({ id }) => id),
@@ -98,6 +102,7 @@ export class PostgresMessageBus extends MessageBus {
 
   override async consume({ group, topics, handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
     const subscriptions = await this.subscriptions(group, topics);
+    for (const each of await this.missed(group)) this.options.log.error({ group, ...each }, MISSED);
     const bell = new Bell();
     let membersChanged = true;
     const stopListening = [
@@ -117,9 +122,9 @@ export class PostgresMessageBus extends MessageBus {
       let sharedMs = 0;
       let failures = 0;
       while (!signal.aborted) {
-        if (membersChanged || clock.now().getTime() - sharedMs >= POLL_MS) {
+        if (membersChanged || clock.monotonicMs() - sharedMs >= POLL_MS) {
           membersChanged = false;
-          sharedMs = clock.now().getTime();
+          sharedMs = clock.monotonicMs();
           if (await member.share()) this.session.notify(MEMBERS);
         }
         bell.reset();
@@ -157,6 +162,11 @@ export class PostgresMessageBus extends MessageBus {
         throw new Error(`The group ${group} is consuming ${topic}: stop its instances, then rewind it.`);
       }
     }
+  }
+
+  override async missed(group: string): Promise<readonly Missed[]> {
+    const { rows } = await this.pool.query<{ topic: string; messages: string; at: Date }>(MISSED_BY, [group]);
+    return rows.map(({ topic, messages, at }) => ({ topic, messages: Number(messages), at: at.toISOString() }));
   }
 
   override async ping(): Promise<void> {
@@ -206,19 +216,29 @@ export class PostgresMessageBus extends MessageBus {
 
   /** Once an hour, in the background: what cannot be deleted now is deleted the next time. */
   private sweepLater(topic: string): void {
-    const nowMs = this.options.clock.now().getTime();
-    if (nowMs - (this.sweptMs.get(topic) ?? 0) < SWEEP_MS) return;
+    const nowMs = this.options.clock.monotonicMs();
+    if (nowMs - (this.sweptMs.get(topic) ?? -Infinity) < SWEEP_MS) return;
     this.sweptMs.set(topic, nowMs);
-    void this.sweep(topic, new Date(nowMs - this.options.retentionMs)).catch(() => {});
+    void this.sweep(topic).catch(() => {});
   }
 
-  private async sweep(topic: string, publishedBefore: Date): Promise<void> {
+  private async sweep(topic: string): Promise<void> {
+    const { partitions, retentionMs, log } = this.options;
     let deleted: number;
     do {
-      const { rowCount } = await this.pool.query(SWEEP, [topic, this.options.partitions, publishedBefore, SWEEP_ROWS]);
-      deleted = rowCount ?? 0;
+      const { rows } = await this.pool.query<Swept>(SWEEP, [topic, partitions, retentionMs, SWEEP_ROWS]);
+      ({ deleted } = rows[0]!);
+      for (const { group, messages } of rows[0]!.unread) log.error({ group, topic, messages }, MISSED);
     } while (deleted >= SWEEP_ROWS && !this.closed);
   }
+}
+
+const MISSED = 'The bus deleted messages before their group had read them, because their retention was over.';
+
+/** What one statement deleted, and how much of it which groups had not read. */
+interface Swept {
+  readonly deleted: number;
+  readonly unread: readonly { readonly group: string; readonly messages: number }[];
 }
 
 /** Each topic has a channel of its own for its readers. Names of channels have at most 63 bytes. */
@@ -227,11 +247,11 @@ function channelOf(topic: string): string {
 }
 
 async function createSchema(pool: pg.Pool): Promise<void> {
-  const { rows } = await pool.query<{ there: boolean }>(
-    `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS there`,
+  const { rows } = await pool.query<{ begun: boolean; complete: boolean }>(
+    `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS begun, to_regclass('message_bus.missed') IS NOT NULL AS complete`,
   );
-  if (rows[0]?.there) return;
-  await assertHoldsEveryText(pool);
+  if (rows[0]?.complete) return;
+  if (!rows[0]?.begun) await assertHoldsEveryText(pool);
   // Several statements in one simple query are one transaction; the lock makes instances that start together take turns.
   await pool.query(SCHEMA);
 }
@@ -279,6 +299,13 @@ const SCHEMA = `
     done bigint NOT NULL,
     PRIMARY KEY (subscription, partition)
   );
+
+  -- What was deleted before a group had read it; no row while there is nothing.
+  CREATE TABLE IF NOT EXISTS message_bus.missed (
+    subscription int PRIMARY KEY REFERENCES message_bus.subscriptions (id),
+    messages bigint NOT NULL,
+    at timestamptz NOT NULL
+  );
 `;
 
 /** The update changes nothing; without it the statement would return no row for an existing topic. So in SUBSCRIBE. */
@@ -298,10 +325,10 @@ const PUBLISH = `
   )
   INSERT INTO message_bus.messages
     (topic, partition, "offset", published_at, key, id, type, source, time, correlation_id, traceparent, data)
-  SELECT $1, m.partition, taken.before + m.n, $3, m.key, m.id, m.type, m.source, m.time, m.correlation_id,
+  SELECT $1, m.partition, taken.before + m.n, now(), m.key, m.id, m.type, m.source, m.time, m.correlation_id,
     m.traceparent, m.data::json
-  FROM taken, unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-    string_to_array($12, E'\\n')) WITH ORDINALITY
+  FROM taken, unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    string_to_array($11, E'\\n')) WITH ORDINALITY
     AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)`;
 
 /** Members share the lock (subscription, 0), so an exclusive lock on it proves that there are none. */
@@ -312,11 +339,30 @@ const REWIND = `
 
 /** Looks at the oldest messages of each partition only: time grows with the offset, so no index on it is needed. */
 const SWEEP = `
-  DELETE FROM message_bus.messages AS expired
-  USING generate_series(0, $2::int - 1) AS p (partition)
-  CROSS JOIN LATERAL (
-    SELECT "offset", published_at FROM message_bus.messages AS m
-    WHERE m.topic = $1 AND m.partition = p.partition ORDER BY "offset" LIMIT $4
-  ) AS oldest
-  WHERE expired.topic = $1 AND expired.partition = p.partition AND expired."offset" = oldest."offset"
-    AND oldest.published_at < $3`;
+  WITH expired AS (
+    DELETE FROM message_bus.messages AS expired
+    USING generate_series(0, $2::int - 1) AS p (partition)
+    CROSS JOIN LATERAL (
+      SELECT "offset", published_at FROM message_bus.messages AS m
+      WHERE m.topic = $1 AND m.partition = p.partition ORDER BY "offset" LIMIT $4
+    ) AS oldest
+    WHERE expired.topic = $1 AND expired.partition = p.partition AND expired."offset" = oldest."offset"
+      AND oldest.published_at < now() - $3 * interval '1 millisecond'
+    RETURNING expired.partition, expired."offset"
+  ), unread AS (
+    SELECT id, "group", count(*)::int AS messages
+    FROM expired CROSS JOIN message_bus.subscriptions AS s LEFT JOIN message_bus.offsets AS o
+      ON o.subscription = s.id AND o.partition = expired.partition
+    WHERE s.topic = $1 AND expired."offset" > coalesce(o.done, 0)
+    GROUP BY id, "group"
+  ), noted AS (
+    INSERT INTO message_bus.missed AS m (subscription, messages, at) SELECT id, messages, now() FROM unread
+    ON CONFLICT (subscription) DO UPDATE SET messages = m.messages + EXCLUDED.messages, at = EXCLUDED.at
+  )
+  SELECT
+    (SELECT count(*)::int FROM expired) AS deleted,
+    (SELECT coalesce(json_agg(json_build_object('group', "group", 'messages', messages)), '[]') FROM unread) AS unread`;
+
+const MISSED_BY = `
+  SELECT topic, messages, at FROM message_bus.missed JOIN message_bus.subscriptions ON id = subscription
+  WHERE "group" = $1 ORDER BY topic`;

@@ -63,7 +63,7 @@ export async function startService(
   module: Type,
   { env = process.env, wrapPorts = (ports) => ports }: BootOptions = {},
 ): Promise<RunningService> {
-  const { name, projections, rawBody } = definition;
+  const { name, projections, subscribes, rawBody } = definition;
   const config = loadConfig(definition.config, env) as BaseConfig;
   const clock = new SystemClock();
   const log = await createLog(name, config);
@@ -85,10 +85,24 @@ export async function startService(
     const ports = wrapPorts(opened);
     const health = new Health(clock);
     health.add('store', async () => void (await ports.store.head()));
+    const checkBus = async () => {
+      await ports.bus.ping();
+      const missed = await ports.bus.missed(name);
+      return missed.length > 0 ? { missed } : undefined;
+    };
     // Events wait in the store until the bus is back. A gateway that took the service out would close the shop for nothing.
-    health.add('bus', () => ports.bus.ping(), { needed: false });
+    health.add('bus', checkBus, { needed: false });
     health.add('database', async () => void (await pool.query('SELECT')));
     watchProjections(projections, ports, health, metrics);
+    metrics.gauge(
+      'larder_messages_missed',
+      'Messages that the bus deleted before the service had read them.',
+      ['topic'],
+      async () => {
+        const missed = new Map((await ports.bus.missed(name)).map(({ topic, messages }) => [topic, messages]));
+        return subscribes.map(({ name: topic }) => ({ labels: { topic }, value: missed.get(topic) ?? 0 }));
+      },
+    );
     metrics.gauge(
       'larder_dead_letters',
       'Messages that wait for a person; at most 1,000 are counted.',

@@ -36,7 +36,7 @@ export async function openMessageBus(url: string, { clock, log }: Pick<Runtime, 
   switch (schemeOf(url)) {
     case 'postgres':
     case 'postgresql':
-      return PostgresMessageBus.open({ url, clock });
+      return PostgresMessageBus.open({ url, clock, log });
     case 'kafka':
     case 'kafkas': {
       const { KafkaMessageBus } = await import('#message-bus/kafka');
