@@ -39,6 +39,27 @@ const away = json(503, { code: 'unavailable', detail: 'Try again.' }, { 'retry-a
 const order = { customerId: 'c', lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } };
 const at = (position: string, body: object = {}) => json(200, body, { 'larder-position': position });
 
+test('a store that was set back is told once: its position is dropped, and the next read shows what there is', async () => {
+  const shop = new LarderClient({ order: url, inventory: url });
+  const setBack = json(400, { code: 'unknown-position', detail: 'It belongs to this store before it was restored.' });
+  answers = [at('order:70'), at('inventory:30'), setBack, at('order:3')];
+  await shop.placeOrder(order);
+  await shop.receive('tea', 1);
+  await expect(shop.order('o')).rejects.toMatchObject({ status: 400, code: 'unknown-position' });
+  expect(shop.positions).toBe('inventory:30');
+  await shop.orders();
+  expect(received.at(-1)!.headers['larder-position']).toBe('inventory:30');
+  expect(shop.positions).toBe('inventory:30, order:3');
+});
+
+test('a read that is wrong in another way drops no position', async () => {
+  const shop = new LarderClient({ order: url });
+  answers = [at('order:70'), json(400, { code: 'invalid-request', detail: 'No.' })];
+  await shop.placeOrder(order);
+  await expect(shop.order('o')).rejects.toMatchObject({ code: 'invalid-request' });
+  expect(shop.positions).toBe('order:70');
+});
+
 test('a request sends the highest position that each service has answered with, reads and writes alike', async () => {
   const shop = new LarderClient({ order: url, inventory: url, payment: url });
   answers = [at('order:7'), at('inventory:30'), at('order:5'), at('payment:2'), at('order:9'), json(404, {}), at('')];

@@ -75,11 +75,14 @@ export class LarderClient {
     this.learn(positions);
     this.retries = retries;
     this.fetch = fetch;
-    const at = (baseUrl = '') => ({ baseUrl, fetch: (request: Request) => this.send(request) });
+    const of = (service: keyof Urls) => ({
+      baseUrl: urls[service] ?? '',
+      fetch: (request: Request) => this.send(service, request),
+    });
     this.api = {
-      order: createClient<orderApi.paths>(at(urls.order)),
-      inventory: createClient<inventoryApi.paths>(at(urls.inventory)),
-      payment: createClient<paymentApi.paths>(at(urls.payment)),
+      order: createClient<orderApi.paths>(of('order')),
+      inventory: createClient<inventoryApi.paths>(of('inventory')),
+      payment: createClient<paymentApi.paths>(of('payment')),
     };
   }
 
@@ -160,7 +163,7 @@ export class LarderClient {
     return answerOf(this.api.payment.GET('/payments/{orderId}', { params: { path: { orderId } } }));
   }
 
-  private async send(request: Request): Promise<Response> {
+  private async send(service: keyof Urls, request: Request): Promise<Response> {
     if (this.known.size > 0) request.headers.set('Larder-Position', this.positions);
     for (let left = this.retries; ; left--) {
       const response = await this.fetch(request.clone()).catch((error: unknown) => {
@@ -169,10 +172,23 @@ export class LarderClient {
       });
       // A write may have succeeded whose answer is a problem: then that has its position.
       this.learn(response?.headers.get('Larder-Position') ?? '');
-      if (response && (left <= 0 || !TRY_AGAIN.includes(response.status))) return response;
+      if (response && (left <= 0 || !TRY_AGAIN.includes(response.status))) {
+        await this.forgetIfUnknown(service, response);
+        return response;
+      }
       await response?.body?.cancel();
       await new Promise((resolve) => setTimeout(resolve, pauseMs(response)));
     }
+  }
+
+  /** A store that was set back refuses what it has not reached: the caller is told once, and may then begin anew. */
+  private async forgetIfUnknown(service: keyof Urls, response: Response): Promise<void> {
+    if (response.status !== 400) return;
+    const problem = await response
+      .clone()
+      .json()
+      .catch(() => undefined);
+    if ((problem as Problem | undefined)?.code === 'unknown-position') this.known.delete(service);
   }
 
   /** Keeps the highest position of each service. */
