@@ -14,6 +14,22 @@ import { commandVariables, documents, serviceVariables } from '../scripts/docs.j
 import { services, shop } from '../apps/shop.js';
 import { portOf, portVariable } from '../scripts/lib/addresses.js';
 
+/** Codes of refusals, where they are made. */
+const THROWN = /\b(?:new (?:Conflict|NotFound|DomainError|Problem)|tryAgain)\(\s*(?:\d{3},\s*)?'([a-z-]+)'/g;
+
+/** Refusals of deciders that no request leads to: the schemas, or the other deciders, see to it. */
+const INTERNAL: readonly string[] = [
+  'invalid-quantity',
+  'no-lines',
+  'invalid-amount',
+  'nothing-reserved',
+  'not-reserved',
+  'out-of-stock',
+  'not-shipped',
+  'already-captured',
+  'not-authorized',
+];
+
 const textOf = (path: string) => readFileSync(path, 'utf8');
 const generated = await documents();
 
@@ -83,6 +99,39 @@ test.each(services)('docs/openapi/%s.yaml names each operation once, and no clas
   expect(ids.length).toBeGreaterThan(5);
   expect(ids).toEqual([...new Set(ids)]);
   for (const id of ids) expect(id).toMatch(/^(?!.*controller)[a-z][a-zA-Z]+$/i);
+});
+
+describe.each(services)('docs/openapi/%s.yaml', (service) => {
+  const text = textOf(`docs/openapi/${service}.yaml`);
+  const codesIn = (folder: string) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /(?<!\.spec)\.ts$/.test(name))
+      .flatMap((name) => [...textOf(join(folder, name)).matchAll(THROWN)].map(([, code]) => code!));
+
+  test('names every code with which the service, or HTTP, refuses', () => {
+    const documents = services.map((each) => textOf(`docs/openapi/${each}.yaml`));
+    const names = (document: string, code: string) => new RegExp(`[- \`]${code}\\b`).test(document);
+    const common = [...codesIn('libs/nest/src'), ...codesIn('libs/service/src')];
+    expect(common).toContain('invalid-request');
+    const missing = new Set([
+      ...codesIn(`apps/${service}/src`).filter((code) => !names(text, code)),
+      ...common.filter((code) => !documents.some((document) => names(document, code))),
+    ]);
+    expect([...missing].filter((code) => !INTERNAL.includes(code))).toEqual([]);
+  });
+
+  test('has for every operation what any route may refuse', () => {
+    const { paths } = parse(text) as { paths: Record<string, Record<string, any>> };
+    for (const [path, operations] of Object.entries(paths)) {
+      for (const [method, { responses, requestBody }] of Object.entries(operations)) {
+        const codes = (status: number) =>
+          responses[status]?.content['application/problem+json'].schema.allOf[1].properties.code.enum ?? [];
+        expect([path, method, codes(422)]).toEqual([path, method, expect.arrayContaining(['invalid-request'])]);
+        expect([path, method, codes(503)]).toEqual([path, method, expect.arrayContaining(['unavailable'])]);
+        if (requestBody) expect(codes(400)).toContain('malformed-json');
+      }
+    }
+  });
 });
 
 describe('docs/asyncapi.yaml', () => {

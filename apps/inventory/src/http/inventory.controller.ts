@@ -39,7 +39,7 @@ import { BookStock, GetReservation, GetStock, ListStock } from './inventory.hand
 /** The UUIDv5 namespace of entry ids: an id is determined by the SKU and the Idempotency-Key. */
 const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
 
-const UNBOOKABLE = ['invalid-request', 'stock-out-of-range', 'idempotency-key-reused'] as const;
+const UNBOOKABLE = ['stock-out-of-range', 'idempotency-key-reused'] as const;
 
 @Controller()
 export class InventoryController {

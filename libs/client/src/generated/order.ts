@@ -285,7 +285,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -299,7 +303,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -363,7 +367,9 @@ export interface operations {
       /**
        * @description `invalid-position`, `unknown-position`
        *
-       *     `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json`
+       *     `idempotency-key-missing`, `idempotency-key-invalid`
+       *
+       *     `malformed-json`
        */
       400: {
         headers: {
@@ -393,7 +399,35 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused` */
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
+      /**
+       * @description `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -402,16 +436,20 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code:
-              | 'invalid-request'
               | 'unknown-sku'
               | 'duplicate-sku'
               | 'mixed-currencies'
               | 'total-out-of-range'
-              | 'idempotency-key-reused';
+              | 'idempotency-key-reused'
+              | 'invalid-request';
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`, `busy`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -421,11 +459,11 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'read-model-behind' | 'unavailable';
+            code: 'read-model-behind' | 'unavailable' | 'busy';
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -490,7 +528,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -504,7 +558,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -580,7 +634,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -594,7 +652,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -652,7 +710,33 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -717,6 +801,30 @@ export interface operations {
           };
         };
       };
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
       /** @description `invalid-request` */
       422: {
         headers: {
@@ -729,7 +837,21 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -775,7 +897,33 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -823,7 +971,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -837,7 +1001,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

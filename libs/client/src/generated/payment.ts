@@ -157,7 +157,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -171,7 +187,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

@@ -19,6 +19,9 @@ const QUOTED = /^"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 /** Visible ASCII without separators; a comma here means two headers. */
 const BARE = /^[^\x00-\x20"\\,;\x7f-\uffff]+$/;
 
+/** Both, for the document: a header is ASCII. */
+const PATTERN = '^("([ !#-\\[\\]-~]|\\\\["\\\\])+"|[!#-+\\--:<-\\[\\]-~]+)$';
+
 /** @throws Problem 400 `idempotency-key-missing` or `idempotency-key-invalid` */
 export function parseIdempotencyKey(header: string | string[] | undefined): string {
   if (header === undefined) {
@@ -50,10 +53,9 @@ export const IdempotencyKey = createParamDecorator(
       takesHeader('Idempotency-Key', {
         required: true,
         description: 'The same key with the same body gives the same answer and creates nothing new.',
-        schema: { type: 'string', minLength: 1, maxLength: MAX_LENGTH },
+        schema: { type: 'string', minLength: 1, maxLength: MAX_LENGTH, pattern: PATTERN },
       }),
-      // An OpenAPI document has one entry per status, and a body that is not JSON is a 400, too.
-      refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid', 'malformed-json'),
+      refuses(400, 'idempotency-key-missing', 'idempotency-key-invalid'),
     ),
   ],
 );

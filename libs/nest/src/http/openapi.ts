@@ -30,7 +30,10 @@ export async function openApiDocument(app: NestFastifyApplication, title: string
     .setVersion('1')
     .addGlobalResponse({
       status: 'default',
-      description: 'A problem (RFC 9457)',
+      description:
+        'A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), ' +
+        '`request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and ' +
+        '`unknown-method` (501); what follows from the route stands with it.',
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     })
     .build();

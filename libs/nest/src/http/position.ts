@@ -31,6 +31,9 @@ declare module 'fastify' {
 /** Every service: a caller may send the positions that it has of each. */
 const SERVICES = topics.map(({ source }) => source.replace('/', ''));
 
+/** An entry of the header, for the document. */
+const ENTRY = `[ \\t]*(${SERVICES.join('|')}):[0-9]{1,19}[ \\t]*`;
+
 /** A position is a bigint of Postgres or KurrentDB: 64 bits. */
 const MAX_POSITION = 2n ** 63n - 1n;
 
@@ -68,7 +71,7 @@ export function parsePosition(service: string, header: string | string[] | undef
 export const positionHeader = {
   [POSITION_HEADER]: {
     description: 'Sent with a later read, it makes that read show no less than this answer does.',
-    schema: { type: 'string' as const, example: 'order:4711' },
+    schema: { type: 'string' as const, pattern: '^[a-z][a-z0-9-]*:[0-9]{1,19}$', example: 'order:4711' },
   },
 };
 
@@ -91,10 +94,10 @@ export const AfterPosition = createParamDecorator(
         description:
           'The header of earlier answers, of one service or, separated by commas, of several: this request then sees no ' +
           'less than they did.',
-        schema: { type: 'string', example: 'order:4711' },
+        schema: { type: 'string', pattern: `^${ENTRY}(,${ENTRY})*$`, example: 'order:4711' },
       }),
       refuses(400, 'invalid-position', 'unknown-position'),
-      refuses(503, 'read-model-behind', 'unavailable'),
+      refuses(503, 'read-model-behind'),
     ),
   ],
 );

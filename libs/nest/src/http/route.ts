@@ -6,9 +6,10 @@
  *
  * `@nestjs/swagger` costs 12 MB of memory, which only the document needs. The documentation is therefore kept until the
  * document is first asked for (openapi.ts), and the package is loaded then. What Nest knows by itself (paths,
- * `@Body({ schema })`, `@Query({ schema })`) is not repeated here.
+ * `@Body({ schema })`, `@Query({ schema })`) is not repeated here, nor what any route may refuse.
  */
-import { HttpCode } from '@nestjs/common';
+import { HttpCode, RequestMethod } from '@nestjs/common';
+import { METHOD_METADATA, ROUTE_ARGS_METADATA, RouteParamtypes } from '@nestjs/common/internal';
 import type { z } from 'zod';
 
 type Swagger = typeof import('@nestjs/swagger');
@@ -38,7 +39,7 @@ export function route(summary: string, ...parts: readonly RoutePart[]): MethodDe
   const operation: RoutePart = { document: ({ ApiOperation }) => ApiOperation({ summary }) };
   return (target, key, descriptor) => {
     if (status !== undefined) HttpCode(status)(target, key, descriptor);
-    keep([operation, ...parts], (decorate) => void decorate(target, key, descriptor));
+    keep([operation, ...parts, usualRefusals], (decorate) => void decorate(target, key, descriptor));
   };
 }
 
@@ -99,6 +100,22 @@ function nameCodes(handler: object, status: number, codes: readonly string[]): R
   byStatus.set(status, named);
   return named;
 }
+
+/** What every route may refuse with: it follows from what the route takes, and whether it writes. */
+const usualRefusals: RoutePart = {
+  document: (swagger) => (target, key, descriptor) => {
+    const isWrite = Reflect.getMetadata(METHOD_METADATA, descriptor.value as object) !== RequestMethod.GET;
+    const taken = Object.keys((Reflect.getMetadata(ROUTE_ARGS_METADATA, target.constructor, key) ?? {}) as object);
+    const takesBody = taken.some((each) => each.startsWith(`${RouteParamtypes.BODY}:`));
+    const ofBody = [refuses(413, 'body-too-large'), refuses(415, 'unsupported-media-type')];
+    const parts = [
+      ...(takesBody ? [refuses(400, 'malformed-json'), ...ofBody] : []),
+      refuses(422, 'invalid-request'),
+      refuses(503, 'unavailable', ...(isWrite ? ['busy'] : [])),
+    ];
+    for (const part of parts) part.document(swagger)(target, key, descriptor);
+  },
+};
 
 /** A header of the request. */
 export function takesHeader(
