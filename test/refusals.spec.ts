@@ -61,13 +61,13 @@ test('after a retry whose answer was lost, the old refusal is no news: reminders
   await shop.clock.advance(1_000);
   await shop.sayAgain('PaymentRefused');
   expect(await shop.history('OrderPaymentRefused', 'OrderReminded')).toEqual(['OrderPaymentRefused', 'OrderReminded']);
-  expect(await shop.order.inbox(10)).toEqual([]);
+  expect((await shop.order.inbox({ limit: 10 })).items).toEqual([]);
   await shop.clock.advance(10 * MINUTE_MS);
   expect(await shop.history('OrderPaymentRefused', 'OrderCompleted')).toEqual([
     'OrderPaymentRefused',
     'OrderCompleted',
   ]);
-  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0, capturedMinor: 2598, netMinor: 2598 }]);
+  expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0n, capturedMinor: 2598n, netMinor: 2598n }]);
 });
 
 test('two equal decisions at once are one event and one attempt, also when the bus says it twice', async () => {
@@ -90,5 +90,5 @@ test('nobody has asked for it: a refused capture is not tried again, whatever is
   await shop.sayAgain('OrderConfirmed');
   await shop.clock.advance(3 * 60 * MINUTE_MS);
   expect(shop.idsOf('PaymentCaptured').size).toBe(0);
-  expect(await shop.order.inbox(10)).toMatchObject([{ orderId, tried: { length: 1 } }]);
+  expect((await shop.order.inbox({ limit: 10 })).items).toMatchObject([{ orderId, tried: { length: 1 } }]);
 });

@@ -98,10 +98,10 @@ test('without an answer, reminders follow after one, two and four more minutes, 
 test('past the pivot an order appears in the inbox after an hour while reminders continue; called off, units and money come back', async () => {
   const shop = await openShop([], ['StockShipped']);
   await shop.clock.advance(59 * MINUTE_MS);
-  expect(await shop.order.inbox(10)).toEqual([]);
+  expect((await shop.order.inbox({ limit: 10 })).items).toEqual([]);
   await shop.clock.advance(6 * MINUTE_MS);
   expect(await minutesOf('OrderReminded', shop)).toEqual([1, 3, 7, 15, 31, 63]);
-  expect(await shop.order.inbox(10)).toMatchObject([
+  expect((await shop.order.inbox({ limit: 10 })).items).toMatchObject([
     { orderId, happened: 'The order is confirmed, but not yet reported as shipped.', tried: { length: 6 } },
   ]);
   await shop.order.resolve(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);

@@ -125,6 +125,18 @@ describe('a bad request gets an answer that names what is wrong', () => {
     ]);
     expect(await codes(request(shop.order[0]!).get('/orders/42'))).toEqual([422, 'invalid-request']);
     expect(await codes(request(shop.order[0]!).get('/orders?cursor=no'))).toEqual([422, 'invalid-request']);
+    const yearBefore1 = Buffer.from(`-000001-01-01T00:00:00.000Z ${randomUUID()}`).toString('base64url');
+    for (const [url, path] of [
+      [shop.order[0]!, '/orders'],
+      [shop.order[0]!, '/prices'],
+      [shop.inventory[0]!, '/stock'],
+      [shop.order[0]!, '/admin/attention'],
+      [shop.order[0]!, '/admin/dead-letters'],
+      [shop.order[0]!, '/admin/dead-letters/decisions'],
+    ] as const) {
+      const answer = request(url).get(`${path}?cursor=${yearBefore1}`);
+      expect(await codes(answer), `a doctored cursor of ${path}`).toEqual([422, 'invalid-request']);
+    }
     expect(await codes(request(shop.inventory[0]!).get('/stock/gold'))).toEqual([404, 'stock-not-found']);
     expect(await codes(request(shop.inventory[0]!).get(`/reservations/${randomUUID()}`))).toEqual([
       404,

@@ -216,8 +216,8 @@ export class People {
         count(this.world.coverage.faults, `dead letter: ${action}`);
         await parked.resolve(id, { id: String(id), action, actor: 'operator', reason: 'It waits.', at });
       }
-      const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox(100));
-      for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok : []) {
+      const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox({ limit: 100 }));
+      for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok.items : []) {
         if (service === 'order' && this.world.calm && tried.length === 0) {
           const text = `A person is asked about ${orderId}, and nobody was reminded of it.`;
           this.world.found.push({ rule: 'not-reminded', text, orders: [orderId] });

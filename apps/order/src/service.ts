@@ -6,7 +6,7 @@ import { Conflict, NotFound } from '#decider';
 import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { within } from '#runtime';
-import { type Attention, receive, runService, type ServicePorts } from '#service';
+import { type Attention, inboxOf, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
 import { orderDefinition } from './definition.js';
 import { isSettled, type Money, type Order, order, type OrderEvent, type PlacedOrder } from './domain/order.js';
@@ -146,13 +146,13 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
   }
 
   const attention: Attention = {
-    async inbox(limit) {
-      const rows = await ports.tables.due(orderTodo, 'attention_at', clock.now(), limit);
-      const items = rows.map(async ({ order_id: orderId, attention_at: since }) =>
-        attentionItem(orderId, await history(orderId), since!),
-      );
-      return (await Promise.all(items)).filter((item) => item !== undefined);
-    },
+    ...inboxOf(
+      ports.tables,
+      orderTodo,
+      'attention_at',
+      () => clock.now(),
+      async ({ order_id, attention_at }) => attentionItem(order_id, await history(order_id), attention_at!),
+    ),
 
     resolve(orderId, { decision, actor, reason }, cause) {
       const command = { type: decision === 'retry' ? 'Remind' : 'CallOff' } as const;

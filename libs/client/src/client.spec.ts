@@ -37,7 +37,7 @@ const json =
   };
 const away = json(503, { code: 'unavailable', detail: 'Try again.' }, { 'retry-after': '0' });
 const order = { customerId: 'c', lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } };
-const at = (position: string, body: object = {}) => json(200, body, { 'larder-position': position });
+const at = (position: string, body: object = { items: [] }) => json(200, body, { 'larder-position': position });
 
 test('a store that was set back is told once: its position is dropped, and the next read shows what there is', async () => {
   const shop = new LarderClient({ order: url, inventory: url });
@@ -164,8 +164,14 @@ test('an answer that a proxy gave instead of the shop is an error, too', async (
   await expect(new LarderClient({ order: url }).prices()).rejects.toMatchObject({
     status: 502,
     code: 'unknown',
-    message: `${url}/prices was answered with 502, but not by the shop.`,
+    message: `${url}/prices?limit=200 was answered with 502, but not by the shop.`,
   });
+});
+
+test('prices and stock are all of them, whatever the number of pages', async () => {
+  answers = [json(200, { items: [{ sku: 'a' }], next: 'b64' }), json(200, { items: [{ sku: 'b' }] })];
+  expect(await new LarderClient({ order: url }).prices()).toEqual([{ sku: 'a' }, { sku: 'b' }]);
+  expect(received.map((request) => request.url)).toEqual(['/prices?limit=200', '/prices?limit=200&cursor=b64']);
 });
 
 test('a wait is asked for, and a moment of the past', async () => {

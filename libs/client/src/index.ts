@@ -131,8 +131,9 @@ export class LarderClient {
     await answerOf(this.api.order.DELETE('/prices/{sku}', { params: { path: { sku } } }));
   }
 
-  async prices(): Promise<Price[]> {
-    return (await answerOf(this.api.order.GET('/prices'))).items;
+  /** All prices, by SKU. */
+  prices(): Promise<Price[]> {
+    return allOf((query) => answerOf(this.api.order.GET('/prices', { params: { query } })));
   }
 
   /** Books units that came in, and returns the stock after it. */
@@ -147,8 +148,9 @@ export class LarderClient {
     return answerOf(this.api.inventory.POST('/stock/{sku}/recounts', { body: { counted }, params }));
   }
 
-  async stock(): Promise<Stock[]> {
-    return (await answerOf(this.api.inventory.GET('/stock'))).items;
+  /** All stock, by SKU. */
+  stock(): Promise<Stock[]> {
+    return allOf((query) => answerOf(this.api.inventory.GET('/stock', { params: { query } })));
   }
 
   stockOf(sku: string): Promise<Stock> {
@@ -243,6 +245,19 @@ async function answerOf<R extends { data?: unknown; error?: unknown; response: R
 
 function keyOf({ idempotencyKey = crypto.randomUUID() }: WriteOptions) {
   return { 'Idempotency-Key': idempotencyKey };
+}
+
+/** The items of all pages. */
+async function allOf<Item>(
+  pageAt: (query: { limit: number; cursor?: string }) => Promise<{ items: Item[]; next?: string }>,
+): Promise<Item[]> {
+  const items: Item[] = [];
+  for (let cursor: string | undefined; ;) {
+    const page = await pageAt({ limit: 200, ...(cursor !== undefined && { cursor }) });
+    items.push(...page.items);
+    if (page.next === undefined) return items;
+    cursor = page.next;
+  }
 }
 
 function preferOf({ wait }: WaitOptions) {

@@ -57,6 +57,10 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
       .slice(0, limit);
   }
 
+  async countDead(): Promise<number> {
+    return this.dead().length;
+  }
+
   async resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined> {
     const letter = this.dead().find((it) => it.id === id);
     if (!letter) return undefined;
@@ -68,11 +72,11 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
   }
 
   async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
-    const latestFirst = this.recorded.toSorted((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
-    const place = latestFirst.findIndex(({ id }) => id === after);
-    // Nothing follows an unknown decision.
-    const following = after === undefined ? latestFirst : place < 0 ? [] : latestFirst.slice(place + 1);
-    return following.filter((it) => deadLetter === undefined || it.deadLetter === deadLetter).slice(0, limit);
+    return this.recorded
+      .toSorted(latestFirst)
+      .filter((it) => after === undefined || latestFirst(after, it) < 0)
+      .filter((it) => deadLetter === undefined || it.deadLetter === deadLetter)
+      .slice(0, limit);
   }
 
   private of(consumer: string): Map<string, readonly ParkedMessage[]> {
@@ -100,4 +104,10 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
       }
     }
   }
+}
+
+type Decided = Pick<Resolution, 'at' | 'id'>;
+
+function latestFirst(a: Decided, b: Decided): number {
+  return b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }

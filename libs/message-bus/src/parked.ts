@@ -49,7 +49,7 @@ export interface RecordedResolution
 
 export interface ResolutionPage {
   readonly deadLetter?: bigint;
-  readonly after?: string;
+  readonly after?: Pick<Resolution, 'at' | 'id'> | undefined;
   readonly limit: number;
 }
 
@@ -79,12 +79,15 @@ export abstract class DeadLetters {
   /** The dead letters of all consumers with an id from `from` on, in order of their ids, at most `limit`. */
   abstract listDead(from: bigint, limit: number): Promise<ParkedMessage[]>;
 
+  /** How many there are. */
+  abstract countDead(): Promise<number>;
+
   /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
   abstract resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined>;
 
   /**
-   * What people decided, the latest first, at most `limit`: about one dead letter or all of them. With `after`, the id
-   * of a decision, only those that follow it in this order.
+   * What people decided, the latest first, at most `limit`: about one dead letter or all of them. With `after`, the time
+   * and the id of a decision, only those that follow it in this order.
    */
   abstract resolutions(page: ResolutionPage): Promise<RecordedResolution[]>;
 }

@@ -165,5 +165,21 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       expect(await due('2026-11-21T10:00:00.124Z')).toEqual([oil]);
       expect(await due('2026-11-21T08:00:00.000Z')).toEqual([]);
     });
+
+    test('what is due comes page by page, by time and then by key, and is counted without being read', async () => {
+      const tables = await open();
+      const rows = ['a', 'b', 'c'].map((sku) => ({ ...olives, sku }));
+      await write(tables, 0n, 1n, [rows[2]!, bread, rows[0]!, oil, rows[1]!]);
+      const until = new Date(olives['due_at'] as string);
+      const found: Row[] = [];
+      for (;;) {
+        const page = await tables.due(shelf, 'due_at', until, 2, found.at(-1));
+        if (page.length === 0) break;
+        found.push(...page);
+      }
+      expect(found).toEqual([oil, ...rows]);
+      expect(await tables.countDue(shelf, 'due_at', until)).toBe(4);
+      expect(await tables.countDue(shelf, 'due_at', new Date(until.getTime() - 1))).toBe(1);
+    });
   });
 }

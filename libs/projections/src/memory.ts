@@ -36,12 +36,22 @@ export class MemoryTables extends Tables {
     column: keyof R & string,
     until: Date,
     limit: number,
+    after?: Partial<R>,
   ): Promise<R[]> {
-    const time = (row: R) => Date.parse(row[column] as string);
+    // ISO 8601 in UTC sorts as text.
+    const place = (row: Partial<R>) => `${String(row[column])} ${keyText(projection, row)}`;
     return this.rows(projection)
-      .filter((row) => time(row) <= until.getTime())
-      .sort((a, b) => time(a) - time(b))
+      .filter((row) => isDue(row[column], until) && (after === undefined || place(row) > place(after)))
+      .sort((a, b) => (place(a) < place(b) ? -1 : 1))
       .slice(0, limit);
+  }
+
+  override async countDue<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+  ): Promise<number> {
+    return this.rows(projection).filter((row) => isDue(row[column], until)).length;
   }
 
   override async staleness(projection: AnyProjection): Promise<Staleness | undefined> {
@@ -59,4 +69,9 @@ export class MemoryTables extends Tables {
     if (table === undefined) this.tables.set(projection.table, (table = new Map()));
     return table;
   }
+}
+
+/** Null is never due. */
+function isDue(time: unknown, until: Date): boolean {
+  return Date.parse(time as string) <= until.getTime();
 }

@@ -26,15 +26,24 @@ export abstract class Tables {
   abstract commit(change: TableChange): Promise<void>;
 
   /**
-   * Rows whose column `column` (a time) is not after `until`, earliest first, at most `limit`: how a watchdog finds what
-   * is due in a to-do list that a projection keeps.
+   * Rows whose column `column` (a time) is not after `until`, earliest first and then by key, at most `limit`: how a
+   * watchdog finds what is due in a to-do list that a projection keeps. With `after`, the time and the key of a row, only
+   * those that follow it.
    */
   abstract due<R extends object>(
     projection: Projection<R, any>,
     column: keyof R & string,
     until: Date,
     limit: number,
+    after?: Partial<R>,
   ): Promise<R[]>;
+
+  /** How many rows `due` would find without a limit. */
+  abstract countDue<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+  ): Promise<number>;
 
   /**
    * Whether a projection's code or its table's columns have changed since the table was built; undefined when they have

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { line, money, orderId } from '#contracts';
 import { NotFound } from '#decider';
 import type { Cause } from '#event-store';
+import type { Projection, Tables } from '#projections';
 import { decidedBy } from './free-text.js';
 
 const choice = z.enum(['retry', 'call-off']);
@@ -30,10 +31,25 @@ export const resolution = z.strictObject({
 
 export type Resolution = z.infer<typeof resolution>;
 
+/** The place of a case in the inbox: since when its row is there, and its order. */
+export interface InboxPlace {
+  /** ISO 8601. */
+  readonly since: string;
+  readonly orderId: string;
+}
+
 /** What a service offers for its inbox. */
 export interface Attention {
-  /** The cases that wait for a person, longest first, at most `limit`. */
-  inbox(limit: number): Promise<AttentionItem[]>;
+  /**
+   * The cases that wait for a person, longest first, of at most `limit` rows: one that has just ended is left out. `next`
+   * is where the next page begins, if there is one.
+   */
+  inbox(page: { readonly limit: number; readonly after?: InboxPlace | undefined }): Promise<{
+    readonly items: readonly AttentionItem[];
+    readonly next?: InboxPlace;
+  }>;
+  /** How many cases wait. */
+  count(): Promise<number>;
   /**
    * Carries out a decision. Repeating it changes nothing. Returns the position of what was written, if anything was.
    * @throws DomainError when this service knows no such order, or when the decision no longer applies
@@ -43,8 +59,34 @@ export interface Attention {
 
 /** The inbox of a service in which nothing waits for a person. */
 export const emptyInbox: Attention = {
-  inbox: async () => [],
+  inbox: async () => ({ items: [] }),
+  count: async () => 0,
   resolve: async () => {
     throw new NotFound('order-not-found', 'No order waits for a decision in this service.');
   },
 };
+
+/**
+ * The inbox of what is due in a to-do list. `itemOf` describes a row for a person; undefined when what the row is about has
+ * ended, and the row will go.
+ */
+export function inboxOf<R extends { order_id: string }>(
+  tables: Tables,
+  projection: Projection<R, any>,
+  column: keyof R & string,
+  dueUntil: () => Date,
+  itemOf: (row: R) => Promise<AttentionItem | undefined>,
+): Pick<Attention, 'inbox' | 'count'> {
+  return {
+    async inbox({ limit, after }) {
+      const place = after && ({ [column]: after.since, order_id: after.orderId } as unknown as Partial<R>);
+      const found = await tables.due(projection, column, dueUntil(), limit + 1, place);
+      const rows = found.slice(0, limit);
+      const items = (await Promise.all(rows.map(itemOf))).filter((item) => item !== undefined);
+      const last = found.length > limit ? rows.at(-1) : undefined;
+      return { items, ...(last && { next: { since: last[column] as string, orderId: last.order_id } }) };
+    },
+
+    count: () => tables.countDue(projection, column, dueUntil()),
+  };
+}

@@ -46,9 +46,9 @@ const DAY_MS = 24 * 60 * 60_000;
 
 test('a hold without a verdict is in the inbox after a day, and one that ended is not', async () => {
   await clock.advance(DAY_MS - 1);
-  expect(await inbox.inbox(10)).toEqual([]);
+  expect((await inbox.inbox({ limit: 10 })).items).toEqual([]);
   await clock.advance(1);
-  expect(await inbox.inbox(10)).toMatchObject([
+  expect((await inbox.inbox({ limit: 10 })).items).toMatchObject([
     {
       orderId: 'o1',
       since: clock.now().toISOString(),

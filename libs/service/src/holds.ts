@@ -6,7 +6,7 @@
 import { Conflict, NotFound } from '#decider';
 import type { Cause } from '#event-store';
 import type { Projection } from '#projections';
-import type { Attention, AttentionItem } from './attention.js';
+import { type Attention, type AttentionItem, inboxOf } from './attention.js';
 import type { ServicePorts } from './ports.js';
 
 /** How long a hold waits for its order's decision before a person is asked. Orders have another limit: order-todo.ts. */
@@ -53,12 +53,9 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
     );
   }
 
+  const dueUntil = () => new Date(clock.now().getTime() - ASK_A_PERSON_AFTER_MS);
   return {
-    async inbox(limit) {
-      const until = new Date(clock.now().getTime() - ASK_A_PERSON_AFTER_MS);
-      const rows = await tables.due(projection, 'held_since', until, limit);
-      return (await Promise.all(rows.map(item))).filter((found) => found !== undefined);
-    },
+    ...inboxOf(tables, projection, 'held_since', dueUntil, item),
 
     async resolve(orderId, { decision, actor, reason }, cause) {
       const { status, held } = await find(orderId);

@@ -1,5 +1,5 @@
 /** Stock and reservations over HTTP. */
-import { Body, Controller, Get, Inject, Param, Post } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { orderId as orderIdSchema, sku as skuSchema } from '#contracts';
@@ -16,11 +16,13 @@ import {
   refuses,
   RequestCause,
   route,
+  toPage,
 } from '#nest';
 import type { Booking } from '../domain/entry.js';
 import { reservationSummary } from '../read-models/reservation-summary.js';
 import { stockLevel } from '../read-models/stock-level.js';
 import {
+  listStockQuery,
   receiptBody,
   recountBody,
   type RecountView,
@@ -28,8 +30,8 @@ import {
   type ReservationView,
   reservationView,
   reservationViewOf,
-  type StockList,
-  stockListView,
+  type StockPage,
+  stockPage,
   type StockView,
   stockView,
   stockViewOf,
@@ -94,11 +96,17 @@ export class InventoryController {
   }
 
   @Get('stock')
-  @route('Lists the stock', answers(200, 'All of it', stockListView, positionHeader))
-  async listStock(@AfterPosition() after: bigint | undefined): Promise<Answer<StockList>> {
-    const query = () => this.queries.execute(new ListStock());
+  @route('Lists the stock, by SKU', answers(200, 'A page', stockPage, positionHeader), refuses(422, 'invalid-request'))
+  async listStock(
+    @Query({ schema: listStockQuery }) { cursor, limit }: z.infer<typeof listStockQuery>,
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<StockPage>> {
+    const query = () => this.queries.execute(new ListStock(cursor?.[0], limit + 1));
     const { found, position } = await this.readYourWrites.read(stockLevel, after, query);
-    return new Answer({ items: found.map(stockViewOf) }, { position });
+    return new Answer(
+      toPage(found, limit, stockViewOf, ({ sku }) => [sku]),
+      { position },
+    );
   }
 
   @Get('stock/:sku')

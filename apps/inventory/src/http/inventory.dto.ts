@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { ReservationSummary, StockLevel } from '../../../../prisma/inventory/client/client.js';
 import { line, orderId, quantity, sku } from '#contracts';
+import { cursor, pageLimit, pageOf } from '#nest';
 import type { Reservation } from '../domain/reservation.js';
 
 /** Checked against the schema below, in both directions. */
@@ -46,11 +47,13 @@ export const reservationView = z
   })
   .meta({ id: 'Reservation' });
 
-export const stockListView = z.object({ items: z.array(stockView) });
+export const listStockQuery = z.object({ cursor: cursor(sku), limit: pageLimit });
+
+export const stockPage = pageOf(stockView).meta({ id: 'StockPage' });
 
 export type StockView = z.infer<typeof stockView>;
 export type RecountView = z.infer<typeof recountView>;
-export type StockList = z.infer<typeof stockListView>;
+export type StockPage = z.infer<typeof stockPage>;
 export type ReservationView = z.infer<typeof reservationView>;
 
 export function stockViewOf({ sku, available, reserved, shipped }: StockLevel): StockView {

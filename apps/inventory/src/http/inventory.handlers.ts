@@ -43,14 +43,23 @@ export class GetStockHandler implements IQueryHandler<GetStock> {
   }
 }
 
-export class ListStock extends Query<StockLevel[]> {}
+/** By SKU; `after` is the last SKU of the previous page. */
+export class ListStock extends Query<StockLevel[]> {
+  constructor(
+    readonly after: string | undefined,
+    readonly limit: number,
+  ) {
+    super();
+  }
+}
 
 @QueryHandler(ListStock)
 export class ListStockHandler implements IQueryHandler<ListStock> {
   constructor(private readonly prisma: PrismaClient) {}
 
-  execute(): Promise<StockLevel[]> {
-    return this.prisma.stockLevel.findMany({ orderBy: { sku: 'asc' } });
+  execute({ after, limit }: ListStock): Promise<StockLevel[]> {
+    const where = after === undefined ? {} : { sku: { gt: after } };
+    return this.prisma.stockLevel.findMany({ where, orderBy: { sku: 'asc' }, take: limit });
   }
 }
 

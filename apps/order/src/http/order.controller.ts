@@ -20,6 +20,7 @@ import {
   refuses,
   RequestCause,
   route,
+  toPage,
   WriteHead,
 } from '#nest';
 import { orderSummary } from '../read-models/order-summary.js';
@@ -29,15 +30,17 @@ import {
   historyQuery,
   historyView,
   listOrdersQuery,
+  listPricesQuery,
   type OrderPage,
   orderPage,
   type OrderView,
   orderView,
   placeOrderBody,
   priceBody,
-  type PriceList,
-  priceListView,
+  type PricePage,
+  pricePage,
   priceView,
+  priceViewOf,
   viewOf,
   viewOfRow,
   withdrawnView,
@@ -106,12 +109,13 @@ export class OrderController {
     @Query({ schema: listOrdersQuery }) query: z.infer<typeof listOrdersQuery>,
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<OrderPage>> {
-    const before = query.cursor === undefined ? undefined : parseCursor(query.cursor);
-    const page = new ListOrders(query, before, query.limit + 1);
+    const { cursor, limit, ...filter } = query;
+    const page = new ListOrders(filter, cursor, limit + 1);
     const { found, position } = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
-    const items = found.slice(0, query.limit).map(viewOfRow);
-    const last = found.length > query.limit ? items.at(-1) : undefined;
-    return new Answer({ items, ...(last && { next: cursorOf(last) }) }, { position });
+    return new Answer(
+      toPage(found, limit, viewOfRow, ({ placedAt, orderId }) => [placedAt.toISOString(), orderId]),
+      { position },
+    );
   }
 
   @Get('orders/:orderId')
@@ -220,38 +224,20 @@ export class OrderController {
   }
 
   @Get('prices')
-  @route('Lists the prices', answers(200, 'All of them', priceListView, positionHeader))
-  async listPrices(@AfterPosition() after: bigint | undefined): Promise<Answer<PriceList>> {
-    const query = () => this.queries.execute(new ListPrices());
+  @route('Lists the prices, by SKU', answers(200, 'A page', pricePage, positionHeader), refuses(422, 'invalid-request'))
+  async listPrices(
+    @Query({ schema: listPricesQuery }) { cursor, limit }: z.infer<typeof listPricesQuery>,
+    @AfterPosition() after: bigint | undefined,
+  ): Promise<Answer<PricePage>> {
+    const query = () => this.queries.execute(new ListPrices(cursor?.[0], limit + 1));
     const { found, position } = await this.readYourWrites.read(priceList, after, query);
-    const items = found.map(({ sku, amountMinor, currency, since }) => ({
-      sku,
-      price: { amountMinor: Number(amountMinor), currency },
-      since: since.toISOString(),
-    }));
-    return new Answer({ items }, { position });
+    return new Answer(
+      toPage(found, limit, priceViewOf, ({ sku }) => [sku]),
+      { position },
+    );
   }
 }
 
 function orderNotFound(position?: bigint): Problem {
   return new Problem(404, 'order-not-found', 'There is no such order.', { position });
-}
-
-/** The last item of a page, as text for a URL. */
-function cursorOf({ placedAt, orderId }: { placedAt: string; orderId: string }): string {
-  return Buffer.from(`${placedAt} ${orderId}`).toString('base64url');
-}
-
-function parseCursor(cursor: string): { placedAt: Date; orderId: string } {
-  const [placedAt = '', orderId] = Buffer.from(cursor, 'base64url').toString().split(' ');
-  const at = new Date(placedAt);
-  if (Number.isNaN(at.getTime()) || !orderIdSchema.safeParse(orderId).success) {
-    throw new Problem(
-      422,
-      'invalid-request',
-      'The cursor was not issued by this service: send `next` of the previous page.',
-      { extras: { errors: [{ parameter: 'cursor', code: 'invalid', detail: 'Not a cursor of this service.' }] } },
-    );
-  }
-  return { placedAt: at, orderId: orderId! };
 }

@@ -3,9 +3,10 @@
  * document.
  */
 import { z } from 'zod';
-import type { OrderSummary } from '../../../../prisma/order/client/client.js';
+import type { OrderSummary, Price as PriceRow } from '../../../../prisma/order/client/client.js';
 import { currentCurrency, line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
 import type { RecordedEvent } from '#event-store';
+import { cursor, moment, pageLimit, pageOf } from '#nest';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
 
 /** An order that exists. Its statuses and reasons are checked against the schemas below, in both directions. */
@@ -59,9 +60,11 @@ const reason = z.enum([
 export const listOrdersQuery = z.object({
   customerId: z.uuid().toLowerCase().optional(),
   status: status.optional(),
-  cursor: z.string().max(200).optional().describe('`next` of the previous page'),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: cursor(moment, orderId),
+  limit: pageLimit,
 });
+
+export const listPricesQuery = z.object({ cursor: cursor(sku), limit: pageLimit });
 
 /**
  * A moment (ISO 8601) or a revision (a whole number). The future is not an error: for a later moment, or a revision that
@@ -102,12 +105,7 @@ export const orderView = z
   })
   .meta({ id: 'Order' });
 
-export const orderPage = z
-  .object({
-    items: z.array(orderView),
-    next: z.string().optional().describe('`cursor` of the next page, if there is one'),
-  })
-  .meta({ id: 'OrderPage' });
+export const orderPage = pageOf(orderView).meta({ id: 'OrderPage' });
 
 export const historyView = z
   .object({
@@ -129,11 +127,12 @@ export const priceView = z.object({ sku, price: money, since: z.iso.datetime() }
 
 export const withdrawnView = z.object({ sku }).meta({ id: 'Withdrawn' });
 
-export const priceListView = z.object({ items: z.array(priceView) });
+export const pricePage = pageOf(priceView).meta({ id: 'PricePage' });
 
 export type OrderView = z.infer<typeof orderView>;
 export type OrderPage = z.infer<typeof orderPage>;
-export type PriceList = z.infer<typeof priceListView>;
+export type PriceView = z.infer<typeof priceView>;
+export type PricePage = z.infer<typeof pricePage>;
 
 /** An order as its own stream has it. */
 export function viewOf(orderId: string, state: PlacedOrder): OrderView {
@@ -163,6 +162,10 @@ export function viewOfRow(row: OrderSummary): OrderView {
     total: { amountMinor: Number(row.totalMinor), currency: row.currency },
     placedAt: row.placedAt.toISOString(),
   };
+}
+
+export function priceViewOf({ sku, amountMinor, currency, since }: PriceRow): PriceView {
+  return { sku, price: { amountMinor: Number(amountMinor), currency }, since: since.toISOString() };
 }
 
 /**

@@ -136,11 +136,11 @@ export class GetOrderHandler implements IQueryHandler<GetOrder> {
   }
 }
 
-/** Newest first; `before` is the last order of the previous page. */
+/** Newest first; `after` is the place of the last order of the previous page: its `placedAt` and `orderId`. */
 export class ListOrders extends Query<OrderSummary[]> {
   constructor(
     readonly filter: { customerId?: string | undefined; status?: string | undefined },
-    readonly before: { placedAt: Date; orderId: string } | undefined,
+    readonly after: readonly [string, string] | undefined,
     readonly limit: number,
   ) {
     super();
@@ -151,9 +151,12 @@ export class ListOrders extends Query<OrderSummary[]> {
 export class ListOrdersHandler implements IQueryHandler<ListOrders> {
   constructor(private readonly prisma: PrismaClient) {}
 
-  execute({ filter: { customerId, status }, before, limit }: ListOrders): Promise<OrderSummary[]> {
-    const older = before && {
-      OR: [{ placedAt: { lt: before.placedAt } }, { placedAt: before.placedAt, orderId: { lt: before.orderId } }],
+  execute({ filter: { customerId, status }, after, limit }: ListOrders): Promise<OrderSummary[]> {
+    const [placedAt, orderId] = after ?? [];
+    // The first condition is where the scan of the index begins; the other leaves out orders of that same moment.
+    const older = placedAt && {
+      placedAt: { lte: placedAt },
+      OR: [{ placedAt: { lt: placedAt } }, { orderId: { lt: orderId } }],
     };
     return this.prisma.orderSummary.findMany({
       where: { ...(customerId && { customerId }), ...(status && { status }), ...older },
@@ -163,14 +166,23 @@ export class ListOrdersHandler implements IQueryHandler<ListOrders> {
   }
 }
 
-export class ListPrices extends Query<PriceRow[]> {}
+/** By SKU; `after` is the last SKU of the previous page. */
+export class ListPrices extends Query<PriceRow[]> {
+  constructor(
+    readonly after: string | undefined,
+    readonly limit: number,
+  ) {
+    super();
+  }
+}
 
 @QueryHandler(ListPrices)
 export class ListPricesHandler implements IQueryHandler<ListPrices> {
   constructor(private readonly prisma: PrismaClient) {}
 
-  execute(): Promise<PriceRow[]> {
-    return this.prisma.price.findMany({ orderBy: { sku: 'asc' } });
+  execute({ after, limit }: ListPrices): Promise<PriceRow[]> {
+    const where = after === undefined ? {} : { sku: { gt: after } };
+    return this.prisma.price.findMany({ where, orderBy: { sku: 'asc' }, take: limit });
   }
 }
 

@@ -43,7 +43,7 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists the stock */
+    /** Lists the stock, by SKU */
     get: operations['listStock'];
     put?: never;
     post?: never;
@@ -113,6 +113,11 @@ export interface components {
       /** @description By how many units the books were corrected; only entries of the first releases do not know it */
       difference?: number;
     };
+    StockPage: {
+      items: components['schemas']['Stock'][];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
+    };
     Reservation: {
       /**
        * Format: uuid
@@ -129,6 +134,52 @@ export interface components {
       }[];
       /** Format: date-time */
       updatedAt: string;
+    };
+    Inbox: {
+      items: {
+        /**
+         * Format: uuid
+         * @description The order's id; also the key of the message
+         */
+        orderId: string;
+        /**
+         * Format: date-time
+         * @description Since when a person is waited for
+         */
+        since: string;
+        happened: string;
+        /** @description What the order holds, as far as this service knows */
+        held: {
+          lines: {
+            /** @description Stock-keeping unit */
+            sku: string;
+            /** @description Whole units */
+            quantity: number;
+            /** @description reserved, shipped, released, … */
+            state: string;
+          }[];
+          money?: {
+            /** @description In minor units: 1299 is 12.99 EUR */
+            amountMinor: number;
+            /** @description ISO 4217 code */
+            currency: string;
+            /** @description held, captured, given back, … */
+            state: string;
+          };
+        };
+        tried: {
+          /** Format: date-time */
+          at: string;
+          what: string;
+        }[];
+        choices: {
+          /** @enum {string} */
+          decision: 'retry' | 'call-off';
+          effect: string;
+        }[];
+      }[];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
     };
     Problem: {
       /** @description `urn:larder:problem:<code>` */
@@ -185,11 +236,7 @@ export interface operations {
           'application/json': components['schemas']['Stock'];
         };
       };
-      /**
-       * @description `idempotency-key-missing`, `idempotency-key-invalid`
-       *
-       *     `malformed-json`
-       */
+      /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
       400: {
         headers: {
           [name: string]: unknown;
@@ -201,35 +248,7 @@ export interface operations {
           };
         };
       };
-      /** @description `body-too-large` */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'body-too-large';
-          };
-        };
-      };
-      /** @description `unsupported-media-type` */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unsupported-media-type';
-          };
-        };
-      };
-      /**
-       * @description `stock-out-of-range`, `idempotency-key-reused`
-       *
-       *     `invalid-request`
-       */
+      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused` */
       422: {
         headers: {
           [name: string]: unknown;
@@ -237,25 +256,11 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'stock-out-of-range' | 'idempotency-key-reused' | 'invalid-request';
+            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused';
           };
         };
       };
-      /** @description `unavailable`, `busy` */
-      503: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unavailable' | 'busy';
-          };
-        };
-      };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -301,11 +306,7 @@ export interface operations {
           'application/json': components['schemas']['Recount'];
         };
       };
-      /**
-       * @description `idempotency-key-missing`, `idempotency-key-invalid`
-       *
-       *     `malformed-json`
-       */
+      /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
       400: {
         headers: {
           [name: string]: unknown;
@@ -329,35 +330,7 @@ export interface operations {
           };
         };
       };
-      /** @description `body-too-large` */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'body-too-large';
-          };
-        };
-      };
-      /** @description `unsupported-media-type` */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unsupported-media-type';
-          };
-        };
-      };
-      /**
-       * @description `stock-out-of-range`, `idempotency-key-reused`, `unknown-position`
-       *
-       *     `invalid-request`
-       */
+      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused`, `unknown-position` */
       422: {
         headers: {
           [name: string]: unknown;
@@ -365,25 +338,11 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'stock-out-of-range' | 'idempotency-key-reused' | 'unknown-position' | 'invalid-request';
+            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused' | 'unknown-position';
           };
         };
       };
-      /** @description `unavailable`, `busy` */
-      503: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unavailable' | 'busy';
-          };
-        };
-      };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -396,7 +355,11 @@ export interface operations {
   };
   listStock: {
     parameters: {
-      query?: never;
+      query?: {
+        /** @description `next` of the previous page */
+        cursor?: string;
+        limit?: number;
+      };
       header?: {
         /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
@@ -406,7 +369,7 @@ export interface operations {
     };
     requestBody?: never;
     responses: {
-      /** @description All of it */
+      /** @description A page */
       200: {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
@@ -414,9 +377,7 @@ export interface operations {
           [name: string]: unknown;
         };
         content: {
-          'application/json': {
-            items: components['schemas']['Stock'][];
-          };
+          'application/json': components['schemas']['StockPage'];
         };
       };
       /** @description `invalid-position`, `unknown-position` */
@@ -443,11 +404,7 @@ export interface operations {
           };
         };
       };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -461,7 +418,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -522,23 +479,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'invalid-request';
-          };
-        };
-      };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -552,7 +493,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -613,23 +554,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'invalid-request';
-          };
-        };
-      };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -643,7 +568,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;

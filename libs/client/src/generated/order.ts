@@ -96,7 +96,7 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists the prices */
+    /** Lists the prices, by SKU */
     get: operations['listPrices'];
     put?: never;
     post?: never;
@@ -197,6 +197,11 @@ export interface components {
       /** @description Stock-keeping unit */
       sku: string;
     };
+    PricePage: {
+      items: components['schemas']['Price'][];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
+    };
     Price: {
       /** @description Stock-keeping unit */
       sku: string;
@@ -209,6 +214,52 @@ export interface components {
       };
       /** Format: date-time */
       since: string;
+    };
+    Inbox: {
+      items: {
+        /**
+         * Format: uuid
+         * @description The order's id; also the key of the message
+         */
+        orderId: string;
+        /**
+         * Format: date-time
+         * @description Since when a person is waited for
+         */
+        since: string;
+        happened: string;
+        /** @description What the order holds, as far as this service knows */
+        held: {
+          lines: {
+            /** @description Stock-keeping unit */
+            sku: string;
+            /** @description Whole units */
+            quantity: number;
+            /** @description reserved, shipped, released, … */
+            state: string;
+          }[];
+          money?: {
+            /** @description In minor units: 1299 is 12.99 EUR */
+            amountMinor: number;
+            /** @description ISO 4217 code */
+            currency: string;
+            /** @description held, captured, given back, … */
+            state: string;
+          };
+        };
+        tried: {
+          /** Format: date-time */
+          at: string;
+          what: string;
+        }[];
+        choices: {
+          /** @enum {string} */
+          decision: 'retry' | 'call-off';
+          effect: string;
+        }[];
+      }[];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
     };
     Problem: {
       /** @description `urn:larder:problem:<code>` */
@@ -285,11 +336,7 @@ export interface operations {
           };
         };
       };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -303,7 +350,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -367,9 +414,7 @@ export interface operations {
       /**
        * @description `invalid-position`, `unknown-position`
        *
-       *     `idempotency-key-missing`, `idempotency-key-invalid`
-       *
-       *     `malformed-json`
+       *     `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json`
        */
       400: {
         headers: {
@@ -399,35 +444,7 @@ export interface operations {
           };
         };
       };
-      /** @description `body-too-large` */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'body-too-large';
-          };
-        };
-      };
-      /** @description `unsupported-media-type` */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unsupported-media-type';
-          };
-        };
-      };
-      /**
-       * @description `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused`
-       *
-       *     `invalid-request`
-       */
+      /** @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused` */
       422: {
         headers: {
           [name: string]: unknown;
@@ -436,20 +453,16 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code:
+              | 'invalid-request'
               | 'unknown-sku'
               | 'duplicate-sku'
               | 'mixed-currencies'
               | 'total-out-of-range'
-              | 'idempotency-key-reused'
-              | 'invalid-request';
+              | 'idempotency-key-reused';
           };
         };
       };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`, `busy`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -459,11 +472,11 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'read-model-behind' | 'unavailable' | 'busy';
+            code: 'read-model-behind' | 'unavailable';
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -528,23 +541,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'invalid-request';
-          };
-        };
-      };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -558,7 +555,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -634,11 +631,7 @@ export interface operations {
           };
         };
       };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -652,7 +645,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -710,33 +703,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'invalid-request';
-          };
-        };
-      };
-      /** @description `unavailable`, `busy` */
-      503: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unavailable' | 'busy';
-          };
-        };
-      };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -801,30 +768,6 @@ export interface operations {
           };
         };
       };
-      /** @description `body-too-large` */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'body-too-large';
-          };
-        };
-      };
-      /** @description `unsupported-media-type` */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unsupported-media-type';
-          };
-        };
-      };
       /** @description `invalid-request` */
       422: {
         headers: {
@@ -837,21 +780,7 @@ export interface operations {
           };
         };
       };
-      /** @description `unavailable`, `busy` */
-      503: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unavailable' | 'busy';
-          };
-        };
-      };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -897,33 +826,7 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'invalid-request';
-          };
-        };
-      };
-      /** @description `unavailable`, `busy` */
-      503: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unavailable' | 'busy';
-          };
-        };
-      };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;
@@ -936,7 +839,11 @@ export interface operations {
   };
   listPrices: {
     parameters: {
-      query?: never;
+      query?: {
+        /** @description `next` of the previous page */
+        cursor?: string;
+        limit?: number;
+      };
       header?: {
         /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
         'Larder-Position'?: string;
@@ -946,7 +853,7 @@ export interface operations {
     };
     requestBody?: never;
     responses: {
-      /** @description All of them */
+      /** @description A page */
       200: {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
@@ -954,9 +861,7 @@ export interface operations {
           [name: string]: unknown;
         };
         content: {
-          'application/json': {
-            items: components['schemas']['Price'][];
-          };
+          'application/json': components['schemas']['PricePage'];
         };
       };
       /** @description `invalid-position`, `unknown-position` */
@@ -983,11 +888,7 @@ export interface operations {
           };
         };
       };
-      /**
-       * @description `read-model-behind`
-       *
-       *     `unavailable`
-       */
+      /** @description `read-model-behind`, `unavailable` */
       503: {
         headers: {
           /** @description Seconds */
@@ -1001,7 +902,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457) */
       default: {
         headers: {
           [name: string]: unknown;

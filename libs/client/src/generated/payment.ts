@@ -85,6 +85,52 @@ export interface components {
       }[];
       next?: number;
     };
+    Inbox: {
+      items: {
+        /**
+         * Format: uuid
+         * @description The order's id; also the key of the message
+         */
+        orderId: string;
+        /**
+         * Format: date-time
+         * @description Since when a person is waited for
+         */
+        since: string;
+        happened: string;
+        /** @description What the order holds, as far as this service knows */
+        held: {
+          lines: {
+            /** @description Stock-keeping unit */
+            sku: string;
+            /** @description Whole units */
+            quantity: number;
+            /** @description reserved, shipped, released, … */
+            state: string;
+          }[];
+          money?: {
+            /** @description In minor units: 1299 is 12.99 EUR */
+            amountMinor: number;
+            /** @description ISO 4217 code */
+            currency: string;
+            /** @description held, captured, given back, … */
+            state: string;
+          };
+        };
+        tried: {
+          /** Format: date-time */
+          at: string;
+          what: string;
+        }[];
+        choices: {
+          /** @enum {string} */
+          decision: 'retry' | 'call-off';
+          effect: string;
+        }[];
+      }[];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
+    };
     Problem: {
       /** @description `urn:larder:problem:<code>` */
       type: string;

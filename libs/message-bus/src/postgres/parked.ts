@@ -91,6 +91,13 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
     return rows.map(toParkedMessage);
   }
 
+  async countDead(): Promise<number> {
+    const { rows } = await this.pool.query<{ count: string }>(
+      'SELECT count(*) FROM parked_messages WHERE dead_at IS NOT NULL',
+    );
+    return Number(rows[0]!.count);
+  }
+
   async resolve(id: bigint, { action, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
     const { rows } = await this.pool.query<Row>(action === 'retry' ? RETRY : SKIP, [
       String(id),
@@ -105,10 +112,10 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
   async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const { rows } = await this.pool.query<DecisionRow>(
       `SELECT * FROM dead_letter_decisions
-       WHERE ($1::bigint IS NULL OR dead_letter_id = $1) AND ($2::uuid IS NULL OR
-         (decided_at, id) < (SELECT decided_at, id FROM dead_letter_decisions WHERE id = $2))
-       ORDER BY decided_at DESC, id DESC LIMIT $3`,
-      [deadLetter?.toString(), after, limit],
+       WHERE ($1::bigint IS NULL OR dead_letter_id = $1)
+         AND ($2::timestamptz IS NULL OR (decided_at, id) < ($2, $3::uuid))
+       ORDER BY decided_at DESC, id DESC LIMIT $4`,
+      [deadLetter?.toString(), after?.at, after?.id, limit],
     );
     return rows.map((row) => ({
       id: row.id,

@@ -12,16 +12,15 @@ import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
 import { type Attention, attentionItem, resolution, type Resolution, type ServicePorts } from '#service';
 import { Answer } from '../http/answer.js';
+import { cursor, cursorOf, moment, pageOf } from '../http/page.js';
 import { positionHeader } from '../http/position.js';
 import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
 
 const ATTENTION = Symbol('Attention');
-/** The inbox is meant to be empty: above this, an exact number says no more. */
-const COUNTED = 100;
 const ALERT_EVERY_MS = 10 * 60_000;
 
-const inboxView = z.object({ items: z.array(attentionItem) });
+const inboxView = pageOf(attentionItem).meta({ id: 'Inbox' });
 
 /** The codes with which the services refuse a decision that does not apply, or no longer applies. */
 const INAPPLICABLE = ['order-completed', 'order-off', 'nothing-to-retry', 'nothing-held', 'hold-too-young'];
@@ -32,12 +31,9 @@ export function attentionOf(token: InjectionToken): Provider {
     provide: ATTENTION,
     inject: [token, PORTS, Metrics, Background],
     useFactory: (service: Attention, ports: ServicePorts, metrics: Metrics, background: Background) => {
-      metrics.gauge(
-        'larder_attention',
-        `Orders that wait for a person's decision; at most ${COUNTED} are counted.`,
-        [],
-        async () => [{ labels: {}, value: (await service.inbox(COUNTED)).length }],
-      );
+      metrics.gauge('larder_attention', "Orders that wait for a person's decision.", [], async () => [
+        { labels: {}, value: await service.count() },
+      ]);
       background.run((signal) =>
         supervise('attention', ports, signal, (s) =>
           ports.leases.hold('attention', s, (lease) => alert(service, ports, lease)),
@@ -51,10 +47,11 @@ export function attentionOf(token: InjectionToken): Provider {
 /** Logs what waits, every ten minutes. */
 async function alert(service: Attention, { clock, log }: ServicePorts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const items = await service.inbox(COUNTED);
-    if (items.length > 0) {
+    const orders = await service.count();
+    if (orders > 0) {
+      const { items } = await service.inbox({ limit: 1 });
       log.error(
-        { orders: items.length, longest: items[0] },
+        { orders, longest: items[0] },
         'Orders wait for a decision that the program may not take: see GET /admin/attention for the choices.',
       );
     }
@@ -62,16 +59,28 @@ async function alert(service: Attention, { clock, log }: ServicePorts, signal: A
   }
 }
 
-const listQuery = z.object({ limit: z.coerce.number().int().min(1).max(COUNTED).default(50) });
+/** Each item is made from the whole history of its order. */
+const MAX_ITEMS = 100;
+
+const listQuery = z.object({
+  cursor: cursor(moment, orderId),
+  limit: z.coerce.number().int().min(1).max(MAX_ITEMS).default(50),
+});
 
 @Controller('admin/attention')
 export class AttentionController {
   constructor(@Inject(ATTENTION) private readonly attention: Attention) {}
 
   @Get()
-  @route('Lists the orders that wait for a person, longest first', answers(200, 'The inbox', inboxView))
-  async listAttention(@Query({ schema: listQuery }) { limit }: z.infer<typeof listQuery>) {
-    return { items: await this.attention.inbox(limit) };
+  @route(
+    'Lists the orders that wait for a person, longest first',
+    answers(200, 'A page of the inbox', inboxView),
+    refuses(422, 'invalid-request'),
+  )
+  async listAttention(@Query({ schema: listQuery }) { cursor, limit }: z.infer<typeof listQuery>) {
+    const after = cursor && { since: cursor[0], orderId: cursor[1] };
+    const { items, next } = await this.attention.inbox({ limit, after });
+    return { items, ...(next && { next: cursorOf(next.since, next.orderId) }) };
   }
 
   @Post(':orderId')

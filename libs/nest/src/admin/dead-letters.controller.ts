@@ -3,6 +3,7 @@ import { Body, Controller, Get, Inject, Param, Post, Query } from '@nestjs/commo
 import { z } from 'zod';
 import type { ParkedMessage, RecordedResolution } from '#message-bus';
 import { decidedBy, type ServicePorts } from '#service';
+import { cursor, moment, pageLimit, pageOf, toPage } from '../http/page.js';
 import { Problem } from '../http/problem.js';
 import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
@@ -31,50 +32,64 @@ const resolutionView = z.object({
   error: z.string(),
 });
 
-function pageOf<S extends z.ZodType>(item: S) {
-  return z.object({ items: z.array(item), next: z.string().optional() });
-}
-
 /** A bigint of Postgres, as text: JSON numbers are too small for it. */
 const deadLetterId = z.string().regex(/^\d{1,18}$/, 'This is not the id of a dead letter.');
 
-const pageQuery = z.object({
-  after: deadLetterId.default('0').describe('`next` of the previous page'),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
-});
+const pageQuery = z.object({ cursor: cursor(deadLetterId), limit: pageLimit });
 
-const resolutionPageQuery = z.object({
-  after: z.uuid().optional().describe('`next` of the previous page'),
-  limit: pageQuery.shape.limit,
-});
+const resolutionPageQuery = z.object({ cursor: cursor(moment, z.uuid()), limit: pageLimit });
 
 const resolutionBody = z.strictObject(decidedBy);
 
 const resolved = answers(200, 'The dead letter as it was', deadLetterView);
 const unresolvable = [refuses(404, 'dead-letter-not-found'), refuses(409, 'dead-letter-decided')];
 
+/** How many are decided about with one request. */
+const AT_ONCE = 200;
+
 @Controller('admin/dead-letters')
 export class DeadLettersController {
   constructor(@Inject(PORTS) private readonly ports: ServicePorts) {}
 
   @Get()
-  @route('Lists the messages that wait for a person', answers(200, 'A page', pageOf(deadLetterView)))
-  async listDeadLetters(@Query({ schema: pageQuery }) { after, limit }: z.infer<typeof pageQuery>) {
-    const found = await this.ports.deadLetters.listDead(BigInt(after) + 1n, limit + 1);
-    const items = found.slice(0, limit).map(viewOf);
-    const last = found.length > limit ? items.at(-1) : undefined;
-    return { items, ...(last && { next: last.id }) };
+  @route(
+    'Lists the messages that wait for a person',
+    answers(200, 'A page', pageOf(deadLetterView)),
+    refuses(422, 'invalid-request'),
+  )
+  async listDeadLetters(@Query({ schema: pageQuery }) { cursor, limit }: z.infer<typeof pageQuery>) {
+    const found = await this.ports.deadLetters.listDead(BigInt(cursor?.[0] ?? 0) + 1n, limit + 1);
+    return toPage(found, limit, viewOf, ({ id }) => [String(id)]);
   }
 
   @Get('decisions')
-  @route('Lists who resolved which dead letter and how, latest first', answers(200, 'A page', pageOf(resolutionView)))
+  @route(
+    'Lists who resolved which dead letter and how, latest first',
+    answers(200, 'A page', pageOf(resolutionView)),
+    refuses(422, 'invalid-request'),
+  )
   async listDeadLetterResolutions(
-    @Query({ schema: resolutionPageQuery }) { after, limit }: z.infer<typeof resolutionPageQuery>,
+    @Query({ schema: resolutionPageQuery }) { cursor, limit }: z.infer<typeof resolutionPageQuery>,
   ) {
-    const found = await this.ports.deadLetters.resolutions({ limit: limit + 1, ...(after && { after }) });
-    const items = found.slice(0, limit).map(resolutionViewOf);
-    const last = found.length > limit ? items.at(-1) : undefined;
-    return { items, ...(last && { next: last.id }) };
+    const after = cursor && { at: new Date(cursor[0]), id: cursor[1] };
+    const found = await this.ports.deadLetters.resolutions({ limit: limit + 1, after });
+    return toPage(found, limit, resolutionViewOf, ({ at, id }) => [at.toISOString(), id]);
+  }
+
+  @Post('retry')
+  @route(
+    `Has up to ${AT_ONCE} dead letters processed again, the oldest first; once more while some are left`,
+    answers(200, 'How many are processed again, and how many are left', z.object({ retried: z.int(), left: z.int() })),
+  )
+  async retryDeadLetters(@Body({ schema: resolutionBody }) resolution: z.infer<typeof resolutionBody>) {
+    const { ids, clock, log, deadLetters } = this.ports;
+    const found = await deadLetters.listDead(1n, AT_ONCE);
+    const decided = { action: 'retry', ...resolution, at: clock.now() } as const;
+    // One that somebody else has decided about meanwhile is not retried.
+    const resolved = await Promise.all(found.map(({ id }) => deadLetters.resolve(id, { id: ids.next(), ...decided })));
+    const retried = resolved.filter((letter) => letter !== undefined).length;
+    log.warn({ retried, ...resolution }, 'Dead letters were resolved together by a person.');
+    return { retried, left: await deadLetters.countDead() };
   }
 
   @Post(':id/retry')

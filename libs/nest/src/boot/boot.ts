@@ -103,12 +103,9 @@ export async function startService(
         return subscribes.map(({ name: topic }) => ({ labels: { topic }, value: missed.get(topic) ?? 0 }));
       },
     );
-    metrics.gauge(
-      'larder_dead_letters',
-      'Messages that wait for a person; at most 1,000 are counted.',
-      [],
-      async () => [{ labels: {}, value: (await ports.deadLetters.listDead(1n, 1_000)).length }],
-    );
+    metrics.gauge('larder_dead_letters', 'Messages that wait for a person.', [], async () => [
+      { labels: {}, value: await ports.deadLetters.countDead() },
+    ]);
 
     const provided: [InjectionToken, object][] = [
       [CONFIG, config],

@@ -130,14 +130,30 @@ export class PostgresTables extends Tables {
     column: keyof R & string,
     until: Date,
     limit: number,
+    after?: Partial<R>,
   ): Promise<R[]> {
-    const by = escapeIdentifier(column);
+    const place = [column, ...projection.keyColumns];
+    const by = place.map(escapeIdentifier).join(', ');
+    const follows = after === undefined ? '' : `AND (${by}) > (${place.map((_, i) => `$${i + 3}`).join(', ')})`;
     const { rows } = await this.db.query<R>({
-      text: `SELECT * FROM ${escapeIdentifier(projection.table)} WHERE ${by} <= $1 ORDER BY ${by} LIMIT $2`,
-      values: [until.toISOString(), limit],
+      text: `SELECT * FROM ${escapeIdentifier(projection.table)}
+             WHERE ${escapeIdentifier(column)} <= $1 ${follows} ORDER BY ${by} LIMIT $2`,
+      values: [until.toISOString(), limit, ...(after === undefined ? [] : place.map((part) => after[part as keyof R]))],
       types: asJson,
     });
     return rows;
+  }
+
+  override async countDue<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    until: Date,
+  ): Promise<number> {
+    const { rows } = await this.db.query<{ count: string }>(
+      `SELECT count(*) FROM ${escapeIdentifier(projection.table)} WHERE ${escapeIdentifier(column)} <= $1`,
+      [until.toISOString()],
+    );
+    return Number(rows[0]!.count);
   }
 
   override async staleness(projection: AnyProjection): Promise<Staleness | undefined> {
