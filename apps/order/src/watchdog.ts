@@ -5,7 +5,7 @@
  */
 import type { Tables } from '#projections';
 import type { Clock, Leases, Log } from '#runtime';
-import { orderTodo } from './read-models/order-todo.js';
+import { type OrderTodoRow, orderTodo } from './read-models/order-todo.js';
 
 /** How many orders it processes at the same time. */
 const MAX_AT_ONCE = 100;
@@ -26,8 +26,17 @@ export async function watchdog(options: {
   const { tables, leases, clock, log, expire, remind, everyMs, signal } = options;
   await leases.hold('watchdog', signal, async (lease) => {
     while (!lease.aborted) {
-      const now = clock.now();
-      const due = await tables.due(orderTodo, 'due_at', now, MAX_AT_ONCE);
+      await processAll(clock.now(), lease);
+      await clock.sleep(everyMs, lease);
+    }
+  });
+
+  /** Looks at each order once that is due at `now`, so that one that cannot be processed holds up no other. */
+  async function processAll(now: Date, lease: AbortSignal): Promise<void> {
+    let last: OrderTodoRow | undefined;
+    do {
+      const due = await tables.due(orderTodo, 'due_at', now, MAX_AT_ONCE, last);
+      last = due.length === MAX_AT_ONCE ? due.at(-1) : undefined;
       const results = await Promise.allSettled(
         due.map(({ order_id, deadline_at, reminders }) =>
           deadline_at !== null && Date.parse(deadline_at) <= now.getTime()
@@ -40,7 +49,6 @@ export async function watchdog(options: {
         const orderId = due[i]?.order_id;
         log.warn({ orderId, err: result.reason }, 'A waiting order could not be processed; retrying.');
       }
-      await clock.sleep(everyMs, lease);
-    }
-  });
+    } while (last && !lease.aborted);
+  }
 }
