@@ -179,3 +179,30 @@ test('a decision needs an actor, a reason and an existing dead letter, and count
   const { body: audit } = await inventory().get('/admin/dead-letters/decisions').expect(200);
   expect(audit.items.filter((item: { deadLetterId: string }) => item.deadLetterId === id)).toHaveLength(1);
 });
+
+test('dead letters page, and all of them are retried with one request, each as a decision', async () => {
+  const keys = [randomUUID(), randomUUID(), randomUUID()];
+  for (const key of keys) await publish(key, poisonOf(key));
+  const three = () =>
+    shop.until('there are three dead letters', async () => {
+      const found: { id: string }[] = await letters();
+      return { done: found.length === 3, found };
+    });
+  const dead = await three();
+  const { body: first } = await inventory().get('/admin/dead-letters?limit=2').expect(200);
+  const { body: second } = await inventory().get(`/admin/dead-letters?limit=2&cursor=${first.next}`).expect(200);
+  expect([...first.items, ...second.items]).toEqual(dead);
+  expect(second.next).toBeUndefined();
+
+  const { body } = await inventory()
+    .post('/admin/dead-letters/retry')
+    .send({ actor: 'ada', reason: 'The outage is over.' })
+    .expect(200);
+  expect(body).toMatchObject({ retried: 3, left: expect.any(Number) });
+  const { body: audit } = await inventory().get('/admin/dead-letters/decisions?limit=3').expect(200);
+  expect(audit.items.map((item: { deadLetterId: string }) => item.deadLetterId).toSorted()).toEqual(
+    dead.map(({ id }) => id).toSorted(),
+  );
+  // A message that breaks its contract is dead again at once.
+  for (const { id } of await three()) await decide(id, 'skip', { actor: 'ada', reason: 'a test' }).expect(200);
+});

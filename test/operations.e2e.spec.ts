@@ -16,6 +16,7 @@ afterAll(() => shop?.close());
 const admin = [
   '/admin/projections',
   '/admin/dead-letters',
+  '/admin/dead-letters/retry',
   '/admin/dead-letters/{id}/retry',
   '/admin/dead-letters/{id}/skip',
   '/admin/dead-letters/decisions',
