@@ -236,7 +236,11 @@ export interface operations {
           'application/json': components['schemas']['Stock'];
         };
       };
-      /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
+      /**
+       * @description `idempotency-key-missing`, `idempotency-key-invalid`
+       *
+       *     `malformed-json`
+       */
       400: {
         headers: {
           [name: string]: unknown;
@@ -248,7 +252,35 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused` */
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
+      /**
+       * @description `stock-out-of-range`, `idempotency-key-reused`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -256,11 +288,25 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused';
+            code: 'stock-out-of-range' | 'idempotency-key-reused' | 'invalid-request';
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -306,7 +352,11 @@ export interface operations {
           'application/json': components['schemas']['Recount'];
         };
       };
-      /** @description `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json` */
+      /**
+       * @description `idempotency-key-missing`, `idempotency-key-invalid`
+       *
+       *     `malformed-json`
+       */
       400: {
         headers: {
           [name: string]: unknown;
@@ -330,7 +380,35 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `stock-out-of-range`, `idempotency-key-reused`, `unknown-position` */
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
+      /**
+       * @description `stock-out-of-range`, `idempotency-key-reused`, `unknown-position`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -338,11 +416,25 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'invalid-request' | 'stock-out-of-range' | 'idempotency-key-reused' | 'unknown-position';
+            code: 'stock-out-of-range' | 'idempotency-key-reused' | 'unknown-position' | 'invalid-request';
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -392,7 +484,11 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
+      /**
+       * @description `invalid-request`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -404,7 +500,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -418,7 +518,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -479,7 +579,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -493,7 +609,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -554,7 +670,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -568,7 +700,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

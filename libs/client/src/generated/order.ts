@@ -336,7 +336,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -350,7 +354,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -414,7 +418,9 @@ export interface operations {
       /**
        * @description `invalid-position`, `unknown-position`
        *
-       *     `idempotency-key-missing`, `idempotency-key-invalid`, `malformed-json`
+       *     `idempotency-key-missing`, `idempotency-key-invalid`
+       *
+       *     `malformed-json`
        */
       400: {
         headers: {
@@ -444,7 +450,35 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request`, `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused` */
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
+      /**
+       * @description `unknown-sku`, `duplicate-sku`, `mixed-currencies`, `total-out-of-range`, `idempotency-key-reused`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -453,16 +487,20 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code:
-              | 'invalid-request'
               | 'unknown-sku'
               | 'duplicate-sku'
               | 'mixed-currencies'
               | 'total-out-of-range'
-              | 'idempotency-key-reused';
+              | 'idempotency-key-reused'
+              | 'invalid-request';
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`, `busy`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -472,11 +510,11 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'read-model-behind' | 'unavailable';
+            code: 'read-model-behind' | 'unavailable' | 'busy';
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -541,7 +579,23 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -555,7 +609,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -631,7 +685,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -645,7 +703,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -703,7 +761,33 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -768,6 +852,30 @@ export interface operations {
           };
         };
       };
+      /** @description `body-too-large` */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'body-too-large';
+          };
+        };
+      };
+      /** @description `unsupported-media-type` */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unsupported-media-type';
+          };
+        };
+      };
       /** @description `invalid-request` */
       422: {
         headers: {
@@ -780,7 +888,21 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -826,7 +948,33 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -876,7 +1024,11 @@ export interface operations {
           };
         };
       };
-      /** @description `invalid-request` */
+      /**
+       * @description `invalid-request`
+       *
+       *     `invalid-request`
+       */
       422: {
         headers: {
           [name: string]: unknown;
@@ -888,7 +1040,11 @@ export interface operations {
           };
         };
       };
-      /** @description `read-model-behind`, `unavailable` */
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
       503: {
         headers: {
           /** @description Seconds */
@@ -902,7 +1058,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457) */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
