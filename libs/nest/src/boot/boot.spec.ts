@@ -114,6 +114,22 @@ test('it becomes ready, and a signal lets it finish its requests, then its loops
   expect(output).toContain('the loop ended');
 });
 
+test('it is not ready while its database takes no writes, as the former primary after a failover', async () => {
+  const DATABASE_URL = await freshDatabase('order');
+  boot({ DATABASE_URL });
+  const url = await listening();
+  const name = new URL(DATABASE_URL).pathname.slice(1);
+  const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}' AND pid <> pg_backend_pid()`;
+  const database = async () => {
+    const answer = await fetch(`${url}/health/ready`);
+    return [answer.status, ((await answer.json()) as { checks: Record<string, object> }).checks['database']];
+  };
+  await query(DATABASE_URL, `ALTER DATABASE "${name}" SET default_transaction_read_only = on; ${cut}`);
+  await expect.poll(database).toEqual([503, { status: 'down' }]);
+  await query(env.DATABASE_URL!, `ALTER DATABASE "${name}" RESET default_transaction_read_only; ${cut}`);
+  await expect.poll(database).toEqual([200, { status: 'up' }]);
+});
+
 test('it ends when the process that forked it is gone', async () => {
   boot();
   await listening();

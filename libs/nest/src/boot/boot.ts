@@ -13,7 +13,7 @@ import { setFlagsFromString } from 'node:v8';
 import { type InjectionToken, Module, type Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { type Clock, SystemClock, SystemIds, SystemRandom } from '#runtime';
+import { type Clock, ServerUnavailable, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { openPorts } from '#service/adapters';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
@@ -92,7 +92,12 @@ export async function startService(
     };
     // Events wait in the store until the bus is back. A gateway that took the service out would close the shop for nothing.
     health.add('bus', checkBus, { needed: false });
-    health.add('database', async () => void (await pool.query('SELECT')));
+    health.add('database', async () => {
+      const { rows } = await pool.query<{ refuses: boolean }>(
+        `SELECT current_setting('transaction_read_only')::boolean AS refuses`,
+      );
+      if (rows[0]!.refuses) throw new ServerUnavailable('The database takes no writes.');
+    });
     watchProjections(projections, ports, health, metrics);
     metrics.gauge(
       'larder_messages_missed',
