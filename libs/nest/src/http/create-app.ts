@@ -77,7 +77,8 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   observe(http, parts);
   broken.watch(http);
   answerUnrouted(http, corsOrigins);
-  parts.background.run(enforceDeadlines(http, parts.clock, parts.requestTimeoutMs));
+  const { background, clock, requestTimeoutMs } = parts;
+  background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
 
   const app = await NestFactory.create<NestFastifyApplication>(options.module, adapter, {
     logger: new NestLog(log),

@@ -22,24 +22,28 @@ export function extendDeadline(request: FastifyRequest, ms: number): void {
 }
 
 /**
- * Gives each request `timeoutMs` milliseconds. The loop that is returned answers those that are late, until its signal
- * aborts.
+ * Gives each request `timeoutMs` milliseconds from when it has arrived; when the service stops, none to those that still
+ * arrive. The loop that is returned answers those that are late, until its signal aborts.
  */
 export function enforceDeadlines(
   http: FastifyInstance,
   clock: Clock,
   timeoutMs: number,
+  stopping: AbortSignal,
 ): (signal: AbortSignal) => Promise<void> {
   const underWay = new Map<FastifyRequest, FastifyReply>();
   const requestArrived = new Bell();
   http.decorateRequest('dueMs', 0);
-  // Its body has arrived by then: the time that the caller took for it is not ours, and has limits of its own.
-  http.addHook('preValidation', (request, reply, done) => {
-    request.dueMs = clock.monotonicMs() + timeoutMs;
+  http.addHook('onRequest', (request, reply, done) => {
+    request.dueMs = Infinity; // Until its body has arrived, the time is the caller's, and has limits of its own.
     underWay.set(request, reply);
     if (underWay.size === 1) requestArrived.ring();
     // The connection may end without a response, and no hook of Fastify reports that.
     reply.raw.once('close', () => underWay.delete(request));
+    done();
+  });
+  http.addHook('preValidation', (request, _reply, done) => {
+    request.dueMs = clock.monotonicMs() + timeoutMs;
     done();
   });
   return async (signal) => {
@@ -48,11 +52,13 @@ export function enforceDeadlines(
       await clock.sleep(CHECK_EVERY_MS, signal);
       const nowMs = clock.monotonicMs();
       for (const [request, reply] of underWay) {
-        if (request.dueMs > nowMs) continue;
+        const isCutShort = stopping.aborted && !request.raw.complete;
+        if (request.dueMs > nowMs && !isCutShort) continue;
         underWay.delete(request);
-        if (!reply.sent && !reply.raw.headersSent) {
-          reply.send(tryAgain('unavailable', 'The answer took too long. Try again.'));
-        }
+        if (reply.sent || reply.raw.headersSent) continue;
+        if (isCutShort)
+          reply.header('connection', 'close').send(tryAgain('unavailable', 'The service stops. Try again.'));
+        else reply.send(tryAgain('unavailable', 'The answer took too long. Try again.'));
       }
     }
   };

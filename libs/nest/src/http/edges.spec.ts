@@ -206,6 +206,14 @@ test('a slow sender has not used up the time in which a request is answered', as
   expect(await answersOf(socket)).toMatchObject([{ status: 201, body: { name: 'tea' } }]);
 });
 
+test('a request that is still arriving does not hold up a stop, and is told to come again', async () => {
+  await start({ limits: { ...limits, requestMs: 60_000 } });
+  const socket = open(`${POST}Content-Length: 14\r\n\r\n{"name"`);
+  await new SystemClock().sleep(100);
+  const [answered] = await Promise.all([answersOf(socket), app.close()]);
+  expect(answered).toMatchObject([{ status: 503, body: { code: 'unavailable' } }]);
+});
+
 test('every method but those of a path is 405, and Allow names those, whatever is sent with it', async () => {
   for (const [path, allow] of [
     ['/things', 'GET, HEAD, OPTIONS, POST'],
