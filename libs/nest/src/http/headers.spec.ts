@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { causeOf } from './correlation.js';
 import { nameBasedId, parseIdempotencyKey } from './idempotency.js';
 import { formatPosition } from './position-header.js';
 import { parsePosition } from './position.js';
@@ -96,3 +97,30 @@ test.each([
   ['wait-for=5', undefined],
   ['foo="a, wait=9"', undefined],
 ])('Prefer: %s waits %s ms', (header, ms) => expect(parsePreferWait(header)).toBe(ms));
+
+const ids = '0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331';
+
+// A sender of a later version is part of the trace, too (open-telemetry/opentelemetry-js#979).
+test.each([
+  [`00-${ids}-01`, `00-${ids}-01`],
+  [`01-${ids}-01`, `00-${ids}-01`],
+  [`cc-${ids}-0b-what-the-future-will-be-like`, `00-${ids}-01`],
+  [`01-${ids}-0a`, `00-${ids}-00`],
+])('of the traceparent %s, what version 00 knows is passed on', (traceparent, passedOn) =>
+  expect(causeOf({ traceparent }, 'r')).toEqual({
+    correlationId: '0af7651916cd43dd8448eb211c80319c',
+    causationId: 'r',
+    traceparent: passedOn,
+  }),
+);
+
+test.each([
+  `ff-${ids}-01`,
+  `00-${ids}-01-more`,
+  `01-${ids}-01more`,
+  `01-${ids}`,
+  `1-${ids}-01`,
+  `01-${ids}-01`.toUpperCase(),
+])('the traceparent %s counts as absent', (traceparent) =>
+  expect(causeOf({ traceparent }, 'r')).toEqual({ correlationId: 'r', causationId: 'r' }),
+);
