@@ -110,6 +110,8 @@ class Checkout {
   /** The provider's answer to the cashier as long as it is not written down: a crash loses it. */
   private answer: PaymentCommand | undefined;
   private readonly authorized: PaymentCommand;
+  private readonly captured: PaymentCommand;
+  private readonly refunded: PaymentCommand;
 
   constructor(
     readonly orderId: string,
@@ -118,7 +120,10 @@ class Checkout {
     private readonly warehouse: Streams,
   ) {
     const amountMinor = plan.lines.reduce((sum, [, quantity]) => sum + quantity * UNIT_PRICE.amountMinor, 0);
-    this.authorized = { type: 'RecordAuthorized', authorizationId: 'auth', amount: { ...UNIT_PRICE, amountMinor } };
+    const total = { ...UNIT_PRICE, amountMinor };
+    this.authorized = { type: 'RecordAuthorized', authorizationId: 'auth', amount: total };
+    this.captured = { type: 'RecordCaptured', authorizationId: 'auth', amount: total };
+    this.refunded = { type: 'RecordRefunded', authorizationId: 'auth', captured: total, refunded: total };
     this.inventory = new Inbox(inOrder, (message) => {
       const command = inventoryReaction(message);
       if (!command) return;
@@ -246,15 +251,15 @@ class Checkout {
       case 'capturing':
         if (this.money === 'authorized') {
           this.money = 'captured';
-          this.webhooks.put({ type: 'RecordCaptured' });
+          this.webhooks.put(this.captured);
         }
-        this.answer = { type: 'RecordCaptured' };
+        this.answer = this.captured;
         return;
       case 'returning': {
         if (this.money === 'captured') this.money = 'refunded';
         if (this.money !== 'refunded') this.money = 'voided';
         const voided = { type: 'RecordVoided', authorizationId: this.wasAuthorized ? 'auth' : undefined } as const;
-        this.answer = this.money === 'voided' ? voided : { type: 'RecordRefunded' };
+        this.answer = this.money === 'voided' ? voided : this.refunded;
       }
     }
   }

@@ -4,6 +4,7 @@ import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProviderPayment } from '../apps/payment/src/provider.js';
 import { sign } from '../apps/payment/src/webhook.js';
+import { withBooks } from '../proof/shop/inspect.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -21,13 +22,23 @@ beforeAll(async () => {
 afterAll(() => shop?.close());
 
 /** What the provider reports of a payment, as it would post it. */
-const newsOf = (data: ProviderPayment) =>
-  JSON.stringify({ id: randomUUID(), type: 'payment.authorized', createdAt: new Date().toISOString(), data });
+const newsOf = (
+  data: { readonly status: string; readonly [field: string]: unknown },
+  type = `payment.${data.status}`,
+) => JSON.stringify({ id: randomUUID(), type, createdAt: new Date().toISOString(), data });
 
 function deliver(body: string, signature = sign(body, SECRET, new Date())) {
   const headers = { 'Content-Type': 'application/json', 'Larder-Signature': signature };
   return request(shop.payment[0]!).post('/webhooks/payments').set(headers).send(body);
 }
+
+const authorizationOf = (orderId: string) =>
+  withBooks(shop, async ({ payment }) => {
+    for await (const { type, data } of payment.store.read(`payment-${orderId}`)) {
+      if (type === 'PaymentAuthorized') return (data as { authorizationId: string }).authorizationId;
+    }
+    throw new Error('Nothing was authorized.');
+  });
 
 const paymentOf = async (orderId: string) => (await request(shop.payment[0]!).get(`/payments/${orderId}`)).body;
 const ledgerOf = async (orderId: string) =>
@@ -66,16 +77,13 @@ test('repeated, late and reordered webhooks leave a paid order unchanged', async
   const before = [await paymentOf(orderId), await ledgerOf(orderId)];
   const history = () => request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
   const { body: story } = await history();
-  const authorizationId = 'auth_late';
+  const authorizationId = await authorizationOf(orderId);
   const reported: ProviderPayment[] = [
-    { orderId, status: 'refunded', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(895) },
-    { orderId, status: 'voided', authorizationId },
     { orderId, status: 'captured', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(0) },
     { orderId, status: 'declined', reason: 'canceled' },
     { orderId, status: 'authorized', authorizationId, authorized: eur(895) },
-    { orderId, status: 'pending' },
   ];
-  for (const body of [...reported, ...reported.toReversed()].map(newsOf)) {
+  for (const body of [...reported, ...reported.toReversed()].map((data) => newsOf(data))) {
     for (let times = 0; times < 2; times++) expect((await deliver(body)).status).toBe(200);
   }
   await shop.caughtUp();
@@ -96,7 +104,7 @@ describe("while a payment waits for the provider's decision", () => {
       { orderId, status: 'refunded', authorizationId, captureId: 'c', captured: eur(895), refunded: eur(895) },
       { orderId, status: 'voided' },
     ];
-    for (const body of tooEarly.map(newsOf)) expect((await deliver(body)).status).toBe(200);
+    for (const body of tooEarly.map((data) => newsOf(data))) expect((await deliver(body)).status).toBe(200);
     await shop.caughtUp();
     expect(await paymentOf(orderId)).toMatchObject({ status: 'requested', capturedMinor: 0, refundedMinor: 0 });
   });
@@ -141,13 +149,84 @@ describe("while a payment waits for the provider's decision", () => {
   });
 });
 
-test('a webhook about an unknown order is 404, so that the provider may retry', async () => {
+test.each<Record<string, unknown> & { status: string }>([
+  { status: 'authorized', authorizationId: 'auth_1', authorized: eur(895) },
+  { status: 'declined', reason: 'declined' },
+  { status: 'captured', authorizationId: 'auth_1', captureId: 'c', captured: eur(895), refunded: eur(0) },
+  { status: 'voided' },
+  { status: 'refunded', authorizationId: 'auth_1', captureId: 'c', captured: eur(895), refunded: eur(895) },
+  { status: 'disputed' },
+])('a webhook about an unknown order is 404, so that the provider may retry: $status', async (news) => {
   const orderId = randomUUID();
-  const { status, body } = await deliver(
-    newsOf({ orderId, status: 'authorized', authorizationId: 'auth_1', authorized: eur(895) }),
-  );
+  const { status, body } = await deliver(newsOf({ ...news, orderId }));
   expect([status, body.code]).toEqual([404, 'payment-not-found']);
   expect((await paymentOf(orderId)).status).toBe(404);
+});
+
+test('a webhook of an unknown kind is acknowledged, and counted', async () => {
+  const data = { orderId: randomUUID(), status: 'anything' };
+  await deliver(newsOf(data, 'payout.paid')).expect(200);
+  const { text: metrics } = await request(shop.payment[0]!).get('/metrics').expect(200);
+  expect(metrics).toMatch(/larder_webhooks_total\{type="unknown",.*\} 1\n/);
+});
+
+test('a webhook whose type and status disagree is refused', async () => {
+  const { status, body } = await deliver(newsOf({ orderId: randomUUID(), status: 'voided' }, 'payment.refunded'));
+  expect(status).toBe(422);
+  expect(JSON.stringify(body.errors)).toContain('/data/status');
+});
+
+describe('what the provider does without having been asked', () => {
+  test('a hold of another sum is given back, and the order is declined', async () => {
+    const orderId = await shop.place({ lines, token: 'tok_held_less' });
+    orderIds.push(orderId);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
+    await shop.caughtUp();
+    expect(await paymentOf(orderId)).toMatchObject({
+      status: 'voided',
+      reason: 'amount-mismatch',
+      amount: eur(895),
+      capturedMinor: 0,
+    });
+  });
+
+  test('a second hold is given back by itself', async () => {
+    const orderId = await shop.place({ lines, token: 'tok_held_twice' });
+    orderIds.push(orderId);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
+    await shop.until('the second hold is gone', async () => {
+      const { totals } = await ledgerOf(orderId);
+      return { done: totals[0].heldMinor === '0', found: totals };
+    });
+  });
+
+  test('what it gives back of a completed order shows, and a person is told and accepts it', async () => {
+    const orderId = await shop.place({ lines, token: 'tok_refunded_by_provider' });
+    orderIds.push(orderId);
+    expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
+    const inbox = async () => {
+      const { body } = await request(shop.order[0]!).get('/admin/attention').expect(200);
+      return body.items.find((item: { orderId: string }) => item.orderId === orderId);
+    };
+    await shop.until('a person is told', async () => {
+      const found = await inbox();
+      return { done: found !== undefined, found };
+    });
+    expect(await inbox()).toMatchObject({
+      happened: expect.stringContaining('EUR 8.95'),
+      choices: [{ decision: 'accept' }],
+    });
+    expect(await paymentOf(orderId)).toMatchObject({ status: 'refunded', capturedMinor: 895, refundedMinor: 895 });
+    const { body } = await request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
+    expect(body.events).toContainEqual(
+      expect.objectContaining({ type: 'OrderPaymentMoved', data: { how: 'refunded', amount: eur(895) } }),
+    );
+    const decision = { decision: 'accept', actor: 'ada', reason: 'It is settled with the customer.' };
+    await request(shop.order[0]!).post(`/admin/attention/${orderId}`).send(decision).expect(200);
+    await request(shop.order[0]!).post(`/admin/attention/${orderId}`).send(decision).expect(200);
+    await shop.caughtUp();
+    expect(await inbox()).toBeUndefined();
+  });
 });
 
 test('nothing is lost in the end', async () => {

@@ -87,11 +87,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a capture is tried again under another key, at a provider that then takes the money again',
     edits: [
-      edit(
-        'apps/payment/src/cashier.ts',
-        'idempotencyKey: `${orderId}:capture` }',
-        'idempotencyKey: `${orderId}:capture:${doubtful}` }',
-      ),
+      edit('apps/payment/src/cashier.ts', ': `${orderId}:capture`;', ': `${orderId}:capture:${doubtful}`;'),
       edit(
         'apps/payment/src/cashier.ts',
         "case 'capturing': {\n      const known = doubtful ? await provider.find(orderId, signal) : undefined;",

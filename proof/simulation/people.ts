@@ -191,7 +191,7 @@ export class People {
 
   // Operators.
 
-  private async resolve(service: Service, orderId: string, decision: 'retry' | 'call-off'): Promise<void> {
+  private async resolve(service: Service, orderId: string, decision: 'retry' | 'call-off' | 'accept'): Promise<void> {
     const what = `an operator decides about ${orderId}: ${decision}`;
     const decided = { decision, actor: 'operator', reason: 'It waits.' };
     const cause = causeOf(`decision-${orderId}`);

@@ -3,9 +3,11 @@ import { type Stock, stock } from '../../apps/inventory/src/domain/stock.js';
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { orderService } from '../../apps/order/src/service.js';
 import { withTimeout } from '../../proof/provider-timeout.js';
+import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
+import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { type EventStore, MemoryEventStore, MemorySnapshots } from '#event-store';
 import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
@@ -22,8 +24,12 @@ export function openMemoryShop(options: {
   readonly timing?: { readonly slowMs: number; readonly downMs: number };
   /** Of the order service. */
   readonly store?: EventStore;
+  /** Whether the provider's webhooks arrive; by default none does. */
+  readonly webhooks?: boolean;
+  /** Puts something before the provider. */
+  readonly before?: (provider: PaymentProvider) => PaymentProvider;
 }) {
-  const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing } = options;
+  const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing, webhooks, before = (it) => it } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
   const ports = (parked = new MemoryParkedMessages()) => ({
     ...runtime,
@@ -38,12 +44,16 @@ export function openMemoryShop(options: {
     counters: { skipped() {}, dead() {} },
   });
   const ledger = new MemoryLedger();
-  const provider = new SimulatedProvider(ledger, async () => {}, runtime, timing);
+  const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
   const orderPorts = { ...ports(), ...(options.store && { store: options.store }) };
   const order = orderService(orderPorts, { deadlineMs });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
-  const payment = paymentService({ ...ports(), provider: withTimeout(provider, clock, providerTimeoutMs) });
+  const payment = paymentService({ ...ports(), provider: withTimeout(before(provider), clock, providerTimeoutMs) });
+  const deliver = async ({ id, data }: Webhook) => {
+    const news = webhooks ? commandOf(data) : undefined;
+    if (news) await payment.record(data.orderId, news, { correlationId: data.orderId, causationId: id });
+  };
   const stopping = new AbortController();
   const running = [order, inventory, payment].map((service) => service.run(stopping.signal));
   const stop = async () => {
@@ -56,5 +66,5 @@ export function openMemoryShop(options: {
     for await (const event of inventoryPorts.store.read(`stock-${sku}`)) state = stock.evolve(state, event as never);
     return state;
   }
-  return { order, inventory, ledger, orderPorts, stockOf, signal: stopping.signal, stop };
+  return { order, inventory, payment, ledger, orderPorts, stockOf, signal: stopping.signal, stop };
 }

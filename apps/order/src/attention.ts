@@ -9,6 +9,8 @@ import { type CalledOffOrder, isSettled, type Order, order, type OrderEvent } fr
 const MAX_TRIED = 20;
 
 type ConfirmedOrder = Extract<Order, { status: 'confirmed' }>;
+type Refusal = NonNullable<ConfirmedOrder['refusal']>;
+type Question = NonNullable<ConfirmedOrder['question']>;
 
 /** Undefined when the order no longer waits for anything. `since`: since when it has waited for a person (ISO 8601). */
 export function attentionItem(
@@ -22,26 +24,53 @@ export function attentionItem(
     case 'none':
     case 'placed': // Before the pivot the deadline decides.
     case 'stock-reserved':
-    case 'completed':
       return undefined;
+    case 'completed': {
+      const { question, terms } = state;
+      if (!question) return undefined;
+      const happened = `The order is completed. ${describeMove(question, terms)}`;
+      const held = heldOf(state, 'shipped', `captured, and then ${question.how} by the provider`);
+      return { orderId, since, happened, held, tried, choices: [accept(question)] };
+    }
     case 'confirmed':
       return { orderId, since, ...describeConfirmed(state), tried };
     case 'rejected':
     case 'cancelled':
-      return isSettled(state) ? undefined : { orderId, since, ...describeCalledOff(state), tried };
+      if (isSettled(state) && !state.question) return undefined;
+      return { orderId, since, ...describeCalledOff(state), tried };
   }
+}
+
+const MOVED = {
+  captured: 'taken',
+  refunded: 'given back',
+  voided: 'taken back as if it had never been captured:',
+  disputed: 'been told by the customer to contest',
+} as const;
+
+/** What the provider did by itself, with both sums. */
+function describeMove({ how, amount }: Question, { total }: ConfirmedOrder['terms']): string {
+  return `The payment provider has by itself ${MOVED[how]} ${formatMoney(amount)}; the total is ${formatMoney(total)}.`;
+}
+
+/** Nothing that the shop can do undoes it: a person settles it with the customer and the provider. */
+function accept({ how, amount }: Question): AttentionItem['choices'][number] {
+  const effect = `The order leaves the inbox; what becomes of ${formatMoney(amount)} (${how}) is settled by hand.`;
+  return { decision: 'accept', effect };
 }
 
 /** An order past the pivot that is not shipped, or not paid. */
 function describeConfirmed(state: ConfirmedOrder): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
-  const { shipped, captured, refusal, terms } = state;
+  const { shipped, captured, refusal, terms, question } = state;
   const goods = formatGoods(terms.lines);
   const price = formatMoney(terms.total);
   const missing = [shipped ? [] : 'shipped', captured ? [] : 'paid'].flat().join(' or ');
   return {
-    happened: refusal
-      ? `The order is confirmed, and the payment provider refuses to take ${price}: ${refusal.reason}.`
-      : `The order is confirmed, but not yet reported as ${missing}.`,
+    happened: question
+      ? `The order is confirmed. ${describeMove(question, terms)}`
+      : refusal
+        ? `The order is confirmed, and the payment provider ${describeRefusal(refusal, 'take', price)}.`
+        : `The order is confirmed, but not yet reported as ${missing}.`,
     held: heldOf(state, shipped ? 'shipped' : 'reserved', captured ? 'captured' : 'held'),
     choices: [
       {
@@ -54,31 +83,39 @@ function describeConfirmed(state: ConfirmedOrder): Pick<AttentionItem, 'happened
           `The order is cancelled. Inventory books ${goods} as available; what has left the house has to be fetched back. ` +
           `Payment releases ${price}, or refunds it.`,
       },
+      ...(question ? [accept(question)] : []),
     ],
   };
 }
 
 /** An order that is off and may still hold stock or money. */
 function describeCalledOff(state: CalledOffOrder): Pick<AttentionItem, 'happened' | 'held' | 'choices'> {
-  const { status, reason, stockHeld, moneyHeld, refusal, terms } = state;
+  const { status, reason, stockHeld, moneyHeld, refusal, terms, otherSum, question } = state;
   const goods = formatGoods(terms.lines);
-  const price = formatMoney(terms.total);
+  const price = formatMoney(otherSum ?? terms.total);
+  const instead = otherSum ? ` Another sum was held than its total of ${formatMoney(terms.total)}.` : '';
   const missing = [stockHeld ? goods : [], moneyHeld ? price : []].flat().join(' and ');
+  const effect = `Inventory and payment are asked again to give back what they hold of ${goods} and ${price}.`;
   return {
     happened: refusal
-      ? `The order was ${status} (${reason}), and the payment provider refuses to refund ${price}: ${refusal.reason}.`
-      : `The order was ${status} (${reason}), but the return of ${missing} is not yet reported.`,
+      ? `The order was ${status} (${reason}), and the payment provider ${describeRefusal(refusal, 'refund', price)}.${instead}`
+      : question
+        ? `The order was ${status} (${reason}). ${describeMove(question, terms)}`
+        : `The order was ${status} (${reason}), but the return of ${missing} is not yet reported.${instead}`,
     held: heldOf(state, stockHeld ? 'perhaps held' : 'not held', moneyHeld ? 'perhaps held' : 'not held'),
     choices: [
-      {
-        decision: 'retry',
-        effect: `Inventory and payment are asked again to give back what they hold of ${goods} and ${price}.`,
-      },
+      ...(isSettled(state) ? [] : [{ decision: 'retry' as const, effect }]),
+      ...(question ? [accept(question)] : []),
     ],
   };
 }
 
-function heldOf({ terms }: ConfirmedOrder | CalledOffOrder, stock: string, money: string): AttentionItem['held'] {
+function describeRefusal({ reason, moved }: Refusal, verb: 'take' | 'refund', price: string): string {
+  if (moved) return `has not ${verb === 'take' ? 'taken' : 'refunded'} ${price}, but ${formatMoney(moved)}: ${reason}`;
+  return `refuses to ${verb} ${price}: ${reason}`;
+}
+
+function heldOf({ terms }: Pick<ConfirmedOrder, 'terms'>, stock: string, money: string): AttentionItem['held'] {
   const lines = terms.lines.map(({ sku, quantity }) => ({ sku, quantity, state: stock }));
   return { lines, money: { ...terms.total, state: money } };
 }
@@ -86,6 +123,8 @@ function heldOf({ terms }: ConfirmedOrder | CalledOffOrder, stock: string, money
 function triedBy({ type, data, recordedAt, metadata }: RecordedEvent<OrderEvent>): AttentionItem['tried'] {
   const by = metadata.actor ? `, as ${metadata.actor} decided: “${metadata.reason}”` : '';
   if (type === 'OrderReminded') return [{ at: recordedAt, what: `A reminder was sent (${data.wants})${by}.` }];
+  if (type === 'OrderPaymentRefused' && data.moved)
+    return [{ at: recordedAt, what: `Another sum was moved by the ${data.step}: ${formatMoney(data.moved)}.` }];
   if (type === 'OrderPaymentRefused')
     return [{ at: recordedAt, what: `The ${data.step} was refused: ${data.reason}.` }];
   return [];

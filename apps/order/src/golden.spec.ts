@@ -20,12 +20,14 @@ test('the events that the deciders produce today have the shapes of the golden f
     deadlineAt: '2026-11-21T12:15:00.000Z',
   };
   const reserved: OrderCommand = { type: 'RecordStockReserved' };
+  const total = { amountMinor: 1299, currency: 'EUR' };
+  const free = { ...place, lines: [{ ...place.lines[0]!, unitPrice: { ...total, amountMinor: 0 } }] };
   const today = [
     ...eventsOf(
       order,
       place,
       reserved,
-      { type: 'RecordPaymentAuthorized' },
+      { type: 'RecordPaymentAuthorized', amount: total },
       { type: 'RecordStockShipped' },
       { type: 'RecordPaymentCaptured' },
     ),
@@ -33,7 +35,7 @@ test('the events that the deciders produce today have the shapes of the golden f
       order,
       place,
       reserved,
-      { type: 'RecordPaymentAuthorized' },
+      { type: 'RecordPaymentAuthorized', amount: total },
       { type: 'Remind', attempt: 1 },
       { type: 'Remind' },
       { type: 'RecordPaymentRefused', step: 'capture', reason: 'refused-by-issuer', number: 1 },
@@ -41,6 +43,18 @@ test('the events that the deciders produce today have the shapes of the golden f
       { type: 'Remind', attempt: 4 },
       { type: 'RecordPaymentRefused', step: 'capture', reason: 'refused-by-issuer', number: 2 },
     ),
+    ...eventsOf(
+      order,
+      place,
+      reserved,
+      { type: 'RecordPaymentAuthorized', amount: total },
+      { type: 'RecordPaymentRefused', step: 'capture', reason: 'amount-mismatch', moved: total, number: 1 },
+      { type: 'RecordPaymentRefused', step: 'capture', reason: 'amount-mismatch', moved: total, number: 2 },
+      { type: 'RecordPaymentMoved', how: 'refunded', amount: total },
+      { type: 'Accept' },
+    ),
+    ...eventsOf(order, free, reserved),
+    ...eventsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'amount-mismatch', held: total }),
     ...eventsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),
     ...eventsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'declined' }),
     ...eventsOf(

@@ -35,6 +35,9 @@ export interface PlaceRequest {
 
 export type OrderService = ReturnType<typeof orderService>;
 
+/** What a person's decision is to the order. */
+const COMMANDS = { retry: 'Remind', 'call-off': 'CallOff', accept: 'Accept' } as const;
+
 /** Nest's injection token. */
 export const ORDER_SERVICE = Symbol('OrderService');
 
@@ -155,7 +158,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     ),
 
     resolve(orderId, { decision, actor, reason }, cause) {
-      const command = { type: decision === 'retry' ? 'Remind' : 'CallOff' } as const;
+      const command = { type: COMMANDS[decision] };
       return transactor.transact(order, `order-${orderId}`, command, { ...cause, actor, reason });
     },
   };

@@ -20,6 +20,8 @@ export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
   OrderPaymentReturned: [],
   OrderSettled: [],
   OrderPaymentRefused: [],
+  OrderPaymentMoved: [],
+  OrderPaymentMoveAccepted: [],
   OrderReminded: [],
   PriceSet: [],
   PriceWithdrawn: [],

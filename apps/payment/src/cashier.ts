@@ -4,6 +4,9 @@
  *   (requested) ──▶ authorize ────────────────────────▶ RecordAuthorized | RecordDeclined
  *   (capturing) ──▶ capture ──────────────────────────▶ RecordCaptured | RecordCaptureRefused
  *   (returning) ──▶ void, refund if it is too late ───▶ RecordVoided | RecordRefunded | RecordRefundRefused
+ *   a second hold ▶ void, refund if it is too late ───▶ RecordHoldReleased
+ *
+ * It compares nothing: what the provider says is handed on as it said it, and the payment decides what that means.
  *
  * Which payments wait for a call is a projection: the cashier starts from its table and then follows the stream, so it
  * learns of a request as soon as it is written, and finds it again after any crash. One instance works at a time, and
@@ -15,8 +18,15 @@
 import { type Cause, type EventStore, idOf, type RecordedEvent } from '#event-store';
 import type { Tables } from '#projections';
 import { backoffMs, type Leases, type Runtime } from '#runtime';
-import type { Payment, PaymentCommand, PaymentEvent } from './domain/payment.js';
-import { type PaymentProvider, ProviderUnavailable } from './provider.js';
+import {
+  type Money,
+  type Payment,
+  type PaymentCommand,
+  type PaymentEvent,
+  restOf,
+  secondHoldOf,
+} from './domain/payment.js';
+import { type PaymentProvider, type ProviderPayment, ProviderUnavailable } from './provider.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 
 /** How many payments it takes from the table at once; further ones wait there. */
@@ -88,9 +98,10 @@ class CashDesk {
     while (!this.lease.aborted) {
       const position = this.inProgress.get(orderId)!;
       try {
-        if (await this.processStep(orderId, position, attempt > 0 || position <= this.begunBefore)) {
+        const outcome = await this.processStep(orderId, position, attempt > 0 || position <= this.begunBefore);
+        if (outcome !== 'pending') {
           attempt = 0;
-          if (this.inProgress.get(orderId) === position) break;
+          if (outcome === 'done' && this.inProgress.get(orderId) === position) break;
           continue;
         }
         log.info({ orderId, attempt }, 'The payment is still pending at the provider; asking again.');
@@ -105,15 +116,24 @@ class CashDesk {
     this.inProgress.delete(orderId);
   }
 
-  /** Makes the call that a payment waits for and records the answer; false when there is none yet. */
-  private async processStep(orderId: string, position: bigint, doubtful: boolean): Promise<boolean> {
-    const state = await this.options.load(orderId, position);
-    const answer = await callProvider(this.options.provider, orderId, state, doubtful, this.lease);
-    if (answer === 'pending') return false;
-    if (answer !== 'nothing-to-do') {
-      await this.options.record(orderId, answer, { correlationId: orderId, causationId: `${orderId}:${state.status}` });
+  /** Makes the call that a payment waits for and records the answer. */
+  private async processStep(
+    orderId: string,
+    position: bigint,
+    doubtful: boolean,
+  ): Promise<'done' | 'more' | 'pending'> {
+    const { provider, load, record } = this.options;
+    const cause = (step: string) => ({ correlationId: orderId, causationId: `${orderId}:${step}` });
+    const state = await load(orderId, position);
+    const second = secondHoldOf(state);
+    if (second !== undefined) {
+      await record(orderId, await giveBackSecondHold(provider, orderId, second, this.lease), cause('second-hold'));
+      return 'more';
     }
-    return true;
+    const answer = await callProvider(provider, orderId, state, doubtful, this.lease);
+    if (answer === 'pending') return 'pending';
+    if (answer !== 'nothing-to-do') await record(orderId, answer, cause(state.status));
+    return 'done';
   }
 }
 
@@ -129,37 +149,50 @@ async function callProvider(
     case 'requested': {
       const { amount, token } = state;
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
-      if (known?.status === 'pending') return 'pending';
-      if (known?.status === 'declined') return { type: 'RecordDeclined', reason: known.reason };
-      if (known && 'authorizationId' in known && known.authorizationId) {
-        return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount };
-      }
+      if (known) return known.status === 'pending' ? 'pending' : holdOf(known);
       const verdict = await provider.authorize(
         { orderId, amount, token, idempotencyKey: `${orderId}:authorize` },
         signal,
       );
-      return verdict.status === 'authorized'
-        ? { type: 'RecordAuthorized', authorizationId: verdict.authorizationId, amount }
-        : { type: 'RecordDeclined', reason: verdict.reason };
+      if (verdict.status === 'declined') return { type: 'RecordDeclined', reason: verdict.reason };
+      return { type: 'RecordAuthorized', authorizationId: verdict.authorizationId, amount: verdict.authorized };
     }
     case 'capturing': {
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
-      if (known?.status === 'captured') return { type: 'RecordCaptured' };
-      const { amount } = state;
-      const capture = await provider.capture({ orderId, amount, idempotencyKey: `${orderId}:capture` }, signal);
-      if (capture.status === 'captured' || capture.reason === 'already-captured') return { type: 'RecordCaptured' };
+      const found = known && captureOf(known, state);
+      if (found) return found;
+      const amount = restOf(state);
+      if (amount === undefined) return { type: 'RecordCaptureRefused', reason: 'amount-mismatch' };
+      // What is missing after a capture of a part is a request of its own.
+      const idempotencyKey = state.captured ? `${orderId}:capture:${state.captured.amountMinor}` : `${orderId}:capture`;
+      const capture = await provider.capture({ orderId, amount, idempotencyKey }, signal);
+      if (capture.status === 'captured') {
+        return { type: 'RecordCaptured', authorizationId: undefined, amount: capture.captured };
+      }
+      if (capture.reason === 'already-captured') {
+        const captured = await provider.find(orderId, signal);
+        const news = captured && captureOf(captured, state);
+        if (news) return news;
+      }
       return { type: 'RecordCaptureRefused', reason: capture.reason };
     }
     case 'returning': {
       // A void ends the payment whatever became of it, even while an authorization is still on its way.
       const ended = await provider.void({ orderId, idempotencyKey: `${orderId}:void` }, signal);
-      if (ended.status === 'voided') return { type: 'RecordVoided', authorizationId: ended.authorizationId };
+      // It ended all that the order has, whatever the id.
+      const authorizationId = state.authorizationId ?? (ended.status === 'voided' ? ended.authorizationId : undefined);
+      if (ended.status === 'voided') return { type: 'RecordVoided', authorizationId };
       const known = await provider.find(orderId, signal);
-      if (known?.status === 'refunded') return { type: 'RecordRefunded' };
-      const { amount } = ended;
-      const refund = await provider.refund({ orderId, amount, idempotencyKey: `${orderId}:refund` }, signal);
-      if (refund.status === 'refunded') return { type: 'RecordRefunded' };
-      return { type: 'RecordRefundRefused', reason: refund.reason };
+      const isKnown = known?.status === 'captured' || known?.status === 'refunded';
+      const captured = isKnown ? known.captured : ended.amount;
+      if (known?.status === 'refunded') {
+        return { type: 'RecordRefunded', authorizationId: undefined, captured, refunded: known.refunded };
+      }
+      // What is missing after a refund of a part is a request of its own.
+      const idempotencyKey = state.refunded ? `${orderId}:refund:${state.refunded.amountMinor}` : `${orderId}:refund`;
+      const refund = await provider.refund({ orderId, amount: ended.amount, idempotencyKey }, signal);
+      if (refund.status === 'refused') return { type: 'RecordRefundRefused', reason: refund.reason };
+      return { type: 'RecordRefunded', authorizationId: undefined, captured, refunded: refund.refunded };
     }
     case 'none':
     case 'blocked':
@@ -172,4 +205,46 @@ async function callProvider(
     case 'refunded':
       return 'nothing-to-do';
   }
+}
+
+/** What the provider knows of a payment whose answer to `authorize` was lost. What it has ended is no hold. */
+function holdOf(known: Exclude<ProviderPayment, { status: 'pending' }>): PaymentCommand {
+  switch (known.status) {
+    case 'authorized':
+      return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.authorized };
+    case 'captured':
+      return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.captured };
+    case 'declined':
+      return { type: 'RecordDeclined', reason: known.reason };
+    case 'voided':
+    case 'refunded':
+      return { type: 'RecordDeclined', reason: 'canceled' };
+  }
+}
+
+/** What the provider has captured, if that is news; it may have given it back by now. */
+function captureOf(known: ProviderPayment, { captured }: { readonly captured?: Money }): PaymentCommand | undefined {
+  if (known.status !== 'captured' && known.status !== 'refunded') return undefined;
+  if (known.captured.amountMinor === captured?.amountMinor && known.status === 'captured') return undefined;
+  const news = { authorizationId: known.authorizationId, captured: known.captured, refunded: known.refunded };
+  if (known.refunded.amountMinor > 0) return { type: 'RecordRefunded', ...news };
+  return { type: 'RecordCaptured', authorizationId: known.authorizationId, amount: known.captured };
+}
+
+/** Gives a second hold back, and leaves alone what else the order has. */
+async function giveBackSecondHold(
+  provider: PaymentProvider,
+  orderId: string,
+  authorizationId: string,
+  signal: AbortSignal,
+): Promise<PaymentCommand> {
+  const hold = { orderId, authorizationId };
+  const ended = await provider.void({ ...hold, idempotencyKey: `${orderId}:void:${authorizationId}` }, signal);
+  const released = { type: 'RecordHoldReleased', authorizationId } as const;
+  if (ended.status === 'voided') return released;
+  const { amount } = ended;
+  if (amount.amountMinor === 0) return released;
+  const idempotencyKey = `${orderId}:refund:${authorizationId}`;
+  const refund = await provider.refund({ ...hold, amount, idempotencyKey }, signal);
+  return refund.status === 'refunded' ? { ...released, refunded: amount } : { ...released, kept: amount };
 }

@@ -18,14 +18,41 @@ test('the events that the decider produces today have the shapes of the golden f
     const refused: PaymentCommand = { type, reason: 'r' };
     return [step, refused, { ...step, refusalsKnown: 1 } as PaymentCommand, refused];
   };
+  const captured: PaymentCommand = { type: 'RecordCaptured', authorizationId: 'auth_1', amount };
+  const part = { ...amount, amountMinor: 1524 };
+  const second: PaymentCommand = { type: 'RecordAuthorized', authorizationId: 'auth_2', amount };
+  const refunded: PaymentCommand = {
+    type: 'RecordRefunded',
+    authorizationId: 'auth_1',
+    captured: amount,
+    refunded: amount,
+  };
   const today = [
-    ...eventsOf(payment, request, authorized, { type: 'Capture' }, { type: 'RecordCaptured' }, giveBack, {
-      type: 'RecordRefunded',
+    ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, giveBack, refunded),
+    ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, giveBack, { ...refunded, refunded: part }),
+    ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, refunded),
+    ...eventsOf(payment, request, authorized, {
+      type: 'RecordDisputed',
+      authorizationId: undefined,
+      amount: undefined,
+    }),
+    ...eventsOf(payment, request, { ...authorized, amount: part }),
+    ...eventsOf(payment, request, authorized, { ...captured, amount: part }),
+    ...eventsOf(payment, request, authorized, second, { type: 'RecordHoldReleased', authorizationId: 'auth_2' }),
+    ...eventsOf(payment, request, authorized, second, {
+      type: 'RecordHoldReleased',
+      authorizationId: 'auth_2',
+      refunded: amount,
     }),
     ...eventsOf(payment, request, authorized, giveBack, { type: 'RecordVoided', authorizationId: 'auth_1' }),
     ...eventsOf(payment, request, giveBack, { type: 'RecordVoided', authorizationId: undefined }),
     ...eventsOf(payment, request, authorized, ...refuse({ type: 'Capture' }, 'RecordCaptureRefused')),
     ...eventsOf(payment, request, ...refuse(giveBack, 'RecordRefundRefused')),
+    ...eventsOf(payment, request, authorized, ...refuse({ type: 'Capture' }, 'RecordCaptureRefused'), {
+      ...captured,
+      amount: part,
+    }),
+    ...eventsOf(payment, request, ...refuse(giveBack, 'RecordRefundRefused'), { ...refunded, refunded: part }),
     ...eventsOf(payment, request, { type: 'RecordDeclined', reason: 'declined' }),
     ...eventsOf(payment, giveBack),
   ];

@@ -22,6 +22,13 @@
  * - `signal` ends the wait and not the payment: a call that has no answer by then fails with ProviderTimeout.
  * - An answer reports what is done: it is stored at the provider and outlives a crash on either side.
  *
+ * What is asked of a provider, and what is checked instead
+ * - Asked: that it honours an idempotency key and a void. Nothing here can make good for that.
+ * - Checked, by the payment's stream (domain/payment.ts): every sum, currency and id that it names. So each answer says
+ *   what was held, captured or given back, as the provider has it, and never what was asked for. Sums are totals of the
+ *   payment so far, as Stripe's `amount_received` and `amount_refunded` are.
+ * - An adapter of a provider that names no sum in an answer asks for the payment before it answers.
+ *
  * What a caller does when it received no answer: it makes the same call with the same key until it receives one, or it
  * ends the payment with `void`. It never concludes from silence, nor from a `find` that found nothing, that there will
  * be no payment: the request may still be on its way.
@@ -39,11 +46,12 @@ export type RefusalReason =
   'refused-by-issuer' | 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
 export type Authorization =
-  | { readonly status: 'authorized'; readonly authorizationId: string }
+  | { readonly status: 'authorized'; readonly authorizationId: string; readonly authorized: Money }
   | { readonly status: 'declined'; readonly reason: DeclineReason };
 
 export type Capture =
-  | { readonly status: 'captured'; readonly captureId: string }
+  /** `captured` is all that has been captured of the payment so far. */
+  | { readonly status: 'captured'; readonly captureId: string; readonly captured: Money }
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
 export type Void =
@@ -53,7 +61,8 @@ export type Void =
   | { readonly status: 'captured'; readonly amount: Money };
 
 export type Refund =
-  | { readonly status: 'refunded'; readonly refundId: string }
+  /** `refunded` is all that has been given back of the payment so far. */
+  | { readonly status: 'refunded'; readonly refundId: string; readonly refunded: Money }
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
 /** What the provider knows about a payment. */
@@ -77,6 +86,11 @@ export interface ProviderRequest {
   readonly idempotencyKey: string;
 }
 
+/** `authorizationId`: only that hold of the order's, or what was captured of it. Without it, all that the order has. */
+export interface ReturnRequest extends ProviderRequest {
+  readonly authorizationId?: string;
+}
+
 export interface MoneyRequest extends ProviderRequest {
   readonly amount: Money;
 }
@@ -97,11 +111,14 @@ export abstract class PaymentProvider {
   /** Captures what is held, once and not more than that; the rest of the hold is released. */
   abstract capture(request: MoneyRequest, signal: AbortSignal): Promise<Capture>;
 
-  /** Ends the payment, whether or not any request for it has arrived yet, and releases what is held. */
-  abstract void(request: ProviderRequest, signal: AbortSignal): Promise<Void>;
+  /**
+   * Ends the payment, whether or not any request for it has arrived yet, and releases what is held; with an
+   * `authorizationId`, that hold alone.
+   */
+  abstract void(request: ReturnRequest, signal: AbortSignal): Promise<Void>;
 
   /** Gives back captured money, not more than is left of it. Each key is one refund. */
-  abstract refund(request: MoneyRequest, signal: AbortSignal): Promise<Refund>;
+  abstract refund(request: MoneyRequest & ReturnRequest, signal: AbortSignal): Promise<Refund>;
 
   /** What the provider knows; undefined while no request for this order has reached it. */
   abstract find(orderId: string, signal: AbortSignal): Promise<ProviderPayment | undefined>;

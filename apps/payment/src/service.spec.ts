@@ -24,7 +24,7 @@ test('what the provider reports twice is read once', async () => {
   ]);
   const read = vi.spyOn(store, 'read');
   const authorized = { type: 'RecordAuthorized', authorizationId: 'auth_1', amount } as const;
-  const captured = { type: 'RecordCaptured' } as const;
+  const captured = { type: 'RecordCaptured', authorizationId: 'auth_1', amount } as const;
   expect(await service.record(ORDER, authorized, cause)).toMatchObject({ position: 2n });
   expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 2n });
   expect(await service.record(ORDER, captured, cause)).toMatchObject({ position: 3n });
@@ -32,7 +32,11 @@ test('what the provider reports twice is read once', async () => {
   expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 3n });
   expect(read).toHaveBeenCalledTimes(1);
 
-  // Another authorization is not recorded yet.
-  await service.record(ORDER, { ...authorized, authorizationId: 'auth_2' }, cause);
-  expect(read).toHaveBeenCalledTimes(2);
+  // Another hold is not recorded yet.
+  expect(await service.record(ORDER, { ...authorized, authorizationId: 'auth_2' }, cause)).toMatchObject({
+    position: 4n,
+  });
+  expect(await service.record(ORDER, { ...captured, authorizationId: 'auth_3' }, cause)).toMatchObject({
+    position: 5n,
+  });
 });

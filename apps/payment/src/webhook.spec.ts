@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DomainError } from '#decider';
+import { NotFound } from '#decider';
 import { payment, type PaymentCommand, type PaymentEvent } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
 import { commandOf, sign, verify, webhook } from './webhook.js';
@@ -66,7 +66,32 @@ test('a webhook carries the state of a payment', () => {
   const given = { id: 'w1', type: 'payment.declined', createdAt: now.toISOString(), data };
   expect(webhook.parse(given)).toEqual(given);
   expect(webhook.safeParse({ ...given, data: { ...data, orderId: 'o1' } }).success).toBe(false);
-  expect(webhook.safeParse({ ...given, type: 'payment.lost' }).success).toBe(false);
+});
+
+test('a webhook whose type and status disagree is refused, and the answer names them', () => {
+  const data = { orderId: '00000000-0000-4000-8000-000000000001', status: 'voided' };
+  const { error } = webhook.safeParse({ id: 'w1', type: 'payment.captured', createdAt: now.toISOString(), data });
+  expect(error?.issues).toContainEqual({
+    code: 'custom',
+    path: ['data', 'status'],
+    message: 'A webhook of the type payment.captured has another status.',
+  });
+});
+
+test.each(['payment.lost', 'charge.updated', 'constructor'])('a webhook of the unknown kind %s is read', (type) => {
+  const given = { id: 'w1', type, createdAt: now.toISOString(), data: { anything: [1, 2] } };
+  expect(webhook.parse(given)).toEqual({ ...given, data: undefined });
+});
+
+test('a dispute says so, whatever the status of what is disputed', () => {
+  const orderId = '00000000-0000-4000-8000-000000000001';
+  const given = {
+    id: 'w1',
+    type: 'payment.disputed',
+    createdAt: now.toISOString(),
+    data: { orderId, status: 'captured' },
+  };
+  expect(webhook.parse(given).data).toEqual({ orderId, status: 'disputed' });
 });
 
 describe('what a webhook does to a payment', () => {
@@ -136,15 +161,27 @@ describe('what a webhook does to a payment', () => {
 
   test.each<[string, readonly News[]]>([
     ['requested', ['pending', 'captured', 'voided', 'refunded']], // Too early: the answer to the call decides.
-    ['authorized', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
-    ['capturing', ['pending', 'authorized', 'declined', 'voided', 'refunded']],
-    ['captured', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
-    ['voided', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
+    ['authorized', ['pending', 'authorized', 'declined']],
+    ['capturing', ['pending', 'authorized', 'declined']],
+    ['captured', ['pending', 'authorized', 'declined', 'captured']],
+    ['voided', ['pending', 'authorized', 'declined', 'voided']],
     ['refunded', ['pending', 'authorized', 'declined', 'captured', 'voided', 'refunded']],
   ])('%s: what is late, or cannot be, changes nothing: %s', (from, names) => {
     for (const name of names) {
       expect(after(...histories[from]!, news(name)), name).toEqual(after(...histories[from]!));
     }
+  });
+
+  test.each<[string, News, string, PaymentEvent['type'][]]>([
+    ['authorized', 'voided', 'capture-refused', ['PaymentCaptureRefused']],
+    ['capturing', 'refunded', 'captured', ['PaymentCaptured', 'PaymentMovedByProvider']],
+    ['captured', 'refunded', 'captured', ['PaymentMovedByProvider']],
+    ['captured', 'voided', 'captured', ['PaymentMovedByProvider']],
+    ['declined', 'captured', 'returning', ['PaymentMovedByProvider', 'PaymentReturnRequested']],
+    ['voided', 'captured', 'returning', ['PaymentMovedByProvider', 'PaymentReturnRequested']],
+  ])('%s: what the provider does by itself is recorded: %s', (from, name, status, types) => {
+    const before = after(...histories[from]!);
+    expect(after(...histories[from]!, news(name), news(name))).toEqual({ status, types: [...before.types, ...types] });
   });
 
   test.each(['declined', 'voided'])('%s: another hold that turns up late is recorded, and goes back', (from) => {
@@ -155,10 +192,9 @@ describe('what a webhook does to a payment', () => {
     expect(types).toEqual([...before.types, 'PaymentAuthorized', 'PaymentReturnRequested']);
   });
 
-  test('a webhook creates no payment that was never requested', () => {
-    expect(() => after(news('authorized'))).toThrow(DomainError);
-    for (const name of ['pending', 'declined', 'captured', 'voided', 'refunded'] as const) {
-      expect(after(news(name)).types, name).toEqual([]);
+  test('a webhook about no payment that is known is refused, of whatever kind, so that it comes again', () => {
+    for (const name of ['authorized', 'declined', 'captured', 'voided', 'refunded'] as const) {
+      expect(() => after(news(name)), name).toThrow(NotFound);
     }
   });
 

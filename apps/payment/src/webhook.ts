@@ -8,7 +8,8 @@
  * sender signs with the old and the new one, a v1 for each. This is Stripe's scheme:
  * https://docs.stripe.com/webhooks#verify-manually
  *
- * A webhook is a hint and may come twice, late, out of order or never: it speeds up what would be found out anyway.
+ * A webhook may come twice, late, out of order or never. What was asked of the provider would be found out without it;
+ * what the provider does by itself comes in no other way.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
@@ -16,47 +17,103 @@ import { money, orderId } from '#contracts';
 import type { PaymentCommand } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
 
-const providerPayment = z.discriminatedUnion('status', [
-  z.object({ orderId, status: z.literal('pending') }),
-  z.object({ orderId, status: z.literal('authorized'), authorizationId: z.string(), authorized: money }),
-  z.object({
+/** What a webhook says of a payment. Its type is in its status, too, and the two have to agree. */
+const kinds = {
+  'payment.authorized': z.object({
+    orderId,
+    status: z.literal('authorized'),
+    authorizationId: z.string(),
+    authorized: money,
+  }),
+  'payment.declined': z.object({
     orderId,
     status: z.literal('declined'),
     reason: z.enum(['declined', 'insufficient-funds', 'invalid-token', 'invalid-amount', 'canceled']),
   }),
-  z.object({
+  'payment.captured': takenPayment('captured'),
+  'payment.voided': z.object({ orderId, status: z.literal('voided'), authorizationId: z.string().optional() }),
+  // It stays captured when only a part was given back.
+  'payment.refunded': takenPayment('captured', 'refunded'),
+  'payment.disputed': z
+    .object({
+      orderId,
+      status: z.enum(['captured', 'refunded', 'disputed']).default('disputed'),
+      authorizationId: z.string().optional(),
+      disputed: money.optional().describe('All that is disputed; without it, the whole payment'),
+    })
+    .transform((dispute) => ({ ...dispute, status: 'disputed' as const })),
+} as const;
+
+function takenPayment<Status extends 'captured' | 'refunded'>(...statuses: [Status, ...Status[]]) {
+  return z.object({
     orderId,
-    status: z.enum(['captured', 'refunded']),
+    status: z.enum(statuses),
     authorizationId: z.string(),
     captureId: z.string(),
     captured: money,
     refunded: money,
-  }),
-  z.object({ orderId, status: z.literal('voided'), authorizationId: z.string().optional() }),
-]) satisfies z.ZodType<ProviderPayment>;
+  });
+}
 
-export const webhook = z.object({
-  id: z.string().describe('The same for every delivery of this webhook'),
-  type: z.enum(['payment.authorized', 'payment.declined', 'payment.captured', 'payment.voided', 'payment.refunded']),
-  createdAt: z.iso.datetime(),
-  data: providerPayment.describe('What the provider knew about the payment at that moment'),
-});
+type Kind = keyof typeof kinds;
+/** What the provider says of a payment in a webhook. */
+export type WebhookData = z.infer<(typeof kinds)[Kind]>;
 
-export type Webhook = z.infer<typeof webhook>;
+const isKind = (type: string): type is Kind => Object.hasOwn(kinds, type);
+
+const shapes = Object.values(kinds).map((kind) => z.toJSONSchema(kind, { target: 'openapi-3.0', io: 'input' }));
+
+/** `data` is undefined in a webhook of a kind that is not known here: providers add kinds as they like. */
+export const webhook = z
+  .object({
+    id: z.string().describe('The same for every delivery of this webhook'),
+    type: z
+      .string()
+      .min(1)
+      .max(100)
+      .describe(`What happened: ${Object.keys(kinds).join(', ')}; another kind is acknowledged, counted and ignored`),
+    createdAt: z.iso.datetime(),
+    data: z
+      .unknown()
+      .meta({ description: 'What the provider knew about the payment at that moment', anyOf: [...shapes, {}] }),
+  })
+  .transform(({ data, ...envelope }, context) => {
+    if (!isKind(envelope.type)) return { ...envelope, data: undefined };
+    const parsed = kinds[envelope.type].safeParse(data);
+    for (const { path, message } of parsed.error?.issues ?? []) {
+      const wrong =
+        String(path[0]) === 'status' ? `A webhook of the type ${envelope.type} has another status.` : message;
+      context.addIssue({ code: 'custom', path: ['data', ...path], message: wrong });
+    }
+    return { ...envelope, data: parsed.data };
+  });
+
+/** A webhook as the provider sends it. */
+export interface Webhook {
+  readonly id: string;
+  readonly type: string;
+  readonly createdAt: string;
+  readonly data: WebhookData | ProviderPayment;
+}
 
 /** The command that records the provider's news in the payment; undefined when it is no verdict. */
-export function commandOf(data: ProviderPayment): PaymentCommand | undefined {
+export function commandOf(data: WebhookData | ProviderPayment): PaymentCommand | undefined {
   switch (data.status) {
     case 'authorized':
       return { type: 'RecordAuthorized', authorizationId: data.authorizationId, amount: data.authorized };
     case 'declined':
       return { type: 'RecordDeclined', reason: data.reason };
     case 'captured':
-      return { type: 'RecordCaptured' };
-    case 'refunded':
-      return { type: 'RecordRefunded' };
+    case 'refunded': {
+      const { authorizationId, captured, refunded } = data;
+      return refunded.amountMinor > 0
+        ? { type: 'RecordRefunded', authorizationId, captured, refunded }
+        : { type: 'RecordCaptured', authorizationId, amount: captured };
+    }
     case 'voided':
       return { type: 'RecordVoided', authorizationId: data.authorizationId };
+    case 'disputed':
+      return { type: 'RecordDisputed', authorizationId: data.authorizationId, amount: data.disputed };
     case 'pending':
       return undefined;
   }

@@ -9,7 +9,9 @@ export const orderEvents = topic('order.events.v1', '/order', {
   OrderStockReserved: z
     .object({ orderId, total: money, paymentToken: z.string() })
     .describe('The stock is reserved. Requests the payment.'),
-  OrderConfirmed: z.object({ orderId }).describe('The pivot: stock and money are held. Requests shipment and capture.'),
+  OrderConfirmed: z
+    .object({ orderId, nothingToPay: z.literal(true).optional().describe('Its total is 0: there is no payment') })
+    .describe('The pivot: stock and money are held. Requests shipment and capture.'),
   OrderCompleted: z.object({ orderId }).describe('The order is shipped and paid.'),
   OrderRejected: z
     .object({ orderId, reason: z.enum(['out-of-stock', 'payment-declined']) })

@@ -6,7 +6,7 @@ import type { Cause } from '#event-store';
 import type { Projection, Tables } from '#projections';
 import { decidedBy } from './free-text.js';
 
-const choice = z.enum(['retry', 'call-off']);
+const choice = z.enum(['retry', 'call-off', 'accept']);
 
 export const attentionItem = z.object({
   orderId,

@@ -58,6 +58,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
     ...inboxOf(tables, projection, 'held_since', dueUntil, item),
 
     async resolve(orderId, { decision, actor, reason }, cause) {
+      if (decision === 'accept') throw new Conflict('nothing-to-accept', `The ${name} service asks for no acceptance.`);
       const { status, held } = await find(orderId);
       if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
       if (!held) throw new Conflict('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);

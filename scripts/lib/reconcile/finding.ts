@@ -22,6 +22,7 @@ export const kinds = {
   'money-not-owed': 'more money was taken than the order owes',
   'not-paid': 'the order is completed, and was not paid in full',
   'payment-and-ledger-differ': 'the payment service and the provider took, or gave back, different amounts',
+  'move-not-told': 'the provider moved money by itself, and the order does not say so',
   'stock-and-reservation-differ': 'a reservation says one thing, and the stock of its SKU another',
   'stock-and-entry-differ': 'goods were entered into the books, and the stock of the SKU says otherwise',
   'stock-and-reservations-differ': 'what is reserved and shipped of a SKU is not what the reservations say',

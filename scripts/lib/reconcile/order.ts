@@ -13,7 +13,7 @@ import {
   reservation,
   type ReservationEvent,
 } from '../../../apps/inventory/src/domain/reservation.js';
-import { type Payment, payment, type PaymentEvent } from '../../../apps/payment/src/domain/payment.js';
+import { type Payment, payment, type PaymentEvent, secondHoldOf } from '../../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../../apps/payment/src/simulator/ledger.js';
 import { formatGoods, formatMoney } from '#contracts';
 import type { RecordedEvent } from '#event-store';
@@ -129,18 +129,22 @@ interface Sums {
   readonly captured: number;
   readonly refunded: number;
   readonly held: number;
+  /** Whether the provider moved money by itself. */
+  readonly moved: boolean;
 }
 
 function judgeMoney(
-  { orderId, payment, ledger }: OrderBooks,
+  { orderId, order: events, payment, ledger }: OrderBooks,
   order: PlacedOrder,
   state: Payment,
   atRest: boolean,
 ): Finding[] {
   const [ordered, paid] = [`order-${orderId}`, `payment-${orderId}`];
   const { amountMinor, currency } = order.terms.total;
-  const owed = order.status === 'completed' ? amountMinor : 0;
-  const [payments, entries] = [sumPayment(payment), sumLedger(ledger)];
+  const [payments, entries] = [sumPayment(payment), sumLedger(ledger, currency)];
+  // What the provider moved by itself is owed to nobody, and the payment's stream says how much it was.
+  const paidFor = payments.moved ? payments.captured - payments.refunded : amountMinor;
+  const owed = order.status === 'completed' ? paidFor : 0;
   const found = (kind: Kind, books: readonly string[], says: string): Finding[] => {
     const message = `Order ${orderId} is ${statusOf(order)}, its total is ${formatMoney({ amountMinor, currency })}. But ${says}.`;
     return [{ kind, orderId, books, message }];
@@ -151,7 +155,7 @@ function judgeMoney(
   };
 
   if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${describe(payments)}`);
-  if (entries.captures > 1) {
+  if (entries.captures > 1 && entries.captured > payments.captured) {
     return found(
       'double-capture',
       ['ledger', paid],
@@ -159,18 +163,33 @@ function judgeMoney(
     );
   }
   for (const { type, data } of payment) {
-    if ('amount' in data && (data.amount.amountMinor !== amountMinor || data.amount.currency !== currency)) {
+    // A hold of another sum, and what was captured of it, goes back: it is no payment of the order's.
+    if (type !== 'PaymentRequested' && !COUNTS.includes(state.status)) continue;
+    if (type !== 'PaymentRequested' && type !== 'PaymentAuthorized' && type !== 'PaymentCaptured') continue;
+    if (data.amount.amountMinor !== amountMinor || data.amount.currency !== currency) {
       const amount = formatMoney(data.amount);
       return found('totals-differ', [ordered, paid], `${paid} says ${type} of ${amount}`);
     }
   }
-  const foreign = ledger.find((entry) => entry.currency !== null && entry.currency !== currency);
-  if (foreign) return found('totals-differ', [ordered, 'ledger'], `the ledger has an entry in ${foreign.currency}`);
+  const foreign = ledger.find((entry) => entry.currency !== null && entry.currency !== currency)?.currency;
+  if (foreign) {
+    // A hold in another currency that payment has heard of goes back.
+    const isKnown = payment.some(({ data }) => 'amount' in data && data.amount.currency === foreign);
+    const { held, captured, refunded } = sumLedger(ledger, foreign);
+    const isBack = held === 0 && captured === refunded;
+    if (!isKnown || COUNTS.includes(state.status) || (!isBack && (atRest || isSettled(order)))) {
+      return found('totals-differ', [ordered, 'ledger'], `the ledger has an entry in ${foreign}`);
+    }
+  }
   if (payment.length === 0 && ledger.length > 0) {
     const types = ledger.map(({ type }) => type).join(', ');
     return found('ledger-without-payment', ['ledger', paid], `there is no ${paid}, and the ledger says ${types}`);
   }
-  if (order.status === 'confirmed' && ['none', 'requested', 'declined', 'blocked'].includes(state.status)) {
+  if (
+    order.status === 'confirmed' &&
+    amountMinor > 0 &&
+    ['none', 'requested', 'declined', 'blocked'].includes(state.status)
+  ) {
     return found('payment-missing', [ordered, paid], `${paid} is ${state.status}`);
   }
 
@@ -185,10 +204,10 @@ function judgeMoney(
       `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`,
     );
   }
-  if (order.status === 'completed' && state.status !== 'captured') {
+  if (order.status === 'completed' && amountMinor > 0 && state.status !== 'captured') {
     return found('not-paid', [ordered, paid], `${paid} is ${state.status}`);
   }
-  if (order.status !== 'completed' && 'authorizationId' in state && state.status !== 'voided') {
+  if (order.status !== 'completed' && 'authorizationId' in state) {
     return found('lost-refund', [ordered, paid], `${paid} is ${state.status}`);
   }
   for (const [book, sums] of [
@@ -200,7 +219,8 @@ function judgeMoney(
     const which = book === 'ledger' ? 'the ledger' : book;
     if (net !== owed) return found(kind, [ordered, book], `${which} ${describe(sums)}`);
   }
-  if (entries.held !== 0) {
+  const isReleasing = !atRest && secondHoldOf(state) !== undefined;
+  if (entries.held !== 0 && !isReleasing) {
     return found(
       'money-held',
       [ordered, 'ledger'],
@@ -211,24 +231,50 @@ function judgeMoney(
     const says = `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`;
     return found('payment-and-ledger-differ', ['ledger', paid], says);
   }
+  if (atRest && payments.moved && !events.some(({ type }) => type === 'OrderPaymentMoved')) {
+    return found('move-not-told', [ordered, paid], `${paid} says that the provider moved money by itself`);
+  }
   return [];
 }
 
+/** Where what is held or taken pays for the order. */
+const COUNTS: readonly Payment['status'][] = ['authorized', 'capturing', 'captured'];
+
+/** The events name totals; what was captured of a second hold, and given back, comes on top. */
 function sumPayment(events: OrderBooks['payment']): Sums {
-  const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
+  const sums = { captures: 0, captured: 0, refunded: 0, held: 0, moved: false };
+  let second = 0;
   for (const { type, data } of events) {
-    if (type === 'PaymentCaptured') {
-      sums.captures++;
-      sums.captured += data.amount.amountMinor;
+    switch (type) {
+      case 'PaymentCaptured':
+        sums.captures++;
+        sums.captured = data.amount.amountMinor;
+        break;
+      case 'PaymentMiscaptured':
+        sums.captured = data.amount.amountMinor;
+        break;
+      case 'PaymentRefunded':
+      case 'PaymentRefundedInPart':
+        sums.refunded = data.amount.amountMinor;
+        break;
+      case 'PaymentHoldReleased':
+        second += data.refunded?.amountMinor ?? 0;
+        break;
+      case 'PaymentMovedByProvider':
+        sums.moved = true;
+        if (data.how === 'captured') sums.captured = data.amount.amountMinor;
+        if (data.how === 'refunded') sums.refunded = data.amount.amountMinor;
+        if (data.how === 'voided') sums.refunded = sums.captured;
     }
-    if (type === 'PaymentRefunded') sums.refunded += data.amount.amountMinor;
   }
-  return sums;
+  return { ...sums, captured: sums.captured + second, refunded: sums.refunded + second };
 }
 
-function sumLedger(entries: OrderBooks['ledger']): Sums {
-  const sums = { captures: 0, captured: 0, refunded: 0, held: 0 };
-  for (const { type, heldMinor, chargedMinor } of entries) {
+function sumLedger(entries: OrderBooks['ledger'], currency: string): Sums {
+  const sums = { captures: 0, captured: 0, refunded: 0, held: 0, moved: false };
+  for (const entry of entries) {
+    if (entry.currency !== currency) continue;
+    const { type, heldMinor, chargedMinor } = entry;
     if (type === 'captured') sums.captures++;
     sums.captured += Math.max(chargedMinor, 0);
     sums.refunded += Math.max(0 - chargedMinor, 0);

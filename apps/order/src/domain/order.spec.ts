@@ -60,7 +60,7 @@ const commands = {
   StockRejected: { type: 'RecordStockRejected', short: ['sea-salt'] },
   StockReleased: { type: 'RecordStockReleased', outcome: 'released' },
   StockShipped: { type: 'RecordStockShipped' },
-  PaymentAuthorized: { type: 'RecordPaymentAuthorized' },
+  PaymentAuthorized: { type: 'RecordPaymentAuthorized', amount: terms.total },
   PaymentDeclined: { type: 'RecordPaymentDeclined', reason: 'declined' },
   PaymentCaptured: { type: 'RecordPaymentCaptured' },
   PaymentVoided: { type: 'RecordPaymentReturned', outcome: 'voided' },
@@ -491,3 +491,92 @@ function attempt(command: OrderCommand, state: ReturnType<typeof order.evolve>):
     throw error;
   }
 }
+
+const other = { amountMinor: 1, currency: 'EUR' };
+const moved: OrderEvent = { type: 'OrderPaymentMoved', data: { how: 'refunded', amount: total } };
+const accepted: OrderEvent = { type: 'OrderPaymentMoveAccepted', data: {} };
+const declinedForOtherSum: OrderEvent = {
+  type: 'OrderRejected',
+  data: { reason: 'payment-declined', detail: 'amount-mismatch', held: other },
+};
+const confirmedForNothing: OrderEvent = { type: 'OrderConfirmed', data: { nothingToPay: true } };
+const free: OrderEvent = {
+  ...placed,
+  data: { ...terms, lines: [{ ...oil, unitPrice: eur(0) }], total: eur(0) },
+};
+
+describe('what the payment provider says is not what was asked for', () => {
+  test('a hold of another sum does not confirm an order', () => {
+    for (const amount of [other, { ...total, amountMinor: total.amountMinor + 1 }, { ...total, currency: 'JPY' }]) {
+      given(order, placed, stockReserved).when({ type: 'RecordPaymentAuthorized', amount }).thenNothing();
+    }
+  });
+
+  test('an order that was declined for another sum is settled when that has gone back', () => {
+    given(order, placed, stockReserved)
+      .when({ type: 'RecordPaymentDeclined', reason: 'amount-mismatch', held: other })
+      .then(declinedForOtherSum);
+    given(order, placed, stockReserved, declinedForOtherSum).when(commands.StockReleased).then(released);
+    given(order, placed, stockReserved, declinedForOtherSum, released)
+      .when(commands.PaymentVoided)
+      .then(voided, settled);
+    given(order, placed, stockReserved, cancelled)
+      .when({ type: 'RecordPaymentDeclined', reason: 'amount-mismatch', held: other })
+      .thenNothing();
+  });
+
+  test('what the provider does by itself is recorded once, and is a question until a person accepts it', () => {
+    const done = [placed, stockReserved, confirmed, shipped, captured, completed];
+    const move: OrderCommand = { type: 'RecordPaymentMoved', how: 'refunded', amount: total };
+    given(order, ...done)
+      .when(move)
+      .then(moved);
+    given(order, ...done, moved)
+      .when(move)
+      .thenNothing();
+    given(order, ...done, moved)
+      .when({ type: 'RecordPaymentMoved', how: 'refunded', amount: other })
+      .thenNothing();
+    given(order, ...done, moved)
+      .when({ type: 'Accept' })
+      .then(accepted);
+    given(order, ...done, moved, accepted)
+      .when({ type: 'Accept' })
+      .thenNothing();
+    given(order, ...done, moved, accepted)
+      .when(move)
+      .thenNothing();
+    given(order, ...done)
+      .when({ type: 'Accept' })
+      .thenRefused('nothing-to-accept');
+    expect(isSettled([...done, moved].reduce(order.evolve, order.initialState))).toBe(true);
+  });
+
+  test('it stays a question when the order is completed, or called off', () => {
+    const questionAfter = (...events: OrderEvent[]) => {
+      const state = [placed, stockReserved, confirmed, moved, ...events].reduce(order.evolve, order.initialState);
+      return 'question' in state;
+    };
+    expect(questionAfter(shipped, captured, completed)).toBe(true);
+    expect(questionAfter(calledOff)).toBe(true);
+    expect(questionAfter(calledOff, voided)).toBe(false);
+  });
+
+  test('money that came to an order that was off is no question any more when it has gone back', () => {
+    const taken: OrderEvent = { type: 'OrderPaymentMoved', data: { how: 'captured', amount: total } };
+    const back: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome: 'refunded' } };
+    const off = [placed, stockReserved, declined, released, settled, taken];
+    given(order, ...off)
+      .when({ type: 'RecordPaymentReturned', outcome: 'refunded' })
+      .then(back);
+    given(order, ...off, refundRefused)
+      .when({ type: 'RecordPaymentReturned', outcome: 'refunded' })
+      .then(back, settled);
+    expect('question' in [...off, back].reduce(order.evolve, order.initialState)).toBe(false);
+  });
+
+  test('an order of nothing is confirmed with its stock, and completed when it is shipped', () => {
+    given(order, free).when(commands.StockReserved).then(confirmedForNothing);
+    given(order, free, confirmedForNothing).when(commands.StockShipped).then(shipped, completed);
+  });
+});

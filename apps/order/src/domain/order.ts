@@ -12,6 +12,11 @@
  *                            ▲                           calls the order off: then stock and money come back.
  *                            └── (confirmed): CallOff
  *
+ * An order of nothing has nothing to pay: with its stock reserved it is confirmed, and completed when it is shipped.
+ *
+ * What the payment provider does by itself to an order's money (RecordPaymentMoved) changes no status: it is recorded, and
+ * is a question to a person until one accepts it, or the money of an order that is off has gone back.
+ *
  * Only the order decides that a checkout is off. The other services report what they did; a duplicate report changes
  * nothing, and a late one changes nothing that is decided. While an order waits for them it reminds them, now and then,
  * of what it wants: a reminder carries everything needed to do it, in case the first request was lost.
@@ -58,11 +63,15 @@ export type OrderCommand =
   | { type: 'RecordStockRejected'; short: readonly string[] }
   | { type: 'RecordStockReleased'; outcome: StockOutcome }
   | { type: 'RecordStockShipped' }
-  | { type: 'RecordPaymentAuthorized' }
-  | { type: 'RecordPaymentDeclined'; reason: string }
+  | { type: 'RecordPaymentAuthorized'; amount: Money }
+  /** `held` is another sum that the provider holds: it goes back. */
+  | { type: 'RecordPaymentDeclined'; reason: string; held?: Money | undefined }
   | { type: 'RecordPaymentCaptured' }
   | { type: 'RecordPaymentReturned'; outcome: PaymentOutcome }
-  | ({ type: 'RecordPaymentRefused'; number: number } & Refusal);
+  | ({ type: 'RecordPaymentRefused'; number: number } & Refusal)
+  | ({ type: 'RecordPaymentMoved' } & Move)
+  /** From an operator: what the provider did by itself is settled with the customer. */
+  | { type: 'Accept' };
 
 /** What an order wants from the other services. */
 export type Want = 'stock' | 'payment' | 'fulfilment' | 'return';
@@ -71,9 +80,12 @@ type StockOutcome = 'released' | 'returned' | 'nothing-held';
 type PaymentOutcome = 'voided' | 'refunded' | 'nothing-held';
 /**
  * The provider refuses, and waiting does not help: a person decides. `number` counts the refusals of the order's payment;
- * absent: 1, the first, or one from before they were counted.
+ * absent: 1, the first, or one from before they were counted. `moved` is all that was captured, or given back, when that is
+ * not what was asked for.
  */
-type Refusal = { step: 'capture' | 'refund'; reason: string; number?: number };
+type Refusal = { step: 'capture' | 'refund'; reason: string; moved?: Money | undefined; number?: number };
+/** What the payment provider did without having been asked, and the total of what it did so. */
+type Move = { how: 'captured' | 'refunded' | 'voided' | 'disputed'; amount: Money };
 type CancelReason = 'customer' | 'deadline' | 'operator';
 type Nothing = Record<string, never>;
 
@@ -91,16 +103,19 @@ export type OrderEvent =
       };
     }
   | { type: 'OrderStockReserved'; data: { total: Money; paymentToken: string } }
-  | { type: 'OrderConfirmed'; data: Nothing }
+  | { type: 'OrderConfirmed'; data: { nothingToPay?: true } }
   | { type: 'OrderStockShipped'; data: Nothing }
   | { type: 'OrderPaymentCaptured'; data: Nothing }
   | { type: 'OrderCompleted'; data: Nothing }
   | { type: 'OrderRejected'; data: { reason: 'out-of-stock'; short: readonly string[] } }
-  | { type: 'OrderRejected'; data: { reason: 'payment-declined'; detail: string } }
+  /** `held` is what the provider holds instead of the total: it goes back. */
+  | { type: 'OrderRejected'; data: { reason: 'payment-declined'; detail: string; held?: Money } }
   | { type: 'OrderCancelled'; data: { reason: CancelReason } }
   | { type: 'OrderStockReleased'; data: { outcome: StockOutcome } }
   | { type: 'OrderPaymentReturned'; data: { outcome: PaymentOutcome } }
   | { type: 'OrderPaymentRefused'; data: Refusal }
+  | { type: 'OrderPaymentMoved'; data: Move }
+  | { type: 'OrderPaymentMoveAccepted'; data: Nothing }
   | {
       type: 'OrderReminded';
       data: {
@@ -120,8 +135,16 @@ export type OrderEvent =
 /** What the customer and the shop agreed on. */
 export type Terms = Extract<OrderEvent, { type: 'OrderPlaced' }>['data'];
 
+/** What the payment provider did by itself. */
+interface Moves {
+  /** The totals that are recorded. */
+  readonly moves?: Readonly<Partial<Record<Move['how'], Money>>>;
+  /** What a person has not decided about yet. */
+  readonly question?: Move;
+}
+
 /** An order that may wait for other services. */
-interface Open {
+interface Open extends Moves {
   readonly terms: Terms;
   /** How many reminders it has sent since it began to want what it wants now. */
   readonly reminders: number;
@@ -137,13 +160,15 @@ export type Order =
   | { readonly status: 'none' }
   | ({ readonly status: 'placed' | 'stock-reserved' } & Open)
   | ({ readonly status: 'confirmed'; readonly shipped: boolean; readonly captured: boolean } & Open)
-  | { readonly status: 'completed'; readonly terms: Terms }
+  | ({ readonly status: 'completed'; readonly terms: Terms } & Moves)
   | ({
       readonly status: 'rejected' | 'cancelled';
       readonly reason: 'out-of-stock' | 'payment-declined' | CancelReason;
       /** Whether it may still hold stock, and money: the order is settled when it holds neither. */
       readonly stockHeld: boolean;
       readonly moneyHeld: boolean;
+      /** What the provider held instead of the total. */
+      readonly otherSum?: Money;
       /** How money did go back, which is recorded once. */
       readonly returned: 'voided' | 'refunded' | undefined;
     } & Open);
@@ -183,6 +208,7 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
       case 'RecordStockReserved': {
         if (state.status !== 'placed') return [];
         const { total, paymentToken } = state.terms;
+        if (total.amountMinor === 0) return [{ type: 'OrderConfirmed', data: { nothingToPay: true } }];
         return [{ type: 'OrderStockReserved', data: { total, paymentToken } }];
       }
 
@@ -197,25 +223,42 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         return recordStockGone(state, command.outcome);
 
       case 'RecordPaymentAuthorized':
-        return state.status === 'stock-reserved' ? [{ type: 'OrderConfirmed', data: {} }] : [];
+        // Payment declines another sum than was asked for; an order would not be confirmed for it in any case.
+        if (state.status !== 'stock-reserved' || !isSame(command.amount, state.terms.total)) return [];
+        return [{ type: 'OrderConfirmed', data: {} }];
 
-      case 'RecordPaymentDeclined':
-        if (state.status !== 'stock-reserved') return recordMoneyGone(state, 'nothing-held');
-        return [{ type: 'OrderRejected', data: { reason: 'payment-declined', detail: command.reason } }];
+      case 'RecordPaymentDeclined': {
+        const { reason, held } = command;
+        if (state.status !== 'stock-reserved') return held ? [] : recordMoneyGone(state, 'nothing-held');
+        return [{ type: 'OrderRejected', data: { reason: 'payment-declined', detail: reason, ...(held && { held }) } }];
+      }
 
       case 'RecordPaymentReturned':
         return recordMoneyGone(state, command.outcome);
 
       case 'RecordPaymentRefused': {
-        const { step, reason, number } = command;
+        const { step, reason, moved, number } = command;
         // A refund is also refused of money that arrived when the order was settled: then it is no longer.
         const wanted =
           step === 'capture'
             ? state.status === 'confirmed' && !state.captured
-            : isCalledOff(state) && state.returned !== 'refunded';
+            : isCalledOff(state) && (state.returned !== 'refunded' || state.question !== undefined);
         if (!wanted || !isOpen(state) || number <= state.refusalsKnown) return [];
-        return [{ type: 'OrderPaymentRefused', data: { step, reason, ...(number > 1 && { number }) } }];
+        const data = { step, reason, ...(moved && { moved }), ...(number > 1 && { number }) };
+        return [{ type: 'OrderPaymentRefused', data }];
       }
+
+      case 'RecordPaymentMoved': {
+        const { how, amount } = command;
+        const known = state.moves?.[how];
+        const isNews = !known || known.currency !== amount.currency || known.amountMinor < amount.amountMinor;
+        return isNews ? [{ type: 'OrderPaymentMoved', data: { how, amount } }] : [];
+      }
+
+      case 'Accept':
+        if (state.question) return [{ type: 'OrderPaymentMoveAccepted', data: {} }];
+        if (state.moves) return [];
+        throw new Conflict('nothing-to-accept', 'The payment provider has done nothing by itself with this order.');
 
       case 'RecordStockShipped': {
         if (state.status !== 'confirmed' || state.shipped) return [];
@@ -235,24 +278,27 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
     if (event.type === 'OrderPlaced') return { status: 'placed', terms: event.data, ...UNREMINDED, refusalsKnown: 0 };
     if (state.status === 'none') return state;
     const { terms } = state;
-    const open = { terms, ...UNREMINDED, refusalsKnown: isOpen(state) ? state.refusalsKnown : 0 };
+    const moves = movesOf(state);
+    const open = { terms, ...moves, ...UNREMINDED, refusalsKnown: isOpen(state) ? state.refusalsKnown : 0 };
 
     switch (event.type) {
       case 'OrderStockReserved':
         return { status: 'stock-reserved', ...open };
       case 'OrderConfirmed':
-        return { status: 'confirmed', ...open, shipped: false, captured: false };
+        return { status: 'confirmed', ...open, shipped: false, captured: event.data.nothingToPay === true };
       case 'OrderStockShipped':
         return state.status === 'confirmed' ? { ...state, shipped: true } : state;
       case 'OrderPaymentCaptured':
         return state.status === 'confirmed' ? { ...state, captured: true, refusal: undefined } : state;
       case 'OrderCompleted':
-        return { status: 'completed', terms };
+        return { status: 'completed', terms, ...moves };
       case 'OrderRejected': {
-        // Out of stock: nothing was held. Declined: the stock is.
+        // Out of stock: nothing was held. Declined: the stock is, and money where it was another sum.
         const { reason } = event.data;
         const stockHeld = reason === 'payment-declined';
-        return { status: 'rejected', ...open, reason, stockHeld, moneyHeld: false, returned: undefined };
+        const otherSum = 'held' in event.data ? event.data.held : undefined;
+        const money = { moneyHeld: otherSum !== undefined, returned: undefined, ...(otherSum && { otherSum }) };
+        return { status: 'rejected', ...open, reason, stockHeld, ...money };
       }
       case 'OrderCancelled': {
         // Stock was asked for as soon as the order was placed; money not before the stock was reserved.
@@ -266,7 +312,8 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         if (!isCalledOff(state)) return state;
         const { outcome } = event.data;
         const returned = outcome === 'nothing-held' ? state.returned : outcome;
-        return { ...state, moneyHeld: false, returned, refusal: undefined };
+        const { question: _, ...rest } = state; // What was captured by itself, too, has gone back.
+        return { ...rest, moneyHeld: false, returned, refusal: undefined };
       }
       case 'OrderPaymentRefused': {
         if (!isOpen(state)) return state;
@@ -280,6 +327,14 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
         const { attempt, retry } = event.data;
         return { ...state, reminders: attempt, retried: retry === true, refusal: undefined };
       }
+      case 'OrderPaymentMoved': {
+        const { how, amount } = event.data;
+        return { ...state, moves: { ...state.moves, [how]: amount }, question: event.data };
+      }
+      case 'OrderPaymentMoveAccepted': {
+        const { question: _, ...rest } = state;
+        return rest;
+      }
       case 'OrderSettled':
         return state;
     }
@@ -287,6 +342,10 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
 };
 
 const UNREMINDED = { reminders: 0, retried: false, refusal: undefined };
+
+function movesOf({ moves, question }: PlacedOrder): Moves {
+  return { ...(moves && { moves }), ...(question && { question }) };
+}
 
 /** Whether the order may still wait for other services. */
 function isOpen(state: Order): state is OpenOrder {
@@ -419,5 +478,5 @@ function recordMoneyGone(state: Order, outcome: PaymentOutcome): readonly OrderE
   const returned: OrderEvent = { type: 'OrderPaymentReturned', data: { outcome } };
   if (state.moneyHeld) return state.stockHeld ? [returned] : [returned, { type: 'OrderSettled', data: {} }];
   // Money that arrived when none was expected any longer, and went back: nothing waits for it, but the history shows it.
-  return outcome === 'nothing-held' || state.returned ? [] : [returned];
+  return outcome === 'nothing-held' || (state.returned && !state.question) ? [] : [returned];
 }

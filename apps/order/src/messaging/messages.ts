@@ -13,7 +13,7 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
       return { type: 'OrderStockReserved', data: { orderId, total, paymentToken } };
     }
     case 'OrderConfirmed':
-      return { type: 'OrderConfirmed', data: { orderId } };
+      return { type: 'OrderConfirmed', data: { orderId, ...event.data } };
     case 'OrderCompleted':
       return { type: 'OrderCompleted', data: { orderId } };
     case 'OrderRejected':
@@ -32,6 +32,8 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
     case 'OrderStockReleased':
     case 'OrderPaymentReturned':
     case 'OrderPaymentRefused':
+    case 'OrderPaymentMoved':
+    case 'OrderPaymentMoveAccepted':
       return undefined; // The order's own records of what other services reported.
   }
 }

@@ -17,12 +17,27 @@ test.each<[InventoryMessage | PaymentMessage, OrderCommand]>([
     { type: 'RecordStockReleased', outcome: 'released' },
   ],
   [{ type: 'StockShipped', data: { orderId } }, { type: 'RecordStockShipped' }],
-  [{ type: 'PaymentAuthorized', data: { orderId, amount } }, { type: 'RecordPaymentAuthorized' }],
+  [
+    { type: 'PaymentAuthorized', data: { orderId, amount } },
+    { type: 'RecordPaymentAuthorized', amount },
+  ],
   [
     { type: 'PaymentDeclined', data: { orderId, reason: 'declined' } },
     { type: 'RecordPaymentDeclined', reason: 'declined' },
   ],
   [{ type: 'PaymentCaptured', data: { orderId, amount } }, { type: 'RecordPaymentCaptured' }],
+  [
+    { type: 'PaymentDeclined', data: { orderId, reason: 'amount-mismatch', held: amount } },
+    { type: 'RecordPaymentDeclined', reason: 'amount-mismatch', held: amount },
+  ],
+  [
+    { type: 'PaymentRefused', data: { orderId, step: 'capture', reason: 'amount-mismatch', moved: amount } },
+    { type: 'RecordPaymentRefused', step: 'capture', reason: 'amount-mismatch', moved: amount, number: 1 },
+  ],
+  [
+    { type: 'PaymentMovedByProvider', data: { orderId, how: 'refunded', amount } },
+    { type: 'RecordPaymentMoved', how: 'refunded', amount },
+  ],
   [
     { type: 'PaymentReturned', data: { orderId, outcome: 'voided' } },
     { type: 'RecordPaymentReturned', outcome: 'voided' },

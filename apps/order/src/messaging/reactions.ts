@@ -13,16 +13,18 @@ export function orderReaction(message: InventoryMessage | PaymentMessage): Order
     case 'StockShipped':
       return { type: 'RecordStockShipped' };
     case 'PaymentAuthorized':
-      return { type: 'RecordPaymentAuthorized' };
+      return { type: 'RecordPaymentAuthorized', amount: message.data.amount };
     case 'PaymentDeclined':
-      return { type: 'RecordPaymentDeclined', reason: message.data.reason };
+      return { type: 'RecordPaymentDeclined', reason: message.data.reason, held: message.data.held };
     case 'PaymentCaptured':
       return { type: 'RecordPaymentCaptured' };
     case 'PaymentReturned':
       return { type: 'RecordPaymentReturned', outcome: message.data.outcome };
     case 'PaymentRefused': {
-      const { step, reason, number = 1 } = message.data;
-      return { type: 'RecordPaymentRefused', step, reason, number };
+      const { step, reason, moved, number = 1 } = message.data;
+      return { type: 'RecordPaymentRefused', step, reason, moved, number };
     }
+    case 'PaymentMovedByProvider':
+      return { type: 'RecordPaymentMoved', how: message.data.how, amount: message.data.amount };
   }
 }

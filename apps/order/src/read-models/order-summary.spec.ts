@@ -56,7 +56,7 @@ test('the row agrees with the order itself', () => {
     { type: 'RecordStockRejected', short: ['sea-salt'] },
     { type: 'RecordStockReleased', outcome: 'released' },
     { type: 'RecordStockShipped' },
-    { type: 'RecordPaymentAuthorized' },
+    { type: 'RecordPaymentAuthorized', amount: { amountMinor: 3048, currency: 'EUR' } },
     { type: 'RecordPaymentDeclined', reason: 'declined' },
     { type: 'RecordPaymentCaptured' },
     { type: 'RecordPaymentReturned', outcome: 'voided' },

@@ -58,6 +58,8 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
       case 'OrderPaymentCaptured':
       case 'OrderStockReleased':
       case 'OrderPaymentReturned':
+      case 'OrderPaymentMoved':
+      case 'OrderPaymentMoveAccepted':
       case 'OrderReminded':
         return { ...row, updated_at };
       case 'OrderPaymentRefused': // The money is held, even if the order was settled before it arrived.

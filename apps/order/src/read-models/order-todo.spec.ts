@@ -30,7 +30,9 @@ test.each([
     'OrderPlaced OrderStockReserved OrderCancelled OrderStockReleased',
     { wants: 'return', deadline_at: null, due_at: later(2, 1), attention_at: later(2, 60) },
   ],
-])('after %s', (history, row) => expect(after(history)).toEqual({ order_id: 'o1', reminders: 0, ...row }));
+])('after %s', (history, row) =>
+  expect(after(history)).toEqual({ order_id: 'o1', question: false, reminders: 0, ...row }),
+);
 
 test.each([
   'OrderPlaced OrderRejected.out-of-stock OrderSettled',
@@ -52,6 +54,7 @@ test('a refund that is refused when the order was settled waits for a person, to
   ).toEqual({
     order_id: 'o1',
     wants: 'return',
+    question: false,
     reminders: 0,
     deadline_at: null,
     due_at: null,
@@ -94,3 +97,24 @@ test('a retry that a person asked for is given an hour, and then the person is a
     due_at: later(10, 2),
     attention_at: later(10, 60),
   }));
+
+const paid = 'OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped OrderPaymentCaptured';
+const asked = { question: true, attention_at: expect.any(String) };
+
+test('what the provider did by itself waits for a person, also when nothing else does', () => {
+  const idle = { wants: null, due_at: null, deadline_at: null };
+  expect(after(`${paid} OrderCompleted OrderPaymentMoved`)).toMatchObject({ ...idle, ...asked });
+  expect(after(`${paid} OrderPaymentMoved OrderCompleted`)).toMatchObject({ ...idle, ...asked });
+  expect(after('OrderPlaced OrderRejected.out-of-stock OrderSettled OrderPaymentMoved')).toMatchObject(asked);
+});
+
+test('an order whose question is answered has a row only when it waits for something else', () => {
+  expect(after(`${paid} OrderCompleted OrderPaymentMoved OrderPaymentMoveAccepted`)).toBeUndefined();
+  expect(after(`${paid} OrderPaymentMoved OrderPaymentMoveAccepted`)).toMatchObject({
+    wants: 'fulfilment',
+    question: false,
+    attention_at: later(6, 60),
+  });
+  const off = 'OrderPlaced OrderStockReserved OrderRejected.payment-declined OrderStockReleased OrderSettled';
+  expect(after(`${off} OrderPaymentMoved OrderPaymentReturned`)).toBeUndefined();
+});

@@ -1,7 +1,7 @@
 /**
- * The watchdog's to-do list: one row per order that waits for other services, deleted as soon as it no longer does. It
- * says when the watchdog has to process the order, because its deadline passes or a reminder is due, and from when on the
- * order needs a person.
+ * The watchdog's to-do list: one row per order that waits for other services, or for a person, deleted as soon as it no
+ * longer does. It says when the watchdog has to process the order, because its deadline passes or a reminder is due, and
+ * from when on the order needs a person.
  */
 import { idOf } from '#event-store';
 import { projection } from '#projections';
@@ -9,7 +9,10 @@ import type { OrderEvent, Want } from '../domain/order.js';
 
 export interface OrderTodoRow {
   order_id: string;
-  wants: Want;
+  /** Null when it waits for a person only. */
+  wants: Want | null;
+  /** Whether the payment provider did something by itself that no person has decided about. */
+  question: boolean;
   /** How many reminders of it have been sent. */
   reminders: number;
   /** Null past the pivot, and for an order that is off: they have no deadline. */
@@ -38,17 +41,27 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
     const wants = (want: Want, deadline_at: string | null): OrderTodoRow => ({
       order_id: idOf(event.stream),
       wants: want,
+      question: row?.question ?? false,
       reminders: 0,
       deadline_at,
       due_at: nextLook(at, 0, deadline_at),
-      attention_at: deadline_at === null ? later(at, ATTENTION_AFTER_MS) : null,
+      attention_at: row?.question ? row.attention_at : deadline_at === null ? later(at, ATTENTION_AFTER_MS) : null,
     });
     if (event.type === 'OrderPlaced') return wants('stock', event.data.deadlineAt);
     if (event.type === 'OrderPaymentRefused') {
       // An order that was settled has no row: this money arrived later, and does not go back by itself.
-      return { ...(row ?? wants('return', null)), due_at: null, attention_at: at };
+      return { ...(row?.wants ? row : wants('return', null)), due_at: null, attention_at: at };
+    }
+    if (event.type === 'OrderPaymentMoved') {
+      const idle = { wants: null, reminders: 0, deadline_at: null, due_at: null };
+      return { ...idle, order_id: idOf(event.stream), ...row, question: true, attention_at: at };
     }
     if (!row) return undefined;
+    const answered = (): OrderTodoRow | undefined => {
+      if (!row.question) return row;
+      const attention_at = row.deadline_at === null ? later(at, ATTENTION_AFTER_MS) : null;
+      return row.wants === null ? undefined : { ...row, question: false, attention_at };
+    };
     switch (event.type) {
       case 'OrderStockReserved':
         return wants('payment', row.deadline_at);
@@ -59,7 +72,7 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
         return wants('return', null);
       case 'OrderCompleted':
       case 'OrderSettled':
-        return undefined;
+        return row.question ? { ...row, wants: null, deadline_at: null, due_at: null } : undefined;
       case 'OrderReminded': {
         const reminders = event.data.attempt;
         const due_at = nextLook(at, reminders, row.deadline_at);
@@ -70,8 +83,10 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
       case 'OrderStockShipped':
       case 'OrderPaymentCaptured':
       case 'OrderStockReleased':
-      case 'OrderPaymentReturned':
         return row;
+      case 'OrderPaymentReturned':
+      case 'OrderPaymentMoveAccepted':
+        return answered();
     }
   },
 });

@@ -2,7 +2,16 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DomainError } from '#decider';
 import { given } from '#decider/scenario';
-import { isRecorded, payment, type PaymentCommand, type PaymentEvent } from './payment.js';
+import {
+  isRecorded,
+  type Money,
+  type Movement,
+  payment,
+  type PaymentCommand,
+  type PaymentEvent,
+  restOf,
+  secondHoldOf,
+} from './payment.js';
 
 const amount = { amountMinor: 3048, currency: 'EUR' };
 const authorizationId = 'auth_1';
@@ -15,6 +24,21 @@ const captured: PaymentEvent = { type: 'PaymentCaptured', data: { amount } };
 const returnRequested: PaymentEvent = { type: 'PaymentReturnRequested', data: {} };
 const voided: PaymentEvent = { type: 'PaymentVoided', data: { authorizationId } };
 const nothingToVoid: PaymentEvent = { type: 'PaymentVoided', data: { authorizationId: null } };
+const part = { amountMinor: 1524, currency: 'EUR' };
+const other = { amountMinor: 3048, currency: 'JPY' };
+const heldTwice: PaymentEvent = { type: 'PaymentHeldTwice', data: { authorizationId: 'auth_2', amount } };
+const miscaptured: PaymentEvent = { type: 'PaymentMiscaptured', data: { amount: part } };
+const refundedInPart: PaymentEvent = { type: 'PaymentRefundedInPart', data: { amount: part } };
+const again = <E extends PaymentEvent>(event: E): E => ({ ...event, data: { ...event.data, number: 2 } });
+const moved = (how: Movement, sum = amount, id: string | null = authorizationId): PaymentEvent => ({
+  type: 'PaymentMovedByProvider',
+  data: { how, amount: sum, authorizationId: id },
+});
+const mismatch = (held: Money): PaymentEvent => ({
+  type: 'PaymentDeclined',
+  data: { reason: 'amount-mismatch', held },
+});
+const held = (sum: Money): PaymentEvent => ({ type: 'PaymentAuthorized', data: { authorizationId, amount: sum } });
 const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
 const captureRefused: PaymentEvent = { type: 'PaymentCaptureRefused', data: { reason: 'refused-by-issuer' } };
 const refundRefused: PaymentEvent = { type: 'PaymentRefundRefused', data: { reason: 'refused-by-issuer' } };
@@ -28,26 +52,37 @@ const commands = {
   'Return, the refusal known': { type: 'Return', refusalsKnown: 1 },
   GiveUp: { type: 'GiveUp' },
   RecordAuthorized: { type: 'RecordAuthorized', authorizationId, amount },
+  'RecordAuthorized, part': { type: 'RecordAuthorized', authorizationId, amount: part },
+  'RecordAuthorized, other currency': { type: 'RecordAuthorized', authorizationId, amount: other },
+  'RecordAuthorized, second': { type: 'RecordAuthorized', authorizationId: 'auth_2', amount },
+  'RecordCaptured, part': { type: 'RecordCaptured', authorizationId, amount: part },
+  'RecordRefunded, part': { type: 'RecordRefunded', authorizationId, captured: amount, refunded: part },
+  RecordDisputed: { type: 'RecordDisputed', authorizationId, amount },
+  RecordHoldReleased: { type: 'RecordHoldReleased', authorizationId: 'auth_2' },
   RecordDeclined: { type: 'RecordDeclined', reason: 'declined' },
-  RecordCaptured: { type: 'RecordCaptured' },
+  RecordCaptured: { type: 'RecordCaptured', authorizationId, amount },
   RecordVoided: { type: 'RecordVoided', authorizationId },
   'RecordVoided, nothing held': { type: 'RecordVoided', authorizationId: undefined },
-  RecordRefunded: { type: 'RecordRefunded' },
+  RecordRefunded: { type: 'RecordRefunded', authorizationId, captured: amount, refunded: amount },
   RecordCaptureRefused: { type: 'RecordCaptureRefused', reason: 'refused-by-issuer' },
   RecordRefundRefused: { type: 'RecordRefundRefused', reason: 'refused-by-issuer' },
 } as const satisfies Record<string, PaymentCommand>;
 
 type Answers = Partial<Record<keyof typeof commands, readonly PaymentEvent[] | string>>;
 
+const NOT_FOUND = 'payment-not-found';
+const late = [moved('captured'), returnRequested];
+const lateSecond = [{ ...heldTwice, type: 'PaymentAuthorized' } as PaymentEvent, returnRequested];
+
 /** Every state of the machine: how a payment gets there, and each command that has an effect on it, or is refused. */
 const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
   none: {
     history: [],
     answers: {
+      ...Object.fromEntries(Object.keys(commands).map((name) => [name, name.startsWith('Record') ? NOT_FOUND : []])),
       Request: [requested],
       Capture: 'not-authorized',
       Return: [blocked],
-      RecordAuthorized: 'payment-not-found',
     },
   },
   requested: {
@@ -56,16 +91,57 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
       Capture: 'not-authorized',
       Return: [returnRequested],
       RecordAuthorized: [authorized],
+      'RecordAuthorized, part': [mismatch(part), held(part), returnRequested],
+      'RecordAuthorized, other currency': [mismatch(other), held(other), returnRequested],
+      'RecordAuthorized, second': [lateSecond[0]!],
       RecordDeclined: [declined],
+      RecordDisputed: [moved('disputed')],
     },
   },
   authorized: {
     history: [requested, authorized],
-    answers: { Capture: [captureRequested], Return: [returnRequested], RecordCaptured: [captured] },
+    answers: {
+      Capture: [captureRequested],
+      Return: [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordCaptured: [captured],
+      'RecordCaptured, part': [miscaptured],
+      RecordVoided: [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      'RecordVoided, nothing held': [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      RecordRefunded: [captured, moved('refunded')],
+      'RecordRefunded, part': [captured, moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   capturing: {
     history: [requested, authorized, captureRequested],
-    answers: { Return: [returnRequested], RecordCaptured: [captured], RecordCaptureRefused: [captureRefused] },
+    answers: {
+      Return: [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordCaptured: [captured],
+      'RecordCaptured, part': [miscaptured],
+      RecordCaptureRefused: [captureRefused],
+      RecordVoided: [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      'RecordVoided, nothing held': [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      RecordRefunded: [captured, moved('refunded')],
+      'RecordRefunded, part': [captured, moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
+    },
+  },
+  'capturing, held twice': {
+    history: [requested, authorized, captureRequested, heldTwice],
+    answers: {
+      Return: [returnRequested],
+      RecordCaptured: [captured],
+      'RecordCaptured, part': [miscaptured],
+      RecordCaptureRefused: [captureRefused],
+      RecordVoided: [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      'RecordVoided, nothing held': [{ type: 'PaymentCaptureRefused', data: { reason: 'voided' } }],
+      RecordRefunded: [captured, moved('refunded')],
+      'RecordRefunded, part': [captured, moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
+      RecordHoldReleased: [{ type: 'PaymentHoldReleased', data: { authorizationId: 'auth_2', refunded: null } }],
+    },
   },
   'capture-refused': {
     history: [requested, authorized, captureRequested, captureRefused],
@@ -73,79 +149,188 @@ const machine: Record<string, { history: PaymentEvent[]; answers: Answers }> = {
       'Capture, the refusal known': [captureRequested],
       Return: [returnRequested],
       'Return, the refusal known': [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
       RecordCaptured: [captured],
+      'RecordCaptured, part': [again(miscaptured)],
+      RecordRefunded: [captured, moved('refunded')],
+      'RecordRefunded, part': [captured, moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
+    },
+  },
+  'capture-refused after a capture of a part': {
+    history: [requested, authorized, captureRequested, miscaptured],
+    answers: {
+      'Capture, the refusal known': [captureRequested],
+      Return: [returnRequested],
+      'Return, the refusal known': [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordCaptured: [captured],
+      RecordRefunded: [captured, moved('refunded')],
+      'RecordRefunded, part': [captured, moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
     },
   },
   'refund-refused': {
     history: [requested, authorized, captureRequested, captured, returnRequested, refundRefused],
     answers: {
       'Return, the refusal known': [returnRequested],
-      RecordVoided: 'already-captured',
-      'RecordVoided, nothing held': 'already-captured',
+      'RecordAuthorized, second': [heldTwice],
       RecordRefunded: [refunded],
+      'RecordRefunded, part': [again(refundedInPart)],
+      RecordDisputed: [moved('disputed')],
+    },
+  },
+  'refund-refused after a refund of a part': {
+    history: [requested, authorized, captureRequested, captured, returnRequested, refundedInPart],
+    answers: {
+      'Return, the refusal known': [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordRefunded: [refunded],
+      RecordDisputed: [moved('disputed')],
     },
   },
   'refund-refused of a capture whose answer was lost': {
     history: [requested, authorized, returnRequested, refundRefused],
     answers: {
       'Return, the refusal known': [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [voided],
       RecordRefunded: [captured, refunded],
+      'RecordRefunded, part': [captured, again(refundedInPart)],
+      RecordDisputed: [moved('disputed')],
     },
   },
   captured: {
     history: [requested, authorized, captureRequested, captured],
-    answers: { Return: [returnRequested] },
+    answers: {
+      Return: [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordVoided: [moved('voided')],
+      'RecordVoided, nothing held': [moved('voided', amount, null)],
+      RecordRefunded: [moved('refunded')],
+      'RecordRefunded, part': [moved('refunded', part)],
+      RecordDisputed: [moved('disputed')],
+    },
+  },
+  'captured, and given back by the provider': {
+    history: [requested, authorized, captureRequested, captured, moved('refunded')],
+    answers: {
+      Return: [returnRequested],
+      'RecordAuthorized, second': [heldTwice],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   declined: {
     history: [requested, declined],
-    answers: { Capture: 'not-authorized', RecordAuthorized: [authorized, returnRequested] },
+    answers: {
+      Capture: 'not-authorized',
+      RecordAuthorized: [authorized, returnRequested],
+      'RecordAuthorized, part': [held(part), returnRequested],
+      'RecordAuthorized, other currency': [held(other), returnRequested],
+      'RecordAuthorized, second': lateSecond,
+      RecordCaptured: late,
+      'RecordCaptured, part': [moved('captured', part), returnRequested],
+      RecordRefunded: [...late, refunded],
+      'RecordRefunded, part': [...late, refundedInPart],
+      RecordDisputed: [moved('disputed')],
+    },
+  },
+  'declined, for another sum was held': {
+    history: [requested, mismatch(part), held(part), returnRequested],
+    answers: {
+      'RecordAuthorized, second': [heldTwice],
+      RecordRefundRefused: [refundRefused],
+      RecordVoided: [voided],
+      'RecordVoided, nothing held': [voided],
+      RecordRefunded: [captured, refunded],
+      'RecordRefunded, part': [captured, refundedInPart],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   'blocked by a cancellation that came first': {
     history: [blocked],
-    answers: { Capture: 'not-authorized', RecordAuthorized: [authorized, returnRequested] },
+    answers: {
+      Capture: 'not-authorized',
+      RecordAuthorized: [authorized, returnRequested],
+      'RecordAuthorized, part': [held(part), returnRequested],
+      'RecordAuthorized, other currency': [held(other), returnRequested],
+      'RecordAuthorized, second': lateSecond,
+      RecordCaptured: late,
+      'RecordCaptured, part': [moved('captured', part), returnRequested],
+      RecordRefunded: [...late, refunded],
+      'RecordRefunded, part': [...late, refundedInPart],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   'returning what was asked for': {
     history: [requested, returnRequested],
     answers: {
       RecordRefundRefused: [refundRefused],
       RecordAuthorized: [authorized, returnRequested],
+      'RecordAuthorized, part': [held(part), returnRequested],
+      'RecordAuthorized, other currency': [held(other), returnRequested],
+      'RecordAuthorized, second': lateSecond,
       RecordDeclined: [declined],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [nothingToVoid],
       RecordRefunded: [captured, refunded],
+      'RecordRefunded, part': [captured, refundedInPart],
+      RecordDisputed: [moved('disputed')],
     },
   },
   'returning what was authorized': {
     history: [requested, authorized, returnRequested],
     answers: {
+      'RecordAuthorized, second': [heldTwice],
       RecordRefundRefused: [refundRefused],
       RecordVoided: [voided],
       'RecordVoided, nothing held': [voided],
       RecordRefunded: [captured, refunded],
+      'RecordRefunded, part': [captured, refundedInPart],
+      RecordDisputed: [moved('disputed')],
     },
   },
   'returning what was captured': {
     history: [requested, authorized, captureRequested, captured, returnRequested],
     answers: {
+      'RecordAuthorized, second': [heldTwice],
       RecordRefundRefused: [refundRefused],
-      RecordVoided: 'already-captured',
-      'RecordVoided, nothing held': 'already-captured',
+      RecordVoided: [{ type: 'PaymentRefundRefused', data: { reason: 'not-captured' } }],
+      'RecordVoided, nothing held': [{ type: 'PaymentRefundRefused', data: { reason: 'not-captured' } }],
       RecordRefunded: [refunded],
+      'RecordRefunded, part': [refundedInPart],
+      RecordDisputed: [moved('disputed')],
     },
   },
   voided: {
     history: [requested, authorized, returnRequested, voided],
-    answers: {},
+    answers: {
+      'RecordAuthorized, second': lateSecond,
+      RecordCaptured: late,
+      'RecordCaptured, part': [moved('captured', part), returnRequested],
+      RecordRefunded: [...late, refunded],
+      'RecordRefunded, part': [...late, refundedInPart],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   'voided before anything was held': {
     history: [requested, returnRequested, nothingToVoid],
-    answers: { RecordAuthorized: [authorized, returnRequested] },
+    answers: {
+      RecordAuthorized: [authorized, returnRequested],
+      'RecordAuthorized, part': [held(part), returnRequested],
+      'RecordAuthorized, other currency': [held(other), returnRequested],
+      'RecordAuthorized, second': lateSecond,
+      RecordCaptured: late,
+      'RecordCaptured, part': [moved('captured', part), returnRequested],
+      RecordRefunded: [...late, refunded],
+      'RecordRefunded, part': [...late, refundedInPart],
+      RecordDisputed: [moved('disputed')],
+    },
   },
   refunded: {
     history: [requested, authorized, captureRequested, captured, returnRequested, refunded],
-    answers: {},
+    answers: { 'RecordAuthorized, second': [heldTwice], RecordDisputed: [moved('disputed')] },
   },
 };
 
@@ -189,6 +374,22 @@ test('refusals from before they were numbered count as the first', () => {
     .then({ type: 'PaymentCaptureRefused', data: { reason: 'refused-by-issuer', number: 2 } });
 });
 
+test('what is still to be captured is what was asked for, without what was captured', () => {
+  expect(restOf({ amount })).toEqual(amount);
+  expect(restOf({ amount, captured: part })).toEqual({ amountMinor: 1524, currency: 'EUR' });
+  expect(restOf({ amount: part, captured: amount })).toBeUndefined();
+  expect(restOf({ amount, captured: other })).toBeUndefined();
+});
+
+test('a second hold that stays captured is a matter for a person', () => {
+  given(payment, requested, authorized, captured, heldTwice)
+    .when({ type: 'RecordHoldReleased', authorizationId: 'auth_2', kept: amount })
+    .then(moved('captured', { ...amount, amountMinor: 6096 }, 'auth_2'), {
+      type: 'PaymentHoldReleased',
+      data: { authorizationId: 'auth_2', refunded: null },
+    });
+});
+
 test('money that arrives late goes back, and goes back once when it arrives twice', () => {
   const history = [requested, declined, authorized, returnRequested];
   given(payment, ...history)
@@ -219,7 +420,9 @@ test('whatever comes in any order, a payment captures money at most once and giv
         expect(attempt(command), 'a retry is an answer').toEqual([]);
         const count = (type: PaymentEvent['type']) => history.filter((event) => event.type === type).length;
         expect(count('PaymentCaptured')).toBeLessThanOrEqual(1);
-        expect(count('PaymentRefunded')).toBeLessThanOrEqual(count('PaymentCaptured'));
+        const { captured, refunded } = state.status === 'none' ? {} : state;
+        expect(refunded?.amountMinor ?? 0).toBeLessThanOrEqual(captured?.amountMinor ?? 0);
+        expect(count('PaymentHeldTwice') - count('PaymentHoldReleased')).toBe(secondHoldOf(state) ? 1 : 0);
       }
 
       function attempt(command: PaymentCommand): readonly PaymentEvent[] {

@@ -8,15 +8,24 @@
  *     ▼                   │      ▼                   ▼                        ▼                      ▼
  *   (blocked)             │  (declined)          (returning) ◀──────────────────────────────────────┘
  *                         └─────────────────────────▲   │ RecordVoided          │ RecordRefunded
- *                              Return               │   ▼                       ▼
- *                                                   │ (voided)              (refunded)
- *                                                   └── money that arrives after all: it is given back too
+ *                              Return,              │   ▼                       ▼
+ *                              RecordAuthorized     │ (voided)              (refunded)
+ *                              of another sum       └── money that arrives after all: it is given back too
  *
- * If the provider refuses to capture or to refund, the payment is (capture-refused) or (refund-refused) until the same is
- * requested again, or the return of the money.
+ * If the provider refuses to capture or to refund, or does so with another sum than was asked for, the payment is
+ * (capture-refused) or (refund-refused) until the same is requested again, or the return of the money.
  *
  * The provider is only called for what is already in the stream: (requested), (capturing) and (returning) say what is to
  * be done, cashier.ts does it, and the provider's answer is the next event. After a crash the stream still says so.
+ *
+ * What the provider says is compared here, and nowhere else, whether it was the answer to a call, to a question or a
+ * webhook. It names sums that are totals: all that is captured, and given back, of a payment so far. A total that is not
+ * above the known one is old news.
+ * - A hold of another sum than was asked for is declined and given back.
+ * - A second hold, with an id of its own, is recorded beside the payment and given back by itself.
+ * - What is captured, or given back, is booked as what it was. What is missing is left to a person.
+ * - What the provider does without having been asked is an event, PaymentMovedByProvider, and a person is told. Money that
+ *   it captures for a payment that is over goes back.
  */
 import { Conflict, type Decider, DomainError, NotFound } from '#decider';
 
@@ -35,34 +44,55 @@ export type PaymentCommand =
   | { type: 'GiveUp' }
   | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
   | { type: 'RecordDeclined'; reason: string }
-  | { type: 'RecordCaptured' }
+  /** `amount` is all that was captured. Where an id is undefined, it is the payment's own. */
+  | { type: 'RecordCaptured'; authorizationId: string | undefined; amount: Money }
   /** `authorizationId` is undefined when the provider held nothing. */
   | { type: 'RecordVoided'; authorizationId: string | undefined }
-  | { type: 'RecordRefunded' }
+  /** `captured` and `refunded` are all that was captured, and given back. */
+  | { type: 'RecordRefunded'; authorizationId: string | undefined; captured: Money; refunded: Money }
+  /** `amount` is undefined when the whole payment is disputed. */
+  | { type: 'RecordDisputed'; authorizationId: string | undefined; amount: Money | undefined }
   | { type: 'RecordCaptureRefused'; reason: string }
-  | { type: 'RecordRefundRefused'; reason: string };
+  | { type: 'RecordRefundRefused'; reason: string }
+  /** Of a second hold. `refunded` is what had been captured of it, `kept` what the provider did not give back. */
+  | { type: 'RecordHoldReleased'; authorizationId: string; refunded?: Money; kept?: Money };
 
 type Nothing = Record<string, never>;
 /**
  * `number` counts the refusals of one payment, of either step, so that a refusal that is told again is not taken for a new
- * one. Absent: 1, the first; or one from before they were counted.
+ * one. Absent: 1, the first; or one from before they were counted. Another sum than was asked for counts as a refusal.
  */
-type RefusalData = { reason: string; number?: number };
+interface Numbered {
+  number?: number;
+}
 
 /** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PaymentEvent =
   | { type: 'PaymentRequested'; data: { amount: Money; token: string } }
   | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money } }
-  | { type: 'PaymentDeclined'; data: { reason: string } }
+  /** `held` is the other sum that the provider held: it is given back. */
+  | { type: 'PaymentDeclined'; data: { reason: string; held?: Money } }
   | { type: 'PaymentCaptureRequested'; data: Nothing }
   | { type: 'PaymentCaptured'; data: { amount: Money } }
+  /** Another sum was captured than was asked for. `amount` is all that was captured. */
+  | { type: 'PaymentMiscaptured'; data: { amount: Money } & Numbered }
   | { type: 'PaymentReturnRequested'; data: Nothing }
   /** `authorizationId` is null when there was nothing to void. */
   | { type: 'PaymentVoided'; data: { authorizationId: string | null } }
   | { type: 'PaymentRefunded'; data: { amount: Money } }
-  | { type: 'PaymentCaptureRefused'; data: RefusalData }
-  | { type: 'PaymentRefundRefused'; data: RefusalData }
-  | { type: 'PaymentBlocked'; data: Nothing };
+  /** Less was given back than was asked for. `amount` is all that was given back. */
+  | { type: 'PaymentRefundedInPart'; data: { amount: Money } & Numbered }
+  | { type: 'PaymentCaptureRefused'; data: { reason: string } & Numbered }
+  | { type: 'PaymentRefundRefused'; data: { reason: string } & Numbered }
+  | { type: 'PaymentBlocked'; data: Nothing }
+  | { type: 'PaymentHeldTwice'; data: { authorizationId: string; amount: Money } }
+  /** A second hold is gone. `refunded` is what had been captured of it; null when that was nothing. */
+  | { type: 'PaymentHoldReleased'; data: { authorizationId: string; refunded: Money | null } }
+  /** What the provider did without having been asked. `amount` is the total of what it did so. */
+  | { type: 'PaymentMovedByProvider'; data: { how: Movement; amount: Money; authorizationId: string | null } };
+
+/** 'voided': a capture was taken back as if it had never been. 'disputed': the customer contests it. */
+export type Movement = 'captured' | 'refunded' | 'voided' | 'disputed';
 
 /** What the provider holds, or has taken, for an order. */
 interface Authorization {
@@ -70,21 +100,29 @@ interface Authorization {
   readonly amount: Money;
 }
 
+/** What is known of the money, whatever the status. */
+interface Books {
+  /** All that was captured, given back and disputed, as totals. */
+  readonly captured?: Money;
+  readonly refunded?: Money;
+  readonly disputed?: Money;
+  /** Every hold that was ever reported, by its id. A second one is still to be given back. */
+  readonly holds: Readonly<Record<string, 'own' | 'second' | 'released'>>;
+}
+
 /** `refusals`: the number of the last refusal; 0 while there was none. */
 export type Payment = PaymentState & { readonly refusals: number };
 
 type PaymentState =
-  | { readonly status: 'none' | 'blocked' | 'declined' | 'refunded' }
-  | { readonly status: 'requested'; readonly amount: Money; readonly token: string }
-  | ({ readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured' } & Authorization)
-  | {
+  | { readonly status: 'none' }
+  | ({ readonly status: 'blocked' | 'declined' | 'voided' | 'refunded' } & Books)
+  | ({ readonly status: 'requested'; readonly amount: Money; readonly token: string } & Books)
+  | ({ readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured' } & Authorization & Books)
+  | ({
       readonly status: 'returning' | 'refund-refused';
       readonly amount: Money;
       readonly authorizationId: string | undefined;
-      /** Whether we know that it was captured. The provider may have captured it and its answer been lost. */
-      readonly captured: boolean;
-    }
-  | { readonly status: 'voided'; readonly authorizationId: string | undefined };
+    } & Books);
 
 export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   initialState: { status: 'none', refusals: 0 },
@@ -102,88 +140,117 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'GiveUp':
         if (state.status === 'authorized') return giveBack(state);
         throw new Conflict('nothing-held', `Nothing is held without a verdict: the payment is ${state.status}.`);
+    }
+    // All kinds of news of a payment that is not known yet are answered alike, so that the provider tells them again.
+    if (state.status === 'none') throw new NotFound('payment-not-found', 'There is no payment for this order.');
+
+    switch (command.type) {
       case 'RecordAuthorized':
         return recordAuthorized(command, state);
       case 'RecordDeclined': {
         // Also while it is to be given back: a decline means that there is nothing to give back.
-        const open = state.status === 'requested' || (state.status === 'returning' && !state.authorizationId);
+        const nothingHeld = state.status === 'returning' && !state.authorizationId && !state.captured;
+        const open = state.status === 'requested' || nothingHeld;
         return open ? [{ type: 'PaymentDeclined', data: { reason: command.reason } }] : [];
       }
       case 'RecordCaptured':
-        if (state.status !== 'capturing' && state.status !== 'authorized' && state.status !== 'capture-refused')
-          return [];
-        return [{ type: 'PaymentCaptured', data: { amount: state.amount } }];
+        return recordCaptured(command, state);
       case 'RecordCaptureRefused': {
-        const data = nextRefusal(state, command.reason);
+        const data = { reason: command.reason, ...nextNumber(state) };
         return state.status === 'capturing' ? [{ type: 'PaymentCaptureRefused', data }] : [];
       }
-      case 'RecordVoided': {
-        if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
-        if (state.captured) {
-          throw new DomainError('already-captured', 'The money was captured: it is refunded, not voided.');
-        }
-        const authorizationId = command.authorizationId ?? state.authorizationId ?? null;
-        return [{ type: 'PaymentVoided', data: { authorizationId } }];
-      }
+      case 'RecordVoided':
+        return recordVoided(command, state);
       case 'RecordRefundRefused': {
-        const data = nextRefusal(state, command.reason);
+        const data = { reason: command.reason, ...nextNumber(state) };
         return state.status === 'returning' ? [{ type: 'PaymentRefundRefused', data }] : [];
       }
-      case 'RecordRefunded': {
-        if (state.status !== 'returning' && state.status !== 'refund-refused') return [];
-        const { amount } = state;
-        const refunded: PaymentEvent = { type: 'PaymentRefunded', data: { amount } };
-        // What goes back was captured first, even if that answer was lost: the books have to balance.
-        return state.captured ? [refunded] : [{ type: 'PaymentCaptured', data: { amount } }, refunded];
+      case 'RecordRefunded':
+        return recordRefunded(command, state);
+      case 'RecordDisputed':
+        return recordDisputed(command, state);
+      case 'RecordHoldReleased': {
+        const { authorizationId, refunded = null, kept } = command;
+        if (state.holds[authorizationId] !== 'second') return [];
+        const released: PaymentEvent = { type: 'PaymentHoldReleased', data: { authorizationId, refunded } };
+        if (kept === undefined) return [released];
+        // The customer has paid twice, and the provider gives nothing back.
+        const captured = state.status === 'captured' ? state.captured : undefined;
+        const total = { ...kept, amountMinor: kept.amountMinor + (captured?.amountMinor ?? 0) };
+        return [moved('captured', total, authorizationId), released];
       }
     }
   },
 
   evolve(state, event) {
-    const refused = event.type === 'PaymentCaptureRefused' || event.type === 'PaymentRefundRefused';
-    return { ...nextState(state, event), refusals: refused ? (event.data.number ?? 1) : state.refusals };
+    const counts = REFUSALS.some((type) => type === event.type);
+    const number = 'number' in event.data ? event.data.number : undefined;
+    return { ...nextState(state, event), refusals: counts ? (number ?? 1) : state.refusals };
   },
 };
 
+const REFUSALS: readonly PaymentEvent['type'][] = [
+  'PaymentCaptureRefused',
+  'PaymentMiscaptured',
+  'PaymentRefundRefused',
+  'PaymentRefundedInPart',
+];
+
 function nextState(state: PaymentState, event: PaymentEvent): PaymentState {
+  const books = booksOf(state);
   switch (event.type) {
     case 'PaymentRequested':
-      return { status: 'requested', ...event.data };
+      return { status: 'requested', ...event.data, ...books };
     case 'PaymentBlocked':
-      return { status: 'blocked' };
-    case 'PaymentAuthorized':
-      return { status: 'authorized', ...event.data };
+      return { status: 'blocked', ...books };
+    case 'PaymentAuthorized': {
+      const { authorizationId, amount } = event.data;
+      return { status: 'authorized', authorizationId, amount, ...withHold(books, authorizationId, 'own') };
+    }
     case 'PaymentDeclined':
-      return { status: 'declined' };
+      return { status: 'declined', ...books };
     case 'PaymentCaptureRequested':
       return state.status === 'authorized' || state.status === 'capture-refused'
         ? { ...state, status: 'capturing' }
         : state;
     case 'PaymentCaptureRefused':
-      return state.status === 'capturing' ? { ...state, status: 'capture-refused' } : state;
-    case 'PaymentCaptured':
-      if ('captured' in state) return { ...state, captured: true };
-      return 'authorizationId' in state && 'amount' in state ? { ...state, status: 'captured' } : state;
+      return state.status === 'authorized' || state.status === 'capturing'
+        ? { ...state, status: 'capture-refused' }
+        : state;
+    case 'PaymentCaptured': {
+      const captured = event.data.amount;
+      if (state.status === 'returning' || state.status === 'refund-refused') return { ...state, captured };
+      return isHeld(state) ? { ...state, status: 'captured', captured } : state;
+    }
+    case 'PaymentMiscaptured':
+      return isHeld(state) ? { ...state, status: 'capture-refused', captured: event.data.amount } : state;
     case 'PaymentReturnRequested': {
       if (!('amount' in state)) return state;
-      return {
-        status: 'returning',
-        amount: state.amount,
-        authorizationId: authorizationOf(state),
-        captured: isCaptured(state),
-      };
+      return { status: 'returning', amount: state.amount, authorizationId: authorizationOf(state), ...books };
     }
     case 'PaymentRefundRefused':
       return state.status === 'returning' ? { ...state, status: 'refund-refused' } : state;
-    case 'PaymentVoided':
-      return { status: 'voided', authorizationId: event.data.authorizationId ?? undefined };
+    case 'PaymentRefundedInPart':
+      return state.status === 'returning' || state.status === 'refund-refused'
+        ? { ...state, status: 'refund-refused', refunded: event.data.amount }
+        : state;
+    case 'PaymentVoided': {
+      const { authorizationId } = event.data;
+      return { status: 'voided', ...(authorizationId ? withHold(books, authorizationId, 'released') : books) };
+    }
     case 'PaymentRefunded':
-      return { status: 'refunded' };
+      return { status: 'refunded', ...books, refunded: event.data.amount };
+    case 'PaymentHeldTwice':
+      return state.status === 'none' ? state : { ...state, ...withHold(books, event.data.authorizationId, 'second') };
+    case 'PaymentHoldReleased':
+      return state.status === 'none' ? state : { ...state, ...withHold(books, event.data.authorizationId, 'released') };
+    case 'PaymentMovedByProvider':
+      return moveByProvider(state, event.data);
   }
 }
 
-function nextRefusal({ refusals }: Payment, reason: string): RefusalData {
-  return refusals === 0 ? { reason } : { reason, number: refusals + 1 };
+function nextNumber({ refusals }: Payment): Numbered {
+  return refusals === 0 ? {} : { number: refusals + 1 };
 }
 
 /**
@@ -191,8 +258,24 @@ function nextRefusal({ refusals }: Payment, reason: string): RefusalData {
  * kinds that are checked here, so the state need not be the latest.
  */
 export function isRecorded(state: Payment, answer: PaymentCommand): boolean {
-  if (answer.type === 'RecordAuthorized') return authorizationOf(state) === answer.authorizationId;
-  return answer.type === 'RecordCaptured' && isCaptured(state);
+  if (state.status === 'none') return false;
+  if (answer.type === 'RecordAuthorized') return Object.hasOwn(state.holds, answer.authorizationId);
+  if (answer.type !== 'RecordCaptured' || state.status !== 'captured') return false;
+  const known = answer.authorizationId === undefined || Object.hasOwn(state.holds, answer.authorizationId);
+  return known && !exceeds(answer.amount, state.captured);
+}
+
+/** A hold beside the payment's own that is still to be given back. */
+export function secondHoldOf(state: Payment): string | undefined {
+  if (state.status === 'none') return undefined;
+  return Object.keys(state.holds).find((id) => state.holds[id] === 'second');
+}
+
+/** What is still to be captured; undefined when more, or another currency, was captured than was asked for. */
+export function restOf({ amount, captured }: { readonly amount: Money; readonly captured?: Money }): Money | undefined {
+  if (captured === undefined) return amount;
+  if (exceeds(captured, amount)) return undefined;
+  return { ...amount, amountMinor: amount.amountMinor - captured.amountMinor };
 }
 
 /**
@@ -243,41 +326,222 @@ function giveBack(state: Payment, refusalsKnown = 0): readonly PaymentEvent[] {
   }
 }
 
+type Known = Exclude<PaymentState, { status: 'none' }> & { readonly refusals: number };
+type News<T extends PaymentCommand['type']> = Extract<PaymentCommand, { type: T }>;
+
 function recordAuthorized(
-  { authorizationId, amount }: Extract<PaymentCommand, { type: 'RecordAuthorized' }>,
-  state: Payment,
+  { authorizationId, amount }: News<'RecordAuthorized'>,
+  state: Known,
 ): readonly PaymentEvent[] {
+  if (Object.hasOwn(state.holds, authorizationId)) return [];
   const arrived: PaymentEvent = { type: 'PaymentAuthorized', data: { authorizationId, amount } };
   // Money that arrived after the payment was decided: it is recorded, and goes back.
   const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];
   switch (state.status) {
     case 'requested':
-      return [arrived];
+      if (isSame(amount, state.amount)) return [arrived];
+      return [{ type: 'PaymentDeclined', data: { reason: 'amount-mismatch', held: amount } }, ...late];
+    case 'returning':
+      // Recorded, so that a late decline does not end the return while there is money to give back.
+      return state.authorizationId === undefined ? late : [heldTwice(authorizationId, amount)];
+    case 'voided':
+    case 'blocked':
+    case 'declined':
+      return late;
     case 'authorized':
     case 'capturing':
     case 'capture-refused':
     case 'captured':
     case 'refund-refused':
     case 'refunded':
-      return [];
-    case 'returning':
-      // Recorded, so that a late decline does not end the return while there is money to give back.
-      return state.authorizationId === undefined ? late : [];
-    case 'voided':
-      return state.authorizationId === authorizationId ? [] : late;
-    case 'blocked':
-    case 'declined':
-      return late;
-    case 'none':
-      throw new NotFound('payment-not-found', 'There is no payment for this order.');
+      return [heldTwice(authorizationId, amount)];
   }
 }
 
-/** Whether we know that the money was captured; it may be on its way back by now. */
-function isCaptured(state: PaymentState): boolean {
-  return state.status === 'captured' || ('captured' in state && state.captured);
+function recordCaptured({ authorizationId, amount }: News<'RecordCaptured'>, state: Known): readonly PaymentEvent[] {
+  const hold = authorizationId === undefined ? 'own' : state.holds[authorizationId];
+  if (hold === 'second') return []; // It is about to be given back.
+  switch (state.status) {
+    case 'requested': // The answer to the call that is under way decides.
+    case 'returning': // The answer to the void says what there is to refund.
+    case 'refund-refused':
+      return [];
+    case 'authorized':
+    case 'capturing':
+    case 'capture-refused':
+      if (hold !== 'own') return hold ? [] : [heldTwice(authorizationId!, amount)];
+      if (isSame(amount, state.amount)) return [{ type: 'PaymentCaptured', data: { amount } }];
+      if (state.status === 'capture-refused' && !exceeds(amount, state.captured)) return [];
+      return [{ type: 'PaymentMiscaptured', data: { amount, ...nextNumber(state) } }];
+    case 'captured':
+      if (hold !== 'own') return hold ? [] : [heldTwice(authorizationId!, amount)];
+      return exceeds(amount, state.captured) ? [moved('captured', amount, authorizationId)] : [];
+    case 'blocked':
+    case 'declined':
+    case 'voided':
+    case 'refunded':
+      if (!exceeds(amount, state.captured)) return [];
+      return [moved('captured', amount, authorizationId), { type: 'PaymentReturnRequested', data: {} }];
+  }
+}
+
+function recordVoided({ authorizationId }: News<'RecordVoided'>, state: Known): readonly PaymentEvent[] {
+  if (authorizationId !== undefined && state.holds[authorizationId] === 'second') {
+    return [{ type: 'PaymentHoldReleased', data: { authorizationId, refunded: null } }];
+  }
+  const own = authorizationOf(state);
+  const isOwn = authorizationId === undefined || own === undefined || authorizationId === own;
+  switch (state.status) {
+    case 'authorized':
+    case 'capturing':
+      // The provider has let go of the hold by itself: there is nothing to capture any more.
+      return isOwn ? [{ type: 'PaymentCaptureRefused', data: { reason: 'voided', ...nextNumber(state) } }] : [];
+    case 'captured': {
+      const kept = keptOf(state);
+      return kept.amountMinor > 0 && !isReleased(state, authorizationId)
+        ? [moved('voided', kept, authorizationId)]
+        : [];
+    }
+    case 'returning':
+    case 'refund-refused':
+      if (!isOwn) return [];
+      if (state.captured === undefined) {
+        return [{ type: 'PaymentVoided', data: { authorizationId: authorizationId ?? own ?? null } }];
+      }
+      // It was captured, and the provider knows of nothing to give back: a person has to find out.
+      return state.status === 'returning'
+        ? [{ type: 'PaymentRefundRefused', data: { reason: 'not-captured', ...nextNumber(state) } }]
+        : [];
+    case 'requested': // The answer to the call that is under way decides.
+    case 'capture-refused':
+    case 'blocked':
+    case 'declined':
+    case 'voided':
+    case 'refunded':
+      return [];
+  }
+}
+
+function recordRefunded(news: News<'RecordRefunded'>, state: Known): readonly PaymentEvent[] {
+  const { authorizationId, captured, refunded } = news;
+  const hold = authorizationId === undefined ? 'own' : state.holds[authorizationId];
+  if (hold === 'second') return []; // It is about to be given back.
+  switch (state.status) {
+    case 'requested': // The answer to the call that is under way decides.
+      return [];
+    case 'returning':
+    case 'refund-refused': {
+      if (hold === 'released') return [];
+      // What goes back was captured first, even if that answer was lost: the books have to balance.
+      const first: PaymentEvent[] = [];
+      if (state.captured === undefined) first.push({ type: 'PaymentCaptured', data: { amount: captured } });
+      else if (exceeds(captured, state.captured)) first.push(moved('captured', captured, authorizationId));
+      const owed = state.captured && exceeds(state.captured, captured) ? state.captured : captured;
+      if (!exceeds(owed, refunded)) return [...first, { type: 'PaymentRefunded', data: { amount: refunded } }];
+      if (!exceeds(refunded, state.refunded)) return [];
+      return [...first, { type: 'PaymentRefundedInPart', data: { amount: refunded, ...nextNumber(state) } }];
+    }
+    case 'captured':
+      // An id that is not known counts as the payment's own: it may be all that is left of it.
+      if (hold === 'released') return [];
+      return exceeds(refunded, state.refunded) ? [moved('refunded', refunded, authorizationId)] : [];
+    case 'authorized':
+    case 'capturing':
+    case 'capture-refused':
+    case 'blocked':
+    case 'declined':
+    case 'voided':
+    case 'refunded': {
+      // That it was captured is news, too.
+      const first = recordCaptured({ type: 'RecordCaptured', authorizationId, amount: captured }, state);
+      const then = first.reduce(payment.evolve, state);
+      return then.status === 'captured' || then.status === 'returning'
+        ? [...first, ...recordRefunded(news, then)]
+        : first;
+    }
+  }
+}
+
+function recordDisputed({ authorizationId, amount }: News<'RecordDisputed'>, state: Known): readonly PaymentEvent[] {
+  const disputed = amount ?? state.captured ?? ('amount' in state ? state.amount : undefined);
+  if (disputed === undefined || !exceeds(disputed, state.disputed)) return [];
+  return [moved('disputed', disputed, authorizationId)];
+}
+
+function heldTwice(authorizationId: string, amount: Money): PaymentEvent {
+  return { type: 'PaymentHeldTwice', data: { authorizationId, amount } };
+}
+
+function moved(how: Movement, amount: Money, authorizationId: string | undefined): PaymentEvent {
+  return { type: 'PaymentMovedByProvider', data: { how, amount, authorizationId: authorizationId ?? null } };
+}
+
+function moveByProvider(state: PaymentState, { how, amount, authorizationId }: MovedData): PaymentState {
+  if (state.status === 'none') return state;
+  switch (how) {
+    case 'disputed':
+      return { ...state, disputed: amount };
+    case 'refunded':
+      return { ...state, refunded: amount };
+    case 'voided':
+      // Nothing of it is left: as if all had been given back.
+      return { ...state, ...(state.captured && { refunded: state.captured }) };
+    case 'captured': {
+      if (state.status === 'captured') return { ...state, captured: amount };
+      if (authorizationId !== null && state.holds[authorizationId] === 'second') return state;
+      // Of a payment that was over: its return is requested with the next event.
+      const books = authorizationId === null ? booksOf(state) : withHold(booksOf(state), authorizationId, 'own');
+      return {
+        status: 'returning',
+        authorizationId: authorizationId ?? authorizationOf(state),
+        amount,
+        ...books,
+        captured: amount,
+      };
+    }
+  }
+}
+
+type MovedData = Extract<PaymentEvent, { type: 'PaymentMovedByProvider' }>['data'];
+
+function booksOf(state: PaymentState): Books {
+  if (state.status === 'none') return { holds: {} };
+  const { captured, refunded, disputed, holds } = state;
+  return { ...(captured && { captured }), ...(refunded && { refunded }), ...(disputed && { disputed }), holds };
+}
+
+function withHold(books: Books, authorizationId: string, is: Books['holds'][string]): Books {
+  return { ...books, holds: { ...books.holds, [authorizationId]: is } };
+}
+
+/** What was captured and is not given back. */
+function keptOf({ amount, captured = amount, refunded }: Authorization & Books): Money {
+  return { ...captured, amountMinor: captured.amountMinor - (refunded?.amountMinor ?? 0) };
+}
+
+function isReleased(state: Known, authorizationId: string | undefined): boolean {
+  return authorizationId !== undefined && state.holds[authorizationId] === 'released';
+}
+
+function isHeld(state: PaymentState): state is Extract<PaymentState, Authorization> {
+  return (
+    state.status === 'authorized' ||
+    state.status === 'capturing' ||
+    state.status === 'capture-refused' ||
+    state.status === 'captured'
+  );
 }
 
 function authorizationOf(state: PaymentState): string | undefined {
   return 'authorizationId' in state ? state.authorizationId : undefined;
+}
+
+function isSame(a: Money, b: Money): boolean {
+  return a.currency === b.currency && a.amountMinor === b.amountMinor;
+}
+
+/** Whether a total is news: more than is known. In another currency it always is, unless it is nothing. */
+function exceeds(total: Money, known: Money | undefined): boolean {
+  if (known === undefined) return total.amountMinor > 0;
+  return total.currency === known.currency ? total.amountMinor > known.amountMinor : total.amountMinor > 0;
 }

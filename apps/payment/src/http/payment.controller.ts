@@ -8,6 +8,8 @@ import {
   AfterPosition,
   Answer,
   answers,
+  Metrics,
+  PORTS,
   positionHeader,
   Problem,
   ReadYourWrites,
@@ -16,21 +18,28 @@ import {
   route,
   takesHeader,
 } from '#nest';
+import type { ServicePorts } from '#service';
 import { paymentSummary } from '../read-models/payment-summary.js';
 import { Ledger } from '../simulator/ledger.js';
-import { commandOf, SIGNATURE_HEADER, type Webhook, webhook } from '../webhook.js';
+import { commandOf, SIGNATURE_HEADER, webhook } from '../webhook.js';
 import { ledgerQuery, ledgerView, type PaymentView, paymentView, paymentViewOf, totalsViewOf } from './payment.dto.js';
 import { GetPayment, RecordProviderNews } from './payment.handlers.js';
 import { SignedByProvider } from './webhook.guard.js';
 
 @Controller()
 export class PaymentController {
+  private readonly count: (labels: { readonly type: string }) => void;
+
   constructor(
     @Inject(CommandBus) private readonly commands: CommandBus,
     @Inject(QueryBus) private readonly queries: QueryBus,
     @Inject(ReadYourWrites) private readonly readYourWrites: ReadYourWrites,
     @Inject(Ledger) private readonly ledger: Ledger,
-  ) {}
+    @Inject(PORTS) private readonly ports: ServicePorts,
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    this.count = metrics.counter('larder_webhooks_total', 'Webhooks of the payment provider, by their kind.', ['type']);
+  }
 
   @Get('payments/:orderId')
   @route(
@@ -49,7 +58,7 @@ export class PaymentController {
     throw new Problem(404, 'payment-not-found', detail, { position });
   }
 
-  /** A webhook that comes twice, or late, changes nothing. */
+  /** A webhook that comes twice, or late, changes nothing. One that is about no payment that is known comes again. */
   @Post('webhooks/payments')
   @UseGuards(SignedByProvider)
   @route(
@@ -57,15 +66,22 @@ export class PaymentController {
     takesHeader(SIGNATURE_HEADER, { required: true, description: 't=<Unix seconds>,v1=<HMAC-SHA256>' }),
     answers(200, 'Received', z.object({ received: z.literal(true) }), positionHeader),
     refuses(401, 'signature-forged', 'signature-stale', 'signature-malformed'),
+    refuses(404, 'payment-not-found'),
   )
   async receiveWebhook(
-    @Body({ schema: webhook }) { id, data }: Webhook,
+    @Body({ schema: webhook }) { id, type, data }: z.infer<typeof webhook>,
     @RequestCause() cause: Cause,
   ): Promise<Answer<{ received: true }>> {
-    const news = commandOf(data);
-    const record = news && new RecordProviderNews(data.orderId, news, { ...cause, causationId: id });
-    const recorded = record && (await this.commands.execute(record));
-    return new Answer({ received: true }, { position: recorded?.position });
+    const news = data && commandOf(data);
+    if (!data || !news) {
+      this.count({ type: 'unknown' });
+      this.ports.log.warn({ webhook: id, type }, 'A webhook of a kind that is not known here is ignored.');
+      return new Answer({ received: true }, {});
+    }
+    this.count({ type });
+    const record = new RecordProviderNews(data.orderId, news, { ...cause, causationId: id });
+    const { position } = await this.commands.execute(record);
+    return new Answer({ received: true }, { position });
   }
 
   @Get('simulator/ledger')

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import type { PaymentSummary } from '../../../../prisma/payment/client/client.js';
 import { money, orderId } from '#contracts';
-import type { Payment } from '../domain/payment.js';
+import type { PaymentSummaryRow } from '../read-models/payment-summary.js';
 import type { Totals } from '../simulator/ledger.js';
 
 /** Checked against the schema below, in both directions. */
-type Status = Exclude<Payment['status'], 'none'>;
+type Status = PaymentSummaryRow['status'];
 
 export const paymentView = z
   .object({
@@ -23,6 +23,7 @@ export const paymentView = z
       'refund-refused',
       'refunded',
       'blocked',
+      'disputed',
     ]) satisfies z.ZodType<Status>,
     reason: z.string().optional().describe('Why the provider declined or refused'),
     amount: money.optional(),

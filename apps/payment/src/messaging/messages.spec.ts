@@ -21,8 +21,28 @@ test.each([
   ['PaymentBlocked', 'PaymentReturned', { outcome: 'nothing-held' }],
   ['PaymentCaptureRefused', 'PaymentRefused', { step: 'capture', reason: 'refused-by-issuer' }],
   ['PaymentRefundRefused.again', 'PaymentRefused', { step: 'refund', reason: 'refused-by-issuer', number: 2 }],
+  [
+    'PaymentDeclined.other-sum-held',
+    'PaymentDeclined',
+    { reason: 'amount-mismatch', held: { ...amount, amountMinor: 1 } },
+  ],
+  [
+    'PaymentMiscaptured',
+    'PaymentRefused',
+    { step: 'capture', reason: 'amount-mismatch', moved: { ...amount, amountMinor: 1524 } },
+  ],
+  [
+    'PaymentRefundedInPart',
+    'PaymentRefused',
+    { step: 'refund', reason: 'amount-mismatch', moved: { ...amount, amountMinor: 1524 } },
+  ],
+  ['PaymentMovedByProvider', 'PaymentMovedByProvider', { how: 'refunded', amount }],
 ])('of %s other services learn %s %o', (name, type, data) =>
   expect(messageOf(name)).toEqual({ type, data: { orderId, ...data } }),
+);
+
+test.each(['PaymentHeldTwice', 'PaymentHoldReleased'])('%s concerns no other service', (name) =>
+  expect(messageOf(name)).toBeUndefined(),
 );
 
 test.each(['PaymentRequested', 'PaymentCaptureRequested', 'PaymentReturnRequested'])('%s is a private intent', (name) =>

@@ -7,7 +7,7 @@ export function paymentMessageOf(orderId: string, event: PaymentEvent): PaymentM
     case 'PaymentAuthorized':
       return { type: 'PaymentAuthorized', data: { orderId, amount: event.data.amount } };
     case 'PaymentDeclined':
-      return { type: 'PaymentDeclined', data: { orderId, reason: event.data.reason } };
+      return { type: 'PaymentDeclined', data: { orderId, ...event.data } };
     case 'PaymentCaptured':
       return { type: 'PaymentCaptured', data: { orderId, amount: event.data.amount } };
     case 'PaymentVoided': {
@@ -22,9 +22,24 @@ export function paymentMessageOf(orderId: string, event: PaymentEvent): PaymentM
       return { type: 'PaymentRefused', data: { orderId, step: 'capture', ...event.data } };
     case 'PaymentRefundRefused':
       return { type: 'PaymentRefused', data: { orderId, step: 'refund', ...event.data } };
+    case 'PaymentMiscaptured':
+      return { type: 'PaymentRefused', data: { orderId, step: 'capture', ...otherSum(event.data) } };
+    case 'PaymentRefundedInPart':
+      return { type: 'PaymentRefused', data: { orderId, step: 'refund', ...otherSum(event.data) } };
+    case 'PaymentMovedByProvider': {
+      const { how, amount } = event.data;
+      return { type: 'PaymentMovedByProvider', data: { orderId, how, amount } };
+    }
+    case 'PaymentHeldTwice': // It goes back by itself, and the order has its money.
+    case 'PaymentHoldReleased':
+      return undefined;
     case 'PaymentRequested':
     case 'PaymentCaptureRequested':
     case 'PaymentReturnRequested':
       return undefined; // Our own intents: the provider has not answered yet.
   }
+}
+
+function otherSum({ amount, ...numbered }: Extract<PaymentEvent, { type: 'PaymentMiscaptured' }>['data']) {
+  return { reason: 'amount-mismatch', moved: amount, ...numbered };
 }

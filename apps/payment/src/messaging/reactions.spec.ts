@@ -21,6 +21,7 @@ test.each<[OrderMessage, PaymentCommand | undefined]>([
     { type: 'Request', amount: total, token: 'tok_approved' },
   ],
   [{ type: 'OrderConfirmed', data: { orderId } }, { type: 'Capture' }],
+  [{ type: 'OrderConfirmed', data: { orderId, nothingToPay: true } }, undefined],
   [{ type: 'OrderCancelled', data: { orderId, reason: 'customer' } }, { type: 'Return' }],
   [reminder('payment', 1), { type: 'Request', amount: total, token: 'tok_approved' }],
   [reminder('fulfilment', 1), { type: 'Capture', refusalsKnown: 1 }],

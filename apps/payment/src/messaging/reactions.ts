@@ -7,12 +7,12 @@ export function paymentReaction(message: OrderMessage): PaymentCommand | undefin
     case 'OrderStockReserved':
       return { type: 'Request', amount: message.data.total, token: message.data.paymentToken };
     case 'OrderConfirmed':
-      return { type: 'Capture' };
+      return message.data.nothingToPay ? undefined : { type: 'Capture' };
     case 'OrderCancelled':
       return { type: 'Return' };
     case 'OrderReminder':
       return reactionToReminder(message.data);
-    case 'OrderRejected': // Out of stock: payment was never requested. Declined: no money is held.
+    case 'OrderRejected': // Out of stock: payment was never requested. Declined: what is held all the same goes back.
     case 'OrderPlaced':
     case 'OrderCompleted':
     case 'OrderSettled':
@@ -28,7 +28,7 @@ function reactionToReminder(reminder: OrderReminder): PaymentCommand | undefined
     case 'payment':
       return { type: 'Request', amount: total, token: paymentToken };
     case 'fulfilment':
-      return { type: 'Capture', refusalsKnown };
+      return total.amountMinor === 0 ? undefined : { type: 'Capture', refusalsKnown };
     case 'return':
       return { type: 'Return', refusalsKnown };
     case 'stock':

@@ -12,6 +12,12 @@ const after = (history: string) =>
 test('money is held from when it was authorized', () =>
   expect(after('PaymentRequested PaymentAuthorized')).toEqual({ order_id: 'o1', held_since: recordedAt(1) }));
 
+test('a second hold that comes and goes does not change that', () =>
+  expect(after('PaymentRequested PaymentAuthorized PaymentHeldTwice PaymentHoldReleased')).toEqual({
+    order_id: 'o1',
+    held_since: recordedAt(1),
+  }));
+
 test.each([
   'PaymentRequested',
   'PaymentRequested PaymentDeclined',

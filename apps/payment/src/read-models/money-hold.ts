@@ -15,7 +15,8 @@ export const moneyHold = projection<MoneyHoldRow, PaymentEvent>({
   keyColumns: ['order_id'],
   key: (event) => ({ order_id: idOf(event.stream) }),
 
-  apply(_row, event) {
+  apply(row, event) {
+    if (event.type === 'PaymentHeldTwice' || event.type === 'PaymentHoldReleased') return row;
     if (event.type !== 'PaymentAuthorized') return undefined;
     return { order_id: idOf(event.stream), held_since: event.recordedAt };
   },

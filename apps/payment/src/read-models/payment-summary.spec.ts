@@ -25,6 +25,39 @@ test.each([
     'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefunded',
     { status: 'refunded', ...asked, captured_minor: 3048, refunded_minor: 3048 },
   ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptureRequested PaymentCaptureRefused',
+    { status: 'capture-refused', ...asked, reason: 'refused-by-issuer' },
+  ],
+  // A reason leaves with the success of what was refused.
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptureRequested PaymentCaptureRefused PaymentCaptureRequested PaymentCaptured',
+    { status: 'captured', ...asked, captured_minor: 3048 },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefundRefused PaymentReturnRequested PaymentRefunded',
+    { status: 'refunded', ...asked, captured_minor: 3048, refunded_minor: 3048 },
+  ],
+  [
+    'PaymentRequested PaymentDeclined.other-sum-held PaymentAuthorized PaymentReturnRequested PaymentVoided',
+    { status: 'voided', reason: 'amount-mismatch', ...asked },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentMiscaptured',
+    { status: 'capture-refused', reason: 'amount-mismatch', ...asked, captured_minor: 1524 },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptured PaymentReturnRequested PaymentRefundedInPart',
+    { status: 'refund-refused', reason: 'amount-mismatch', ...asked, captured_minor: 3048, refunded_minor: 1524 },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptured PaymentMovedByProvider',
+    { status: 'refunded', ...asked, captured_minor: 3048, refunded_minor: 3048 },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized PaymentCaptured PaymentMovedByProvider.unnamed',
+    { status: 'disputed', ...asked, captured_minor: 3048 },
+  ],
 ])('after %s: %o', (history, row) => {
   const events = history.split(' ').map((name) => golden[`${name}.v1`]!);
   expect(rowAfter(paymentSummary, 'payment-o1', ...events)).toEqual({

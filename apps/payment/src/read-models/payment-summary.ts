@@ -5,10 +5,11 @@ import type { Payment, PaymentEvent } from '../domain/payment.js';
 
 export interface PaymentSummaryRow {
   order_id: string;
-  status: Exclude<Payment['status'], 'none'>;
+  /** 'disputed', and 'refunded' or 'voided' of a captured payment, are the provider's doing. */
+  status: Exclude<Payment['status'], 'none'> | 'disputed';
   /** Why it was declined or refused. */
   reason: string | null;
-  /** Null for a payment that was called off before it was requested. */
+  /** What was asked for, and else what was held; null for a payment that was called off before it was requested. */
   amount_minor: number | null;
   currency: string | null;
   captured_minor: number;
@@ -36,30 +37,66 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
       updated_at: event.recordedAt,
     };
     switch (event.type) {
-      case 'PaymentRequested':
+      case 'PaymentRequested': {
+        const { amountMinor, currency } = event.data.amount;
+        return { ...row, amount_minor: amountMinor, currency };
+      }
       case 'PaymentAuthorized': {
         const { amountMinor, currency } = event.data.amount;
-        const status = event.type === 'PaymentRequested' ? 'requested' : 'authorized';
-        return { ...row, status, amount_minor: amountMinor, currency };
+        const amount = row.currency === null ? { amount_minor: amountMinor, currency } : {};
+        return { ...row, ...amount, status: 'authorized' };
       }
       case 'PaymentDeclined':
         return { ...row, status: 'declined', reason: event.data.reason };
       case 'PaymentCaptureRefused':
         return { ...row, status: 'capture-refused', reason: event.data.reason };
+      case 'PaymentMiscaptured':
+        return {
+          ...row,
+          status: 'capture-refused',
+          reason: 'amount-mismatch',
+          captured_minor: event.data.amount.amountMinor,
+        };
       case 'PaymentRefundRefused':
         return { ...row, status: 'refund-refused', reason: event.data.reason };
+      case 'PaymentRefundedInPart':
+        return {
+          ...row,
+          status: 'refund-refused',
+          reason: 'amount-mismatch',
+          refunded_minor: event.data.amount.amountMinor,
+        };
       case 'PaymentCaptureRequested':
         return { ...row, status: 'capturing' };
       case 'PaymentCaptured':
-        return { ...row, status: 'captured', captured_minor: event.data.amount.amountMinor };
+        // What was refused before has succeeded.
+        return { ...row, status: 'captured', reason: null, captured_minor: event.data.amount.amountMinor };
       case 'PaymentReturnRequested':
         return { ...row, status: 'returning' };
       case 'PaymentVoided':
         return { ...row, status: 'voided' };
       case 'PaymentRefunded':
-        return { ...row, status: 'refunded', refunded_minor: event.data.amount.amountMinor };
+        return { ...row, status: 'refunded', reason: null, refunded_minor: event.data.amount.amountMinor };
       case 'PaymentBlocked':
         return { ...row, status: 'blocked' };
+      case 'PaymentHeldTwice':
+      case 'PaymentHoldReleased':
+        return row;
+      case 'PaymentMovedByProvider': {
+        const { how, amount } = event.data;
+        switch (how) {
+          case 'captured':
+            return { ...row, captured_minor: amount.amountMinor };
+          case 'refunded': {
+            const status = amount.amountMinor >= row.captured_minor ? 'refunded' : row.status;
+            return { ...row, status, refunded_minor: amount.amountMinor };
+          }
+          case 'voided':
+            return { ...row, status: 'voided', refunded_minor: row.captured_minor };
+          case 'disputed':
+            return { ...row, status: 'disputed' };
+        }
+      }
     }
   },
 });

@@ -16,7 +16,13 @@ test.each([
   ['return', 'PaymentRequested PaymentDeclined PaymentAuthorized PaymentReturnRequested'],
 ])('the provider is to %s after %s', (step, history) => {
   const last = history.split(' ').length - 1;
-  expect(after(history)).toEqual({ order_id: 'o1', step, position: last + 1, due_at: recordedAt(last) });
+  expect(after(history)).toEqual({
+    order_id: 'o1',
+    step,
+    second_holds: 0,
+    position: last + 1,
+    due_at: recordedAt(last),
+  });
 });
 
 test.each([
@@ -28,3 +34,18 @@ test.each([
   'PaymentRequested PaymentAuthorized PaymentReturnRequested PaymentVoided',
   'PaymentRequested PaymentAuthorized PaymentReturnRequested PaymentCaptured PaymentRefunded',
 ])('there is nothing to do after %s', (history) => expect(after(history)).toBeUndefined());
+
+test.each([
+  ['a second hold is to be given back, and the capture made', 'capture', 1, 'PaymentCaptureRequested PaymentHeldTwice'],
+  ['the capture is made', null, 1, 'PaymentCaptureRequested PaymentHeldTwice PaymentCaptured'],
+  ['the second hold is gone', 'capture', 0, 'PaymentCaptureRequested PaymentHeldTwice PaymentHoldReleased'],
+  ['the provider did something by itself', 'capture', 0, 'PaymentCaptureRequested PaymentMovedByProvider'],
+])('%s', (_what, step, second_holds, history) =>
+  expect(after(`PaymentRequested PaymentAuthorized ${history}`)).toMatchObject({ step, second_holds }),
+);
+
+test('nothing is left to do when both are done, in any order', () => {
+  const before = 'PaymentRequested PaymentAuthorized PaymentCaptureRequested PaymentHeldTwice';
+  expect(after(`${before} PaymentCaptured PaymentHoldReleased`)).toBeUndefined();
+  expect(after(`${before} PaymentHoldReleased PaymentCaptured`)).toBeUndefined();
+});

@@ -45,7 +45,7 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, nth) => providers[nth % 2]!.authorize(request, never)),
     );
-    expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
     expect(await one.entries({ orderId, limit: 10 })).toMatchObject([{ type: 'authorized', heldMinor: 500 }]);
   });
 

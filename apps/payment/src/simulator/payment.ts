@@ -11,8 +11,8 @@ import type {
   DeclineReason,
   MoneyRequest,
   ProviderPayment,
-  ProviderRequest,
   Refund,
+  ReturnRequest,
   RefusalReason,
   Void,
 } from '../provider.js';
@@ -30,7 +30,16 @@ interface Behaviour {
   readonly refusedRefunds?: number;
   /** Unavailable for `downMs` from the first call. */
   readonly down?: boolean;
+  /** What it does with the money without having been asked: see simulated-provider.ts. */
+  readonly strays?: Stray;
 }
+
+/**
+ * 'less', 'other-currency': that is held. 'twice': a second hold beside the one that was asked for. 'captures-part',
+ * 'refunds-part': the first time, half of what was asked for. 'refunds': all of it, `slowMs` after the capture. 'expires':
+ * the hold ends after `slowMs`, and until then captures find the provider unavailable.
+ */
+export type Stray = 'less' | 'other-currency' | 'twice' | 'captures-part' | 'refunds-part' | 'refunds' | 'expires';
 
 /** Any other token is declined: 'invalid-token'. */
 const TOKENS = new Map<string, Behaviour>([
@@ -44,6 +53,13 @@ const TOKENS = new Map<string, Behaviour>([
   ['tok_capture_refused_once', { refusedCaptures: 1 }],
   ['tok_refund_refused_once', { refusedRefunds: 1 }],
   ['tok_down_30s', { down: true }],
+  ['tok_held_less', { strays: 'less' }],
+  ['tok_held_other_currency', { strays: 'other-currency' }],
+  ['tok_held_twice', { strays: 'twice' }],
+  ['tok_captured_in_part', { strays: 'captures-part' }],
+  ['tok_refunded_in_part', { strays: 'refunds-part' }],
+  ['tok_refunded_by_provider', { strays: 'refunds' }],
+  ['tok_hold_expires', { strays: 'expires' }],
 ]);
 
 /** Stored as JSON. Times are milliseconds since 1970. */
@@ -63,6 +79,14 @@ export interface SimulatedPayment {
   /** How many captures, and refunds, are still to be refused. */
   readonly refusedCaptures?: number;
   readonly refusedRefunds?: number;
+  /** What it will still do without having been asked. */
+  readonly strays?: Stray;
+  /** When the provider does something by itself: it refunds what is captured, or lets go of what is held. */
+  readonly actsAtMs?: number;
+  /** What is still held after a capture of a part. */
+  readonly restMinor?: number;
+  /** A second hold, while it lasts. */
+  readonly second?: { readonly authorizationId: string; readonly authorized: Money };
   /** The first answers, by operation and idempotency key. */
   readonly answers: Readonly<Record<string, unknown>>;
 }
@@ -106,11 +130,13 @@ export interface Timing {
 /** The id that the authorization, capture or refund will have. */
 interface Named {
   readonly id: string;
+  /** What the provider does by itself with this payment, whatever its token. */
+  readonly stray?: Stray | undefined;
 }
 
 export function authorize(
   before: SimulatedPayment | undefined,
-  { orderId, amount, token, idempotencyKey, id }: AuthorizeRequest & Named,
+  { orderId, amount, token, idempotencyKey, id, stray }: AuthorizeRequest & Named,
   nowMs: number,
   timing: Timing,
 ): Change<Authorization | Pending | typeof UNAVAILABLE> {
@@ -126,7 +152,14 @@ export function authorize(
       case 'authorized':
       case 'captured':
       case 'refunded':
-        return { remember: true, answer: { status: 'authorized', authorizationId: known.authorizationId } };
+        return {
+          remember: true,
+          answer: {
+            status: 'authorized',
+            authorizationId: known.authorizationId,
+            authorized: known.status === 'authorized' ? known.authorized : known.captured,
+          },
+        };
       case 'declined':
         return { remember: true, answer: { status: 'declined', reason: known.reason } };
       case 'voided':
@@ -147,14 +180,27 @@ export function authorize(
       refusedCaptures = 0,
       refusedRefunds = 0,
     } = behaviour ?? {};
-    const answer = { status: 'authorized', authorizationId: id } as const;
-    const payment = { orderId, ...answer, authorized: amount };
+    const strays = stray ?? behaviour?.strays;
+    const authorized = heldInstead(amount, strays);
+    const answer = { status: 'authorized', authorizationId: id, authorized } as const;
+    const payment = { orderId, ...answer };
     if (slowness === 0) {
+      const second = strays === 'twice' ? { authorizationId: `${id}_second`, authorized: amount } : undefined;
+      const actsAtMs = strays === 'expires' ? nowMs + timing.slowMs : undefined;
       return {
         remember: true,
         answer,
-        changes: { known: payment, failingCaptures, refusedCaptures, refusedRefunds },
-        entry: held(amount),
+        changes: {
+          known: payment,
+          failingCaptures,
+          refusedCaptures,
+          refusedRefunds,
+          ...(strays && { strays }),
+          ...(second && { second }),
+          ...(actsAtMs && { actsAtMs }),
+        },
+        entry: held(authorized),
+        ...(second && { further: [held(second.authorized)] }),
       };
     }
     const untilMs = nowMs + slowness * timing.slowMs;
@@ -167,63 +213,108 @@ export function authorize(
 
 export function capture(
   before: SimulatedPayment | undefined,
-  { amount, idempotencyKey, id }: MoneyRequest & Named,
+  { amount, idempotencyKey, id, stray }: MoneyRequest & Named,
   nowMs: number,
+  timing: Timing,
 ): Change<Capture | typeof UNAVAILABLE> {
-  return handle<Capture>(
-    before,
-    nowMs,
-    `capture:${idempotencyKey}`,
-    ({ known, failingCaptures, refusedCaptures = 0 }) => {
-      if (known?.status === 'captured' || known?.status === 'refunded') return refused('already-captured');
-      if (known?.status !== 'authorized') return refused('not-authorized');
-      if (!within(amount, known.authorized)) return refused('invalid-amount');
-      if (failingCaptures > 0) {
-        return { answer: UNAVAILABLE, changes: { failingCaptures: failingCaptures - 1 } };
-      }
-      if (refusedCaptures > 0) {
-        return { ...refused('refused-by-issuer'), changes: { refusedCaptures: refusedCaptures - 1 } };
-      }
-      const { orderId, authorizationId, authorized } = known;
-      const answer = { status: 'captured', captureId: id } as const;
-      const refunded = { ...amount, amountMinor: 0 };
-      return {
-        remember: true,
-        answer,
-        changes: { known: { orderId, authorizationId, ...answer, captured: amount, refunded } },
-        entry: {
-          type: 'captured',
-          currency: amount.currency,
-          heldMinor: 0 - authorized.amountMinor,
-          chargedMinor: amount.amountMinor,
-        },
-      };
-    },
-  );
+  return handle<Capture>(before, nowMs, `capture:${idempotencyKey}`, (payment) => {
+    const { known, failingCaptures, refusedCaptures = 0, restMinor = 0 } = payment;
+    if (known?.status === 'captured' && restMinor > 0) return captureRest(payment, known, amount, id);
+    if (known?.status === 'captured' || known?.status === 'refunded') return refused('already-captured');
+    if (known?.status !== 'authorized') return refused('not-authorized');
+    if (!within(amount, known.authorized)) return refused('invalid-amount');
+    const strays = payment.strays ?? stray;
+    if (strays === 'expires') return { answer: UNAVAILABLE };
+    if (failingCaptures > 0) return { answer: UNAVAILABLE, changes: { failingCaptures: failingCaptures - 1 } };
+    if (refusedCaptures > 0) {
+      return { ...refused('refused-by-issuer'), changes: { refusedCaptures: refusedCaptures - 1 } };
+    }
+    const { orderId, authorizationId, authorized } = known;
+    const captured = strays === 'captures-part' ? halfOf(amount) : amount;
+    // The rest of the hold is released, unless there is more to capture.
+    const rest = strays === 'captures-part' ? authorized.amountMinor - captured.amountMinor : 0;
+    const answer = { status: 'captured', captureId: id, captured } as const;
+    const refunded = { ...amount, amountMinor: 0 };
+    return {
+      remember: true,
+      answer,
+      changes: {
+        known: { orderId, authorizationId, ...answer, refunded },
+        ...(rest > 0 && { restMinor: rest }),
+        ...(strays && { strays }),
+        ...(strays === 'refunds' && { actsAtMs: nowMs + timing.slowMs }),
+      },
+      entry: {
+        type: 'captured',
+        currency: amount.currency,
+        heldMinor: rest - authorized.amountMinor,
+        chargedMinor: captured.amountMinor,
+      },
+    };
+  });
 }
+
+/** What was left by a capture of a part. */
+function captureRest(
+  { restMinor = 0 }: SimulatedPayment,
+  known: Taken,
+  amount: Money,
+  captureId: string,
+): Step<Capture> {
+  const { currency } = known.captured;
+  if (!within(amount, { amountMinor: restMinor, currency })) return refused('invalid-amount');
+  const captured = { amountMinor: known.captured.amountMinor + amount.amountMinor, currency };
+  return {
+    remember: true,
+    answer: { status: 'captured', captureId, captured },
+    changes: { known: { ...known, captureId, captured }, restMinor: 0 },
+    entry: { type: 'captured', currency, heldMinor: 0 - restMinor, chargedMinor: amount.amountMinor },
+  };
+}
+
+type Taken = Extract<ProviderPayment, { readonly captured: Money }>;
 
 /** The port's `void`: a function cannot have that name. */
 export function cancel(
   before: SimulatedPayment | undefined,
-  { orderId, idempotencyKey }: ProviderRequest,
+  { orderId, authorizationId, idempotencyKey }: ReturnRequest,
   nowMs: number,
 ): Change<Void | typeof UNAVAILABLE> {
-  return handle<Void>(before, nowMs, `void:${idempotencyKey}`, ({ known }) => {
+  return handle<Void>(before, nowMs, `void:${idempotencyKey}`, ({ known, second, restMinor = 0 }) => {
+    const isOwn = known && 'authorizationId' in known && known.authorizationId === authorizationId;
+    if (authorizationId !== undefined && !isOwn) {
+      // Of a hold that is not there, nothing is held.
+      if (second?.authorizationId !== authorizationId) return { answer: { status: 'voided' } };
+      const answer = { status: 'voided', authorizationId } as const;
+      return { remember: true, answer, changes: { second: undefined }, entry: letGo(second.authorized) };
+    }
+    // All that the order has is ended, a second hold with it.
+    const gone = {
+      changes: { second: undefined, actsAtMs: undefined },
+      further: second ? [letGo(second.authorized)] : [],
+    };
     switch (known?.status) {
       case 'captured':
-      case 'refunded':
-        return { answer: { status: 'captured', amount: keptOf(known) } };
+      case 'refunded': {
+        const answer = { status: 'captured', amount: keptOf(known) } as const;
+        const rest = { amountMinor: restMinor, currency: known.captured.currency };
+        if (restMinor === 0 && !second) return { answer };
+        return {
+          answer,
+          changes: { second: undefined, restMinor: 0 },
+          further: [...(restMinor > 0 ? [letGo(rest)] : []), ...gone.further],
+        };
+      }
       case 'declined':
         return { remember: true, answer: { status: 'voided' } };
       case 'voided': {
         const { orderId: _, ...answer } = known;
-        return { remember: true, answer };
+        return { remember: true, answer, ...gone };
       }
       case 'authorized': {
-        const { amountMinor, currency } = known.authorized;
         const answer = { status: 'voided', authorizationId: known.authorizationId } as const;
-        const entry = { type: 'voided', currency, heldMinor: 0 - amountMinor, chargedMinor: 0 } as const;
-        return { remember: true, answer, changes: { known: { orderId, ...answer } }, entry };
+        const changes = { ...gone.changes, known: { orderId, ...answer } };
+        return { remember: true, answer, changes, entry: letGo(known.authorized), further: gone.further };
       }
       case 'pending':
       case undefined: {
@@ -237,24 +328,27 @@ export function cancel(
 
 export function refund(
   before: SimulatedPayment | undefined,
-  { amount, idempotencyKey, id }: MoneyRequest & Named,
+  { amount, authorizationId, idempotencyKey, id, stray }: MoneyRequest & ReturnRequest & Named,
   nowMs: number,
 ): Change<Refund | typeof UNAVAILABLE> {
-  return handle<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known, refusedRefunds = 0 }) => {
+  return handle<Refund>(before, nowMs, `refund:${idempotencyKey}`, ({ known, strays = stray, refusedRefunds = 0 }) => {
     if (known?.status !== 'captured' && known?.status !== 'refunded') return refused('not-captured');
+    if (authorizationId !== undefined && known.authorizationId !== authorizationId) return refused('not-captured');
     const kept = keptOf(known);
     if (!within(amount, kept)) return refused('invalid-amount');
     if (refusedRefunds > 0) {
       return { ...refused('refused-by-issuer'), changes: { refusedRefunds: refusedRefunds - 1 } };
     }
-    const { amountMinor, currency } = amount;
-    const refunded = { amountMinor: known.refunded.amountMinor + amountMinor, currency };
-    const status = amountMinor === kept.amountMinor ? 'refunded' : 'captured';
+    const isFirst = known.refunded.amountMinor === 0;
+    const given = strays === 'refunds-part' && isFirst ? halfOf(amount) : amount;
+    const { currency } = given;
+    const refunded = { amountMinor: known.refunded.amountMinor + given.amountMinor, currency };
+    const status = given.amountMinor === kept.amountMinor ? 'refunded' : 'captured';
     return {
       remember: true,
-      answer: { status: 'refunded', refundId: id },
+      answer: { status: 'refunded', refundId: id, refunded },
       changes: { known: { ...known, status, refunded } },
-      entry: { type: 'refunded', currency, heldMinor: 0, chargedMinor: 0 - amountMinor },
+      entry: { type: 'refunded', currency, heldMinor: 0, chargedMinor: 0 - given.amountMinor },
     };
   });
 }
@@ -272,8 +366,10 @@ interface Step<T> {
   readonly answer: T;
   /** Whether the same key gets this answer again. */
   readonly remember?: boolean;
-  readonly changes?: Partial<SimulatedPayment>;
+  readonly changes?: { readonly [Key in keyof SimulatedPayment]?: SimulatedPayment[Key] | undefined };
   readonly entry?: Entry;
+  /** Of holds beside the payment's own. */
+  readonly further?: readonly Entry[];
 }
 
 /**
@@ -294,25 +390,57 @@ function handle<T>(
   const first = answerKey === undefined ? undefined : payment?.answers[answerKey];
   if (first !== undefined) return { payment, entries, answer: first as T };
 
-  const { answer, remember, changes, entry } = step(payment ?? NEW);
+  const { answer, remember, changes, entry, further = [] } = step(payment ?? NEW);
   if (!remember && !changes) return { payment, entries, answer };
   const answers = remember && answerKey ? { ...payment?.answers, [answerKey]: answer } : (payment?.answers ?? {});
   return {
     payment: { ...(payment ?? NEW), ...changes, answers },
-    entries: entry ? [...entries, entry] : entries,
+    entries: [...entries, ...(entry ? [entry] : []), ...further],
     answer,
   };
 }
 
-/** Turns a pending payment into an authorized one if its time has come. */
+/** Does what its time has come for: a pending payment is authorized, and the provider does by itself what it is about to. */
 function arrive(before: SimulatedPayment | undefined, nowMs: number): Omit<Change<never>, 'answer'> {
-  const arriving = before?.arriving;
-  if (before?.known?.status !== 'pending' || arriving === undefined || nowMs < arriving.atMs) {
-    return { payment: before, entries: [] };
+  const { known, arriving, actsAtMs } = before ?? {};
+  if (!before || !known) return { payment: before, entries: [] };
+  if (known.status === 'pending' && arriving && nowMs >= arriving.atMs) {
+    const { authorizationId, authorized } = arriving.payment;
+    const answers = { ...before.answers, [arriving.answerKey]: { status: 'authorized', authorizationId, authorized } };
+    return { payment: { ...before, known: arriving.payment, answers }, entries: [held(authorized)] };
   }
-  const { authorizationId, authorized } = arriving.payment;
-  const answers = { ...before.answers, [arriving.answerKey]: { status: 'authorized', authorizationId } };
-  return { payment: { ...before, known: arriving.payment, answers }, entries: [held(authorized)] };
+  if (actsAtMs === undefined || nowMs < actsAtMs) return { payment: before, entries: [] };
+  const { actsAtMs: _, ...rest } = before;
+  if (known.status === 'authorized') {
+    const { orderId, authorizationId, authorized } = known;
+    return {
+      payment: { ...rest, known: { orderId, status: 'voided', authorizationId } },
+      entries: [letGo(authorized)],
+    };
+  }
+  if (known.status !== 'captured') return { payment: rest, entries: [] };
+  const { amountMinor, currency } = keptOf(known);
+  const entry = { type: 'refunded', currency, heldMinor: 0, chargedMinor: 0 - amountMinor } as const;
+  return { payment: { ...rest, known: { ...known, status: 'refunded', refunded: known.captured } }, entries: [entry] };
+}
+
+/** When something happens to a payment without a request; undefined when nothing will. */
+export function nextMoveOf({ known, arriving, actsAtMs }: SimulatedPayment): number | undefined {
+  return known?.status === 'pending' ? arriving?.atMs : actsAtMs;
+}
+
+function heldInstead(amount: Money, strays: Stray | undefined): Money {
+  if (strays === 'less') return halfOf(amount);
+  if (strays === 'other-currency') return { ...amount, currency: amount.currency === 'JPY' ? 'EUR' : 'JPY' };
+  return amount;
+}
+
+function halfOf({ amountMinor, currency }: Money): Money {
+  return { amountMinor: Math.ceil(amountMinor / 2), currency };
+}
+
+function letGo({ amountMinor, currency }: Money): Entry {
+  return { type: 'voided', currency, heldMinor: 0 - amountMinor, chargedMinor: 0 };
 }
 
 function held({ amountMinor, currency }: Money): Entry {

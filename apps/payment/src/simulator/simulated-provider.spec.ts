@@ -36,7 +36,11 @@ function simulator() {
   };
 }
 
-const authorized = { status: 'authorized', authorizationId: expect.stringMatching(/^auth_/) };
+const authorized = {
+  status: 'authorized',
+  authorizationId: expect.stringMatching(/^auth_/),
+  authorized: expect.objectContaining({ currency: 'EUR' }),
+};
 const charged = (heldMinor: number, capturedMinor: number, refundedMinor: number) => [
   {
     currency: 'EUR',
@@ -56,12 +60,16 @@ describe('tokens', () => {
     expect(await s.ledger.totals()).toEqual(charged(2598, 0, 0));
 
     const captured = await s.capture();
-    expect(captured).toEqual({ status: 'captured', captureId: expect.stringMatching(/^cap_/) });
+    expect(captured).toEqual({ status: 'captured', captureId: expect.stringMatching(/^cap_/), captured: eur(2598) });
     const known = { orderId, authorizationId, ...captured, captured: eur(2598) };
     expect(await s.find()).toEqual({ ...known, refunded: eur(0) });
     expect(await s.ledger.totals()).toEqual(charged(0, 2598, 0));
 
-    expect(await s.refund()).toEqual({ status: 'refunded', refundId: expect.stringMatching(/^ref_/) });
+    expect(await s.refund()).toEqual({
+      status: 'refunded',
+      refundId: expect.stringMatching(/^ref_/),
+      refunded: eur(2598),
+    });
     expect(await s.find()).toEqual({ ...known, status: 'refunded', refunded: eur(2598) });
     expect(await s.ledger.totals()).toEqual(charged(0, 2598, 2598));
     expect(await s.entries()).toEqual(['authorized', 'captured', 'refunded']);

@@ -13,6 +13,15 @@
  *   tok_refund_refused_once    authorized; the first refund is refused
  *   tok_down_30s               unavailable for `downMs` (30 s) from the first call, then authorized
  *   any other                  declined: 'invalid-token'
+ *
+ * And what a provider does that was not asked for, all of which its webhooks and answers say:
+ *   tok_held_less              half of the sum is held
+ *   tok_held_other_currency    the sum is held in another currency
+ *   tok_held_twice             two holds, with an id each
+ *   tok_captured_in_part       the first capture takes half of the sum; the rest can be captured
+ *   tok_refunded_in_part       the first refund gives back half of the sum
+ *   tok_refunded_by_provider   `slowMs` after the capture all of it is given back
+ *   tok_hold_expires           the hold ends after `slowMs`, and no capture gets through until then
  */
 import { type Runtime, untilAborted } from '#runtime';
 import {
@@ -22,10 +31,10 @@ import {
   type MoneyRequest,
   PaymentProvider,
   type ProviderPayment,
-  type ProviderRequest,
   ProviderTimeout,
   ProviderUnavailable,
   type Refund,
+  type ReturnRequest,
   type Void,
 } from '../provider.js';
 import type { Ledger } from './ledger.js';
@@ -35,8 +44,10 @@ import {
   capture,
   type Change,
   find,
+  nextMoveOf,
   refund,
   type SimulatedPayment,
+  type Stray,
   UNAVAILABLE,
 } from './payment.js';
 import { type Deliver, WebhookOutbox } from './webhooks.js';
@@ -52,19 +63,17 @@ export class SimulatedProvider extends PaymentProvider {
     deliver: Deliver,
     private readonly runtime: Runtime,
     private readonly timing = { slowMs: 1_500, downMs: 30_000 },
+    /** What it does by itself with a payment, at a request for it, whatever its token. */
+    private readonly strays: (operation: 'authorize' | 'capture' | 'refund') => Stray | undefined = () => undefined,
   ) {
     super();
     this.outbox = new WebhookOutbox(deliver, runtime);
   }
 
   override async authorize(request: AuthorizeRequest, signal: AbortSignal): Promise<Authorization> {
-    const named = { ...request, id: `auth_${this.runtime.ids.next()}` };
+    const named = { ...request, id: `auth_${this.runtime.ids.next()}`, stray: this.strays('authorize') };
     const ask = () => this.change(request.orderId, (payment, nowMs) => authorize(payment, named, nowMs, this.timing));
     let answer = await ask();
-    if (answer.status === 'pending' && answer.first) {
-      const arrival = this.arrive(request.orderId, answer.untilMs).finally(() => this.arrivals.delete(arrival));
-      this.arrivals.add(arrival);
-    }
     while (answer.status === 'pending') {
       if (answer.silent) await untilAborted(signal);
       else await this.sleepUntil(answer.untilMs, signal);
@@ -75,16 +84,16 @@ export class SimulatedProvider extends PaymentProvider {
   }
 
   override capture(request: MoneyRequest): Promise<Capture> {
-    const named = { ...request, id: `cap_${this.runtime.ids.next()}` };
-    return this.change(request.orderId, (payment, nowMs) => capture(payment, named, nowMs));
+    const named = { ...request, id: `cap_${this.runtime.ids.next()}`, stray: this.strays('capture') };
+    return this.change(request.orderId, (payment, nowMs) => capture(payment, named, nowMs, this.timing));
   }
 
-  override void(request: ProviderRequest): Promise<Void> {
+  override void(request: ReturnRequest): Promise<Void> {
     return this.change(request.orderId, (payment, nowMs) => cancel(payment, request, nowMs));
   }
 
-  override refund(request: MoneyRequest): Promise<Refund> {
-    const named = { ...request, id: `ref_${this.runtime.ids.next()}` };
+  override refund(request: MoneyRequest & ReturnRequest): Promise<Refund> {
+    const named = { ...request, id: `ref_${this.runtime.ids.next()}`, stray: this.strays('refund') };
     return this.change(request.orderId, (payment, nowMs) => refund(payment, named, nowMs));
   }
 
@@ -103,27 +112,55 @@ export class SimulatedProvider extends PaymentProvider {
     step: (payment: SimulatedPayment | undefined, nowMs: number) => Change<T | typeof UNAVAILABLE>,
   ): Promise<T> {
     const now = this.runtime.clock.now();
-    const { payment, entries, answer } = await this.ledger.change(orderId, now, (before) =>
-      step(before, now.getTime()),
+    let before: SimulatedPayment | undefined;
+    const { payment, entries, answer } = await this.ledger.change(orderId, now, (found) =>
+      step((before = found), now.getTime()),
     );
-    if (payment?.known) {
-      for (const { type } of entries) {
-        const id = this.runtime.ids.next();
-        this.outbox.send({ id, type: `payment.${type}`, createdAt: now.toISOString(), data: payment.known });
-      }
+    const untilMs = payment && nextMoveOf(payment);
+    if (untilMs !== undefined && untilMs !== (before && nextMoveOf(before))) {
+      const arrival = this.arrive(orderId, untilMs).finally(() => this.arrivals.delete(arrival));
+      this.arrivals.add(arrival);
     }
+    if (entries.length > 0) this.tell(orderId, before, payment, now.toISOString());
     if (answer === UNAVAILABLE) throw new ProviderUnavailable();
     return answer;
   }
 
-  /** A pending payment arrives when its time has come, even when no call waits for it any longer. */
+  /**
+   * Webhooks say what is the case now: of a hold that arrives and is ended by the same request only the end is told. The
+   * type of each follows from what it says.
+   */
+  private tell(
+    orderId: string,
+    before: SimulatedPayment | undefined,
+    after: SimulatedPayment | undefined,
+    createdAt: string,
+  ): void {
+    const send = (type: string, data: ProviderPayment) =>
+      this.outbox.send({ id: this.runtime.ids.next(), type: `payment.${type}`, createdAt, data });
+    const { known, second } = after ?? {};
+    if (known && known !== before?.known) {
+      const isRefund = known.status === 'captured' && known.refunded.amountMinor > 0;
+      send(isRefund ? 'refunded' : known.status, known);
+    }
+    if (second && !before?.second) send('authorized', { orderId, status: 'authorized', ...second });
+    if (!second && before?.second) {
+      send('voided', { orderId, status: 'voided', authorizationId: before.second.authorizationId });
+    }
+  }
+
+  /** What happens without a request happens when its time has come, even when no call waits for it any longer. */
   private async arrive(orderId: string, untilMs: number): Promise<void> {
     const { signal } = this.stopped;
     try {
       do await this.sleepUntil(untilMs, signal);
-      while (!signal.aborted && (await this.find(orderId))?.status === 'pending');
+      while (!signal.aborted && this.runtime.clock.now().getTime() < untilMs);
+      if (!signal.aborted) await this.find(orderId);
     } catch (error) {
-      this.runtime.log.warn({ orderId, err: error }, 'A pending payment will arrive with the next request for it.');
+      this.runtime.log.warn(
+        { orderId, err: error },
+        'What a payment waits for will happen with the next request for it.',
+      );
     }
   }
 

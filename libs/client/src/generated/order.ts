@@ -254,7 +254,7 @@ export interface components {
         }[];
         choices: {
           /** @enum {string} */
-          decision: 'retry' | 'call-off';
+          decision: 'retry' | 'call-off' | 'accept';
           effect: string;
         }[];
       }[];

@@ -41,7 +41,8 @@ export interface components {
         | 'voided'
         | 'refund-refused'
         | 'refunded'
-        | 'blocked';
+        | 'blocked'
+        | 'disputed';
       /** @description Why the provider declined or refused */
       reason?: string;
       /** @description An amount of money */
@@ -124,7 +125,7 @@ export interface components {
         }[];
         choices: {
           /** @enum {string} */
-          decision: 'retry' | 'call-off';
+          decision: 'retry' | 'call-off' | 'accept';
           effect: string;
         }[];
       }[];

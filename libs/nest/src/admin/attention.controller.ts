@@ -23,7 +23,14 @@ const ALERT_EVERY_MS = 10 * 60_000;
 const inboxView = pageOf(attentionItem).meta({ id: 'Inbox' });
 
 /** The codes with which the services refuse a decision that does not apply, or no longer applies. */
-const INAPPLICABLE = ['order-completed', 'order-off', 'nothing-to-retry', 'nothing-held', 'hold-too-young'];
+const INAPPLICABLE = [
+  'order-completed',
+  'order-off',
+  'nothing-to-retry',
+  'nothing-held',
+  'hold-too-young',
+  'nothing-to-accept',
+];
 
 /** Provides the inbox of the service that `token` stands for; AttentionController shows it. */
 export function attentionOf(token: InjectionToken): Provider {
