@@ -58,6 +58,7 @@ async function openShop(
     decide: (decision: 'retry' | 'call-off' | 'accept') =>
       order.resolve(orderId, { decision, actor: 'ada', reason: 'a test' }, cause),
     totals: () => ledger.totals(orderId),
+    inbox: async () => (await order.inbox({ limit: 10 })).items,
   };
 }
 
@@ -134,11 +135,11 @@ test('of an order that is not known, whatever is told is refused, so that it com
 
 test('money that is captured for a rejected order stands in the inbox until it has gone back', async () => {
   const shop = await openShop('tok_declined');
-  expect(await shop.order.inbox(10)).toEqual([]);
+  expect(await shop.inbox()).toEqual([]);
   await shop.tell(captured(1_790));
   expect(await shop.event('OrderPaymentMoved')).toEqual({ how: 'captured', amount: eur(1_790) });
   // The provider gives nothing back: it was not this one that captured it.
-  expect(await shop.order.inbox(10)).toMatchObject([
+  expect(await shop.inbox()).toMatchObject([
     {
       happened: expect.stringContaining('EUR 17.90'),
       choices: [{ decision: 'retry' }, { decision: 'accept' }],
@@ -146,7 +147,7 @@ test('money that is captured for a rejected order stands in the inbox until it h
   ]);
   await shop.tell(captured(1_790, 1_790));
   expect(await shop.event('OrderPaymentReturned')).toEqual({ outcome: 'refunded' });
-  expect(await shop.order.inbox(10)).toEqual([]);
+  expect(await shop.inbox()).toEqual([]);
 });
 
 describe('a capture of a part', () => {
@@ -159,7 +160,7 @@ describe('a capture of a part', () => {
       reason: 'amount-mismatch',
       moved: eur(1),
     });
-    const [item] = await shop.order.inbox(10);
+    const [item] = await shop.inbox();
     expect(item?.happened).toContain('EUR 17.90');
     expect(item?.happened).toContain('EUR 0.01');
     expect(await shop.types()).not.toContain('OrderCompleted');
@@ -195,12 +196,12 @@ describe('what the provider does by itself with a completed order', () => {
     expect(await shop.types()).toContain('OrderCompleted');
     await shop.clock.advance(2 * SECOND_MS);
     expect(await shop.event('OrderPaymentMoved')).toEqual({ how: 'refunded', amount: eur(1_790) });
-    expect(await shop.order.inbox(10)).toMatchObject([
+    expect(await shop.inbox()).toMatchObject([
       { happened: expect.stringContaining('EUR 17.90'), choices: [{ decision: 'accept' }] },
     ]);
     await shop.decide('accept');
     await shop.clock.advance(SECOND_MS);
-    expect(await shop.order.inbox(10)).toEqual([]);
+    expect(await shop.inbox()).toEqual([]);
     expect((await shop.types()).at(-1)).toBe('OrderPaymentMoveAccepted');
   });
 
@@ -240,7 +241,7 @@ test('a refund of a part is booked as what it was, and the rest follows when a p
     reason: 'amount-mismatch',
     moved: eur(895),
   });
-  const [item] = await shop.order.inbox(10);
+  const [item] = await shop.inbox();
   expect(item?.happened).toContain('EUR 8.95');
   await shop.decide('retry');
   await shop.clock.advance(SECOND_MS);

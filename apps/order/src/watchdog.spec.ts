@@ -17,6 +17,7 @@ async function watch(count: number, failing = 0) {
     const row: OrderTodoRow = {
       order_id,
       wants: 'stock',
+      question: false,
       reminders: 0,
       deadline_at,
       due_at: now,
