@@ -107,6 +107,14 @@ describe('each rule sees the damage that it is for', () => {
 
   const damages: Record<string, (durable: Durable) => Partial<Durable> | void> = {
     'accepted-order-lost': ({ promises }) => ({ promises: { ...promises, accepted: new Set(['nobody']) } }),
+    'old-price': ({ events }) => ({
+      events: {
+        ...events,
+        order: events.order.map((event) =>
+          event.type === 'PriceSet' ? { ...event, data: { ...event.data, amountMinor: 1 } } : event,
+        ),
+      },
+    }),
     'entry-lost': ({ events }) => ({
       events: { ...events, inventory: events.inventory.filter(({ type }) => type !== 'EntryMade') },
     }),

@@ -215,6 +215,26 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a price that changes while it is read is cached as it was',
+    edits: [
+      edit(
+        'apps/order/src/price-cache.ts',
+        "if (followedTo !== undefined && changes === this.changes && state.status === 'set')",
+        "if (followedTo !== undefined && changes <= this.changes && state.status === 'set')",
+      ),
+    ],
+  },
+  {
+    name: 'a receipt that is sent again is answered with the stock of now',
+    edits: [
+      edit(
+        'apps/inventory/src/warehouse.ts',
+        '(made.answer ?? desk.state(stock, stockStream))',
+        'desk.state(stock, stockStream)',
+      ),
+    ],
+  },
+  {
     name: 'a deadline calls off an order that is confirmed',
     edits: [
       edit(

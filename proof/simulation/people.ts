@@ -42,7 +42,12 @@ export class People {
     cancelled: new Set<string>(),
     told: new Map<string, string>(),
     entries: new Map<string, { sku: string; quantity: number }>(),
+    sold: new Map<string, bigint>(),
   } satisfies Partial<Durable['promises']>;
+  /** Where the last price is of which an answer told; who orders from then on has seen it. */
+  private pricedAt = 0n;
+  /** What receipts and recounts were answered with, by their entry. */
+  private readonly booked = new Map<string, string>();
   /** Requests and decisions that are not answered yet. */
   private open = 0;
   /** Resolves when the shop has prices and stock: nobody orders before. */
@@ -126,9 +131,10 @@ export class People {
 
   private async setPrice(sku: string, amountMinor: number, causationId: string): Promise<void> {
     const amount = { amountMinor, currency: 'EUR' };
-    await this.ask('order', `the price of ${sku} is ${amountMinor}`, (it) =>
+    const answer = await this.ask('order', `the price of ${sku} is ${amountMinor}`, (it) =>
       it.setPrice(sku, amount, causeOf(causationId)),
     );
+    if (answer && 'ok' in answer && answer.ok.position > this.pricedAt) this.pricedAt = answer.ok.position;
   }
 
   private async enter(entryId: string, kind: 'receipt' | 'recount', sku: string, quantity: number): Promise<void> {
@@ -136,13 +142,23 @@ export class People {
     const answer = await this.ask('inventory', `${kind} of ${quantity} ${sku}`, (it) =>
       it.bookStock(request, causeOf(entryId)),
     );
-    if (answer && 'ok' in answer) this.promises.entries.set(entryId, { sku, quantity });
+    if (!answer || 'refused' in answer) return;
+    this.promises.entries.set(entryId, { sku, quantity });
+    const said = JSON.stringify(answer.ok.result);
+    const first = this.booked.get(entryId) ?? said;
+    this.booked.set(entryId, first);
+    if (said === first) return;
+    const text = `The entry ${entryId} was answered with ${first}, and then with ${said}.`;
+    this.world.found.push({ rule: 'entry-answered-twice', text, orders: [] });
   }
 
   async placeOrder({ n, lines, token, waits }: Extract<Item, { kind: 'order' }>): Promise<void> {
     const orderId = orderIdOf(n);
-    const request = { orderId, customerId: orderIdOf(n), lines, paymentToken: token };
     await this.opened;
+    const since = this.pricedAt;
+    const request = { orderId, customerId: orderIdOf(n), lines, paymentToken: token, since };
+    // Sent again, it may find the order that it placed before.
+    if (!this.promises.sold.has(orderId)) this.promises.sold.set(orderId, since);
     const answer = await this.ask(
       'order',
       `order ${n} is placed`,
@@ -178,6 +194,7 @@ export class People {
       case 'receipt': {
         const entry = () => this.enter(`receipt-${item.n}`, 'receipt', item.sku, item.quantity);
         await Promise.all(item.twice ? [entry(), entry()] : [entry()]);
+        if (item.twice) await entry(); // When the stock has moved on.
         return;
       }
       case 'recount':

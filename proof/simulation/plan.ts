@@ -167,6 +167,19 @@ export function planOf(seed: number, orders: number): Plan {
     add(cancelledMs + lost.between(5, 30), { kind: 'poison', service: 'order', order });
     add(cancelledMs + lost.between(20, 38) * MINUTE, { kind: 'inboxes', skips: true });
   }
+  // A price that changes while orders read it, and what is ordered after that.
+  const haggling = diceFor(seed, 'plan', 'prices');
+  if (haggling.chance(0.4)) {
+    const sku = haggling.pick(skus);
+    const beganMs = haggling.between(50, openMs);
+    const order = { kind: 'order', lines: [{ sku, quantity: 1 }], token: 'tok_approved', waits: false } as const;
+    for (let change = 0; change < 4; change++) {
+      const atMs = beganMs + change * haggling.pick([5, 10, 20]);
+      add(atMs, { kind: 'price', sku, amountMinor: haggling.between(50, 3_000) });
+      add(atMs + haggling.between(0, 20), order);
+    }
+    add(beganMs + haggling.between(100, 500), order);
+  }
   const deadlineMs = dice.pick([2_000, 20_000, 2 * MINUTE, 15 * MINUTE]);
   return { items, stock, prices, deadlineMs, slowShare: dice.pick([0, 0.01, 0.05]) };
 }

@@ -8,6 +8,7 @@ import { categoryOf, idOf, type RecordedEvent } from '#event-store';
 import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
 import type { AnyProjection, MemoryTables } from '#projections';
 import { order, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import type { PriceEvent } from '../../apps/order/src/domain/price.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
 import { keyOf, keysInMemory } from '../../scripts/lib/reconcile/books.js';
 import type { Finding } from '../../scripts/lib/reconcile/finding.js';
@@ -44,6 +45,8 @@ export interface Promises {
   readonly mild: boolean;
   /** The ids of the messages that each service was given in a batch that it was done with. */
   readonly handled: Readonly<Record<Service, ReadonlySet<string>>>;
+  /** By order, the position that its prices must not be older than. */
+  readonly sold: ReadonlyMap<string, bigint>;
   /** Receipts and recounts that were accepted, by the id of their entry. */
   readonly entries: ReadonlyMap<string, { readonly sku: string; readonly quantity: number }>;
 }
@@ -62,6 +65,7 @@ export async function findViolations(durable: Durable): Promise<Violation[]> {
   const books = collectBooks(durable);
   return [
     ...brokenPromises(durable, orders),
+    ...oldPrices(durable, orders),
     ...wrongEndings(orders),
     ...wrongDeadlines(durable, orders),
     ...neededReminders(durable, orders),
@@ -92,6 +96,24 @@ function* brokenPromises({ promises, events }: Durable, orders: Streams<OrderEve
   for (const [id, { sku, quantity }] of promises.entries) {
     if (entries.get(id)?.length !== 1) {
       yield about('entry-lost', `The entry ${id} of ${quantity} ${sku} was accepted, and is not there once.`);
+    }
+  }
+}
+
+/** An order is sold at prices that held at the position that its customer had seen, or later. */
+function* oldPrices({ promises, events }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
+  const prices = streamsOf<RecordedEvent<PriceEvent>>(events.order, 'price');
+  for (const [id, [placed]] of orders as Streams<RecordedEvent<OrderEvent>>) {
+    const since = promises.sold.get(id);
+    if (placed?.type !== 'OrderPlaced' || since === undefined) continue;
+    for (const { sku, unitPrice } of placed.data.lines) {
+      const changes = prices.get(sku) ?? [];
+      const held = changes.filter(
+        ({ position }, n) => (changes[n + 1]?.position ?? Infinity) > since && position < placed.position,
+      );
+      if (held.some((it) => it.type === 'PriceSet' && it.data.amountMinor === unitPrice.amountMinor)) continue;
+      const text = `The ${id} was sold ${sku} at ${unitPrice.amountMinor}, which is older than position ${since}.`;
+      yield about('old-price', text, id);
     }
   }
 }
