@@ -235,6 +235,26 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'a stale refusal counts as new',
+    edits: [
+      edit(
+        'apps/order/src/domain/order.ts',
+        'number <= state.refusalsKnown) return [];',
+        'state.refusal !== undefined) return [];',
+      ),
+    ],
+  },
+  {
+    name: 'what was refused is tried again, though nobody has asked for it',
+    edits: [
+      edit(
+        'apps/payment/src/domain/payment.ts',
+        "case 'capture-refused':\n      return refusalsKnown < state.refusals ? [] :",
+        "case 'capture-refused':\n      return refusalsKnown < 0 ? [] :",
+      ),
+    ],
+  },
+  {
     name: 'a deadline calls off an order that is confirmed',
     edits: [
       edit(

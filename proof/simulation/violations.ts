@@ -9,6 +9,7 @@ import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } fro
 import type { AnyProjection, MemoryTables } from '#projections';
 import { order, type OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { PriceEvent } from '../../apps/order/src/domain/price.js';
+import { payment, type PaymentEvent } from '../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
 import { keyOf, keysInMemory } from '../../scripts/lib/reconcile/books.js';
 import type { Finding } from '../../scripts/lib/reconcile/finding.js';
@@ -69,6 +70,7 @@ export async function findViolations(durable: Durable): Promise<Violation[]> {
     ...wrongEndings(orders),
     ...wrongDeadlines(durable, orders),
     ...neededReminders(durable, orders),
+    ...wrongRefusals(durable, orders),
     ...(await findDisagreements(durable, books)),
     ...settledTooEarly(books),
     ...services.flatMap((service) => [...wrongMessages(durable, service), ...passedOver(durable, service)]),
@@ -171,6 +173,33 @@ function* neededReminders({ promises }: Durable, orders: Streams<OrderEvent>): I
     const reminded = rest.find(({ type, metadata }) => type === 'OrderReminded' && metadata.actor === undefined);
     const refused = rest.some(({ type }) => type === 'OrderPaymentRefused');
     if (reminded && !refused) yield about('reminder-needed', `The ${id} got on only after a reminder.`, id);
+  }
+}
+
+/** A refusal of the provider counts once, and what was refused is tried again only as often as a person decided so. */
+function* wrongRefusals({ events }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
+  const payments = streamsOf<PaymentEvent>(events.payment, 'payment');
+  for (const [id, history] of orders) {
+    let known = 0;
+    let retries = 0;
+    for (const { type, data } of history) {
+      if (type === 'OrderReminded' && data.retry) retries++;
+      if (type !== 'OrderPaymentRefused') continue;
+      const { number = 1 } = data;
+      if (number <= known) yield about('refusal-counted-twice', `The ${id} counts refusal ${number} once more.`, id);
+      known = number;
+    }
+    let attempts = 0;
+    let state = payment.initialState;
+    for (const event of payments.get(id) ?? []) {
+      if (state.status === 'capture-refused' && event.type === 'PaymentCaptureRequested') attempts++;
+      if (state.status === 'refund-refused' && event.type === 'PaymentReturnRequested') attempts++;
+      state = payment.evolve(state, event);
+    }
+    if (attempts > retries) {
+      const text = `What the ${id} was refused was tried again ${attempts} times, and a person wanted it ${retries} times.`;
+      yield about('attempt-unasked', text, id);
+    }
   }
 }
 
