@@ -398,6 +398,13 @@ test('a refusal is recorded once: told again, also after a retry, it is old news
     .then(captured);
 });
 
+test('what was refused waits for a person: a watchdog that has not heard of it sends no reminder', () => {
+  given(order, placed, stockReserved, confirmed, captureRefused).when(commands.Remind).thenNothing();
+  given(order, placed, stockReserved, confirmed, captureRefused, calledOff)
+    .when(commands.Remind)
+    .then(reminded('return', 1, { refusalsKnown: 1 }));
+});
+
 test('what was refused stays known when the order is called off, and its reminders say so', () => {
   const history = [placed, stockReserved, confirmed, captureRefused, calledOff];
   given(order, ...history)

@@ -449,7 +449,8 @@ function callOff(state: Order): readonly OrderEvent[] {
 }
 
 /**
- * A reminder that was already sent, or of something the order no longer waits for, is ignored. So is a person's retry
+ * A reminder that was already sent, or of something the order no longer waits for, is ignored, and one of what was refused:
+ * the watchdog's table may be behind, and that the order knows would have it tried again. So is a person's retry
  * while an earlier one waits for its answer: until the provider has refused again, or the watchdog has sent a reminder.
  */
 function remind(state: Order, attempt: number | undefined): readonly OrderEvent[] {
@@ -458,9 +459,9 @@ function remind(state: Order, attempt: number | undefined): readonly OrderEvent[
     if (attempt !== undefined) return [];
     throw new Conflict('nothing-to-retry', `The order is ${state.status} and no longer waits for anything.`);
   }
-  const { terms, reminders, retried, refusalsKnown } = state;
+  const { terms, reminders, retried, refusal, refusalsKnown } = state;
   const next = reminders + 1;
-  if (attempt === undefined ? retried : attempt !== next) return [];
+  if (attempt === undefined ? retried : attempt !== next || refusal) return [];
   const { lines, total, paymentToken } = terms;
   const known = refusalsKnown > 0 && { refusalsKnown };
   const retry = attempt === undefined && { retry: true as const };
