@@ -17,6 +17,7 @@ test.each([
   ['', 'blank'],
   [' \t\n\u00a0\ufeff', 'blank'],
   ['x'.repeat(11), '10'],
+  [`${' '.repeat(11)}x`, '10'],
   ['a\u0000b', 'control character'],
   ['a\nb', 'control character'],
   ['a\u001b[2Jb', 'control character'],

@@ -7,15 +7,15 @@ const BLANKS = ' \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u300
 const ONE_LINE = new RegExp(`^[${BLANKS}]*[^${BLANKS}${CONTROLS}][^${CONTROLS}]*$`);
 
 /**
- * What a person writes, such as a name or a reason: 1 to `max` characters without the blanks around them, on one line.
+ * What a person writes, such as a name or a reason: 1 to `max` characters on one line. Blanks around them are dropped.
  * Postgres keeps no U+0000, and no other control character should steer a log or a terminal.
  */
 export function freeText(max: number) {
   return z
     .string()
+    .max(max)
     .trim()
     .min(1, { error: 'This may not be blank.', abort: true })
-    .max(max)
     .regex(ONE_LINE, 'This has a control character, such as a line break, a tab or U+0000: leave it out.');
 }
 

@@ -68,3 +68,15 @@ test.each([
     expect(again.headers).toMatchObject({ 'larder-position': position, location: answer.headers['location'] });
   },
 );
+
+test('a member that is unknown is refused wherever it stands in an order', async () => {
+  const body = {
+    customerId: CUSTOMER,
+    lines: [{ sku: 'tea', quantity: 1, colour: 'green' }],
+    payment: { token: 'tok' },
+  };
+  const answer = await request(service.url).post('/orders').set('Idempotency-Key', 'k').send(body).expect(422);
+  expect(answer.body.errors).toEqual([
+    { pointer: '/lines/0', code: 'unrecognized_keys', detail: expect.stringContaining('colour') },
+  ]);
+});

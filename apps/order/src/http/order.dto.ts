@@ -17,7 +17,7 @@ type Reason = Extract<PlacedOrder, { reason: string }>['reason'];
 export const placeOrderBody = z
   .strictObject({
     customerId: z.uuid().toLowerCase().describe('The customer who orders'),
-    lines: z.array(line).min(1).max(100).describe('What is ordered; each SKU only once'),
+    lines: z.array(z.strictObject(line.shape)).min(1).max(100).describe('What is ordered; each SKU only once'),
     payment: z.strictObject({
       token: z.string().min(1).max(255).describe('Token of the means of payment: tok_approved, tok_declined, …'),
     }),

@@ -32,7 +32,7 @@ declare module 'fastify' {
 const SERVICES = topics.map(({ source }) => source.replace('/', ''));
 
 /** An entry of the header, for the document. */
-const ENTRY = `[ \\t]*(${SERVICES.join('|')}):[0-9]{1,19}[ \\t]*`;
+const ENTRY = `(${SERVICES.join('|')}):[0-9]{1,19}`;
 
 /** A position is a bigint of Postgres or KurrentDB: 64 bits. */
 const MAX_POSITION = 2n ** 63n - 1n;
@@ -94,7 +94,7 @@ export const AfterPosition = createParamDecorator(
         description:
           'The header of earlier answers, of one service or, separated by commas, of several: this request then sees no ' +
           'less than they did.',
-        schema: { type: 'string', pattern: `^${ENTRY}(,${ENTRY})*$`, example: 'order:4711' },
+        schema: { type: 'string', pattern: `^${ENTRY}( *, *${ENTRY})*$`, example: 'order:4711' },
       }),
       refuses(400, 'invalid-position', 'unknown-position'),
       refuses(503, 'read-model-behind'),
