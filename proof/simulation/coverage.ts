@@ -70,6 +70,8 @@ export function faultOf(item: Item): string | undefined {
       return 'operator, at any time: looks at the inboxes';
     case 'leap':
       return 'leap of time';
+    case 'clock':
+      return `clock set ${item.byMs < 0 ? 'back' : 'forward'}: ${item.service}`;
   }
 }
 
@@ -99,6 +101,7 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
       ...each(['before', 'after'], (moment) => `step hangs ${moment} its effect: ${service}`),
       `cannot be written: ${service}`,
       `dead letter: ${service}`,
+      ...each(['back', 'forward'], (how) => `clock set ${how}: ${service}`),
       ...shop[service].subscribes.flatMap(({ name, schemas }) => [
         `held up: ${name} to ${service}`,
         ...each(Object.keys(schemas), (type) => `delivered twice: ${type} to ${service}`),

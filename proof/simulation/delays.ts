@@ -32,6 +32,7 @@ export function delaysMs(item: Item): number {
       return item.forMs + 3 * SECOND;
     case 'poison':
     case 'leap':
+    case 'clock':
       return Infinity;
     case 'order':
     case 'cancel':
@@ -50,6 +51,8 @@ export function delaysMs(item: Item): number {
 /** How long an item may keep the order service from minding its deadlines, at most. */
 export function hindersMs(item: Item): number {
   if (item.kind === 'leap') return item.ms;
+  // Deadlines are kept by the clock of the machine.
+  if (item.kind === 'clock') return item.service === 'order' ? Math.abs(item.byMs) : 0;
   const service = 'at' in item ? item.at.service : 'service' in item ? item.service : undefined;
   return service === 'order' ? lastsMs(item) + ('forMs' in item ? item.forMs : 0) : 0;
 }

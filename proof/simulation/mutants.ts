@@ -264,4 +264,19 @@ export const mutants: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'pauses go by the wall clock',
+    edits: [
+      edit(
+        'libs/event-store/src/subscription.ts',
+        'const heldMs = yieldedMs + quietMs - clock.monotonicMs();',
+        'const heldMs = yieldedMs + quietMs - clock.now().getTime();',
+      ),
+      edit(
+        'libs/event-store/src/subscription.ts',
+        'yieldedMs = clock.monotonicMs();',
+        'yieldedMs = clock.now().getTime();',
+      ),
+    ],
+  },
 ];

@@ -15,6 +15,7 @@ interface PlansWorld extends Pick<Surroundings, 'scheduler' | 'faults' | 'tell'>
   readonly coverage: Coverage;
   start(service: Service, instance: number): void;
   startAgain(before: Process, downMs: number): void;
+  setClock(service: Service, byMs: number): void;
   /** An instance that takes requests. */
   running(service: Service): Process | undefined;
   /** Breaks the connections of all instances to a server. */
@@ -91,6 +92,9 @@ export class PlanRunner {
       case 'leap':
         this.recordStrike(item);
         return this.world.scheduler.leap(item.ms);
+      case 'clock':
+        this.recordStrike(item);
+        return this.world.setClock(item.service, item.byMs);
       case 'order':
         this.recordStrike(item);
         this.world.people.request(() => this.world.people.placeOrder(item));

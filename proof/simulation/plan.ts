@@ -58,7 +58,9 @@ export type Happening =
     }
   | { readonly kind: 'provider-down'; readonly forMs: number }
   | { readonly kind: 'webhooks'; readonly how: 'late' | 'twice' | 'lost'; readonly forMs: number }
-  | { readonly kind: 'leap'; readonly ms: number };
+  | { readonly kind: 'leap'; readonly ms: number }
+  /** The clock of a service's machine is set forward, or back: what it shows, not how fast time passes. */
+  | { readonly kind: 'clock'; readonly service: Service; readonly byMs: number };
 
 export type Server = 'store' | 'bus' | 'tables';
 
@@ -363,6 +365,15 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
     most: 2,
     make: (dice) => ({ kind: 'leap', ms: dice.pick([3_000, 5 * MINUTE, HOUR, 24 * HOUR]) }),
   },
+  clock: {
+    share: 0.2,
+    most: 2,
+    make: (dice) => ({
+      kind: 'clock',
+      service: dice.pick(services),
+      byMs: dice.pick([-10 * MINUTE, -10 * MINUTE, -3 * HOUR, 7 * 24 * HOUR]),
+    }),
+  },
 };
 
 /** One line for a person. */
@@ -415,6 +426,8 @@ export function describe(item: Item): string {
       return `webhooks are ${item.how} for ${duration(item.forMs)}`;
     case 'leap':
       return `all machines stand still for ${duration(item.ms)}`;
+    case 'clock':
+      return `the clock of ${item.service} is set ${item.byMs < 0 ? 'back' : 'forward'} by ${duration(Math.abs(item.byMs))}`;
   }
 }
 

@@ -66,6 +66,8 @@ export interface Surroundings {
   readonly faults: Faults;
   readonly log: MemoryLog;
   readonly provider: PaymentProvider;
+  /** How far the clock of a service's machine is from that of the world. */
+  wrongByMs(service: Service): number;
   /** Puts a service together. */
   compose(service: Service, ports: PortsInWorld): Composed;
   /** Counts a step that was taken, and makes it part of the trace. */
@@ -120,7 +122,11 @@ export class Process {
     this.name = `${of}#${instance}`;
     const { seed, scheduler, provider } = world;
     setMaxListeners(0, this.stopping.signal); // All of its loops listen to it.
-    const clock = new VirtualClock(scheduler, () => this.living);
+    const clock = new VirtualClock(
+      scheduler,
+      () => this.living,
+      () => world.wrongByMs(of),
+    );
     this.store = new ProcessStore(this, world, servers, clock);
     this.bus = new ProcessBus(this, world, clock, diceFor(seed, this.name, life, 'deliveries'));
     const { snapshots, tables, checkpoints, parked, leases } = servers;

@@ -13,20 +13,34 @@ interface Books {
   readonly ledger: MemoryLedger;
 }
 
-/** What is not final yet, in words. */
-export async function unfinished({ servers, log, ledger }: Books): Promise<string[]> {
+/** Relays and read models that are behind the last event. */
+async function behind({ servers }: Pick<Books, 'servers'>): Promise<string[]> {
   const found: string[] = [];
-  for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
-    const state = stateAfter(order, events);
-    if (!isSettled(state)) found.push(`${id}, ${state.status}`);
-  }
   for (const service of services) {
-    const { tables, checkpoints, events, parked } = servers[service];
+    const { tables, checkpoints, events } = servers[service];
     const head = BigInt(events.all.length);
     if ((await checkpoints.load(service)) < head) found.push(`the relay of ${service} is behind`);
     for (const projection of shop[service].projections) {
       if ((await tables.checkpoint(projection)) < head) found.push(`${projection.name} is behind`);
     }
+  }
+  return found;
+}
+
+/** Where nothing hinders them any longer and nothing happens, relays and read models are at the last event in a moment. */
+export async function heldUp(books: Pick<Books, 'servers'>): Promise<Violation[]> {
+  return (await behind(books)).map((text) => ({ rule: 'held-up', text: `At rest, ${text}.`, orders: [] }));
+}
+
+/** What is not final yet, in words. */
+export async function unfinished({ servers, log, ledger }: Books): Promise<string[]> {
+  const found = await behind({ servers });
+  for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
+    const state = stateAfter(order, events);
+    if (!isSettled(state)) found.push(`${id}, ${state.status}`);
+  }
+  for (const service of services) {
+    const { parked } = servers[service];
     const keys: string[] = [];
     for (const { name } of shop[service].subscribes) {
       const { messages, done } = log.subscription(service, name);

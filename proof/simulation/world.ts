@@ -30,7 +30,7 @@ import { Unreliable } from './provider.js';
 import { Scheduler, VirtualClock } from './scheduler.js';
 import type { Told } from './story.js';
 import { Trace } from './trace.js';
-import { missedDeadlines, unfinished } from './unfinished.js';
+import { heldUp, missedDeadlines, unfinished } from './unfinished.js';
 import { type Durable, findViolations, streamsOf, type Violation } from './violations.js';
 import { deliver } from './webhooks.js';
 
@@ -99,6 +99,7 @@ class Simulation implements Surroundings {
   private readonly items: readonly Item[];
   readonly ledger = new MemoryLedger();
   readonly servers = perService(() => new Servers());
+  private readonly clocks = perService(() => ({ wrongByMs: 0 }));
   /** The process of each instance, and how many it has had. */
   private readonly instances = perService((): { process: Process; lives: number }[] => []);
   /** All that there have been. */
@@ -158,6 +159,7 @@ class Simulation implements Surroundings {
         ...this.people.promises,
         calmMs: this.calmMs,
         lateMs: this.items.reduce((sum, item) => sum + hindersMs(item), 2 * MOST_HURRY_MS),
+        oneTime: !this.items.some(({ kind }) => kind === 'clock'),
         mild: this.items.reduce((sum, item) => sum + delaysMs(item), 0) < MILD_MS,
         handled: this.handled,
       },
@@ -188,6 +190,10 @@ class Simulation implements Surroundings {
   }
 
   // What a process finds in the world.
+
+  wrongByMs(service: Service): number {
+    return this.clocks[service].wrongByMs;
+  }
 
   compose(service: Service, ports: PortsInWorld): Composed {
     return this.compositions[service](ports, { deadlineMs: this.plan.deadlineMs });
@@ -260,7 +266,8 @@ class Simulation implements Surroundings {
     for (let round = 0; ; round++) {
       if (!(await this.rest())) return;
       if (this.scheduler.nowMs - this.calmMs >= UNHINDERED_MS) {
-        this.found.push(...missedDeadlines(this, this.scheduler.nowMs - REST_MS));
+        const beforeMs = this.scheduler.nowMs - REST_MS;
+        this.found.push(...missedDeadlines(this, beforeMs + this.wrongByMs('order')), ...(await heldUp(this)));
       }
       const left = await unfinished(this);
       if (left.length === 0) return;
@@ -313,6 +320,10 @@ class Simulation implements Surroundings {
 
   private heads(): number[] {
     return services.map((service) => this.servers[service].events.all.length);
+  }
+
+  setClock(service: Service, byMs: number): void {
+    this.clocks[service].wrongByMs += byMs;
   }
 
   // Instances.
