@@ -1,4 +1,5 @@
 /** What happened in the worlds: crash points, faults and endings, each with how often, and what was never reached. */
+import { STRAYS } from '../../apps/payment/src/simulator/payment.js';
 import { services, shop } from '../../apps/shop.js';
 import type { Item } from './plan.js';
 import { nameOf, points } from './fault-points.js';
@@ -45,6 +46,8 @@ export function faultOf(item: Item): string | undefined {
       return `cannot be written: ${item.service}`;
     case 'provider':
       return `provider: ${item.call}, ${item.how}`;
+    case 'stray':
+      return `provider, not asked for: ${item.how}`;
     case 'provider-down':
       return 'provider: down';
     case 'webhooks':
@@ -112,6 +115,8 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
       each(['unavailable', 'request-lost', 'answer-lost'], (how) => `provider: ${call}, ${how}`),
     ),
     'provider: down',
+    ...each(Object.values(STRAYS).flat(), (how) => `provider, not asked for: ${how}`),
+    'operator: accept in order',
     ...each(['late', 'twice', 'lost'], (how) => `webhooks: ${how}`),
     ...each(['retry', 'skip'], (action) => `dead letter: ${action}`),
     ...each(['retry', 'call-off', 'looks at the inboxes'], (what) => `operator, at any time: ${what}`),
@@ -127,6 +132,7 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
     'completed',
     'rejected (out-of-stock)',
     'rejected (payment-declined), stock released',
+    'rejected (payment-declined), stock released, money voided',
     ...each(['customer', 'deadline', 'operator'], (reason) => `cancelled (${reason})`).flatMap((off) => [
       `${off}, stock nothing-held`,
       `${off}, stock released`,

@@ -44,6 +44,7 @@ export function delaysMs(item: Item): number {
     case 'second-instance':
     case 'delivered-twice':
     case 'webhooks':
+    case 'stray':
       return 0;
   }
 }

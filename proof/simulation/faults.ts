@@ -5,7 +5,7 @@ import type { Item, ProviderCall, Server } from './plan.js';
 import { isAt, type Moment } from './fault-points.js';
 
 type Kind<K extends Item['kind']> = Extract<Item, { kind: K }>;
-type Armed = Kind<'crash' | 'error' | 'stall' | 'delivered-twice' | 'provider'>;
+type Armed = Kind<'crash' | 'error' | 'stall' | 'delivered-twice' | 'provider' | 'stray'>;
 type Lasting = Kind<'outage' | 'held-up' | 'poison' | 'provider-down' | 'webhooks'>;
 
 /** How long what concerns a poisoned order cannot be written: longer than a consumer tries. */
@@ -82,6 +82,11 @@ export class Faults {
   provider(call: ProviderCall): Kind<'provider'>['how'] | undefined {
     if (this.find((it) => it.kind === 'provider-down')) return 'unavailable';
     return this.strike((it): it is Kind<'provider'> => it.kind === 'provider' && it.call === call)?.how;
+  }
+
+  /** What the provider does by itself at a request. */
+  stray(call: Kind<'stray'>['call']): Kind<'stray'>['how'] | undefined {
+    return this.strike((it): it is Kind<'stray'> => it.kind === 'stray' && it.call === call)?.how;
   }
 
   webhooks(): Kind<'webhooks'> | undefined {

@@ -18,6 +18,21 @@ const edit = (file: string, replace: string, by: string): Edit => ({ file, repla
 
 export const mutants: readonly Mutant[] = [
   {
+    name: 'an amount that is not compared',
+    edits: [
+      edit(
+        'apps/payment/src/domain/payment.ts',
+        'if (isSame(amount, state.amount)) return [arrived];',
+        'return [arrived];',
+      ),
+      edit(
+        'apps/order/src/domain/order.ts',
+        "if (state.status !== 'stock-reserved' || !isSame(command.amount, state.terms.total)) return [];",
+        "if (state.status !== 'stock-reserved') return [];",
+      ),
+    ],
+  },
+  {
     name: 'a reaction without its check for duplicates asks for the money again',
     edits: [
       edit(

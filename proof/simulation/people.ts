@@ -235,7 +235,12 @@ export class People {
       }
       const inbox = await this.ask(service, undefined, (it: Attention) => it.inbox({ limit: 100 }));
       for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok.items : []) {
-        if (service === 'order' && this.world.calm && tried.length === 0) {
+        if (
+          service === 'order' &&
+          this.world.calm &&
+          tried.length === 0 &&
+          !choices.some((it) => it.decision === 'accept')
+        ) {
           const text = `A person is asked about ${orderId}, and nobody was reminded of it.`;
           this.world.found.push({ rule: 'not-reminded', text, orders: [orderId] });
         }

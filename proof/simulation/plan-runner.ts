@@ -65,6 +65,7 @@ export class PlanRunner {
       case 'stall':
       case 'delivered-twice':
       case 'provider':
+      case 'stray':
         return this.world.faults.arm(item);
       case 'outage':
       case 'held-up':

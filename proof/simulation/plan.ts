@@ -8,6 +8,7 @@
  * Source: Groce, Zhang, Eide, Chen, Regehr, "Swarm Testing", ISSTA 2012.
  */
 import { type Service, services, shop } from '../../apps/shop.js';
+import { type Stray, STRAYS } from '../../apps/payment/src/simulator/payment.js';
 import { type Dice, diceFor } from './chance.js';
 import { nameOf, type Point, points } from './fault-points.js';
 
@@ -56,6 +57,8 @@ export type Happening =
       readonly how: 'unavailable' | 'request-lost' | 'answer-lost';
       readonly times: number;
     }
+  /** Something that was not asked for: see apps/payment/src/simulator/payment.ts. */
+  | { readonly kind: 'stray'; readonly call: keyof typeof STRAYS; readonly how: Stray }
   | { readonly kind: 'provider-down'; readonly forMs: number }
   | { readonly kind: 'webhooks'; readonly how: 'late' | 'twice' | 'lost'; readonly forMs: number }
   | { readonly kind: 'leap'; readonly ms: number }
@@ -341,6 +344,15 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
       times: dice.pick([1, 2, 4]),
     }),
   },
+  stray: {
+    share: 0.3,
+    gently: 0.15,
+    most: 4,
+    make: (dice) => {
+      const call = dice.pick(['authorize', 'authorize', 'capture', 'capture', 'refund'] as const);
+      return { kind: 'stray', call, how: dice.pick<Stray>(STRAYS[call]) };
+    },
+  },
   'provider-down': {
     share: 0.15,
     most: 1,
@@ -420,6 +432,8 @@ export function describe(item: Item): string {
       return `${item.service} cannot write what concerns order ${item.order}, until it is given up`;
     case 'provider':
       return `the provider: ${item.call} ${item.how} ${item.times === 1 ? 'once' : `${item.times} times`}`;
+    case 'stray':
+      return `the provider does what was not asked for: ${item.how}`;
     case 'provider-down':
       return `the provider cannot be reached for ${duration(item.forMs)}`;
     case 'webhooks':

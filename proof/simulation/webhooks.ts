@@ -10,13 +10,29 @@ interface WebhooksWorld
   readonly people: People;
 }
 
-/** Hands a webhook to an instance of the payment service, as the controller does. */
+/** What a provider does by itself comes in no other way: it tells that until it is heard. */
+const TELL_AGAIN_MS = 500;
+
 export async function deliver(webhook: Webhook, world: WebhooksWorld): Promise<void> {
+  const { status } = webhook.data;
+  const isSecond = 'authorizationId' in webhook.data && webhook.data.authorizationId?.endsWith('_second');
+  if (!isSecond && status !== 'refunded' && status !== 'voided') return handOver(webhook, world, true);
+  for (;;) {
+    try {
+      return await handOver(webhook, world, false);
+    } catch {
+      await world.scheduler.sleep(TELL_AGAIN_MS);
+    }
+  }
+}
+
+/** Hands a webhook to an instance of the payment service, as the controller does. */
+async function handOver(webhook: Webhook, world: WebhooksWorld, mayBeLost: boolean): Promise<void> {
   const { orderId } = webhook.data;
   const item = world.faults.webhooks();
   const dice = diceFor(world.seed, 'webhook', webhook.id);
   await world.scheduler.sleep(dice.chance(0.9) ? dice.between(0, 40) : dice.between(0, 2_000));
-  if (item?.how === 'lost') return;
+  if (item?.how === 'lost' && mayBeLost) return;
   if (item?.how === 'late') await world.scheduler.sleep(dice.between(0, item.forMs));
   for (let times = item?.how === 'twice' ? 2 : 1; times > 0; times--) {
     const process = world.running('payment');

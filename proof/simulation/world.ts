@@ -133,7 +133,14 @@ class Simulation implements Surroundings {
       random: diceFor(seed, 'provider'),
       log: silentLog,
     };
-    this.simulated = new SimulatedProvider(this.ledger, (webhook) => deliver(webhook, this), runtime);
+    const strays = (call: 'authorize' | 'capture' | 'refund') => this.faults.stray(call);
+    this.simulated = new SimulatedProvider(
+      this.ledger,
+      (webhook) => deliver(webhook, this),
+      runtime,
+      undefined,
+      strays,
+    );
     this.provider = new Unreliable(this.simulated, this);
   }
 

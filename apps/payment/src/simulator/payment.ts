@@ -39,7 +39,14 @@ interface Behaviour {
  * 'refunds-part': the first time, half of what was asked for. 'refunds': all of it, `slowMs` after the capture. 'expires':
  * the hold ends after `slowMs`, and until then captures find the provider unavailable.
  */
-export type Stray = 'less' | 'other-currency' | 'twice' | 'captures-part' | 'refunds-part' | 'refunds' | 'expires';
+export type Stray = (typeof STRAYS)[keyof typeof STRAYS][number];
+
+/** Each by the request at which it begins. */
+export const STRAYS = {
+  authorize: ['less', 'other-currency', 'twice', 'expires'],
+  capture: ['captures-part', 'refunds'],
+  refund: ['refunds-part'],
+} as const;
 
 /** Any other token is declined: 'invalid-token'. */
 const TOKENS = new Map<string, Behaviour>([
