@@ -164,7 +164,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'if (unproved.length > 0 && (await this.readForward(known, new Map(unproved)))) continue;',
+        'if (unproved.length > 0 && (await readForward(new Map(unproved)))) continue;',
         'if (unproved.length < 0) continue;',
       ),
     ],
@@ -174,8 +174,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'await this.readForward(known, new Map(suspects));',
-        'if (suspects.length < 0) await this.readForward(known, new Map(suspects));',
+        'await readForward(new Map(suspects));',
+        'if (suspects.length < 0) await readForward(new Map(suspects));',
       ),
     ],
   },
