@@ -1,0 +1,223 @@
+/**
+ * `npm run test:api`: schemathesis tries every operation of the OpenAPI documents on the three services of a shop of its
+ * own, with what the documents allow and what they do not. The shop has goods, orders in every state, an inbox, dead
+ * letters and a provider's signature (api/hooks.py), so that requests get further than a 404. It may find nothing but the
+ * answers that api/accepted.json lists, each with a reason.
+ *
+ *   fixtures ─▶ examples, coverage, fuzzing, stateful ─▶ api/accepted.json ─▶ exit code, .cache/test-api.json
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { inventoryEvents, orderEvents } from '#contracts';
+import { PostgresMessageBus } from '#message-bus/postgres';
+import { SystemClock } from '#runtime';
+import { type Service, services } from '../apps/shop.js';
+import { Advice } from '../scripts/lib/advice.js';
+import { call } from '../scripts/lib/api.js';
+import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
+import type { Output } from '../scripts/lib/progress-bar.js';
+import { bold, green, red } from '../scripts/lib/screen.js';
+import type { Shop } from './shop/open-shop.js';
+import { onTrial } from './shop/trial.js';
+
+const FOLDER = 'proof/api';
+const RESULTS = '.cache/test-api.json';
+/** Python packages, installed here once per version of requirements.txt. */
+const VENV = '.cache/schemathesis';
+const SECRET = 'the provider of test:api';
+/** By default a run takes about four minutes. */
+const EXAMPLES = 25;
+const SEED = 1;
+
+interface Flags {
+  readonly only: readonly Service[];
+  readonly examples: number;
+  readonly seed: number;
+}
+
+export async function main(argv: readonly string[]): Promise<void> {
+  process.exitCode = await testApi(argv, process);
+}
+
+/** Returns the exit code: 0, 1 when something is found, 2 for a wrong command line. */
+async function testApi(argv: readonly string[], out: Output): Promise<number> {
+  const flags = parseFlags(argv, out);
+  if (!flags) return 2;
+  rmSync(RESULTS, { force: true });
+  installSchemathesis(out);
+  out.stderr.write('Opening a separate shop …\n');
+  const env = { order: { ORDER_DEADLINE: '1h' }, payment: { WEBHOOK_SECRET: SECRET } };
+  return onTrial({ bus: 'postgres', env }, async ({ shop }) => {
+    const fixtures = await furnish(shop);
+    const verdicts: Verdict[] = [];
+    for (const service of flags.only) {
+      out.stdout.write(`\n${bold(service)}\n`);
+      verdicts.push(await tryService(shop, service, fixtures, flags));
+    }
+    const tests = verdicts.flatMap((verdict) => verdict.tests);
+    const failed = tests.filter(({ isFine }) => !isFine).length;
+    const requests = verdicts.reduce((sum, each) => sum + each.requests, 0);
+    const summary = `${tests.length - failed} tests passed, ${failed} failed, in ${requests} requests`;
+    out.stdout.write(`\n${failed > 0 ? red(summary) : green(summary)}\n`);
+    mkdirSync('.cache', { recursive: true });
+    writeFileSync(RESULTS, JSON.stringify({ passed: tests.length - failed, failed, requests }));
+    return failed === 0 && verdicts.every(({ exitCode }) => exitCode === 0) ? 0 : 1;
+  });
+}
+
+function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
+  const syntax = {
+    usage: 'npm run test:api -- [--only order,inventory,payment] [--examples 25] [--seed 1]',
+    options: { only: { type: 'string' }, examples: { type: 'string' }, seed: { type: 'string' } },
+  } as const;
+  return readCommandLine(argv, syntax, out, ({ values }) => ({
+    only: (values.only?.split(',') ?? services).map((name) => {
+      const service = services.find((each) => each === name);
+      if (!service) throw new UsageError(`There is no service "${name}".`);
+      return service;
+    }),
+    examples: wholeNumber(values.examples ?? `${EXAMPLES}`, { what: 'a number of examples', min: 1 }),
+    seed: wholeNumber(values.seed ?? `${SEED}`, { what: 'a seed' }),
+  }));
+}
+
+/** @throws Advice when Python or its packages cannot be had */
+function installSchemathesis({ stderr }: Output): void {
+  const wanted = readFileSync(join(FOLDER, 'requirements.txt'), 'utf8');
+  const marker = join(VENV, 'requirements.txt');
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) return;
+  stderr.write('Installing schemathesis …\n');
+  rmSync(VENV, { recursive: true, force: true });
+  runPython('python3', '-m', 'venv', VENV);
+  runPython(
+    join(VENV, 'bin/pip'),
+    'install',
+    '--quiet',
+    '--no-deps',
+    '--requirement',
+    join(FOLDER, 'requirements.txt'),
+  );
+  writeFileSync(marker, wanted);
+}
+
+function runPython(program: string, ...args: readonly string[]): void {
+  const { status, error } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status === 0) return;
+  const what = error ? `${program} cannot be run` : `${program} ${args.slice(0, 2).join(' ')} failed`;
+  throw new Advice(`${what}: test:api needs Python 3.11 or newer with venv (Debian: python3-venv), and pypi.org.`);
+}
+
+/** What exists in the shop, by the name of the parameter that names it. */
+type Fixtures = ReadonlyMap<Service, object>;
+
+const PRICES = { 'olive-oil': 1299, honey: 895, tea: 300 };
+/** As many as a run may skip, call off or cancel. */
+const OF_EACH = 12;
+
+async function furnish(shop: Shop): Promise<Fixtures> {
+  await shop.setPrices(PRICES);
+  await shop.stockUp({ 'olive-oil': 500_000, honey: 500_000, tea: 500_000 });
+  const place = (token: string) => shop.place({ lines: [{ sku: 'honey', quantity: 2 }], token });
+  const placeAll = (token: string) => Promise.all(Array.from({ length: OF_EACH }, () => place(token)));
+  const [completed, refused, slow] = await Promise.all(
+    ['tok_approved', 'tok_capture_refused', 'tok_down_30s'].map(placeAll),
+  );
+  await Promise.all(completed!.map((orderId) => shop.settled(orderId)));
+  await waitForItems(shop, 'order', 'attention');
+
+  const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
+  for (const [topic, type] of [
+    [orderEvents, 'OrderPlaced'],
+    [inventoryEvents, 'StockReserved'],
+  ] as const) {
+    const poison = Array.from({ length: OF_EACH }, () => {
+      const envelope = { id: randomUUID(), source: '/elsewhere', time: new Date().toISOString(), correlationId: 'api' };
+      return { ...envelope, type, key: randomUUID(), data: { lines: 'many' } };
+    });
+    await bus.publish(topic.name, poison);
+  }
+  await bus.close();
+
+  const perService = services.map(async (service) => {
+    const letters = await waitForItems<{ id: string }>(shop, service, 'dead-letters');
+    const orderId = [...completed!, ...refused!, ...slow!];
+    const found = { orderId, sku: Object.keys(PRICES), id: letters.map(({ id }) => id), secret: SECRET };
+    return [service, { ...found, position: `${service}:1` }] as const;
+  });
+  return new Map(await Promise.all(perService));
+}
+
+function waitForItems<T>(shop: Shop, service: Service, list: 'attention' | 'dead-letters'): Promise<T[]> {
+  return shop.until(`${service} has ${OF_EACH} ${list}`, async () => {
+    const { items } = await call<{ items: T[] }>('GET', `${shop.urls[service][0]}/admin/${list}?limit=100`);
+    return { done: items.length >= OF_EACH, found: items };
+  });
+}
+
+interface Verdict {
+  /** An operation in a phase is a test. */
+  readonly tests: readonly { readonly name: string; readonly isFine: boolean }[];
+  readonly requests: number;
+  readonly exitCode: number;
+}
+
+async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flags: Flags): Promise<Verdict> {
+  const { examples, seed } = flags;
+  const report = resolve(VENV, `${service}.ndjson`);
+  const checks = new Set(
+    (JSON.parse(readFileSync(join(FOLDER, 'accepted.json'), 'utf8')) as { check: string }[]).map(({ check }) => check),
+  );
+  const url = shop.urls[service][0]!;
+  const options = {
+    url,
+    phases: 'examples,coverage,fuzzing,stateful',
+    checks: 'all',
+    'exclude-checks': [...checks].join(','),
+    'max-examples': `${examples}`,
+    seed: `${seed}`,
+    'generation-database': 'none',
+    'request-timeout': '20',
+    report: 'ndjson',
+    'report-ndjson-path': report,
+  };
+  const flagsOf = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+  const args = ['run', `${url}/docs-json`, ...flagsOf, '--continue-on-failure', '--no-color'];
+  const child = spawn(resolve(VENV, 'bin/st'), args, {
+    cwd: VENV, // It keeps notes of its own where it runs.
+    env: {
+      ...process.env,
+      SCHEMATHESIS_HOOKS: 'hooks',
+      PYTHONPATH: [resolve(FOLDER), process.env['PYTHONPATH']].filter(Boolean).join(delimiter),
+      PYTHONDONTWRITEBYTECODE: '1',
+      LARDER_FIXTURES: JSON.stringify(fixtures.get(service)),
+      LARDER_ACCEPTED: resolve(VENV, `${service}.accepted`),
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const exitCode = await new Promise<number>((ended, failed) =>
+    child.on('error', failed).on('exit', (code) => ended(code ?? 1)),
+  );
+  return { ...readReport(report), exitCode };
+}
+
+/** Reads schemathesis' own record of a run: a line of JSON for each event. */
+function readReport(path: string): Omit<Verdict, 'exitCode'> {
+  const tests = new Map<string, boolean>();
+  let requests = 0;
+  for (const line of readFileSync(path, 'utf8').trimEnd().split('\n')) {
+    const { ScenarioFinished: scenario } = JSON.parse(line) as { ScenarioFinished?: Scenario };
+    if (scenario === undefined || scenario.status === 'skip') continue;
+    requests += Object.keys(scenario.recorder.interactions ?? {}).length;
+    const name = `${scenario.phase}: ${scenario.recorder.label}`;
+    tests.set(name, (tests.get(name) ?? true) && scenario.status === 'success');
+  }
+  return { tests: [...tests].map(([name, isFine]) => ({ name, isFine })), requests };
+}
+
+interface Scenario {
+  readonly phase: string;
+  readonly status: 'success' | 'failure' | 'error' | 'interrupted' | 'skip';
+  readonly recorder: { readonly label: string; readonly interactions?: object };
+}
