@@ -154,13 +154,11 @@ function judgeMoney(
     return refunded > 0 ? `${took} and gave back ${formatMoney({ amountMinor: refunded, currency })}` : took;
   };
 
+  const both = `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`;
+
   if (payments.captures > 1) return found('double-capture', [ordered, paid], `${paid} ${describe(payments)}`);
   if (entries.captures > 1 && entries.captured > payments.captured) {
-    return found(
-      'double-capture',
-      ['ledger', paid],
-      `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`,
-    );
+    return found('double-capture', ['ledger', paid], both);
   }
   for (const { type, data } of payment) {
     // A hold of another sum, and what was captured of it, goes back: it is no payment of the order's.
@@ -198,11 +196,7 @@ function judgeMoney(
   if (!isSettled(order) || (givingBack && order.status !== 'completed')) {
     const atMost = Math.max(payments.captured, entries.captured);
     if (atMost <= amountMinor) return [];
-    return found(
-      'money-not-owed',
-      ['ledger', paid],
-      `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`,
-    );
+    return found('money-not-owed', ['ledger', paid], both);
   }
   if (order.status === 'completed' && amountMinor > 0 && state.status !== 'captured') {
     return found('not-paid', [ordered, paid], `${paid} is ${state.status}`);
@@ -216,8 +210,10 @@ function judgeMoney(
   ] as const) {
     const net = sums.captured - sums.refunded;
     const kind = net > owed ? 'money-not-owed' : 'not-paid';
-    const which = book === 'ledger' ? 'the ledger' : book;
-    if (net !== owed) return found(kind, [ordered, book], `${which} ${describe(sums)}`);
+    if (net === owed) continue;
+    // What the provider moved by itself is not in the order's total.
+    const ledgerSays = payments.moved ? both : `the ledger ${describe(sums)}`;
+    return found(kind, [ordered, book], book === 'ledger' ? ledgerSays : `${book} ${describe(sums)}`);
   }
   const isReleasing = !atRest && secondHoldOf(state) !== undefined;
   if (entries.held !== 0 && !isReleasing) {
@@ -228,8 +224,7 @@ function judgeMoney(
     );
   }
   if (payments.captured !== entries.captured) {
-    const says = `the ledger ${describe(entries)}, and ${paid} ${describe(payments)}`;
-    return found('payment-and-ledger-differ', ['ledger', paid], says);
+    return found('payment-and-ledger-differ', ['ledger', paid], both);
   }
   if (atRest && payments.moved && !events.some(({ type }) => type === 'OrderPaymentMoved')) {
     return found('move-not-told', [ordered, paid], `${paid} says that the provider moved money by itself`);
