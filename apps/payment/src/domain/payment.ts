@@ -342,6 +342,7 @@ function recordAuthorized(
       if (isSame(amount, state.amount)) return [arrived];
       return [{ type: 'PaymentDeclined', data: { reason: 'amount-mismatch', held: amount } }, ...late];
     case 'returning':
+    case 'refund-refused':
       // Recorded, so that a late decline does not end the return while there is money to give back.
       return state.authorizationId === undefined ? late : [heldTwice(authorizationId, amount)];
     case 'voided':
@@ -352,7 +353,6 @@ function recordAuthorized(
     case 'capturing':
     case 'capture-refused':
     case 'captured':
-    case 'refund-refused':
     case 'refunded':
       return [heldTwice(authorizationId, amount)];
   }
@@ -404,7 +404,7 @@ function recordVoided({ authorizationId }: News<'RecordVoided'>, state: Known): 
     }
     case 'returning':
     case 'refund-refused':
-      if (!isOwn) return [];
+      if (!isOwn || isReleased(state, authorizationId)) return [];
       if (state.captured === undefined) {
         return [{ type: 'PaymentVoided', data: { authorizationId: authorizationId ?? own ?? null } }];
       }
