@@ -38,7 +38,7 @@ test.each([
   ['of today', today],
 ])('no world breaks a rule: seeds %s, from %i', { timeout: 120_000 }, async (_, first) => {
   const { code, stdout } = await run(['--seeds', '20', '--first', String(first), '--workers', '1', '--quiet']);
-  expect(stdout).toMatch(/^20 worlds with 4\d\d orders, .*every rule held/);
+  expect(stdout).toMatch(/^20 worlds with [45]\d\d orders, .*every rule held/);
   expect(code).toBe(0);
 });
 
@@ -52,17 +52,18 @@ const losesVoids: Partial<Compositions> = {
   },
 };
 
-test('a broken shop is found; its seed is shrunk, has a story, and replays exactly', { timeout: 120_000 }, async () => {
+test('a broken shop is found; its seed is shrunk, has a story, and replays exactly', { timeout: 240_000 }, async () => {
   const found = await run(['--seeds', '50', '--workers', '1', '--quiet'], losesVoids);
   expect(found.code).toBe(1);
-  expect(found.stdout).toMatch(/^Seed \d+ breaks money-held:$/m);
+  // What the provider does that was not asked for may make of a hold that is left an order without an end.
+  const [, rule] = /^Seed \d+ breaks (money-held|order-without-end):$/m.exec(found.stdout)!;
   expect(found.stdout).toMatch(/^It needs [1-9] of the \d{2,} things that happen/m);
   expect(found.stdout).toMatch(/ order#1 +writes OrderCancelled \(order \d+\)/);
 
   const small = /^The small one: +npm run simulate -- (.*)$/m.exec(found.stdout)![1]!.split(' ');
   const replayed = await run(small, losesVoids);
   expect(replayed.code).toBe(1);
-  const story = (text: string) => text.slice(text.indexOf('Then money-held'));
+  const story = (text: string) => text.slice(text.indexOf(`Then ${rule}`));
   expect(story(replayed.stdout)).toBe(story(found.stdout));
 
   expect(await run(small), 'fixed, the same world keeps every rule').toMatchObject({ code: 0 });
@@ -166,13 +167,14 @@ describe('each rule sees the damage that it is for', () => {
     }),
   };
 
-  /** The first seed in whose world something was sold, and something given back. */
+  /** The first seed in whose world something was sold, and something given back, and every clock showed the same. */
   async function seedOfAll(): Promise<number> {
     for (let seed = 1; ; seed++) {
       const { durable, violations } = await runWorld(seed);
       const happened = new Set([...durable.ledger, ...durable.events.order].map(({ type }) => type));
       expect(violations).toEqual([]);
-      if (['captured', 'voided', 'OrderStockReleased'].every((type) => happened.has(type))) return seed;
+      if (durable.promises.oneTime && ['captured', 'voided', 'OrderStockReleased'].every((type) => happened.has(type)))
+        return seed;
     }
   }
 
