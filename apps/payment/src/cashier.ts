@@ -159,7 +159,7 @@ async function callProvider(
     }
     case 'capturing': {
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
-      const found = known && captureOf(known, state);
+      const found = known && (otherHoldOf(known, state) ?? captureOf(known, state));
       if (found) return found;
       const amount = restOf(state);
       if (amount === undefined) return { type: 'RecordCaptureRefused', reason: 'amount-mismatch' };
@@ -194,10 +194,13 @@ async function callProvider(
       if (refund.status === 'refused') return { type: 'RecordRefundRefused', reason: refund.reason };
       return { type: 'RecordRefunded', authorizationId: undefined, captured, refunded: refund.refunded };
     }
+    case 'authorized': {
+      const known = doubtful ? await provider.find(orderId, signal) : undefined;
+      return (known && otherHoldOf(known, state)) ?? 'nothing-to-do';
+    }
     case 'none':
     case 'blocked':
     case 'declined':
-    case 'authorized':
     case 'capture-refused':
     case 'captured':
     case 'voided':
@@ -220,6 +223,18 @@ function holdOf(known: Exclude<ProviderPayment, { status: 'pending' }>): Payment
     case 'refunded':
       return { type: 'RecordDeclined', reason: 'canceled' };
   }
+}
+
+/**
+ * A hold that is not the payment's own. Where the answer to the authorization was lost, a webhook told of a hold: of a second
+ * one, perhaps, and that of the first was lost, too.
+ */
+function otherHoldOf(
+  known: ProviderPayment,
+  { holds }: Extract<Payment, { holds: object }>,
+): PaymentCommand | undefined {
+  if (known.status !== 'authorized' || Object.hasOwn(holds, known.authorizationId)) return undefined;
+  return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.authorized };
 }
 
 /** What the provider has captured, if that is news; it may have given it back by now. */

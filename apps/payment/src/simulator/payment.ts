@@ -295,6 +295,16 @@ export function cancel(
       const answer = { status: 'voided', authorizationId } as const;
       return { remember: true, answer, changes: { second: undefined }, entry: letGo(second.authorized) };
     }
+    if (authorizationId !== undefined && second && known?.status === 'authorized') {
+      // The other hold is the payment's own from then on.
+      const changes = { known: { orderId, status: 'authorized', ...second } as const, second: undefined };
+      return {
+        remember: true,
+        answer: { status: 'voided', authorizationId },
+        changes,
+        entry: letGo(known.authorized),
+      };
+    }
     // All that the order has is ended, a second hold with it.
     const gone = {
       changes: { second: undefined, actsAtMs: undefined },

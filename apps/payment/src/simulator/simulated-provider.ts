@@ -144,7 +144,8 @@ export class SimulatedProvider extends PaymentProvider {
       send(isRefund ? 'refunded' : known.status, known);
     }
     if (second && !before?.second) send('authorized', { orderId, status: 'authorized', ...second });
-    if (!second && before?.second) {
+    const own = known && 'authorizationId' in known ? known.authorizationId : undefined;
+    if (!second && before?.second && before.second.authorizationId !== own) {
       send('voided', { orderId, status: 'voided', authorizationId: before.second.authorizationId });
     }
   }
