@@ -444,6 +444,17 @@ describe('money', () => {
     expect(await findingsAfter(damage)).toMatchObject([{ kind, orderId, message: expect.stringContaining(orderId) }]);
   });
 
+  test('a hold in another currency that went back before payment heard of it is no disagreement; one that stays is', async () => {
+    const heldInYen = { type: 'authorized', currency: 'JPY', heldMinor: 2598, chargedMinor: 0 } as const;
+    const gone = { type: 'voided', currency: 'JPY', heldMinor: -2598, chargedMinor: 0 } as const;
+    expect(await findingsAfter(({ ledger }) => ledger.push([ids.declined, heldInYen], [ids.declined, gone]))).toEqual(
+      [],
+    );
+    expect(await findingsAfter(({ ledger }) => ledger.push([ids.declined, heldInYen]))).toMatchObject([
+      { kind: 'totals-differ', orderId: ids.declined },
+    ]);
+  });
+
   test('money that came late may be on its way back for as long as it takes', async () => {
     const findings = await findingsAfter(({ payment, ledger }) => {
       payment.push(...paid(ids.declined, authorized, returning));
