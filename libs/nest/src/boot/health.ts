@@ -13,8 +13,12 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, object>>;
 }
 
-/** How long one check may take. */
-const CHECK_TIMEOUT_MS = 1_000;
+/**
+ * How long a check may take that requests need, and one that they do not: probes wait a second for the answer (Kubernetes'
+ * default), and a bus that does not answer must not make them take the service for dead.
+ */
+const NEEDED_TIMEOUT_MS = 1_000;
+const OTHER_TIMEOUT_MS = 500;
 
 /** Probes within this time share an answer, so that frequent probes do not load the servers. */
 const CACHE_MS = 250;
@@ -40,7 +44,7 @@ export class Health {
 
   private async checkAll(): Promise<Readiness> {
     const results = await Promise.all(
-      [...this.checks].map(async ([name, { check }]) => [name, await this.bounded(check)] as const),
+      [...this.checks].map(async ([name, each]) => [name, await this.bounded(each)] as const),
     );
     const failed = results.filter(([, { status }]) => status === 'down').map(([name]) => this.checks.get(name)!);
     const status = failed.length === 0 ? 'ready' : failed.some(({ needed }) => needed) ? 'not-ready' : 'degraded';
@@ -48,9 +52,9 @@ export class Health {
   }
 
   /** Errors are not shown: their messages may contain the addresses of servers. */
-  private bounded(check: Check): Promise<{ status: 'up' | 'down' }> {
+  private bounded({ check, needed }: { check: Check; needed: boolean }): Promise<{ status: 'up' | 'down' }> {
     const found = async () => ({ status: 'up', ...(await check()) }) as const;
     const down = () => ({ status: 'down' }) as const;
-    return within(this.clock, CHECK_TIMEOUT_MS, found, down).catch(down);
+    return within(this.clock, needed ? NEEDED_TIMEOUT_MS : OTHER_TIMEOUT_MS, found, down).catch(down);
   }
 }
