@@ -2,13 +2,13 @@
  * Applies a service's Prisma migrations with `pg` alone, and leaves the same rows in `_prisma_migrations` as
  * `prisma migrate deploy`: the two can be used in turn, and this one needs no engine binary.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { ServerRefusal } from '#runtime';
 import { assertHoldsEveryText, PostgresConnection } from '#runtime/postgres';
 import { services } from '../apps/shop.js';
+// By its path: `npm start` migrates, and needs none of the adapters.
+import { type Migration, migrationsIn } from '../libs/service/src/adapters/migrations.js';
 import { Advice } from './lib/advice.js';
 
 /** `npm run migrate`: migrates the databases of all services, at `ORDER_DATABASE_URL` and so on. */
@@ -68,9 +68,8 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
     const done = new Map(rows.map((row) => [row.migration_name, row.checksum]));
 
     const applied: string[] = [];
-    for (const name of migrationsIn(folder)) {
-      const sql = readFileSync(join(folder, name, 'migration.sql'), 'utf8');
-      const checksum = createHash('sha256').update(sql).digest('hex');
+    for (const migration of migrationsIn(folder)) {
+      const { name, checksum } = migration;
       if (done.has(name)) {
         if (done.get(name) !== checksum)
           throw new Advice(
@@ -78,7 +77,7 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
           );
         continue;
       }
-      await apply(client, name, sql, checksum);
+      await apply(client, migration);
       applied.push(name);
     }
     return applied;
@@ -87,14 +86,7 @@ export async function migrate(url: string, folder: string): Promise<string[]> {
   }
 }
 
-function migrationsIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort();
-}
-
-async function apply(client: pg.Client, name: string, sql: string, checksum: string): Promise<void> {
+async function apply(client: pg.Client, { name, sql, checksum }: Migration): Promise<void> {
   const id = randomUUID();
   await client.query('INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ($1, $2, $3)', [
     id,

@@ -11,9 +11,10 @@ export class MissingMigration extends Error {
   override readonly name = 'MissingMigration';
 }
 
-interface Migration {
+export interface Migration {
   readonly name: string;
-  /** Migrations of different services may have the same name. */
+  readonly sql: string;
+  /** As Prisma's own tool stores it. Migrations of different services may have the same name. */
   readonly checksum: string;
 }
 
@@ -24,20 +25,21 @@ interface Migration {
  */
 export function migrationsOf(service: string, folder = import.meta.dirname): Migration[] {
   const migrations = join(folder, 'prisma', service, 'migrations');
-  if (existsSync(migrations)) {
-    const entries = readdirSync(migrations, { withFileTypes: true });
-    const names = entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
-    return names.map((name) => ({ name, checksum: checksumOf(join(migrations, name, 'migration.sql')) }));
-  }
+  if (existsSync(migrations)) return migrationsIn(migrations);
   if (dirname(folder) === folder) {
     throw new StartError(`prisma/${service}/migrations is not installed: it belongs next to the folder dist.`, 78);
   }
   return migrationsOf(service, dirname(folder));
 }
 
-/** As Prisma's own tool, and scripts/migrate.ts, store it. */
-function checksumOf(file: string): string {
-  return createHash('sha256').update(readFileSync(file)).digest('hex');
+/** The migrations in a folder, oldest first. */
+export function migrationsIn(folder: string): Migration[] {
+  const entries = readdirSync(folder, { withFileTypes: true });
+  const names = entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
+  return names.map((name) => {
+    const sql = readFileSync(join(folder, name, 'migration.sql'), 'utf8');
+    return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') };
+  });
 }
 
 /**
