@@ -227,7 +227,7 @@ class StandInClient {
     await this.reading();
     const events = this.server.eventsOf(streamName);
     if (!events) throw new StreamNotFoundError(null as never, streamName);
-    for (const event of events.slice(Number(fromRevision))) yield { event: recordedOf(event) };
+    for (const event of events.slice(Number(fromRevision))) yield { event: readOf(event) };
   }
 
   async *readAll({ fromPosition = START, direction, maxCount, filter }: ReadAllOptions) {
@@ -236,7 +236,7 @@ class StandInClient {
       if (fromPosition !== END || maxCount !== 1) throw new Error('Only the last event is read backwards here.');
       this.server.headReads++;
       const last = this.server.log.at(-1);
-      if (last) yield { event: recordedOf(last) };
+      if (last) yield { event: readOf(last) };
       return;
     }
     // The position is inclusive, and the end is where it was when the read began.
@@ -249,7 +249,7 @@ class StandInClient {
       if (!passes(log[i]!, filter)) continue;
       size++;
       if (size % 100 === 0) await turn();
-      yield { event: recordedOf(log[i]!) };
+      yield { event: readOf(log[i]!) };
     }
   }
 
@@ -364,6 +364,12 @@ function noConnection(): Error {
   const details =
     'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:2113. Resolution note: ';
   return Object.assign(new Error(`14 UNAVAILABLE: ${details}`), { code: 14, details });
+}
+
+/** An event as reads bring it: they cut its time to seconds, and subscriptions do not. */
+function readOf(event: Stored): RecordedEvent {
+  const recorded = recordedOf(event);
+  return { ...recorded, created: new Date(Math.floor(recorded.created.getTime() / 1_000) * 1_000) };
 }
 
 function recordedOf({ position, data, metadata, ...event }: Stored): RecordedEvent {

@@ -224,6 +224,34 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
       });
     });
 
+    test('an event is the same in every field, read from its stream, from history or live, by any instance', async () => {
+      const categories = [`${own}a`, `${own}b`];
+      const stop = new AbortController();
+      const subscribed = store.subscribe({ categories, after: start, signal: stop.signal });
+      const live: RecordedEvent[] = [];
+      const rounds = 5;
+      const batches = subscribed[Symbol.asyncIterator]();
+      for (let round = 0; round < rounds; round++) {
+        // Each round is taken before the next is written: that one comes live.
+        await store.append([
+          { stream: `${own}a-${round}`, expected: 'none', events: [event(round), bare(round)] },
+          { stream: `${own}b-${round}`, expected: 'none', events: [event(round)] },
+        ]);
+        await store.append([{ stream: `${own}a-alone${round}`, expected: 'none', events: [bare(round)] }]);
+        while (live.length < 4 * (round + 1)) live.push(...(await batches.next()).value!.events);
+      }
+      stop.abort();
+      await batches.next();
+
+      for (const reader of [store, await another()]) {
+        const history = await follow(reader, categories, start, (events) => events.length >= live.length);
+        expect(history.flatMap(({ events }) => events)).toEqual(live);
+        const streams = [...new Set(live.map(({ stream }) => stream))];
+        const read = (await Promise.all(streams.map((stream) => all(reader.read(stream))))).flat();
+        expect(read.sort((a, b) => Number(a.position - b.position))).toEqual(live);
+      }
+    });
+
     describe('subscribe', () => {
       test('delivers what exists, and then what is appended, each event once and in position order', async () => {
         await fill(store, own, 0, 30);
@@ -395,6 +423,11 @@ function event(n: number): NewEvent {
     schema: 1,
   };
   return { id: randomUUID(), type: n % 2 === 0 ? 'Even' : 'Odd', data: { n }, metadata };
+}
+
+/** An event with no metadata but what there must be. */
+function bare(n: number): NewEvent {
+  return { ...event(n), metadata: { correlationId: `c${n}`, causationId: `m${n}`, schema: 3 } };
 }
 
 function numbers(events: readonly Pick<RecordedEvent, 'data'>[]): number[] {

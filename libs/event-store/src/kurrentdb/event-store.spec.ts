@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import { UnavailableError, UnknownError } from '@kurrent/kurrentdb-client';
+import { ANY, jsonEvent, UnavailableError, UnknownError } from '@kurrent/kurrentdb-client';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
@@ -44,8 +44,9 @@ describe('the event store in KurrentDB', () => {
   const open = (clock: ManualClock | SystemClock = new SystemClock()) =>
     KurrentDbEventStore.open({ url, clock }, server.connect);
 
-  test('stores metadata as texts, and returns neither its own note nor what the server adds', async () => {
-    const store = await open();
+  test('stores metadata as texts, and returns neither its own notes nor what the server adds', async () => {
+    const clock = new ManualClock();
+    const store = await open(clock);
     const events = [note(), note()];
     await store.append([
       { stream: 'note-1', expected: 'none', events },
@@ -56,6 +57,7 @@ describe('the event store in KurrentDB', () => {
       correlationId: 'c',
       schema: '2',
       follows: 'draft-note',
+      recordedAt: clock.now().toISOString(),
       '$schema.format': 'Json',
     });
     expect(stored[1]).toMatchObject({ follows: 'draft' });
@@ -64,6 +66,31 @@ describe('the event store in KurrentDB', () => {
     );
     await store.close();
   });
+
+  test.each([
+    ['none', {}],
+    ['no time', { recordedAt: 'yesterday' }],
+    ['a time that JavaScript would read otherwise', { recordedAt: '2026-02-30T00:00:00.000Z' }],
+    ['a number', { recordedAt: 12 }],
+  ])(
+    'where an event notes %s, its time is that of the server, in whole seconds however it is read',
+    async (_, noted) => {
+      const store = await open();
+      const append = (streamName: string) =>
+        server.append([
+          { streamName, expectedState: ANY, events: [jsonEvent({ type: 'Noted', data: {}, metadata: noted })] },
+        ]);
+      append('note-1');
+      const batches = following(store, ['note'], 0n);
+      const events = [...(await next(batches))!.events];
+      await expect.poll(() => server.live).toBe(1);
+      append('note-2');
+      events.push(...(await next(batches))!.events, ...(await all(store.read('note-2'))));
+      const created = server.log.slice(-2).map((event) => Math.floor(event.created.getTime() / 1_000) * 1_000);
+      expect(events.map(({ recordedAt }) => Date.parse(recordedAt))).toEqual([created[0], created[1], created[1]]);
+      await store.close();
+    },
+  );
 
   test('delivers what others write into a category, each event as an append of its own', async () => {
     const store = await open();

@@ -190,7 +190,7 @@ export class KurrentDbEventStore extends EventStore {
   }
 
   private async write(writes: readonly StreamWrite[]): Promise<bigint> {
-    const requests = requestsOf(writes);
+    const requests = requestsOf(writes, this.clock.now());
     try {
       if (requests.length > 1) return (await this.client.multiStreamAppend(requests)).position;
       const { streamName, events, expectedState } = requests[0]!;

@@ -9,6 +9,9 @@
  *   notes:     stock, payment    stock, payment    payment    -
  *                                                  ▲          ▲
  *                    a reader of stock may stop here          and one of order and payment only here
+ *
+ * Each event also notes when it was appended, by the writer's clock, as in the other stores: the client's reads cut
+ * KurrentDB's own time to seconds, and its subscriptions do not.
  */
 import {
   type AppendStreamRequest,
@@ -22,15 +25,19 @@ import { type Batch, categoryOf, type EventMetadata, type RecordedEvent, type St
 
 /** The metadata field with the categories that follow, joined by hyphens, which no category contains. */
 const FOLLOWS = 'follows';
+/** The metadata field with the time of the append. */
+const RECORDED_AT = 'recordedAt';
 
 type Texts = Readonly<Record<string, string>>;
 
 /** An append for the client. It is a copy: later changes by the caller are not written. */
-export function requestsOf(writes: readonly StreamWrite[]): AppendStreamRequest[] {
+export function requestsOf(writes: readonly StreamWrite[], now: Date): AppendStreamRequest[] {
+  const recordedAt = now.toISOString();
   const following = new Set<string>();
   const fromTheEnd = writes.toReversed().map(({ stream, expected, events }) => {
     const backwards = events.toReversed().map(({ id, type, data, metadata }) => {
-      const event = jsonEvent({ id, type, data: frozenCopy(data) as Texts, metadata: textsOf(metadata, following) });
+      const texts = { ...textsOf(metadata, following), [RECORDED_AT]: recordedAt };
+      const event = jsonEvent({ id, type, data: frozenCopy(data) as Texts, metadata: texts });
       following.add(categoryOf(stream));
       return event;
     });
@@ -51,6 +58,7 @@ function textsOf(metadata: EventMetadata, following: ReadonlySet<string>): Texts
 }
 
 export function toRecorded({ id, streamId, type, data, ...event }: StoredEvent): RecordedEvent {
+  const texts = textsIn(event);
   return {
     id,
     stream: streamId,
@@ -58,9 +66,19 @@ export function toRecorded({ id, streamId, type, data, ...event }: StoredEvent):
     position: positionOf(event),
     type,
     data: data as object,
-    metadata: metadataOf(textsIn(event)),
-    recordedAt: event.created.toISOString(),
+    metadata: metadataOf(texts),
+    recordedAt: recordedAtOf(event, texts[RECORDED_AT]),
   };
+}
+
+/**
+ * The time that the writer noted. An event without one, or with something else in its place, is of an earlier version of
+ * this code or of others: then it is KurrentDB's own, in whole seconds, whichever way the event came.
+ */
+function recordedAtOf({ created }: Pick<StoredEvent, 'created'>, noted = ''): string {
+  const time = new Date(noted);
+  if (!Number.isNaN(time.getTime()) && time.toISOString() === noted) return noted;
+  return new Date(Math.floor(created.getTime() / 1_000) * 1_000).toISOString();
 }
 
 /** KurrentDB has two numbers for a place in the log, which differ only in transactions of old clients. */
@@ -69,9 +87,11 @@ export function positionOf({ position }: Pick<StoredEvent, 'position'>): bigint 
   return position.commit;
 }
 
-/** The writer's part of the metadata: without our own note, and without the server's `$schema.name` and `$schema.format`. */
+/** The writer's part of the metadata: without our own notes, and without the server's `$schema.name` and `$schema.format`. */
 function metadataOf({ schema = '1', ...texts }: Texts): EventMetadata {
-  const own = Object.entries(texts).filter(([name]) => name !== FOLLOWS && !name.startsWith('$'));
+  const own = Object.entries(texts).filter(
+    ([name]) => name !== FOLLOWS && name !== RECORDED_AT && !name.startsWith('$'),
+  );
   return { ...(Object.fromEntries(own) as Omit<EventMetadata, 'schema'>), schema: Number(schema) };
 }
 
