@@ -309,6 +309,32 @@ export function messageBusContract(name: string, underTest: () => Promise<BusUnd
       for (const failed of attempts.slice(0, 2)) expect(numberOf(failed[0]!)).toBe(0);
     });
 
+    test(
+      'what a group has not read shows by partition, and moves on when the work is done',
+      { timeout: 60_000 },
+      async () => {
+        const bus = await open();
+        let finish = () => {};
+        consume(bus, () => new Promise<void>((done) => (finish = done)));
+        const unread = () => bus.unread('group', [topic]);
+        // The consumer may still be joining its group.
+        const finishAll = () =>
+          until(async () => {
+            finish();
+            expect(await unread()).toEqual([]);
+          }, 30_000);
+        await bus.publish(topic, [message('a', 0)]);
+        await until(async () => expect(await unread()).toMatchObject([{ topic, unread: 1 }]));
+        const [first] = await unread();
+        await finishAll();
+        await bus.publish(topic, [message('a', 1)]);
+        await until(async () => expect(await unread()).toMatchObject([{ topic, partition: first!.partition }]));
+        const [second] = await unread();
+        expect(second!.done).toBeGreaterThan(first!.done);
+        await finishAll();
+      },
+    );
+
     test('an offset is stored only after the work: a batch that never succeeded is delivered to the next instance', async () => {
       const [failing, next] = [await open(), await open()];
       await next.publish(topic, [message('a', 0)]);

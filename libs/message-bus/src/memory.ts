@@ -4,7 +4,14 @@
  * clients. To the other members, a bus that closes in the middle of a batch looks like the crash of its process.
  */
 import { Bell, type Clock, frozenCopy } from '#runtime';
-import { type ConsumeOptions, type Delivered, type Message, MessageBus, redeliveryPauseMs } from './port.js';
+import {
+  type ConsumeOptions,
+  type Delivered,
+  type Message,
+  MessageBus,
+  redeliveryPauseMs,
+  type Unread,
+} from './port.js';
 import { PARTITIONS, partitionOf, rebalance } from './partitions.js';
 
 /** The approximate number of messages in a batch, shared equally by the partitions. */
@@ -148,6 +155,17 @@ export class MemoryMessageBus extends MessageBus {
       throw new Error(`The group ${group} is consuming: stop its instances, then rewind it.`);
     }
     subscriptions.forEach(({ done }) => done.fill(0));
+  }
+
+  override async unread(group: string, topics: readonly string[]): Promise<readonly Unread[]> {
+    this.assertOpen();
+    return topics.flatMap((topic) => {
+      const subscription = this.log.groups(topic).get(group);
+      return (subscription?.done ?? []).flatMap((done, partition) => {
+        const unread = subscription!.messages[partition]!.length - done;
+        return unread > 0 ? [{ topic, partition, done: BigInt(done - 1), unread }] : [];
+      });
+    });
   }
 
   override async ping(): Promise<void> {

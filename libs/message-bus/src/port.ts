@@ -63,6 +63,16 @@ export interface Missed {
   readonly at: string;
 }
 
+/** A partition in which a group has not read everything. */
+export interface Unread {
+  readonly topic: string;
+  readonly partition: number;
+  /** The last offset that the group is done with: while this stays the same, the group does not move there. */
+  readonly done: bigint;
+  /** How many offsets the partition is ahead of that: about as many messages, or more. */
+  readonly unread: number;
+}
+
 export abstract class MessageBus {
   /** Returns once the log has acknowledged the messages. Messages with one key keep their order. */
   abstract publish(topic: string, messages: readonly Message[]): Promise<void>;
@@ -79,6 +89,11 @@ export abstract class MessageBus {
 
   /** What a group has missed, by topic. Nothing where the log does not tell: Kafka's adapter can only log it. */
   async missed(_group: string): Promise<readonly Missed[]> {
+    return [];
+  }
+
+  /** The partitions of these topics in which a group that has begun has not read everything. */
+  async unread(_group: string, _topics: readonly string[]): Promise<readonly Unread[]> {
     return [];
   }
 

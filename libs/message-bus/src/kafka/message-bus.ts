@@ -14,7 +14,7 @@ import { translateError } from './errors.js';
 import { KafkaMember } from './member.js';
 import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './record.js';
 import { partitionOf } from '../partitions.js';
-import { type ConsumeOptions, type Message, MessageBus } from '../port.js';
+import { type ConsumeOptions, type Message, MessageBus, type Unread } from '../port.js';
 
 export { createTopics } from './client.js';
 
@@ -135,6 +135,26 @@ export class KafkaMessageBus extends MessageBus {
       await member.commitOffsets(offsets);
     } finally {
       await member.disconnect();
+    }
+  }
+
+  override async unread(group: string, topics: readonly string[]): Promise<readonly Unread[]> {
+    this.assertOpen();
+    try {
+      const committed = await this.admin.fetchOffsets({ groupId: group, topics: [...topics] });
+      const found = committed.map(async ({ topic, partitions }) => {
+        const ends = await this.admin.fetchTopicOffsets(topic);
+        return ends.flatMap(({ partition, low, high }) => {
+          const offset = partitions.find((it) => it.partition === partition)?.offset ?? '-1';
+          // What a group has not begun, it begins at the beginning; Kafka's word for that is -1.
+          const next = BigInt(offset) < BigInt(low) ? BigInt(low) : BigInt(offset);
+          const unread = Number(BigInt(high) - next);
+          return unread > 0 ? [{ topic, partition, done: next - 1n, unread }] : [];
+        });
+      });
+      return (await Promise.all(found)).flat();
+    } catch (error) {
+      throw translateError(error);
     }
   }
 

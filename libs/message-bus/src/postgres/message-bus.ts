@@ -16,7 +16,7 @@
 import type pg from 'pg';
 import { Bell, type Clock, type Log, silentLog } from '#runtime';
 import { assertHoldsEveryText, postgresPool, PostgresSession } from '#runtime/postgres';
-import { type ConsumeOptions, type Message, MessageBus, type Missed, redeliveryPauseMs } from '../port.js';
+import { type ConsumeOptions, type Message, MessageBus, type Missed, redeliveryPauseMs, type Unread } from '../port.js';
 import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
 
@@ -167,6 +167,20 @@ export class PostgresMessageBus extends MessageBus {
   override async missed(group: string): Promise<readonly Missed[]> {
     const { rows } = await this.pool.query<{ topic: string; messages: string; at: Date }>(MISSED_BY, [group]);
     return rows.map(({ topic, messages, at }) => ({ topic, messages: Number(messages), at: at.toISOString() }));
+  }
+
+  override async unread(group: string, topics: readonly string[]): Promise<readonly Unread[]> {
+    const { rows } = await this.pool.query<{ topic: string; partition: number; done: string; last: string }>({
+      name: 'message_bus.unread',
+      text: UNREAD,
+      values: [group, topics],
+    });
+    return rows.map(({ topic, partition, done, last }) => ({
+      topic,
+      partition,
+      done: BigInt(done),
+      unread: Number(BigInt(last) - BigInt(done)),
+    }));
   }
 
   override async ping(): Promise<void> {
@@ -362,6 +376,19 @@ const SWEEP = `
   SELECT
     (SELECT count(*)::int FROM expired) AS deleted,
     (SELECT coalesce(json_agg(json_build_object('group', "group", 'messages', messages)), '[]') FROM unread) AS unread`;
+
+/** Looks only at the last message of each partition. */
+const UNREAD = `
+  SELECT s.topic, p.partition, coalesce(o.done, 0) AS done, last."offset" AS last
+  FROM message_bus.subscriptions AS s
+  JOIN message_bus.topics AS t ON t.topic = s.topic
+  CROSS JOIN LATERAL generate_series(0, t.partitions - 1) AS p (partition)
+  LEFT JOIN message_bus.offsets AS o ON o.subscription = s.id AND o.partition = p.partition
+  CROSS JOIN LATERAL (
+    SELECT "offset" FROM message_bus.messages AS m
+    WHERE m.topic = s.topic AND m.partition = p.partition ORDER BY "offset" DESC LIMIT 1
+  ) AS last
+  WHERE s."group" = $1 AND s.topic = ANY ($2::text[]) AND last."offset" > coalesce(o.done, 0)`;
 
 const MISSED_BY = `
   SELECT topic, messages, at FROM message_bus.missed JOIN message_bus.subscriptions ON id = subscription

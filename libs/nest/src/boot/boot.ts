@@ -32,7 +32,7 @@ import { createLog } from './logger.js';
 import { Metrics } from './metrics.js';
 import { CONFIG, DATABASE, PORTS, PROJECTIONS } from '../tokens.js';
 import { ReadYourWrites } from '../http/position.js';
-import { watchProjections } from './progress.js';
+import { watchLoops, watchProjections, WatchedStore } from './progress.js';
 import { openWaitingRoom } from './waiting-room.js';
 
 export interface BootOptions {
@@ -82,9 +82,14 @@ export async function startService(
     });
     background.onClose(leaveWaitingRoom);
     const { ports: opened, pool } = await openPorts(name, config, { ...runtime, counters }, background);
-    const ports = wrapPorts(opened);
+    const wrapped = wrapPorts(opened);
+    const store = new WatchedStore(wrapped.store, clock);
+    const ports = { ...wrapped, store };
     const health = new Health(clock);
-    health.add('store', async () => void (await ports.store.head()));
+    health.add('store', async () => {
+      store.refuseSilence(config.REQUEST_TIMEOUT);
+      await store.head();
+    });
     const checkBus = async () => {
       await ports.bus.ping();
       const missed = await ports.bus.missed(name);
@@ -99,6 +104,7 @@ export async function startService(
       if (rows[0]!.refuses) throw new ServerUnavailable('The database takes no writes.');
     });
     watchProjections(projections, ports, health, metrics);
+    watchLoops(definition, ports, health);
     metrics.gauge(
       'larder_messages_missed',
       'Messages that the bus deleted before the service had read them.',

@@ -1,11 +1,15 @@
 /**
  * Health, in two questions. `/health/live`: does the process run? Nothing else counts, because a restart would not bring
  * a database back. `/health/ready`: can it answer requests now? Every check that this needs has to pass. A check that it
- * does not need, such as that of the bus, is shown when it fails: the service is degraded, and goes on.
+ * does not need, such as that of the bus, is shown when it fails, and so is a loop that is stuck: the service is degraded,
+ * and goes on.
  */
 import { type Clock, within } from '#runtime';
 
-/** The result of a check is part of the answer (`{ position, head, lag }`). A check fails by throwing. */
+/**
+ * The result of a check is part of the answer (`{ position, head, lag }`), and may say `status: 'stuck'`. A check fails by
+ * throwing.
+ */
 export type Check = () => Promise<object | void>;
 
 export interface Readiness {
@@ -46,14 +50,14 @@ export class Health {
     const results = await Promise.all(
       [...this.checks].map(async ([name, each]) => [name, await this.bounded(each)] as const),
     );
-    const failed = results.filter(([, { status }]) => status === 'down').map(([name]) => this.checks.get(name)!);
-    const status = failed.length === 0 ? 'ready' : failed.some(({ needed }) => needed) ? 'not-ready' : 'degraded';
-    return { status, checks: Object.fromEntries(results) };
+    const isRed = results.some(([name, { status }]) => status === 'down' && this.checks.get(name)!.needed);
+    const isGreen = results.every(([, { status }]) => status === 'up');
+    return { status: isRed ? 'not-ready' : isGreen ? 'ready' : 'degraded', checks: Object.fromEntries(results) };
   }
 
   /** Errors are not shown: their messages may contain the addresses of servers. */
-  private bounded({ check, needed }: { check: Check; needed: boolean }): Promise<{ status: 'up' | 'down' }> {
-    const found = async () => ({ status: 'up', ...(await check()) }) as const;
+  private bounded({ check, needed }: { check: Check; needed: boolean }): Promise<{ status: 'up' | 'stuck' | 'down' }> {
+    const found = async () => ({ status: 'up' as const, ...(await check()) });
     const down = () => ({ status: 'down' }) as const;
     return within(this.clock, needed ? NEEDED_TIMEOUT_MS : OTHER_TIMEOUT_MS, found, down).catch(down);
   }

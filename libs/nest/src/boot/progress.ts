@@ -1,8 +1,10 @@
-/** How far read models are behind the events: for operators, for probes and for metrics. */
+/** How far the loops of a service are behind, and whether they move: for operators, for probes and for metrics. */
+import { type Batch, EventStore, type RecordedEvent, type StreamWrite } from '#event-store';
 import type { AnyProjection, Staleness } from '#projections';
+import { type Clock, ServerUnavailable } from '#runtime';
+import type { ServiceDefinition, ServicePorts } from '#service';
 import type { Health } from './health.js';
 import type { Metrics } from './metrics.js';
-import type { ServicePorts } from '#service';
 
 export interface Progress {
   /** The position of the last event that the read model shows. */
@@ -18,8 +20,30 @@ export async function progressOf(
 ): Promise<Progress> {
   // In this order: a checkpoint is never ahead of a head that was read after it.
   const position = await tables.checkpoint(projection);
-  const head = await store.head();
+  return toProgress(position, await store.head());
+}
+
+function toProgress(position: bigint, head: bigint): Progress {
   return { position: Number(position), head: Number(head), lag: Number(head - position) };
+}
+
+/** What is behind and has not moved for so long is stuck: its server is silent or away, or it fails again and again. */
+const STUCK_MS = 5_000;
+
+/** Finds out, from one look to the next, whether what is behind moves. It looks at stored positions, so every instance sees the same. */
+class Pace {
+  private seen: { readonly position: bigint; readonly sinceMs: number } | undefined;
+
+  constructor(private readonly clock: Clock) {}
+
+  /** What health is to say: nothing, or that it is stuck and for how long it has been seen behind at this very position. */
+  look(position: bigint, isBehind: boolean): { readonly status?: 'stuck'; readonly seconds?: number } {
+    const nowMs = this.clock.monotonicMs();
+    if (!isBehind) this.seen = undefined;
+    else if (this.seen?.position !== position) this.seen = { position, sinceMs: nowMs };
+    const stillMs = nowMs - (this.seen?.sinceMs ?? nowMs);
+    return stillMs < STUCK_MS ? {} : { status: 'stuck', seconds: Math.floor(stillMs / 1_000) };
+  }
 }
 
 /** What has changed since the table of a read model was built: its code or its columns. Empty when neither has. */
@@ -34,19 +58,22 @@ export async function staleness(
 /**
  * Shows the progress of each projection in `/health/ready` and `/metrics`. One whose code or columns have changed since
  * its table was built is named in health, and now in the log: it shows what the old code made of older events, so it is
- * as good as before and the service stays ready.
+ * as good as before and the service stays ready. So it does while a projector is stuck: another instance would show the
+ * same rows.
  */
 export function watchProjections(
   projections: readonly AnyProjection[],
-  ports: ServicePorts,
+  ports: Pick<ServicePorts, 'clock' | 'log' | 'store' | 'tables'>,
   health: Health,
   metrics: Metrics,
 ): void {
   for (const each of projections) {
-    health.add(`projection:${each.name}`, async () => ({
-      ...(await progressOf(each, ports)),
-      ...(await staleness(each, ports)),
-    }));
+    const pace = new Pace(ports.clock);
+    health.add(`projection:${each.name}`, async () => {
+      const progress = await progressOf(each, ports);
+      const { position, lag } = progress;
+      return { ...pace.look(BigInt(position), lag > 0), ...progress, ...(await staleness(each, ports)) };
+    });
     void warnOf(each, ports);
   }
   metrics.gauge('larder_projection_lag', 'Positions between the last event and the read model.', ['projection'], () =>
@@ -69,4 +96,89 @@ async function warnOf(projection: AnyProjection, ports: Pick<ServicePorts, 'tabl
     `${table} was built ${stale === 'code' ? 'by other code' : 'for other columns'} than today's: ` +
       `\`npm run replay -- ${name}\` rebuilds it.`,
   );
+}
+
+/**
+ * Names in `/health/ready` the relay, and the partitions of the consumer, that are behind and do not move. Requests are
+ * answered without them: events and messages wait, and another instance would have no more of them.
+ */
+export function watchLoops(
+  { name, relays, subscribes }: Pick<ServiceDefinition, 'name' | 'relays' | 'subscribes'>,
+  { clock, store, checkpoints, bus }: Pick<ServicePorts, 'clock' | 'store' | 'checkpoints' | 'bus'>,
+  health: Health,
+): void {
+  if (relays.length > 0) {
+    const pace = new Pace(clock);
+    const relay = async () => {
+      const position = await checkpoints.load(name);
+      const progress = toProgress(position, await store.head());
+      return { ...pace.look(position, progress.lag > 0), ...progress };
+    };
+    health.add('relay', relay, { needed: false });
+  }
+  if (subscribes.length > 0) {
+    const topics = subscribes.map((topic) => topic.name);
+    let paces = new Map<string, Pace>();
+    const consumer = async () => {
+      const before = paces;
+      paces = new Map();
+      const stuck = (await bus.unread(name, topics)).flatMap(({ topic, partition, done, unread }) => {
+        const pace = before.get(`${topic} ${partition}`) ?? new Pace(clock);
+        paces.set(`${topic} ${partition}`, pace);
+        const { status, seconds } = pace.look(done, true);
+        return status === undefined ? [] : [{ topic, partition, unread, seconds }];
+      });
+      return stuck.length > 0 ? { status: 'stuck', partitions: stuck } : undefined;
+    };
+    health.add('consumer', consumer, { needed: false });
+  }
+}
+
+/** An event store that knows for how long its appends have waited for an answer. */
+export class WatchedStore extends EventStore {
+  /** When each append under way began, the oldest first. */
+  private readonly underWay = new Set<{ readonly beganMs: number }>();
+  private answeredMs = -Infinity;
+
+  constructor(
+    private readonly store: EventStore,
+    private readonly clock: Clock,
+  ) {
+    super();
+  }
+
+  /** @throws ServerUnavailable when there has been an append for more than `ms` milliseconds, and no answer to any */
+  refuseSilence(ms: number): void {
+    const [oldest] = this.underWay;
+    if (oldest && this.clock.monotonicMs() - Math.max(oldest.beganMs, this.answeredMs) > ms) {
+      throw new ServerUnavailable('The event store does not answer an append.');
+    }
+  }
+
+  override async append(writes: readonly StreamWrite[]): Promise<bigint> {
+    const append = { beganMs: this.clock.monotonicMs() };
+    this.underWay.add(append);
+    try {
+      return await this.store.append(writes);
+    } finally {
+      this.underWay.delete(append);
+      this.answeredMs = this.clock.monotonicMs();
+    }
+  }
+
+  override read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
+    return this.store.read(stream, from);
+  }
+
+  override subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
+    return this.store.subscribe(options);
+  }
+
+  override head(): Promise<bigint> {
+    return this.store.head();
+  }
+
+  override close(): Promise<void> {
+    return this.store.close();
+  }
 }
