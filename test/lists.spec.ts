@@ -62,10 +62,10 @@ const fill = {
   ],
   inventory: [
     rowsOf('stock_level', 'sku, available, reserved, shipped, updated_at', `'sku-' || n, 1, 1, 1, ${time}`),
-    rowsOf('stock_hold', 'order_id, held_since', `gen_random_uuid(), ${time}`),
+    rowsOf('stock_hold', 'order_id, held_since, attention_at', `gen_random_uuid(), ${time}, ${time}`),
   ],
   payment: [
-    rowsOf('money_hold', 'order_id, held_since', `gen_random_uuid(), ${time}`),
+    rowsOf('money_hold', 'order_id, held_since, attention_at', `gen_random_uuid(), ${time}, ${time}`),
     rowsOf('payment_todo', 'order_id, step, position, due_at', `gen_random_uuid(), 'capture', n, ${time}`),
     rowsOf(
       'simulated_ledger',
@@ -190,8 +190,8 @@ test('stock, and the ledger', async () => {
 test.each<[keyof typeof fill, string, string, AnyProjection]>([
   ['order', 'attention_at', orderTodo.name, orderTodo],
   ['order', 'due_at', orderTodo.name, orderTodo],
-  ['inventory', 'held_since', stockHold.name, stockHold],
-  ['payment', 'held_since', moneyHold.name, moneyHold],
+  ['inventory', 'attention_at', stockHold.name, stockHold],
+  ['payment', 'attention_at', moneyHold.name, moneyHold],
   ['payment', 'due_at', paymentTodo.name, paymentTodo],
 ])('the to-do list of %s by %s: %s', async (service, column, _name, projection) => {
   const { planOf, tables } = await open(service);

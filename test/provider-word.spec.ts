@@ -58,9 +58,21 @@ async function openShop(
     decide: (decision: 'retry' | 'call-off' | 'accept') =>
       order.resolve(orderId, { decision, actor: 'ada', reason: 'a test' }, cause),
     totals: () => ledger.totals(orderId),
+    paymentInbox: async () => (await payment.inbox({ limit: 10 })).items,
     inbox: async () => (await order.inbox({ limit: 10 })).items,
   };
 }
+
+/** A bus that loses messages of one type. */
+const lossyBus = (lost: string) => (clock: Clock) =>
+  new (class extends MemoryMessageBus {
+    override publish(topic: string, messages: readonly Message[]): Promise<void> {
+      return super.publish(
+        topic,
+        messages.filter(({ type }) => type !== lost),
+      );
+    }
+  })({ clock });
 
 const captured = (sum: number, refunded = 0): ProviderPayment => ({
   orderId,
@@ -222,17 +234,44 @@ test('a hold that the provider lets go of before it was captured is a refused ca
   expect(await shop.totals()).toMatchObject([{ heldMinor: 0n, netMinor: 0n }]);
 });
 
+test('a hold that no order has decided about is in the inbox of payment before it ends', async () => {
+  const shop = await openShop('tok_hold_expires', { bus: lossyBus('PaymentAuthorized') });
+  expect(await shop.types()).toEqual(['OrderPlaced', 'OrderStockReserved']);
+  expect(await shop.paymentInbox(), 'a second after it was placed').toMatchObject([
+    {
+      since: '2026-01-01T00:00:00.750Z',
+      happened: expect.stringContaining(' The hold ends at 2026-01-01T00:00:01.500Z.'),
+      choices: [{ decision: 'retry' }, { decision: 'call-off' }],
+    },
+  ]);
+});
+
+test('a refund that gives nothing back is a matter for a person, and is not asked for again and again', async () => {
+  let refunds = 0;
+  const shop = await openShop('tok_approved', {
+    bus: lossyBus('StockShipped'),
+    before: (provider) =>
+      new (class extends PaymentProvider {
+        override authorize = provider.authorize.bind(provider);
+        override find = provider.find.bind(provider);
+        override capture = provider.capture.bind(provider);
+        override void = provider.void.bind(provider);
+        override refund = async () => {
+          refunds++;
+          return { status: 'refunded' as const, refundId: 'ref_1', refunded: eur(0) };
+        };
+      })(),
+  });
+  await shop.decide('call-off');
+  await shop.clock.advance(60 * SECOND_MS);
+  expect(refunds).toBe(1);
+  expect(await shop.event('OrderPaymentRefused')).toMatchObject({ step: 'refund', reason: 'nothing-refunded' });
+  expect(await shop.inbox()).toMatchObject([{ orderId }]);
+});
+
 test('a refund of a part is booked as what it was, and the rest follows when a person says so', async () => {
   // It never learns that it was shipped, so it can still be called off.
-  class LossyBus extends MemoryMessageBus {
-    override publish(topic: string, messages: readonly Message[]): Promise<void> {
-      return super.publish(
-        topic,
-        messages.filter(({ type }) => type !== 'StockShipped'),
-      );
-    }
-  }
-  const shop = await openShop('tok_refunded_in_part', { bus: (clock) => new LossyBus({ clock }) });
+  const shop = await openShop('tok_refunded_in_part', { bus: lossyBus('StockShipped') });
   expect(await shop.totals()).toMatchObject([{ capturedMinor: 1_790n }]);
   await shop.decide('call-off');
   await shop.clock.advance(SECOND_MS);

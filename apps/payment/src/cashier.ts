@@ -26,7 +26,7 @@ import {
   restOf,
   secondHoldOf,
 } from './domain/payment.js';
-import { type PaymentProvider, type ProviderPayment, ProviderUnavailable } from './provider.js';
+import { type Hold, type PaymentProvider, type ProviderPayment, ProviderUnavailable } from './provider.js';
 import { paymentTodo } from './read-models/payment-todo.js';
 
 /** How many payments it takes from the table at once; further ones wait there. */
@@ -154,8 +154,7 @@ async function callProvider(
         { orderId, amount, token, idempotencyKey: `${orderId}:authorize` },
         signal,
       );
-      if (verdict.status === 'declined') return { type: 'RecordDeclined', reason: verdict.reason };
-      return { type: 'RecordAuthorized', authorizationId: verdict.authorizationId, amount: verdict.authorized };
+      return verdict.status === 'declined' ? { type: 'RecordDeclined', reason: verdict.reason } : newsOf(verdict);
     }
     case 'capturing': {
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
@@ -192,7 +191,7 @@ async function callProvider(
       const idempotencyKey = state.refunded ? `${orderId}:refund:${state.refunded.amountMinor}` : `${orderId}:refund`;
       const refund = await provider.refund({ orderId, amount: ended.amount, idempotencyKey }, signal);
       if (refund.status === 'refused') return { type: 'RecordRefundRefused', reason: refund.reason };
-      return { type: 'RecordRefunded', authorizationId: undefined, captured, refunded: refund.refunded };
+      return { type: 'RecordRefunded', authorizationId: undefined, captured, refunded: refund.refunded, asked: true };
     }
     case 'authorized': {
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
@@ -214,7 +213,7 @@ async function callProvider(
 function holdOf(known: Exclude<ProviderPayment, { status: 'pending' }>): PaymentCommand {
   switch (known.status) {
     case 'authorized':
-      return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.authorized };
+      return newsOf(known);
     case 'captured':
       return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.captured };
     case 'declined':
@@ -233,8 +232,11 @@ function otherHoldOf(
   known: ProviderPayment,
   { holds }: Extract<Payment, { holds: object }>,
 ): PaymentCommand | undefined {
-  if (known.status !== 'authorized' || Object.hasOwn(holds, known.authorizationId)) return undefined;
-  return { type: 'RecordAuthorized', authorizationId: known.authorizationId, amount: known.authorized };
+  return known.status === 'authorized' && !Object.hasOwn(holds, known.authorizationId) ? newsOf(known) : undefined;
+}
+
+function newsOf({ authorizationId, authorized: amount, expiresAt }: Hold): PaymentCommand {
+  return { type: 'RecordAuthorized', authorizationId, amount, expiresAt };
 }
 
 /** What the provider has captured, if that is news; it may have given it back by now. */
@@ -261,5 +263,7 @@ async function giveBackSecondHold(
   if (amount.amountMinor === 0) return released;
   const idempotencyKey = `${orderId}:refund:${authorizationId}`;
   const refund = await provider.refund({ ...hold, amount, idempotencyKey }, signal);
-  return refund.status === 'refunded' ? { ...released, refunded: amount } : { ...released, kept: amount };
+  return refund.status === 'refunded'
+    ? { ...released, taken: amount, refunded: refund.refunded }
+    : { ...released, taken: amount };
 }

@@ -20,7 +20,7 @@ test('the events that the decider produces today have the shapes of the golden f
   };
   const captured: PaymentCommand = { type: 'RecordCaptured', authorizationId: 'auth_1', amount };
   const part = { ...amount, amountMinor: 1524 };
-  const second: PaymentCommand = { type: 'RecordAuthorized', authorizationId: 'auth_2', amount };
+  const second: PaymentCommand = { ...authorized, authorizationId: 'auth_2' };
   const refunded: PaymentCommand = {
     type: 'RecordRefunded',
     authorizationId: 'auth_1',
@@ -37,6 +37,7 @@ test('the events that the decider produces today have the shapes of the golden f
       amount: undefined,
     }),
     ...eventsOf(payment, request, { ...authorized, amount: part }),
+    ...eventsOf(payment, request, { ...authorized, expiresAt: '2026-11-28T12:00:01.000Z' }),
     ...eventsOf(payment, request, authorized, { ...captured, amount: part }),
     ...eventsOf(payment, request, authorized, second, { type: 'RecordHoldReleased', authorizationId: 'auth_2' }),
     ...eventsOf(payment, request, authorized, second, {

@@ -28,6 +28,9 @@
  *   what was held, captured or given back, as the provider has it, and never what was asked for. Sums are totals of the
  *   payment so far, as Stripe's `amount_received` and `amount_refunded` are.
  * - An adapter of a provider that names no sum in an answer asks for the payment before it answers.
+ * - Holds end after days: Stripe names the time as `capture_before`, and where a provider names none, the adapter works it
+ *   out from the rules of the card's network. A hold without a verdict reaches a person before that time.
+ *   https://docs.stripe.com/payments/place-a-hold-on-a-payment-method#auth-capture-limitations
  *
  * What a caller does when it received no answer: it makes the same call with the same key until it receives one, or it
  * ends the payment with `void`. It never concludes from silence, nor from a `find` that found nothing, that there will
@@ -45,9 +48,16 @@ export type DeclineReason = 'declined' | 'insufficient-funds' | 'invalid-token' 
 export type RefusalReason =
   'refused-by-issuer' | 'not-authorized' | 'already-captured' | 'not-captured' | 'invalid-amount';
 
+/** What the provider holds. */
+export type Hold = {
+  readonly authorizationId: string;
+  readonly authorized: Money;
+  /** When the provider lets go of it by itself, in ISO 8601 (UTC); undefined when it does not say. */
+  readonly expiresAt?: string;
+};
+
 export type Authorization =
-  | { readonly status: 'authorized'; readonly authorizationId: string; readonly authorized: Money }
-  | { readonly status: 'declined'; readonly reason: DeclineReason };
+  ({ readonly status: 'authorized' } & Hold) | { readonly status: 'declined'; readonly reason: DeclineReason };
 
 export type Capture =
   /** `captured` is all that has been captured of the payment so far. */
@@ -61,14 +71,14 @@ export type Void =
   | { readonly status: 'captured'; readonly amount: Money };
 
 export type Refund =
-  /** `refunded` is all that has been given back of the payment so far. */
+  /** `refunded` is all that has been given back so far: of the payment, or of the one hold that was named. */
   | { readonly status: 'refunded'; readonly refundId: string; readonly refunded: Money }
   | { readonly status: 'refused'; readonly reason: RefusalReason };
 
 /** What the provider knows about a payment. */
 export type ProviderPayment = { readonly orderId: string } & (
   | { readonly status: 'pending' }
-  | { readonly status: 'authorized'; readonly authorizationId: string; readonly authorized: Money }
+  | ({ readonly status: 'authorized' } & Hold)
   | { readonly status: 'declined'; readonly reason: DeclineReason }
   | {
       /** 'refunded' when everything that was captured has been given back. */

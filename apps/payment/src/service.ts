@@ -58,7 +58,8 @@ export function paymentService(ports: PaymentPorts) {
     async find(orderId) {
       const { state } = await transactor.load(payment, `payment-${orderId}`);
       if (state.status !== 'authorized') return { status: state.status };
-      return { status: state.status, held: { lines: [], money: { ...state.amount, state: 'held' } } };
+      const { status, amount, expiresAt } = state;
+      return { status, held: { lines: [], money: { ...amount, state: 'held' } }, ...(expiresAt && { expiresAt }) };
     },
     publishAgain: (orderId) => publishAgain(outbox, `payment-${orderId}`),
     giveUp: (orderId, cause) => record(orderId, { type: 'GiveUp' }, cause),

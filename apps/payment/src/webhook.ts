@@ -17,13 +17,21 @@ import { money, orderId } from '#contracts';
 import type { PaymentCommand } from './domain/payment.js';
 import type { ProviderPayment } from './provider.js';
 
+/** An id that the provider gave. */
+const providerId = z.string().regex(/^[!-~]{1,255}$/, 'An id of the provider is 1 to 255 printable ASCII characters.');
+
 /** What a webhook says of a payment. Its type is in its status, too, and the two have to agree. */
 const kinds = {
   'payment.authorized': z.object({
     orderId,
     status: z.literal('authorized'),
-    authorizationId: z.string(),
+    authorizationId: providerId,
     authorized: money,
+    expiresAt: z.iso
+      .datetime()
+      .refine((time) => Date.parse(time) >= 0, 'A hold does not end before 1970.')
+      .optional()
+      .describe('When the provider lets go of the hold by itself'),
   }),
   'payment.declined': z.object({
     orderId,
@@ -31,14 +39,14 @@ const kinds = {
     reason: z.enum(['declined', 'insufficient-funds', 'invalid-token', 'invalid-amount', 'canceled']),
   }),
   'payment.captured': takenPayment('captured'),
-  'payment.voided': z.object({ orderId, status: z.literal('voided'), authorizationId: z.string().optional() }),
+  'payment.voided': z.object({ orderId, status: z.literal('voided'), authorizationId: providerId.optional() }),
   // It stays captured when only a part was given back.
   'payment.refunded': takenPayment('captured', 'refunded'),
   'payment.disputed': z
     .object({
       orderId,
       status: z.enum(['captured', 'refunded', 'disputed']).default('disputed'),
-      authorizationId: z.string().optional(),
+      authorizationId: providerId.optional(),
       disputed: money.optional().describe('All that is disputed; without it, the whole payment'),
     })
     .transform((dispute) => ({ ...dispute, status: 'disputed' as const })),
@@ -48,8 +56,8 @@ function takenPayment<Status extends 'captured' | 'refunded'>(...statuses: [Stat
   return z.object({
     orderId,
     status: z.enum(statuses),
-    authorizationId: z.string(),
-    captureId: z.string(),
+    authorizationId: providerId,
+    captureId: providerId,
     captured: money,
     refunded: money,
   });
@@ -66,7 +74,7 @@ const shapes = Object.values(kinds).map((kind) => z.toJSONSchema(kind, { target:
 /** `data` is undefined in a webhook of a kind that is not known here: providers add kinds as they like. */
 export const webhook = z
   .object({
-    id: z.string().describe('The same for every delivery of this webhook'),
+    id: providerId.describe('The same for every delivery of this webhook'),
     type: z
       .string()
       .min(1)
@@ -99,8 +107,10 @@ export interface Webhook {
 /** The command that records the provider's news in the payment; undefined when it is no verdict. */
 export function commandOf(data: WebhookData | ProviderPayment): PaymentCommand | undefined {
   switch (data.status) {
-    case 'authorized':
-      return { type: 'RecordAuthorized', authorizationId: data.authorizationId, amount: data.authorized };
+    case 'authorized': {
+      const { authorizationId, authorized: amount, expiresAt } = data;
+      return { type: 'RecordAuthorized', authorizationId, amount, expiresAt };
+    }
     case 'declined':
       return { type: 'RecordDeclined', reason: data.reason };
     case 'captured':

@@ -14,6 +14,7 @@ const holds = projection<HoldRow, never>({
   apply: () => undefined,
 });
 const held = { lines: [{ sku: 'olive-oil', quantity: 2, state: 'reserved' }] };
+const DAY_MS = 24 * 60 * 60_000;
 const cause: Cause = { correlationId: 'request', causationId: 'request' };
 const callOff = { decision: 'call-off', actor: 'ada', reason: 'The order is lost.' } as const;
 
@@ -21,20 +22,24 @@ let clock: ManualClock;
 let inbox: ReturnType<typeof holdsWithoutVerdict>;
 let done: unknown[];
 let status: string;
+let ends: { expiresAt?: string };
 
 beforeEach(async () => {
   clock = new ManualClock();
   const tables = new MemoryTables();
-  const upserts = ['o1', 'o2'].map((order_id) => ({ order_id, held_since: clock.now().toISOString() }));
+  const held_since = clock.now().toISOString();
+  const attention_at = new Date(clock.now().getTime() + DAY_MS).toISOString();
+  const upserts = ['o1', 'o2'].map((order_id) => ({ order_id, held_since, attention_at }));
   await tables.commit({ projection: holds, from: 0n, to: 1n, upserts, deletes: [] });
   done = [];
   status = 'made';
+  ends = {};
   inbox = holdsWithoutVerdict({ tables, clock } as unknown as ServicePorts, {
     projection: holds,
     name: 'reservation',
     find: async (orderId) => {
       if (orderId === 'unknown') return { status: 'none' };
-      return status === 'made' && orderId !== 'o2' ? { status, held } : { status: 'released' };
+      return status === 'made' && orderId !== 'o2' ? { status, held, ...ends } : { status: 'released' };
     },
     publishAgain: async (orderId) => void done.push(['published again', orderId]),
     giveUp: async (orderId, given) => void done.push(['given up', orderId, given]),
@@ -42,9 +47,7 @@ beforeEach(async () => {
   });
 });
 
-const DAY_MS = 24 * 60 * 60_000;
-
-test('a hold without a verdict is in the inbox after a day, and one that ended is not', async () => {
+test('a hold without a verdict is in the inbox when its time has come, and one that ended is not', async () => {
   await clock.advance(DAY_MS - 1);
   expect((await inbox.inbox({ limit: 10 })).items).toEqual([]);
   await clock.advance(1);
@@ -58,6 +61,14 @@ test('a hold without a verdict is in the inbox after a day, and one that ended i
   ]);
 });
 
+test('when a hold ends by itself, the inbox says when', async () => {
+  await clock.advance(DAY_MS);
+  ends = { expiresAt: '2026-01-08T00:00:00.000Z' };
+  expect((await inbox.inbox({ limit: 10 })).items).toMatchObject([
+    { happened: expect.stringMatching(/ The hold ends at 2026-01-08T00:00:00\.000Z\.$/) },
+  ]);
+});
+
 test('a decision is carried out, with the actor and the reason', async () => {
   await clock.advance(DAY_MS);
   await inbox.resolve('o1', { ...callOff, decision: 'retry' }, cause);
@@ -68,7 +79,7 @@ test('a decision is carried out, with the actor and the reason', async () => {
   ]);
 });
 
-test('within the first day only the order decides', async () => {
+test('until then only the order decides', async () => {
   await clock.advance(DAY_MS - 1);
   await expect(inbox.resolve('o1', callOff, cause)).rejects.toMatchObject({
     code: 'hold-too-young',

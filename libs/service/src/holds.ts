@@ -1,7 +1,8 @@
 /**
  * Holds without a verdict, for services that hold something for an order until the order decides what becomes of it. Such
  * a service never ends a hold by itself: the order might be confirmed at that moment. But after a day without a message,
- * something is wrong with the order, or no service knows it, and a person decides.
+ * or when half of the time has passed that the hold lasts, something is wrong with the order, or no service knows it, and a
+ * person decides.
  */
 import { Conflict, NotFound } from '#decider';
 import type { Cause } from '#event-store';
@@ -9,22 +10,23 @@ import type { Projection } from '#projections';
 import { type Attention, type AttentionItem, inboxOf } from './attention.js';
 import type { ServicePorts } from './ports.js';
 
-/** How long a hold waits for its order's decision before a person is asked. Orders have another limit: order-todo.ts. */
-const ASK_A_PERSON_AFTER_MS = 24 * 60 * 60_000;
-
 /** The row of an open hold; it is deleted when the hold ends. */
 export interface HoldRow {
   order_id: string;
   /** ISO 8601. */
   held_since: string;
+  /** From then on it waits for a person; in ISO 8601. Orders have another limit: order-todo.ts. */
+  attention_at: string;
 }
 
 export interface Holds {
   readonly projection: Projection<HoldRow, any>;
   /** `reservation`, `payment`. */
   readonly name: string;
-  /** The state for an order; `held` is set only while the hold is open. */
-  readonly find: (orderId: string) => Promise<{ readonly status: string; readonly held?: AttentionItem['held'] }>;
+  /** The state for an order; `held` is set only while the hold is open, and `expiresAt` if it ends by itself. */
+  readonly find: (
+    orderId: string,
+  ) => Promise<{ readonly status: string; readonly held?: AttentionItem['held']; readonly expiresAt?: string }>;
   /** Publishes the messages to the order again. */
   readonly publishAgain: (orderId: string) => Promise<void>;
   /** Gives back what is held, and nothing else. @throws DomainError when the order's verdict arrives at the same moment */
@@ -32,17 +34,18 @@ export interface Holds {
   readonly effects: { readonly retry: string; readonly callOff: string };
 }
 
-/** The inbox of a service that holds something: the holds that have had no verdict for 24 hours. */
+/** The inbox of a service that holds something: the holds that have had no verdict for too long. */
 export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Holds): Attention {
   const { projection, name, find, effects } = holds;
 
-  async function item({ order_id: orderId, held_since: since }: HoldRow): Promise<AttentionItem | undefined> {
-    const { held } = await find(orderId);
+  async function item(row: HoldRow): Promise<AttentionItem | undefined> {
+    const { held, expiresAt } = await find(row.order_id);
+    const ends = expiresAt === undefined ? '' : ` The hold ends at ${expiresAt}.`;
     return (
       held && {
-        orderId,
-        since: attentionAt(since).toISOString(),
-        happened: `This is held since ${since}, and the order has not decided what becomes of it.`,
+        orderId: row.order_id,
+        since: row.attention_at,
+        happened: `This is held since ${row.held_since}, and the order has not decided what becomes of it.${ends}`,
         held,
         tried: [],
         choices: [
@@ -53,9 +56,8 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
     );
   }
 
-  const dueUntil = () => new Date(clock.now().getTime() - ASK_A_PERSON_AFTER_MS);
   return {
-    ...inboxOf(tables, projection, 'held_since', dueUntil, item),
+    ...inboxOf(tables, projection, 'attention_at', () => clock.now(), item),
 
     async resolve(orderId, { decision, actor, reason }, cause) {
       if (decision === 'accept') throw new Conflict('nothing-to-accept', `The ${name} service asks for no acceptance.`);
@@ -63,9 +65,8 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
       if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
       if (!held) throw new Conflict('nothing-held', `Nothing is held without a verdict: the ${name} is ${status}.`);
       const [row] = await tables.load(projection, [{ order_id: orderId }]);
-      const openAt = row && attentionAt(row.held_since);
-      if (openAt === undefined || openAt > clock.now()) {
-        const until = openAt ? `Until ${openAt.toISOString()}` : 'For a day';
+      if (!row || new Date(row.attention_at) > clock.now()) {
+        const until = row ? `Until ${row.attention_at}` : 'For a day';
         throw new Conflict('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
       if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, actor, reason });
@@ -73,9 +74,4 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
       return undefined;
     },
   };
-}
-
-/** The time from which a hold without a verdict waits for a person. */
-function attentionAt(heldSince: string): Date {
-  return new Date(Date.parse(heldSince) + ASK_A_PERSON_AFTER_MS);
 }

@@ -9,8 +9,12 @@ const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import
 const after = (history: string) =>
   rowAfter(stockHold, 'reservation-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
 
-test('a reservation is held from when it was made', () =>
-  expect(after('ReservationMade')).toEqual({ order_id: 'o1', held_since: recordedAt(0) }));
+test('a reservation is held from when it was made, and waits for a person after a day', () =>
+  expect(after('ReservationMade')).toEqual({
+    order_id: 'o1',
+    held_since: recordedAt(0),
+    attention_at: recordedAt(24 * 60 * 60),
+  }));
 
 test.each([
   'ReservationMade ReservationShipped',

@@ -6,7 +6,12 @@ import type { ReservationEvent } from '../domain/reservation.js';
 export interface StockHoldRow {
   order_id: string;
   held_since: string;
+  /** From then on it waits for a person. */
+  attention_at: string;
 }
+
+/** How long a reservation waits for its order's decision before a person is asked. */
+const ATTENTION_AFTER_MS = 24 * 60 * 60_000;
 
 export const stockHold = projection<StockHoldRow, ReservationEvent>({
   name: 'stock-hold',
@@ -17,6 +22,7 @@ export const stockHold = projection<StockHoldRow, ReservationEvent>({
 
   apply(_row, event) {
     if (event.type !== 'ReservationMade') return undefined;
-    return { order_id: idOf(event.stream), held_since: event.recordedAt };
+    const attentionAt = new Date(Date.parse(event.recordedAt) + ATTENTION_AFTER_MS);
+    return { order_id: idOf(event.stream), held_since: event.recordedAt, attention_at: attentionAt.toISOString() };
   },
 });

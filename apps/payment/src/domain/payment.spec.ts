@@ -383,11 +383,51 @@ test('what is still to be captured is what was asked for, without what was captu
 
 test('a second hold that stays captured is a matter for a person', () => {
   given(payment, requested, authorized, captured, heldTwice)
-    .when({ type: 'RecordHoldReleased', authorizationId: 'auth_2', kept: amount })
+    .when({ type: 'RecordHoldReleased', authorizationId: 'auth_2', taken: amount })
     .then(moved('captured', { ...amount, amountMinor: 6096 }, 'auth_2'), {
       type: 'PaymentHoldReleased',
       data: { authorizationId: 'auth_2', refunded: null },
     });
+});
+
+test.each([
+  ['a part', part, amount.amountMinor * 2 - part.amountMinor],
+  ['another currency', other, amount.amountMinor * 2],
+])('of a second hold that was captured %s is given back: a matter for a person', (_what, back, kept) => {
+  given(payment, requested, authorized, captured, heldTwice)
+    .when({ type: 'RecordHoldReleased', authorizationId: 'auth_2', taken: amount, refunded: back })
+    .then(moved('captured', { ...amount, amountMinor: kept }, 'auth_2'), {
+      type: 'PaymentHoldReleased',
+      data: { authorizationId: 'auth_2', refunded: back },
+    });
+});
+
+test('a refund that gives nothing back is a refusal when it was asked for, and old news otherwise', () => {
+  const history = [requested, authorized, captured, returnRequested];
+  const nothing = {
+    type: 'RecordRefunded',
+    authorizationId: undefined,
+    captured: amount,
+    refunded: { ...amount, amountMinor: 0 },
+  } as const;
+  given(payment, ...history)
+    .when(nothing)
+    .thenNothing();
+  const refused = (number: object) =>
+    ({ type: 'PaymentRefundRefused', data: { reason: 'nothing-refunded', ...number } }) as const;
+  given(payment, ...history)
+    .when({ ...nothing, asked: true })
+    .then(refused({}));
+  given(payment, ...history, refundedInPart, returnRequested)
+    .when({ ...nothing, refunded: part, asked: true })
+    .then(refused({ number: 2 }));
+});
+
+test('when a hold ends is kept with it', () => {
+  const expiresAt = '2026-01-08T00:00:00.000Z';
+  given(payment, requested)
+    .when({ ...commands.RecordAuthorized, expiresAt })
+    .then({ type: 'PaymentAuthorized', data: { authorizationId: 'auth_1', amount, expiresAt } });
 });
 
 test('money that arrives late goes back, and goes back once when it arrives twice', () => {

@@ -42,20 +42,21 @@ export type PaymentCommand =
   | { type: 'Return'; refusalsKnown?: number }
   /** From a person: releases a hold that the order has not decided about. */
   | { type: 'GiveUp' }
-  | { type: 'RecordAuthorized'; authorizationId: string; amount: Money }
+  /** `expiresAt`: when the provider lets go of the hold by itself, in ISO 8601. */
+  | { type: 'RecordAuthorized'; authorizationId: string; amount: Money; expiresAt?: string | undefined }
   | { type: 'RecordDeclined'; reason: string }
   /** `amount` is all that was captured. Where an id is undefined, it is the payment's own. */
   | { type: 'RecordCaptured'; authorizationId: string | undefined; amount: Money }
   /** `authorizationId` is undefined when the provider held nothing. */
   | { type: 'RecordVoided'; authorizationId: string | undefined }
-  /** `captured` and `refunded` are all that was captured, and given back. */
-  | { type: 'RecordRefunded'; authorizationId: string | undefined; captured: Money; refunded: Money }
+  /** `captured` and `refunded` are all that was captured, and given back. `asked`: in answer to the request of a refund. */
+  | { type: 'RecordRefunded'; authorizationId: string | undefined; captured: Money; refunded: Money; asked?: true }
   /** `amount` is undefined when the whole payment is disputed. */
   | { type: 'RecordDisputed'; authorizationId: string | undefined; amount: Money | undefined }
   | { type: 'RecordCaptureRefused'; reason: string }
   | { type: 'RecordRefundRefused'; reason: string }
-  /** Of a second hold. `refunded` is what had been captured of it, `kept` what the provider did not give back. */
-  | { type: 'RecordHoldReleased'; authorizationId: string; refunded?: Money; kept?: Money };
+  /** Of a second hold. `taken` is what had been captured of it, `refunded` what the provider gave back of that. */
+  | { type: 'RecordHoldReleased'; authorizationId: string; taken?: Money; refunded?: Money };
 
 type Nothing = Record<string, never>;
 /**
@@ -69,7 +70,8 @@ interface Numbered {
 /** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PaymentEvent =
   | { type: 'PaymentRequested'; data: { amount: Money; token: string } }
-  | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money } }
+  /** `expiresAt` is absent when the provider did not say. */
+  | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money; expiresAt?: string } }
   /** `held` is the other sum that the provider held: it is given back. */
   | { type: 'PaymentDeclined'; data: { reason: string; held?: Money } }
   | { type: 'PaymentCaptureRequested'; data: Nothing }
@@ -86,7 +88,7 @@ export type PaymentEvent =
   | { type: 'PaymentRefundRefused'; data: { reason: string } & Numbered }
   | { type: 'PaymentBlocked'; data: Nothing }
   | { type: 'PaymentHeldTwice'; data: { authorizationId: string; amount: Money } }
-  /** A second hold is gone. `refunded` is what had been captured of it; null when that was nothing. */
+  /** A second hold is gone. `refunded` is what was given back, of what had been captured of it; null when that was nothing. */
   | { type: 'PaymentHoldReleased'; data: { authorizationId: string; refunded: Money | null } }
   /** What the provider did without having been asked. `amount` is the total of what it did so. */
   | { type: 'PaymentMovedByProvider'; data: { how: Movement; amount: Money; authorizationId: string | null } };
@@ -117,7 +119,11 @@ type PaymentState =
   | { readonly status: 'none' }
   | ({ readonly status: 'blocked' | 'declined' | 'voided' | 'refunded' } & Books)
   | ({ readonly status: 'requested'; readonly amount: Money; readonly token: string } & Books)
-  | ({ readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured' } & Authorization & Books)
+  | ({
+      readonly status: 'authorized' | 'capturing' | 'capture-refused' | 'captured';
+      readonly expiresAt?: string;
+    } & Authorization &
+      Books)
   | ({
       readonly status: 'returning' | 'refund-refused';
       readonly amount: Money;
@@ -170,13 +176,14 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
       case 'RecordDisputed':
         return recordDisputed(command, state);
       case 'RecordHoldReleased': {
-        const { authorizationId, refunded = null, kept } = command;
+        const { authorizationId, taken, refunded = null } = command;
         if (state.holds[authorizationId] !== 'second') return [];
         const released: PaymentEvent = { type: 'PaymentHoldReleased', data: { authorizationId, refunded } };
-        if (kept === undefined) return [released];
-        // The customer has paid twice, and the provider gives nothing back.
+        if (taken === undefined || !exceeds(taken, refunded ?? undefined)) return [released];
+        // The customer has paid twice, and the provider does not give all of it back.
         const captured = state.status === 'captured' ? state.captured : undefined;
-        const total = { ...kept, amountMinor: kept.amountMinor + (captured?.amountMinor ?? 0) };
+        const given = refunded?.currency === taken.currency ? refunded.amountMinor : 0;
+        const total = { ...taken, amountMinor: taken.amountMinor - given + (captured?.amountMinor ?? 0) };
         return [moved('captured', total, authorizationId), released];
       }
     }
@@ -204,8 +211,8 @@ function nextState(state: PaymentState, event: PaymentEvent): PaymentState {
     case 'PaymentBlocked':
       return { status: 'blocked', ...books };
     case 'PaymentAuthorized': {
-      const { authorizationId, amount } = event.data;
-      return { status: 'authorized', authorizationId, amount, ...withHold(books, authorizationId, 'own') };
+      const { authorizationId } = event.data;
+      return { status: 'authorized', ...event.data, ...withHold(books, authorizationId, 'own') };
     }
     case 'PaymentDeclined':
       return { status: 'declined', ...books };
@@ -330,11 +337,12 @@ type Known = Exclude<PaymentState, { status: 'none' }> & { readonly refusals: nu
 type News<T extends PaymentCommand['type']> = Extract<PaymentCommand, { type: T }>;
 
 function recordAuthorized(
-  { authorizationId, amount }: News<'RecordAuthorized'>,
+  { authorizationId, amount, expiresAt }: News<'RecordAuthorized'>,
   state: Known,
 ): readonly PaymentEvent[] {
   if (Object.hasOwn(state.holds, authorizationId)) return [];
-  const arrived: PaymentEvent = { type: 'PaymentAuthorized', data: { authorizationId, amount } };
+  const data = { authorizationId, amount, ...(expiresAt && { expiresAt }) };
+  const arrived: PaymentEvent = { type: 'PaymentAuthorized', data };
   // Money that arrived after the payment was decided: it is recorded, and goes back.
   const late: readonly PaymentEvent[] = [arrived, { type: 'PaymentReturnRequested', data: {} }];
   switch (state.status) {
@@ -438,8 +446,12 @@ function recordRefunded(news: News<'RecordRefunded'>, state: Known): readonly Pa
       else if (exceeds(captured, state.captured)) first.push(moved('captured', captured, authorizationId));
       const owed = state.captured && exceeds(state.captured, captured) ? state.captured : captured;
       if (!exceeds(owed, refunded)) return [...first, { type: 'PaymentRefunded', data: { amount: refunded } }];
-      if (!exceeds(refunded, state.refunded)) return [];
-      return [...first, { type: 'PaymentRefundedInPart', data: { amount: refunded, ...nextNumber(state) } }];
+      if (exceeds(refunded, state.refunded)) {
+        return [...first, { type: 'PaymentRefundedInPart', data: { amount: refunded, ...nextNumber(state) } }];
+      }
+      // Old news; but in answer to the request it means that nothing is given back.
+      if (!news.asked || state.status !== 'returning') return [];
+      return [...first, { type: 'PaymentRefundRefused', data: { reason: 'nothing-refunded', ...nextNumber(state) } }];
     }
     case 'captured':
       // An id that is not known counts as the payment's own: it may be all that is left of it.

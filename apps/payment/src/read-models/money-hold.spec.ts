@@ -9,14 +9,29 @@ const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.met
 const after = (history: string) =>
   rowAfter(moneyHold, 'payment-o1', ...history.split(' ').map((name) => golden[`${name}.v1`]!));
 
-test('money is held from when it was authorized', () =>
-  expect(after('PaymentRequested PaymentAuthorized')).toEqual({ order_id: 'o1', held_since: recordedAt(1) }));
+const HOUR_MS = 60 * 60_000;
+const held = (attentionAfterMs: number) => ({
+  order_id: 'o1',
+  held_since: recordedAt(1),
+  attention_at: new Date(Date.parse(recordedAt(1)) + attentionAfterMs).toISOString(),
+});
+
+test('money is held from when it was authorized, and waits for a person after a day', () =>
+  expect(after('PaymentRequested PaymentAuthorized')).toEqual(held(24 * HOUR_MS)));
 
 test('a second hold that comes and goes does not change that', () =>
-  expect(after('PaymentRequested PaymentAuthorized PaymentHeldTwice PaymentHoldReleased')).toEqual({
-    order_id: 'o1',
-    held_since: recordedAt(1),
-  }));
+  expect(after('PaymentRequested PaymentAuthorized PaymentHeldTwice PaymentHoldReleased')).toEqual(held(24 * HOUR_MS)));
+
+test.each([
+  ['a week', 7 * 24 * HOUR_MS, 24 * HOUR_MS],
+  ['two hours', 2 * HOUR_MS, HOUR_MS],
+  ['no time at all, because it ended before it was recorded', -HOUR_MS, 0],
+])('a hold that lasts %s waits for a person before it ends', (_what, lastsMs, attentionAfterMs) => {
+  const expiresAt = new Date(Date.parse(recordedAt(1)) + lastsMs).toISOString();
+  const { type, data } = golden['PaymentAuthorized.v1'] as Extract<PaymentEvent, { type: 'PaymentAuthorized' }>;
+  const authorized: PaymentEvent = { type, data: { ...data, expiresAt } };
+  expect(rowAfter(moneyHold, 'payment-o1', golden['PaymentRequested.v1']!, authorized)).toEqual(held(attentionAfterMs));
+});
 
 test.each([
   'PaymentRequested',

@@ -8,6 +8,7 @@ import { upcasters } from '../upcasters.js';
 const golden = await goldenEvents<PaymentEvent>(new URL('../golden/', import.meta.url), upcasters);
 
 const asked = { amount_minor: 3048, currency: 'EUR' };
+const expiresAt = '2026-11-28T12:00:01.000Z';
 const notAsked = { amount_minor: null, currency: null };
 
 test.each([
@@ -17,6 +18,16 @@ test.each([
   ['PaymentRequested PaymentDeclined', { status: 'declined', reason: 'insufficient-funds', ...asked }],
   ['PaymentRequested PaymentAuthorized', { status: 'authorized', ...asked }],
   ['PaymentRequested PaymentAuthorized PaymentCaptureRequested', { status: 'capturing', ...asked }],
+  ['PaymentRequested PaymentAuthorized.expires', { status: 'authorized', ...asked, hold_expires_at: expiresAt }],
+  [
+    'PaymentRequested PaymentAuthorized.expires PaymentCaptureRequested PaymentCaptureRefused',
+    { status: 'capture-refused', ...asked, reason: 'refused-by-issuer', hold_expires_at: expiresAt },
+  ],
+  [
+    'PaymentRequested PaymentAuthorized.expires PaymentCaptured',
+    { status: 'captured', ...asked, captured_minor: 3048 },
+  ],
+  ['PaymentRequested PaymentAuthorized.expires PaymentReturnRequested PaymentVoided', { status: 'voided', ...asked }],
   ['PaymentRequested PaymentAuthorized PaymentCaptured', { status: 'captured', ...asked, captured_minor: 3048 }],
   ['PaymentRequested PaymentAuthorized PaymentReturnRequested', { status: 'returning', ...asked }],
   ['PaymentRequested PaymentAuthorized PaymentReturnRequested PaymentVoided', { status: 'voided', ...asked }],
@@ -65,6 +76,7 @@ test.each([
     reason: null,
     captured_minor: 0,
     refunded_minor: 0,
+    hold_expires_at: null,
     ...row,
     updated_at: recordedAt(events.length - 1),
   });

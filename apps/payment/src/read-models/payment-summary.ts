@@ -14,6 +14,8 @@ export interface PaymentSummaryRow {
   currency: string | null;
   captured_minor: number;
   refunded_minor: number;
+  /** When the provider lets go of what it holds, if it said so. Null when nothing is held. */
+  hold_expires_at: string | null;
   updated_at: string;
 }
 
@@ -33,9 +35,11 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
       currency: null,
       captured_minor: 0,
       refunded_minor: 0,
+      hold_expires_at: null,
       ...before,
       updated_at: event.recordedAt,
     };
+    const ended = { ...row, hold_expires_at: null };
     switch (event.type) {
       case 'PaymentRequested': {
         const { amountMinor, currency } = event.data.amount;
@@ -44,7 +48,7 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
       case 'PaymentAuthorized': {
         const { amountMinor, currency } = event.data.amount;
         const amount = row.currency === null ? { amount_minor: amountMinor, currency } : {};
-        return { ...row, ...amount, status: 'authorized' };
+        return { ...row, ...amount, status: 'authorized', hold_expires_at: event.data.expiresAt ?? null };
       }
       case 'PaymentDeclined':
         return { ...row, status: 'declined', reason: event.data.reason };
@@ -52,7 +56,7 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
         return { ...row, status: 'capture-refused', reason: event.data.reason };
       case 'PaymentMiscaptured':
         return {
-          ...row,
+          ...ended,
           status: 'capture-refused',
           reason: 'amount-mismatch',
           captured_minor: event.data.amount.amountMinor,
@@ -70,13 +74,13 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
         return { ...row, status: 'capturing' };
       case 'PaymentCaptured':
         // What was refused before has succeeded.
-        return { ...row, status: 'captured', reason: null, captured_minor: event.data.amount.amountMinor };
+        return { ...ended, status: 'captured', reason: null, captured_minor: event.data.amount.amountMinor };
       case 'PaymentReturnRequested':
         return { ...row, status: 'returning' };
       case 'PaymentVoided':
-        return { ...row, status: 'voided' };
+        return { ...ended, status: 'voided' };
       case 'PaymentRefunded':
-        return { ...row, status: 'refunded', reason: null, refunded_minor: event.data.amount.amountMinor };
+        return { ...ended, status: 'refunded', reason: null, refunded_minor: event.data.amount.amountMinor };
       case 'PaymentBlocked':
         return { ...row, status: 'blocked' };
       case 'PaymentHeldTwice':

@@ -9,6 +9,7 @@ import type {
   AuthorizeRequest,
   Capture,
   DeclineReason,
+  Hold,
   MoneyRequest,
   ProviderPayment,
   Refund,
@@ -37,7 +38,7 @@ interface Behaviour {
 /**
  * 'less', 'other-currency': that is held. 'twice': a second hold beside the one that was asked for. 'captures-part',
  * 'refunds-part': the first time, half of what was asked for. 'refunds': all of it, `slowMs` after the capture. 'expires':
- * the hold ends after `slowMs`, and until then captures find the provider unavailable.
+ * the hold ends after `slowMs` instead of a week, and until then captures find the provider unavailable.
  */
 export type Stray = (typeof STRAYS)[keyof typeof STRAYS][number];
 
@@ -47,6 +48,9 @@ export const STRAYS = {
   capture: ['captures-part', 'refunds'],
   refund: ['refunds-part'],
 } as const;
+
+/** How long a hold lasts. */
+const HOLD_MS = 7 * 24 * 60 * 60_000;
 
 /** Any other token is declined: 'invalid-token'. */
 const TOKENS = new Map<string, Behaviour>([
@@ -93,7 +97,7 @@ export interface SimulatedPayment {
   /** What is still held after a capture of a part. */
   readonly restMinor?: number;
   /** A second hold, while it lasts. */
-  readonly second?: { readonly authorizationId: string; readonly authorized: Money };
+  readonly second?: Hold;
   /** The first answers, by operation and idempotency key. */
   readonly answers: Readonly<Record<string, unknown>>;
 }
@@ -156,17 +160,15 @@ export function authorize(
     switch (known?.status) {
       case 'pending':
         return { answer: { status: 'pending', untilMs: arriving?.atMs ?? nowMs, first: false, silent: false } };
-      case 'authorized':
+      case 'authorized': {
+        const { orderId: _, ...answer } = known;
+        return { remember: true, answer };
+      }
       case 'captured':
-      case 'refunded':
-        return {
-          remember: true,
-          answer: {
-            status: 'authorized',
-            authorizationId: known.authorizationId,
-            authorized: known.status === 'authorized' ? known.authorized : known.captured,
-          },
-        };
+      case 'refunded': {
+        const { authorizationId, captured: authorized } = known;
+        return { remember: true, answer: { status: 'authorized', authorizationId, authorized } };
+      }
       case 'declined':
         return { remember: true, answer: { status: 'declined', reason: known.reason } };
       case 'voided':
@@ -189,11 +191,14 @@ export function authorize(
     } = behaviour ?? {};
     const strays = stray ?? behaviour?.strays;
     const authorized = heldInstead(amount, strays);
-    const answer = { status: 'authorized', authorizationId: id, authorized } as const;
+    const untilMs = nowMs + slowness * timing.slowMs;
+    const actsAtMs = strays === 'expires' ? nowMs + timing.slowMs : undefined;
+    const expiresAt = new Date(actsAtMs ?? untilMs + HOLD_MS).toISOString();
+    const answer = { status: 'authorized', authorizationId: id, authorized, expiresAt } as const;
     const payment = { orderId, ...answer };
     if (slowness === 0) {
-      const second = strays === 'twice' ? { authorizationId: `${id}_second`, authorized: amount } : undefined;
-      const actsAtMs = strays === 'expires' ? nowMs + timing.slowMs : undefined;
+      const second =
+        strays === 'twice' ? { ...answer, authorizationId: `${id}_second`, authorized: amount } : undefined;
       return {
         remember: true,
         answer,
@@ -210,7 +215,6 @@ export function authorize(
         ...(second && { further: [held(second.authorized)] }),
       };
     }
-    const untilMs = nowMs + slowness * timing.slowMs;
     return {
       answer: { status: 'pending', untilMs, first: true, silent },
       changes: { known: { orderId, status: 'pending' }, arriving: { atMs: untilMs, payment, answerKey } },
@@ -419,13 +423,15 @@ function handle<T>(
 
 /** Does what its time has come for: a pending payment is authorized, and the provider does by itself what it is about to. */
 function arrive(before: SimulatedPayment | undefined, nowMs: number): Omit<Change<never>, 'answer'> {
-  const { known, arriving, actsAtMs } = before ?? {};
+  const { known, arriving } = before ?? {};
   if (!before || !known) return { payment: before, entries: [] };
   if (known.status === 'pending' && arriving && nowMs >= arriving.atMs) {
-    const { authorizationId, authorized } = arriving.payment;
-    const answers = { ...before.answers, [arriving.answerKey]: { status: 'authorized', authorizationId, authorized } };
-    return { payment: { ...before, known: arriving.payment, answers }, entries: [held(authorized)] };
+    const { orderId: _, ...answer } = arriving.payment;
+    const answers = { ...before.answers, [arriving.answerKey]: answer };
+    return { payment: { ...before, known: arriving.payment, answers }, entries: [held(answer.authorized)] };
   }
+  const endsAtMs = known.status === 'authorized' && known.expiresAt ? Date.parse(known.expiresAt) : undefined;
+  const actsAtMs = before.actsAtMs ?? endsAtMs;
   if (actsAtMs === undefined || nowMs < actsAtMs) return { payment: before, entries: [] };
   const { actsAtMs: _, ...rest } = before;
   if (known.status === 'authorized') {
@@ -441,7 +447,10 @@ function arrive(before: SimulatedPayment | undefined, nowMs: number): Omit<Chang
   return { payment: { ...rest, known: { ...known, status: 'refunded', refunded: known.captured } }, entries: [entry] };
 }
 
-/** When something happens to a payment without a request; undefined when nothing will. */
+/**
+ * When something happens to a payment without a request; undefined when nothing will. Nobody waits a week for the end of a
+ * hold: that happens with the first request after it.
+ */
 export function nextMoveOf({ known, arriving, actsAtMs }: SimulatedPayment): number | undefined {
   return known?.status === 'pending' ? arriving?.atMs : actsAtMs;
 }

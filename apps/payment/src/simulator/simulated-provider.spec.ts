@@ -40,6 +40,7 @@ const authorized = {
   status: 'authorized',
   authorizationId: expect.stringMatching(/^auth_/),
   authorized: expect.objectContaining({ currency: 'EUR' }),
+  expiresAt: expect.stringMatching(/^2026-01-08T/),
 };
 const charged = (heldMinor: number, capturedMinor: number, refundedMinor: number) => [
   {
@@ -56,7 +57,7 @@ describe('tokens', () => {
     const s = simulator();
     expect(await s.find()).toBeUndefined();
     const { authorizationId } = (await s.authorize('tok_approved')) as { authorizationId: string };
-    expect(await s.find()).toEqual({ orderId, status: 'authorized', authorizationId, authorized: eur(2598) });
+    expect(await s.find()).toEqual({ orderId, ...authorized, authorizationId, authorized: eur(2598) });
     expect(await s.ledger.totals()).toEqual(charged(2598, 0, 0));
 
     const captured = await s.capture();
@@ -219,6 +220,16 @@ describe('void', () => {
     await s.clock.advance(1_000);
     expect(await answer).toEqual({ status: 'declined', reason: 'canceled' });
     expect(await s.entries()).toEqual(['voided']);
+  });
+
+  test('of a hold that has ended after a week finds nothing to release', async () => {
+    const s = simulator();
+    await s.authorize('tok_approved');
+    await s.clock.advance(7 * 24 * 60 * 60_000);
+    expect(await s.capture()).toEqual({ status: 'refused', reason: 'not-authorized' });
+    expect(await s.void()).toMatchObject({ status: 'voided' });
+    expect(await s.entries()).toEqual(['authorized', 'voided']);
+    expect(await s.ledger.totals()).toEqual(charged(0, 0, 0));
   });
 
   test('comes too late for captured money, and reports how much has to be refunded', async () => {

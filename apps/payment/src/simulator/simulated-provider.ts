@@ -21,7 +21,7 @@
  *   tok_captured_in_part       the first capture takes half of the sum; the rest can be captured
  *   tok_refunded_in_part       the first refund gives back half of the sum
  *   tok_refunded_by_provider   `slowMs` after the capture all of it is given back
- *   tok_hold_expires           the hold ends after `slowMs`, and no capture gets through until then
+ *   tok_hold_expires           the hold ends after `slowMs`, and no capture gets through until then; others last a week
  */
 import { type Runtime, untilAborted } from '#runtime';
 import {
