@@ -95,7 +95,10 @@ async function checkout(store: PostgresEventStore, shelf: string): Promise<void>
     { type: 'Request', amount: TOTAL, token: TOKEN },
     { type: 'RecordAuthorized', authorizationId: orderId, amount: TOTAL },
   ]);
-  await onOrder(store, orderStream, [{ type: 'RecordStockReserved' }, { type: 'RecordPaymentAuthorized' }]);
+  await onOrder(store, orderStream, [
+    { type: 'RecordStockReserved' },
+    { type: 'RecordPaymentAuthorized', amount: TOTAL },
+  ]);
   await onOrder(store, orderStream, [{ type: 'RecordStockShipped' }, { type: 'RecordPaymentCaptured' }]);
 }
 
@@ -103,8 +106,12 @@ const onOrder = handlerOf<OrderCommand, OrderEvent, Order>(order);
 const onPayment = handlerOf<PaymentCommand, PaymentEvent, Payment>(payment);
 const onStock = handlerOf<StockCommand, StockEvent, Stock>(stock);
 
-/** Larder's decider as Emmett's command handler. */
-function handlerOf<C, E extends DomainEvent, S>({ initialState, decide, evolve }: Decider<C, E, S>) {
+/** Larder's decider as Emmett's command handler. Its commands are typed here: Emmett's would be anything. */
+function handlerOf<C, E extends DomainEvent, S>({
+  initialState,
+  decide,
+  evolve,
+}: Decider<C, E, S>): (store: PostgresEventStore, stream: string, commands: C | C[]) => Promise<unknown> {
   const onVersionConflict = {
     ...CommandHandlerStreamVersionConflictRetryOptions,
     retries: 100,
