@@ -9,5 +9,7 @@ export default defineConfig({
     testTimeout: 20_000,
     // Most open a shop, or close one.
     hookTimeout: 60_000,
+    // A condition that is waited for may take long on a machine that others use.
+    expect: { poll: { timeout: 10_000 } },
   },
 });

@@ -12,6 +12,6 @@ export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export { answerPosition, AfterPosition, type Found, positionHeader, ReadYourWrites } from './http/position.js';
 export { preferenceAppliedHeader, PreferWait } from './http/prefer.js';
 export { Answer, WriteHead } from './http/answer.js';
-export { cursor, moment, pageLimit, pageOf, toPage } from './http/page.js';
+export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page.js';
 export { answers, refuses, route, takesHeader } from './http/route.js';
 export { AttentionController } from './admin/attention.controller.js';

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { PaymentSummary } from '../../../../prisma/payment/client/client.js';
 import { money, orderId } from '#contracts';
+import { inDigits } from '#nest';
 import type { PaymentSummaryRow } from '../read-models/payment-summary.js';
 import type { Totals } from '../simulator/ledger.js';
 
@@ -29,14 +30,18 @@ export const paymentView = z
     amount: money.optional(),
     capturedMinor: z.int(),
     refundedMinor: z.int(),
+    holdExpiresAt: z.iso
+      .datetime()
+      .optional()
+      .describe('When the provider lets go of the money that it holds, if it said so'),
     updatedAt: z.iso.datetime(),
   })
   .meta({ id: 'Payment' });
 
 export const ledgerQuery = z.object({
   orderId: orderId.optional(),
-  after: z.coerce.number().int().min(0).default(0).describe('`next` of the previous page'),
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  after: inDigits(z.int().min(0)).prefault(0).describe('`next` of the previous page'),
+  limit: inDigits(z.int().min(1).max(1_000)).prefault(100),
 });
 
 /** In digits: a sum over many orders may be more than a JSON number holds exactly. */
@@ -85,6 +90,7 @@ export function paymentViewOf(row: PaymentSummary): PaymentView {
     ...(amountMinor === null || currency === null ? {} : { amount: { amountMinor: Number(amountMinor), currency } }),
     capturedMinor: Number(row.capturedMinor),
     refundedMinor: Number(row.refundedMinor),
+    ...(row.holdExpiresAt === null ? {} : { holdExpiresAt: row.holdExpiresAt.toISOString() }),
     updatedAt: row.updatedAt.toISOString(),
   };
 }

@@ -54,6 +54,11 @@ export interface components {
       };
       capturedMinor: number;
       refundedMinor: number;
+      /**
+       * Format: date-time
+       * @description When the provider lets go of the money that it holds, if it said so
+       */
+      holdExpiresAt?: string;
       /** Format: date-time */
       updatedAt: string;
     };

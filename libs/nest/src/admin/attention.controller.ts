@@ -12,7 +12,7 @@ import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
 import { type Attention, attentionItem, resolution, type Resolution, type ServicePorts } from '#service';
 import { Answer } from '../http/answer.js';
-import { cursor, cursorOf, moment, pageOf } from '../http/page.js';
+import { cursor, cursorOf, inDigits, moment, pageOf } from '../http/page.js';
 import { positionHeader } from '../http/position.js';
 import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
@@ -71,7 +71,7 @@ const MAX_ITEMS = 100;
 
 const listQuery = z.object({
   cursor: cursor(moment, orderId),
-  limit: z.coerce.number().int().min(1).max(MAX_ITEMS).default(50),
+  limit: inDigits(z.int().min(1).max(MAX_ITEMS)).prefault(50),
 });
 
 @Controller('admin/attention')

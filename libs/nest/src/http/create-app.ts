@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
 import type { Background } from '../boot/background.js';
 import { causeOf } from './correlation.js';
-import { AnswerInterceptor } from './answer.js';
+import { unwrapAnswers } from './answer.js';
 import { ARRIVAL_LIMITS, type ArrivalLimits, BrokenRequests } from './broken-requests.js';
 import { enforceDeadlines } from './deadlines.js';
 import type { Health } from '../boot/health.js';
@@ -76,6 +76,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
   broken.watch(http);
+  unwrapAnswers(http);
   answerUnrouted(http, corsOrigins);
   const { background, clock, requestTimeoutMs } = parts;
   background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
@@ -90,7 +91,6 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   app.useGlobalFilters(filter);
   app.useGlobalGuards(new UnknownInputGuard());
   app.useGlobalPipes(new RequestValidationPipe());
-  app.useGlobalInterceptors(new AnswerInterceptor());
   app.useSecurityHeaders({
     // The page at /docs is served over plain HTTP on a developer's machine.
     contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },

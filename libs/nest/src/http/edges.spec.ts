@@ -16,10 +16,11 @@ import { Health } from '../boot/health.js';
 import { Metrics } from '../boot/metrics.js';
 import { Answer, WriteHead } from './answer.js';
 import { createApp, type HttpParts } from './create-app.js';
+import { inDigits } from './page.js';
 import { answers, route } from './route.js';
 
 const thing = z.strictObject({ name: z.string() });
-const page = z.object({ limit: z.coerce.number().int().default(20) });
+const page = z.object({ limit: inDigits(z.int()).prefault(20) });
 
 @Controller()
 class TestController {

@@ -19,6 +19,7 @@ import { Health } from '../boot/health.js';
 import { createApp } from './create-app.js';
 import { IdempotencyKey } from './idempotency.js';
 import { Metrics } from '../boot/metrics.js';
+import { inDigits } from './page.js';
 import { answerPosition, AfterPosition } from './position.js';
 import { PreferWait } from './prefer.js';
 import { Problem } from './problem.js';
@@ -26,7 +27,7 @@ import { answers, route } from './route.js';
 
 const line = z.object({ sku: z.string().describe('Stock-keeping unit'), quantity: z.int().min(1) });
 const order = z.object({ 'a/b~c': z.string().optional(), lines: z.array(line) });
-const page = z.object({ limit: z.coerce.number().int().max(100).default(20) });
+const page = z.object({ limit: inDigits(z.int().max(100)).prefault(20) });
 
 const ERRORS: Record<string, () => unknown> = {
   refused: () => new Conflict('order-confirmed', 'The order is confirmed.'),

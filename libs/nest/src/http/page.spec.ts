@@ -1,12 +1,19 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { orderId, sku } from '#contracts';
-import { cursor, moment, toPage } from './page.js';
+import { cursor, inDigits, moment, pageLimit, toPage } from './page.js';
 
 const id = '11111111-1111-4111-8111-111111111111';
 const at = '2026-11-29T12:00:00.000Z';
 const encoded = (text: string) => Buffer.from(text).toString('base64url');
 const orders = cursor(moment, orderId);
+
+test('a number of the query is written in digits, within its limits', () => {
+  expect([pageLimit.parse('007'), pageLimit.parse(undefined), inDigits(z.int()).parse('-3')]).toEqual([7, 50, -3]);
+  for (const text of ['0x10', '1e2', '', ' 5', '5.0', '٥', '201', '0', ['5', '6'], '9'.repeat(400)]) {
+    expect(pageLimit.safeParse(text).success, String(text)).toBe(false);
+  }
+});
 
 test('`next` of a page leads to what follows it, and the last page has none', () => {
   const rows = [1, 2, 3].map((n) => ({ n, at, id }));

@@ -5,8 +5,13 @@
  */
 import { z } from 'zod';
 
+/** A number of the query, in digits. `z.coerce` would take 0x10 and 1e2 as well, and nothing at all for 0. */
+export function inDigits(schema: z.ZodInt) {
+  return z.preprocess((text) => (typeof text === 'string' && /^-?\d{1,15}$/.test(text) ? Number(text) : text), schema);
+}
+
 /** How many items a page has: `limit` of the query. */
-export const pageLimit = z.coerce.number().int().min(1).max(200).default(50);
+export const pageLimit = inDigits(z.int().min(1).max(200)).prefault(50);
 
 /** A moment as our rows have it: in a doctored cursor, a time that no row can have would be an error of the database. */
 export const moment = z.iso
