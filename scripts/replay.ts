@@ -27,7 +27,7 @@ import { silentLog, SystemClock } from '#runtime';
 import { openEventStore } from '#service/adapters';
 import pg from 'pg';
 import { services, shop } from '../apps/shop.js';
-import { databasesOfTheShop } from './lib/databases.js';
+import { databasesOfTheShop, psqlCommand } from './lib/databases.js';
 import { readCommandLine, UsageError } from './lib/command-line.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 
@@ -249,7 +249,7 @@ async function buildOneAsOf(run: Run, until: Date | bigint): Promise<number> {
   const { table, rows, events, position } = await buildAsOf({ ...run.options, until });
   const place = `position ${number(position)}`;
   const moment = typeof until === 'bigint' ? place : `${until.toISOString()} (${place})`;
-  const psql = `psql '${withoutPassword(run.databaseUrl)}' -c`;
+  const psql = `${psqlCommand(run.databaseUrl)} -c`;
   run.print(
     `${summarize(run, rows, events)}, as of ${moment}: table ${table}.`,
     `  ${psql} 'SELECT * FROM ${table} LIMIT 10'`,
@@ -289,12 +289,6 @@ function describeDifference({ key, table, events, columns }: RowDifference): str
 function formatValue(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length > VALUE_LENGTH ? `${text.slice(0, VALUE_LENGTH - 1)}…` : text;
-}
-
-function withoutPassword(databaseUrl: string): string {
-  const url = new URL(databaseUrl);
-  url.password = '';
-  return url.href;
 }
 
 async function list(targets: readonly ReplayTarget[], out: Output): Promise<void> {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
 import { deleteLogs, logFile, logsIn } from './lib/data-folder.js';
+import { psqlCommand } from './lib/databases.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
@@ -93,7 +94,7 @@ async function openShop(): Promise<void> {
     ),
   );
   await screen.step('filling the shelves', async (done) => done('groceries', await fillShelves()));
-  screen.print(welcome({ logs: shortPath(logsIn(data)), database: url('order') }));
+  screen.print(welcome({ logs: shortPath(logsIn(data)), psql: psqlCommand(url('order')) }));
 }
 
 async function closeShop(): Promise<void> {

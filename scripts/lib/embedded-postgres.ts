@@ -10,8 +10,12 @@
  * and the guard shuts Postgres down.
  *
  * Postgres refuses to run as root. Started by root, it runs as `postgres` or `nobody`, who must have access to its folder.
+ *
+ * Whoever is logged in on the machine reaches 127.0.0.1, so every connection needs a password. It is in a file of the
+ * cluster that only the owner can read, in the format of libpq: `PGPASSFILE=.data/postgres/pgpass psql …`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -25,6 +29,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
@@ -37,7 +42,7 @@ import { PostgresConnection } from '../../libs/runtime/src/postgres/connection.j
 
 export interface PostgresServer {
   readonly port: number;
-  /** The connection URL of one of its databases. */
+  /** The connection URL of one of its databases, with the password. */
   url(database: string): string;
   /** Creates a database unless it exists. */
   createDatabase(name: string): Promise<void>;
@@ -57,13 +62,26 @@ const GUARDED = `
   kill $guard; wait $guard 2>/dev/null
   exit $status`;
 
-/** Access is limited by the address, 127.0.0.1: a password that is published in this repository would protect nothing. */
-const INITDB = ['--auth=trust', '--username=postgres', '--encoding=UTF8', '--locale=C'];
+/** Nobody can connect to a new cluster before it has a password. */
+const INITDB = ['--auth=reject', '--username=postgres', '--encoding=UTF8', '--locale=C'];
 const POSTGRES = ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
 
-/** The connection URL of a database of the server at `port`. */
-export function databaseUrl(port: number, database: string): string {
-  return `postgresql://postgres:postgres@127.0.0.1:${port}/${database}`;
+/** Who may connect, in place of what initdb has written: pg_hba.conf. */
+const ACCESS = `local all all     scram-sha-256
+host  all all all scram-sha-256
+`;
+
+/** The file with the password of the cluster in `folder`. */
+export const passFileIn = (folder: string) => join(folder, 'pgpass');
+
+const PASS_LINE = '*:*:*:postgres:';
+
+/** The connection URL of a database of the server at `port`, on the cluster in `folder`. */
+function databaseUrl(folder: string, port: number, database: string): string {
+  const file = passFileIn(folder);
+  // Without a password, a cluster of the release that had none, whose shop may still be open.
+  const password = existsSync(file) ? `:${readFileSync(file, 'utf8').trim().slice(PASS_LINE.length)}` : '';
+  return `postgresql://postgres${password}@127.0.0.1:${port}/${database}`;
 }
 
 /**
@@ -77,14 +95,14 @@ export async function startPostgres(options: {
   log: string;
   disposable?: boolean;
 }): Promise<PostgresServer> {
-  const { folder, port, log } = options;
+  const { folder, port, log, disposable = false } = options;
   mkdirSync(dirname(folder), { recursive: true });
   const user = serverUser(folder);
   // The server's user needs a way through, and no more: others may not list what was there before.
   if (user) chmodSync(dirname(folder), statSync(dirname(folder)).mode | 0o111);
   const binaries = binariesFor(user, join(dirname(folder), 'postgres-binaries'));
-  const run = (name: 'initdb' | 'postgres', args: string[]) =>
-    spawnGuarded(join(binaries, 'bin', name), args, user, log);
+  const program = (name: 'initdb' | 'postgres') => join(binaries, 'bin', name);
+  const unsynced = disposable ? ['-F'] : [];
   const written = existsSync(log) ? statSync(log).size : 0;
 
   if (!existsSync(folder)) {
@@ -93,56 +111,100 @@ export async function startPostgres(options: {
     rmSync(draft, { recursive: true, force: true });
     mkdirSync(draft, { mode: 0o700 });
     if (user) chownSync(draft, user.uid, user.gid);
-    const initdb = run('initdb', ['-D', draft, ...INITDB, ...(options.disposable ? ['--no-sync'] : [])]);
+    const options = ['-D', draft, ...INITDB, ...(disposable ? ['--no-sync'] : [])];
+    const initdb = spawnGuarded(program('initdb'), options, user, log);
     if ((await ended(initdb)) !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
     renameSync(draft, folder);
   } else if (!existsSync(join(folder, 'PG_VERSION'))) {
     throw new Advice(`${folder} is not a Postgres cluster. Set LARDER_DATA to another folder.`);
   }
 
-  const server = run('postgres', ['-D', folder, '-p', `${port}`, ...POSTGRES, ...(options.disposable ? ['-F'] : [])]);
+  const failed = (complaint: string) =>
+    new Advice(
+      `Postgres did not start in ${folder}: ${complaint} Fix that, or start over with \`npm run reset\`, which deletes the shop's data.`,
+    );
+  if (!existsSync(passFileIn(folder))) {
+    const ok = await givePassword(folder, { program: program('postgres'), options: unsynced, user, log });
+    if (!ok) throw failed(lastComplaint(log, written));
+  }
+  const url = (database: string) => databaseUrl(folder, port, database);
+  const server = spawnGuarded(
+    program('postgres'),
+    ['-D', folder, '-p', `${port}`, ...POSTGRES, ...unsynced],
+    user,
+    log,
+  );
   const end = ended(server);
-  await untilReady(port, server).catch(() => {
+  const stop = async () => {
+    server.stdio[3]?.destroy();
+    const impatient = setTimeout(() => process.kill(-server.pid!, 'SIGQUIT'), 10_000);
+    await end;
+    clearTimeout(impatient);
+  };
+  await untilReady(url('postgres'), server).catch(async (error: unknown) => {
+    if (codeOf(error) !== WRONG_PASSWORD) throw failed(lastComplaint(log, written));
+    await stop();
     throw new Advice(
-      `Postgres did not start in ${folder}: ${lastComplaint(log, written)} Fix that, or start over with \`npm run reset\`, which deletes the shop's data.`,
+      `Postgres in ${folder} has another password than ${passFileIn(folder)} says. Delete that file, and the next start sets a new one.`,
     );
   });
   return {
     port,
-    url: (database) => databaseUrl(port, database),
+    url,
     async createDatabase(name) {
-      await query(port, async (client) => {
+      await query(url('postgres'), async (client) => {
         const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
         if (rowCount === 0) await client.query(`CREATE DATABASE "${name}"`);
       });
     },
     ended: end,
     lastWords: () => lastComplaint(log, written),
-    async stop() {
-      server.stdio[3]?.destroy();
-      const impatient = setTimeout(() => process.kill(-server.pid!, 'SIGQUIT'), 10_000);
-      await end;
-      clearTimeout(impatient);
-    },
+    stop,
   };
 }
 
 /**
- * The process id and the port of the server that runs on the cluster in `folder`, if there is one.
+ * Gives the cluster in `folder` a password, before its server listens: a new one, and one of the release that had none.
+ * The file is written last, so what is interrupted is done again. Returns whether it worked.
+ */
+async function givePassword(
+  folder: string,
+  { program, options, user, log }: { program: string; options: string[]; user: User | undefined; log: string },
+): Promise<boolean> {
+  const password = randomBytes(32).toString('base64url');
+  // Without a server: a single process that reads statements from its standard input. It logs none that fail.
+  const args = ['--single', '-D', folder, '-c', 'log_min_error_statement=panic', ...options, 'postgres'];
+  const alone = spawnLogging(program, args, user, log, 'pipe');
+  alone.stdin!.on('error', () => {}).end(`ALTER ROLE postgres PASSWORD '${password}';\n`);
+  if ((await ended(alone)) !== 0) return false;
+  writeFileSync(join(folder, 'pg_hba.conf'), ACCESS);
+  const draft = `${passFileIn(folder)}.new`;
+  rmSync(draft, { force: true });
+  writeFileSync(draft, `${PASS_LINE}${password}\n`, { mode: 0o600 });
+  if (user) chownSync(draft, user.uid, user.gid);
+  renameSync(draft, passFileIn(folder));
+  return true;
+}
+
+/**
+ * The server that runs on the cluster in `folder`, if there is one.
  *
  * After a crash of the machine, `postmaster.pid` may name a process id that another program has by now, and Postgres would
  * take it for a running server: such a file is removed.
  */
-export async function serverIn(folder: string): Promise<{ pid: number; port: number } | undefined> {
+export async function serverIn(
+  folder: string,
+): Promise<(Pick<PostgresServer, 'port' | 'url'> & { readonly pid: number }) | undefined> {
   const file = join(folder, 'postmaster.pid');
   if (!existsSync(file)) return undefined;
   const lines = readFileSync(file, 'utf8').split('\n');
   const pid = Number(lines[0]);
   const port = Number(lines[3]);
+  const url = (database: string) => databaseUrl(folder, port, database);
   for (let attempt = 1; attempt <= 100; attempt++) {
     if (!isAlive(pid)) return undefined; // Postgres notices that itself, and checks that its child processes have ended too.
-    const served = await folderServedAt(port);
-    if (served === realpathSync(folder)) return { pid, port };
+    const served = await folderServedAt(url('postgres'));
+    if (served === realpathSync(folder)) return { pid, port, url };
     // A server that has just started does not listen yet: `nobody` counts only after several attempts.
     if (served !== 'busy' && (served !== 'nobody' || attempt > 5)) {
       rmSync(file, { force: true });
@@ -150,15 +212,19 @@ export async function serverIn(folder: string): Promise<{ pid: number; port: num
     }
     await sleep(100);
   }
-  return { pid, port };
+  return { pid, port, url };
 }
 
-/** The folder of the cluster that is served at this port; 'busy' when its server is starting, or shutting down. */
-async function folderServedAt(port: number): Promise<string> {
+/**
+ * The folder of the cluster that is served at this URL; 'busy' when its server is starting, or shutting down. A server
+ * that has another password is not ours.
+ */
+async function folderServedAt(url: string): Promise<string> {
   try {
-    const { rows } = await query(port, (client) => client.query<{ data_directory: string }>('SHOW data_directory'));
+    const { rows } = await query(url, (client) => client.query<{ data_directory: string }>('SHOW data_directory'));
     return realpathSync(rows[0]!.data_directory);
   } catch (error) {
+    if (codeOf(error) === WRONG_PASSWORD) return 'another';
     return codeOf(error) === 'ECONNREFUSED' ? 'nobody' : 'busy';
   }
 }
@@ -235,14 +301,26 @@ export function mayEnter(user: User, folder: string): boolean {
 }
 
 function spawnGuarded(program: string, args: string[], user: User | undefined, log: string): ChildProcess {
+  return spawnLogging('/bin/sh', ['-c', GUARDED, 'sh', program, ...args], user, log, 'ignore', 'pipe');
+}
+
+/** Starts a program in a process group of its own, whose output is appended to the file `log`. */
+function spawnLogging(
+  program: string,
+  args: string[],
+  user: User | undefined,
+  log: string,
+  input: 'ignore' | 'pipe',
+  ...more: 'pipe'[]
+): ChildProcess {
   const output = openSync(log, 'a');
   try {
-    return spawn('/bin/sh', ['-c', GUARDED, 'sh', program, ...args], {
+    return spawn(program, args, {
       ...(user && { uid: user.uid, gid: user.gid }),
       cwd: '/',
       detached: true,
       env: { ...process.env, LC_ALL: 'C' },
-      stdio: ['ignore', output, output, 'pipe'],
+      stdio: [input, output, output, ...more],
     });
   } finally {
     closeSync(output);
@@ -254,23 +332,25 @@ function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve));
 }
 
-async function untilReady(port: number, server: ChildProcess): Promise<void> {
+/** @throws when the server ends, or refuses the password */
+async function untilReady(url: string, server: ChildProcess): Promise<void> {
   for (;;) {
     if (server.exitCode !== null || server.signalCode !== null) throw new Error('It ended.');
     try {
-      await query(port, (client) => client.query('SELECT'));
+      await query(url, (client) => client.query('SELECT'));
       return;
-    } catch {
+    } catch (error) {
+      if (codeOf(error) === WRONG_PASSWORD) throw error;
       await sleep(25);
     }
   }
 }
 
-async function query<T>(port: number, ask: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new PostgresConnection({
-    connectionString: databaseUrl(port, 'postgres'),
-    connectionTimeoutMillis: 2_000,
-  });
+/** invalid_password of Postgres: also its answer about a role that does not exist. */
+const WRONG_PASSWORD = '28P01';
+
+async function query<T>(url: string, ask: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new PostgresConnection({ connectionString: url, connectionTimeoutMillis: 2_000 });
   client.on('error', () => {});
   try {
     await client.connect();

@@ -3,8 +3,8 @@ import { bold, cyan } from './screen.js';
 import { services } from '../../apps/shop.js';
 import { urlOf } from './addresses.js';
 
-/** `logs` is a folder, `database` a connection URL. Every command can be pasted into a POSIX shell as it is. */
-export function welcome({ logs, database }: { logs: string; database: string }): string {
+/** `logs` is a folder, `psql` the command that opens a database. Every command can be pasted into a POSIX shell as it is. */
+export function welcome({ logs, psql }: { logs: string; psql: string }): string {
   const order = urlOf('order');
   const inventory = urlOf('inventory');
   const payment = urlOf('payment');
@@ -21,7 +21,7 @@ ${bold('Larder is open.')}
 
 ${services.map((service) => `  ${service.padEnd(11)} ${urlOf(service)}/docs`).join('\n')}
   logs        ${logs}/
-  database    ${database}
+  database    ${psql}
 
 ${bold('What to try next, in another terminal')}
 
