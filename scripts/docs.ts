@@ -46,6 +46,12 @@ export const commandVariables: readonly Variable[] = [
     readBy: ['replay', 'reconcile', 'archive'],
   })),
   {
+    name: 'POSTGRES_SUPERUSER_URL',
+    about:
+      'A superuser, who first creates each database and the role that its URL names; by default they are there already',
+    readBy: ['migrate'],
+  },
+  {
     name: 'TOPIC_REPLICATION_FACTOR',
     about: "The replicas of each Kafka topic at MESSAGE_BUS_URL; default: the broker's own",
     readBy: ['topics'],

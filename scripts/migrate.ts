@@ -10,23 +10,41 @@ import { services } from '../apps/shop.js';
 // By its path: `npm start` migrates, and needs none of the adapters.
 import { type Migration, migrationsIn } from '../libs/service/src/adapters/migrations.js';
 import { Advice } from './lib/advice.js';
+import { ownDatabase } from './lib/own-database.js';
 
-/** `npm run migrate`: migrates the databases of all services, at `ORDER_DATABASE_URL` and so on. */
+/**
+ * `npm run migrate`: migrates the databases of all services, at `ORDER_DATABASE_URL` and so on. With
+ * `POSTGRES_SUPERUSER_URL` it creates them first, each with the role that its URL names: see lib/own-database.ts.
+ */
 export async function main(): Promise<void> {
-  for (const service of services) {
+  const { POSTGRES_SUPERUSER_URL: superuserUrl, MESSAGE_BUS_URL: busUrl = '' } = process.env;
+  const databases = services.map((service) => {
     const variable = `${service.toUpperCase()}_DATABASE_URL`;
     const url = process.env[variable];
     if (!url)
       throw new Advice(`${variable} is not set. Set it to the URL of the ${service} service's own Postgres database.`);
-    const applied = await migrate(url, `prisma/${service}/migrations`).catch((error: Error & { code?: string }) => {
-      // Errors of Postgres and of the network have a code; others are ours, or bugs.
-      if (error instanceof ServerRefusal) throw new Advice(`${variable}: ${error.message}`);
-      throw error.code
-        ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or fix the server.`)
-        : error;
-    });
+    return { service, variable, url };
+  });
+  if (superuserUrl) {
+    const bus = /^postgres(ql)?:/.test(busUrl) ? [{ variable: 'MESSAGE_BUS_URL', url: busUrl }] : [];
+    for (const { variable, url } of [...databases, ...bus])
+      await naming(`POSTGRES_SUPERUSER_URL, for ${variable}`, ownDatabase(superuserUrl, url));
+  }
+  for (const { service, variable, url } of databases) {
+    const applied = await naming(variable, migrate(url, `prisma/${service}/migrations`));
     console.log(`${service}: ${applied.length > 0 ? `applied ${applied.join(', ')}` : 'up to date'}`);
   }
+}
+
+/** Names the variable in the error. */
+function naming<T>(variable: string, work: Promise<T>): Promise<T> {
+  return work.catch((error: Error & { code?: string }) => {
+    // Errors of Postgres and of the network have a code; others are ours, or bugs.
+    if (error instanceof ServerRefusal || error instanceof Advice) throw new Advice(`${variable}: ${error.message}`);
+    throw error.code
+      ? new Advice(`${variable}: ${error.message || error.code}. Correct the URL, or fix the server.`)
+      : error;
+  });
 }
 
 /** The advisory lock that Prisma's schema engine takes while it migrates. */

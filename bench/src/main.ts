@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { Advice } from '../../scripts/lib/advice.js';
+import { freshDatabase } from '../../proof/shop/open-shop.js';
 import { freePort, startPostgres } from '../../scripts/lib/embedded-postgres.js';
 import { measure } from './measure.js';
 import { report } from './report.js';
@@ -90,7 +91,6 @@ async function run({ rows, quick, rounds }: Options, signal: AbortSignal): Promi
     if (!counted) console.log('This is to see that it works: nothing is kept of it.');
 
     let results: Results = { rows: [], details: {} };
-    let databases = 0;
     for (const row of rows) {
       signal.throwIfAborted();
       const names: string[] = [];
@@ -99,9 +99,9 @@ async function run({ rows, quick, rounds }: Options, signal: AbortSignal): Promi
         serverUrl: server.url('postgres'),
         signal,
         async database() {
-          names.push(`bench${++databases}`);
-          await server.createDatabase(names.at(-1)!);
-          return server.url(names.at(-1)!);
+          const url = await freshDatabase(server.url('postgres'));
+          names.push(new URL(url).pathname.slice(1));
+          return url;
         },
         note: (text) => console.error(text),
       };

@@ -51,10 +51,30 @@ test('no method but the password is left, by socket either', () => {
   expect(rules.map((rule) => rule.at(-1))).toEqual(['scram-sha-256', 'scram-sha-256']);
 });
 
-test('the password is in no log', () => {
-  const { password } = new URL(server.url('postgres'));
-  expect(password).toMatch(/^[\w-]{43}$/);
-  expect(readFileSync(log, 'utf8')).not.toContain(password);
+test('each database has a role of its own, with a password of its own', async () => {
+  await server.createDatabase('order');
+  await server.createDatabase('bus');
+  expect(await logIn(server.url('order'))).toBe('order');
+  expect(await logIn(server.url('order'), { pathname: '/bus' })).toBe('permission denied for database "bus"');
+  const { password } = new URL(server.url('bus'));
+  for (const username of ['postgres', 'order'])
+    expect(await logIn(server.url('order'), { username, password })).toMatch(/password authentication failed/);
+});
+
+test('no password is in the log', () => {
+  const passwords = ['postgres', 'order', 'bus'].map((name) => new URL(server.url(name)).password);
+  const logged = readFileSync(log, 'utf8');
+  for (const password of passwords) {
+    expect(password).toMatch(/^[\w-]{43}$/);
+    expect(logged).not.toContain(password);
+  }
+});
+
+test('a role whose password was lost gets another one', async () => {
+  const kept = readFileSync(passFileIn(folder), 'utf8');
+  writeFileSync(passFileIn(folder), kept.replace(/^.*:order:.*\n/m, ''));
+  await server.createDatabase('order');
+  expect(await logIn(server.url('order'))).toBe('order');
 });
 
 test('a cluster of the release that trusted everybody gets a password at its next start', async () => {

@@ -11,8 +11,9 @@
  *
  * Postgres refuses to run as root. Started by root, it runs as `postgres` or `nobody`, who must have access to its folder.
  *
- * Whoever is logged in on the machine reaches 127.0.0.1, so every connection needs a password. It is in a file of the
- * cluster that only the owner can read, in the format of libpq: `PGPASSFILE=.data/postgres/pgpass psql …`.
+ * Whoever is logged in on the machine reaches 127.0.0.1, so every connection needs a password: the superuser's, or that of
+ * a role that owns a database of the same name, and nothing else. They are in a file of the cluster that only the owner
+ * can read, in the format of libpq: `PGPASSFILE=.data/postgres/pgpass psql …`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -37,14 +38,15 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Advice } from './advice.js';
+import { ownDatabase } from './own-database.js';
 // By its path: vitest's global setup does not resolve the libraries' names.
 import { PostgresConnection } from '../../libs/runtime/src/postgres/connection.js';
 
 export interface PostgresServer {
   readonly port: number;
-  /** The connection URL of one of its databases, with the password. */
+  /** The connection URL of one of its databases, for the role that owns it: the superuser for `postgres`. */
   url(database: string): string;
-  /** Creates a database unless it exists. */
+  /** Creates a database and the role that owns it, unless they exist. */
   createDatabase(name: string): Promise<void>;
   /** Resolves with the exit code when the server has ended, for whatever reason. */
   readonly ended: Promise<number | null>;
@@ -71,18 +73,38 @@ const ACCESS = `local all all     scram-sha-256
 host  all all all scram-sha-256
 `;
 
-/** The file with the password of the cluster in `folder`. */
+/** The file with the passwords of the cluster in `folder`. */
 export const passFileIn = (folder: string) => join(folder, 'pgpass');
-
-const PASS_LINE = '*:*:*:postgres:';
 
 /** The connection URL of a database of the server at `port`, on the cluster in `folder`. */
 function databaseUrl(folder: string, port: number, database: string): string {
-  const file = passFileIn(folder);
-  // Without a password, a cluster of the release that had none, whose shop may still be open.
-  const password = existsSync(file) ? `:${readFileSync(file, 'utf8').trim().slice(PASS_LINE.length)}` : '';
-  return `postgresql://postgres${password}@127.0.0.1:${port}/${database}`;
+  const own = passwordIn(folder, database);
+  // A shop of a release before may still be open: one in which everything is the superuser's, or that has no password.
+  const [role, password] = own ? [database, own] : ['postgres', passwordIn(folder, 'postgres')];
+  return `postgresql://${role}${password ? `:${password}` : ''}@127.0.0.1:${port}/${database}`;
 }
+
+function passwordIn(folder: string, role: string): string | undefined {
+  const file = passFileIn(folder);
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
+  const beginning = beginningOf(role);
+  return lines.find((line) => line.startsWith(beginning))?.slice(beginning.length);
+}
+
+/** Of a role's line in the file: it counts for all hosts, ports and databases. */
+const beginningOf = (role: string) => `*:*:*:${role}:`;
+
+function keepPassword(folder: string, role: string, password: string, user: User | undefined): void {
+  const file = passFileIn(folder);
+  const draft = `${file}.new`;
+  rmSync(draft, { force: true });
+  const others = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  writeFileSync(draft, `${others}${beginningOf(role)}${password}\n`, { mode: 0o600 });
+  if (user) chownSync(draft, user.uid, user.gid);
+  renameSync(draft, file);
+}
+
+const newPassword = () => randomBytes(32).toString('base64url');
 
 /**
  * Starts the server on the cluster in `folder`, which is created if it does not exist. The server's output is appended to
@@ -152,10 +174,8 @@ export async function startPostgres(options: {
     port,
     url,
     async createDatabase(name) {
-      await query(url('postgres'), async (client) => {
-        const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [name]);
-        if (rowCount === 0) await client.query(`CREATE DATABASE "${name}"`);
-      });
+      if (!passwordIn(folder, name)) keepPassword(folder, name, newPassword(), user);
+      await ownDatabase(url('postgres'), url(name));
     },
     ended: end,
     lastWords: () => lastComplaint(log, written),
@@ -171,18 +191,14 @@ async function givePassword(
   folder: string,
   { program, options, user, log }: { program: string; options: string[]; user: User | undefined; log: string },
 ): Promise<boolean> {
-  const password = randomBytes(32).toString('base64url');
+  const password = newPassword();
   // Without a server: a single process that reads statements from its standard input. It logs none that fail.
   const args = ['--single', '-D', folder, '-c', 'log_min_error_statement=panic', ...options, 'postgres'];
   const alone = spawnLogging(program, args, user, log, 'pipe');
   alone.stdin!.on('error', () => {}).end(`ALTER ROLE postgres PASSWORD '${password}';\n`);
   if ((await ended(alone)) !== 0) return false;
   writeFileSync(join(folder, 'pg_hba.conf'), ACCESS);
-  const draft = `${passFileIn(folder)}.new`;
-  rmSync(draft, { force: true });
-  writeFileSync(draft, `${PASS_LINE}${password}\n`, { mode: 0o600 });
-  if (user) chownSync(draft, user.uid, user.gid);
-  renameSync(draft, passFileIn(folder));
+  keepPassword(folder, 'postgres', password, user);
   return true;
 }
 
