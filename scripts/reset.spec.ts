@@ -1,8 +1,9 @@
 /** `LARDER_DATA` may name a folder that holds other things too, even under the names that the shop uses. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { shiftLogs } from './lib/data-folder.js';
 import { freePort, startPostgres } from './lib/embedded-postgres.js';
 import { KafkaBroker } from './lib/kafka-broker.js';
 import { main as reset } from './reset.js';
@@ -30,7 +31,7 @@ function put(...files: string[]): void {
 
 test('a reset deletes the data of the shop, and the folder when nothing else is in it', async () => {
   put('postgres/PG_VERSION', 'postgres/base/1', 'postgres.new/base/1', 'kafka/server.properties', 'kafka/data/0.log');
-  put('logs/order.log', 'logs/postgres.log');
+  put('logs/order.log', 'logs/order.1.log', 'logs/order.2.log', 'logs/postgres.log');
   await reset();
   expect(existsSync(folder)).toBe(false);
 });
@@ -42,6 +43,23 @@ test("a reset leaves what others have put there: a checkout of Postgres or Kafka
   expect(readdirSync(folder, { recursive: true, encoding: 'utf8' })).toEqual(expect.arrayContaining(theirs));
   expect(existsSync(join(folder, 'logs/order.log'))).toBe(false);
   for (const left of ['kafka', 'postgres']) expect(printed).toContain(`${join(folder, left)} is left alone`);
+});
+
+test('the logs of the last three runs are kept, each under the number of runs since', () => {
+  const logs = join(folder, 'logs');
+  for (const run of ['first', 'second', 'third', 'fourth']) {
+    shiftLogs(folder);
+    mkdirSync(logs, { recursive: true });
+    writeFileSync(join(logs, 'order.log'), run);
+    if (run === 'second') writeFileSync(join(logs, 'payment.log'), run); // The only run that got as far as payment.
+  }
+  const kept = readdirSync(logs).map((name) => [name, readFileSync(join(logs, name), 'utf8')]);
+  expect(Object.fromEntries(kept)).toEqual({
+    'order.log': 'fourth',
+    'order.1.log': 'third',
+    'order.2.log': 'second',
+    'payment.2.log': 'second',
+  });
 });
 
 test('the shop does not start in a folder of others, and does not advise to delete it', async () => {

@@ -10,7 +10,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
-import { deleteLogs, logFile, logsIn } from './lib/data-folder.js';
+import { logFile, logsIn, shiftLogs } from './lib/data-folder.js';
 import { psqlCommand } from './lib/databases.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
@@ -50,7 +50,7 @@ async function openShop(): Promise<void> {
   const cluster = join(data, 'postgres');
   const logOf = (name: string) => logFile(data, name);
   await screen.step('checking that no shop is open', () => refuseWhileOpen(cluster));
-  deleteLogs(data);
+  shiftLogs(data);
   mkdirSync(logsIn(data), { recursive: true });
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });

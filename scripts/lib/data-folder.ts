@@ -2,7 +2,7 @@
  * What the commands write into the data folder. `LARDER_DATA` may name a folder that contains other things too, even under
  * the same names: only what is recognized as the shop's is deleted.
  */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { services } from '../../apps/shop.js';
 
@@ -16,17 +16,35 @@ const FOLDERS: Readonly<Record<string, string>> = {
 /** Folders under these names were not finished, and are nobody else's. */
 const DRAFTS = ['postgres.new', 'postgres-binaries.new'];
 
+const LOGGED = [...services, 'postgres'];
+
 export function logsIn(data: string): string {
   return join(data, 'logs');
 }
 
-/** Where a service's process, or `postgres`, logs. */
-export function logFile(data: string, name: string): string {
-  return join(logsIn(data), `${name}.log`);
+/** The logs of so many runs are kept: of the one that is open, and of those before it. */
+const RUNS = 3;
+
+/** Where a service's process, or `postgres`, logs; `before` counts runs back from the present one. */
+export function logFile(data: string, name: string, before = 0): string {
+  return join(logsIn(data), before === 0 ? `${name}.log` : `${name}.${before}.log`);
 }
 
-export function deleteLogs(data: string): void {
-  for (const name of [...services, 'postgres']) rmSync(logFile(data, name), { force: true });
+/** Makes room for the logs of a new run: why the last one ended is often asked only after the next has begun. */
+export function shiftLogs(data: string): void {
+  for (const name of LOGGED) {
+    for (let before = RUNS - 1; before > 0; before--) {
+      const newer = logFile(data, name, before - 1);
+      rmSync(logFile(data, name, before), { force: true });
+      if (existsSync(newer)) renameSync(newer, logFile(data, name, before));
+    }
+  }
+}
+
+function deleteLogs(data: string): void {
+  for (const name of LOGGED) {
+    for (let before = 0; before < RUNS; before++) rmSync(logFile(data, name, before), { force: true });
+  }
   deleteIfEmpty(logsIn(data));
 }
 
