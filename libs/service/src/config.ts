@@ -88,7 +88,14 @@ export const baseConfig = z.object({
   START_TIMEOUT: duration()
     .prefault('30s')
     .describe('How long to wait at start for servers that cannot be reached yet'),
-  STOP_TIMEOUT: duration().prefault('10s').describe('How long a stop may take before the process ends regardless'),
+  DRAIN_TIME: duration()
+    .prefault('0s')
+    .describe(
+      'How long requests are still taken after SIGTERM while /health/ready is 503, so that none is sent here any more',
+    ),
+  STOP_TIMEOUT: duration()
+    .prefault('10s')
+    .describe('How long a stop may take, after DRAIN_TIME, before the process ends regardless'),
 });
 
 /** The configuration that every service has. */

@@ -3,8 +3,9 @@
  * which gives the order of a service's life:
  *
  *   start   modules are made ─▶ loops run ─▶ HTTP listens
- *   stop    `stopping` aborts (requests that wait are answered now) ─▶ HTTP accepts no more requests and finishes those
- *           under way ─▶ loops are stopped and awaited ─▶ resources close, the last opened first
+ *   stop    readiness is red for DRAIN_TIME (boot.ts) ─▶ `stopping` aborts (requests that wait are answered now) ─▶ HTTP
+ *           accepts no more requests and finishes those under way ─▶ loops are stopped and awaited ─▶ resources close, the
+ *           last opened first
  */
 import {
   type BeforeApplicationShutdown,

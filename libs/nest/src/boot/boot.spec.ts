@@ -114,6 +114,20 @@ test('it becomes ready, and a signal lets it finish its requests, then its loops
   expect(output).toContain('the loop ended');
 });
 
+test('after SIGTERM it is not ready for DRAIN_TIME and still answers, so that no request is lost on its way; then it ends', async () => {
+  boot({ DRAIN_TIME: '4s' });
+  const url = await listening();
+  const ended = exitCode();
+  child.kill('SIGTERM');
+  await expect.poll(() => output).toContain('order stops.');
+  const ready = await fetch(`${url}/health/ready`);
+  expect([ready.status, await ready.json()]).toEqual([503, { status: 'stopping', checks: {} }]);
+  expect((await fetch(`${url}/health/live`)).status).toBe(200);
+  const answer = await fetch(`${url}/slow`);
+  expect([await answer.json(), answer.headers.get('connection')]).toEqual([{ done: true }, 'close']);
+  expect(await ended).toBe(0);
+});
+
 test('it is not ready while its database takes no writes, as the former primary after a failover', async () => {
   const DATABASE_URL = await freshDatabase('order');
   boot({ DATABASE_URL });

@@ -47,6 +47,8 @@ export interface RunningService {
   readonly config: BaseConfig;
   /** Where it listens: `http://127.0.0.1:3001`. */
   readonly url: string;
+  /** Says for DRAIN_TIME that it will stop, so that it is sent no more requests, and answers those that come. */
+  drain(): Promise<void>;
   /** Stops it, in the order that background.ts shows. */
   stop(): Promise<void>;
 }
@@ -151,7 +153,11 @@ export async function startService(
     await listen(app, config, leaveWaitingRoom);
     const url = await app.getUrl();
     log.info({ url, docs: `${url}/docs` }, `${name} listens.`);
-    return { app, log, config, url, stop: () => app.close() };
+    const drain = () => {
+      health.stopping = true;
+      return clock.sleep(config.DRAIN_TIME);
+    };
+    return { app, log, config, url, drain, stop: () => app.close() };
   } catch (error) {
     await background.onApplicationShutdown();
     throw error;
@@ -195,7 +201,8 @@ const HEAP_GROWING_PERCENT = 30;
 
 /**
  * The whole of a `main.ts`: runs the service until SIGTERM, SIGINT or, when another process forked it, the end of that
- * process. A second signal ends it at once.
+ * process. A second signal ends it at once. Only SIGTERM, which comes from whoever also directs the requests, is worth
+ * waiting for them.
  */
 export async function bootService(
   definition: ServiceDefinition,
@@ -211,7 +218,8 @@ export async function bootService(
   const stop = (signal: string) => {
     if (signals++ > 0 || service === undefined) process.exit(service === undefined ? 0 : 1);
     service.log.info({ signal }, `${name} stops.`);
-    void end(service, new SystemClock());
+    const drained = signal === 'SIGTERM' ? service.drain() : Promise.resolve();
+    void drained.then(() => end(service!, new SystemClock()));
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);

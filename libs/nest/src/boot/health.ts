@@ -13,7 +13,7 @@ import { type Clock, within } from '#runtime';
 export type Check = () => Promise<object | void>;
 
 export interface Readiness {
-  readonly status: 'ready' | 'degraded' | 'not-ready';
+  readonly status: 'ready' | 'degraded' | 'not-ready' | 'stopping';
   readonly checks: Readonly<Record<string, object>>;
 }
 
@@ -31,6 +31,9 @@ export class Health {
   private readonly checks = new Map<string, { readonly check: Check; readonly needed: boolean }>();
   private latest: { readonly atMs: number; readonly readiness: Promise<Readiness> } | undefined;
 
+  /** Set when the service is about to stop: it still answers requests, and shall get no more of them. */
+  stopping = false;
+
   constructor(private readonly clock: Clock) {}
 
   /** `needed`: requests cannot be answered while it fails. */
@@ -38,7 +41,8 @@ export class Health {
     this.checks.set(name, { check, needed });
   }
 
-  ready(): Promise<Readiness> {
+  async ready(): Promise<Readiness> {
+    if (this.stopping) return { status: 'stopping', checks: {} };
     const nowMs = this.clock.monotonicMs();
     if (!this.latest || nowMs - this.latest.atMs >= CACHE_MS) {
       this.latest = { atMs: nowMs, readiness: this.checkAll() };

@@ -117,10 +117,12 @@ function begin(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /** Adds correlation, and a log line and a measurement for every request. */
-function observe(http: FastifyInstance, { log, metrics, background }: HttpParts): void {
+function observe(http: FastifyInstance, { log, metrics, background, health }: HttpParts): void {
   http.decorateRequest('cause');
   http.addHook('onRequest', (request, reply, done) => {
     begin(request, reply);
+    // Whoever keeps this connection does not ask a balancer, and learns here that the next request goes elsewhere.
+    if (health.stopping) reply.header('connection', 'close');
     done();
   });
   http.addHook('onResponse', (request, reply, done) => {
@@ -139,7 +141,8 @@ function serveHealth(http: FastifyInstance, { health, metrics }: HttpParts): voi
   http.get('/health/live', () => ({ status: 'live' }));
   http.get('/health/ready', async (_request, reply) => {
     const readiness = await health.ready();
-    return reply.status(readiness.status === 'not-ready' ? 503 : 200).send(readiness);
+    const takesRequests = readiness.status === 'ready' || readiness.status === 'degraded';
+    return reply.status(takesRequests ? 200 : 503).send(readiness);
   });
   http.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
