@@ -44,19 +44,49 @@ export const READ_ONLY: Settings = { default_transaction_read_only: 'on' };
 
 type ConnectionConfig = pg.ClientConfig & { readonly settings?: Settings };
 
+/** The connections of this process, to find those that died together. */
+const connected = new Set<PostgresConnection>();
+
+/** Counts questions and answers, so that it is known which came first without a clock. */
+let turns = 0;
+
 /**
  * A connection to Postgres: the only class that connects, for pools and by itself, so that every session has EVERY_SESSION.
  *
  * Settings are set once it is connected and not with the start-up packet's `options`, which poolers (PgBouncer) refuse.
+ *
+ * What makes one connection fall silent rarely hits it alone, and each of a service's connections would be waited for in
+ * turn. So with one that does not answer, those to the same server end that have not been heard since it was asked.
  */
 export class PostgresConnection extends pg.Client {
   private readonly settings: Settings;
+  /** The turn of its last answer or notification. */
+  private heard = 0;
 
   constructor({ settings, ...config }: ConnectionConfig = {}) {
     super({ ...KEEPALIVE, ...config });
     this.settings = { ...EVERY_SESSION, ...settings };
     // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
     this.on('error', () => {});
+    const hear = () => (this.heard = ++turns);
+    for (const sign of ['readyForQuery', 'notificationResponse']) this.connection.on(sign, hear);
+    const ask = this.query.bind(this) as (...args: unknown[]) => unknown;
+    this.query = ((...args: unknown[]) => {
+      const asked = ++turns;
+      const answered = args.at(-1);
+      const look = (error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') this.endOthers(asked);
+      };
+      if (typeof answered !== 'function') {
+        const result = ask(...args);
+        if (result instanceof Promise) result.catch(look);
+        return result;
+      }
+      return ask(...args.slice(0, -1), (error: unknown, result: unknown) => {
+        look(error);
+        answered(error, result);
+      });
+    }) as pg.Client['query'];
   }
 
   override connect(): Promise<pg.Client>;
@@ -71,10 +101,24 @@ export class PostgresConnection extends pg.Client {
     const set = ([name, value]: [string, string]) => `SET ${pg.escapeIdentifier(name)} = ${pg.escapeLiteral(value)}`;
     try {
       await this.query(Object.entries(this.settings).map(set).join('; '));
+      connected.add(this);
+      this.once('end', () => connected.delete(this));
       return this;
     } catch (error) {
       void this.end().catch(() => {});
       throw error;
+    }
+  }
+
+  /** Ends the connections that have said nothing since this one was asked, at turn `asked`, what it did not answer. */
+  private endOthers(asked: number): void {
+    for (const each of connected) {
+      if (each === this) continue; // Whoever asked it learns that from the error.
+      const isSameServer = each.host === this.host && each.port === this.port;
+      if (!isSameServer || each.heard >= asked) continue;
+      // Whoever keeps it lets go of it now, before anyone else can ask it: a pool, a session, a member of a group.
+      each.emit('error', new Error('Connection terminated, because its server fell silent'));
+      each.connection.stream.destroy();
     }
   }
 }

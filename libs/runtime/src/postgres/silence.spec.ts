@@ -1,8 +1,7 @@
 /** Connections that die without a word: nothing more arrives, and nobody says that they are closed. */
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { freshDatabase } from '#test/database';
+import { SilentProxy } from '#test/silent-proxy';
 import { isUnavailable, SystemClock } from '#runtime';
 import { PostgresConnection, PostgresLeases, postgresPool, PostgresSession } from './index.js';
 
@@ -10,72 +9,61 @@ const database = await freshDatabase();
 const clock = new SystemClock();
 const ANSWER_MS = 300;
 
-/** Between us and the server. It swallows everything on the connections that it is told to, in both directions. */
-class SilentProxy {
-  url = '';
-  private readonly sockets = new Set<Socket>();
-  private readonly server: Server;
-
-  constructor() {
-    const { hostname, port } = new URL(database);
-    this.server = createServer((client) => {
-      const server = connect(Number(port), hostname);
-      client.pipe(server).pipe(client);
-      for (const socket of [client, server]) {
-        socket.on('error', () => {});
-        this.sockets.add(socket);
-      }
-    });
-  }
-
-  async open(): Promise<void> {
-    this.server.listen(0, '127.0.0.1');
-    await once(this.server, 'listening');
-    const through = new URL(database);
-    through.port = `${(this.server.address() as AddressInfo).port}`;
-    this.url = through.href;
-  }
-
-  /** From now on nothing passes on the connections that there are; new ones work. */
-  silence(): void {
-    for (const socket of this.sockets) {
-      socket.unpipe();
-      socket.pause();
-    }
-  }
-
-  close(): void {
-    for (const socket of this.sockets) socket.destroy();
-    this.server.close();
-  }
-}
-
 let proxy: SilentProxy;
+let url: string;
 beforeEach(async () => {
-  proxy = new SilentProxy();
+  proxy = new SilentProxy(database);
   await proxy.open();
+  url = proxy.through(database);
 });
 afterEach(() => proxy.close());
 
-test('a pool gives up a connection that does not answer, and goes on over a new one', async () => {
-  const pool = postgresPool(proxy.url, { answerMs: ANSWER_MS });
+test('a pool gives up the connections that do not answer, all at once, and goes on over new ones', async () => {
+  const pool = postgresPool(url, { answerMs: ANSWER_MS });
   await Promise.all([pool.query('SELECT pg_sleep(0.05)'), pool.query('SELECT pg_sleep(0.05)')]);
   expect(pool.totalCount).toBe(2);
   proxy.silence();
-  const failures: unknown[] = [];
-  for (let answered = false; !answered;) {
-    answered = await pool.query('SELECT').then(
-      () => true,
-      (error: unknown) => (failures.push(error), false),
-    );
-  }
-  expect(failures).toHaveLength(2);
-  expect(failures.every((error) => isUnavailable(error))).toBe(true);
+  const error = await pool.query('SELECT').catch((failure: unknown) => failure);
+  expect(error).toMatchObject({ message: 'Query read timeout' });
+  expect(isUnavailable(error)).toBe(true);
+  await pool.query('SELECT');
+  expect(pool.totalCount).toBe(1);
   await pool.end();
 });
 
+test.each(['to-server', 'to-client'] as const)(
+  'a connection is as silent when nothing passes %s',
+  async (direction) => {
+    const pool = postgresPool(url, { answerMs: ANSWER_MS });
+    await pool.query('SELECT');
+    proxy.silence({ direction });
+    await expect(pool.query('SELECT')).rejects.toThrow('Query read timeout');
+    await pool.query('SELECT');
+    await pool.end();
+  },
+);
+
+test('with one that does not answer, a lease and whatever else waits in silence is given up; what has spoken since stays', async () => {
+  const session = new PostgresSession(url, clock, 'larder-session');
+  const pool = postgresPool(url, { answerMs: ANSWER_MS });
+  const spoken = new PostgresConnection({ connectionString: url, application_name: 'larder-spoken' });
+  const elsewhere = new PostgresSession(database, clock);
+  await Promise.all([session.query('SELECT'), pool.query('SELECT'), elsewhere.query('SELECT'), spoken.connect()]);
+  const lost = vi.fn();
+  elsewhere.onLost(lost);
+  const sessionLost = new Promise<void>((resolve) => session.onLost(resolve));
+  expect(proxy.silence({ of: 'larder-session' }) + proxy.silence({ of: 'larder\0' })).toBe(2);
+  const failure = expect(pool.query('SELECT')).rejects.toThrow('Query read timeout');
+  await spoken.query('SELECT');
+  await failure;
+  await sessionLost;
+  await Promise.all([session.query('SELECT'), spoken.query('SELECT')]);
+  expect(lost).not.toHaveBeenCalled();
+  await Promise.all([session.close(), pool.end(), elsewhere.close(), spoken.end()]);
+});
+
 test('a session gives up a connection that does not answer, and its leases with it', async () => {
-  const session = new PostgresSession(proxy.url, clock, 'larder-spec', ANSWER_MS);
+  const session = new PostgresSession(url, clock, 'larder-spec', ANSWER_MS);
   const leases = new PostgresLeases(session, clock, 20);
   const notified = vi.fn();
   session.listen('spec', notified);
