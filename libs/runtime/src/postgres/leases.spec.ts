@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { freshDatabase } from '#test/database';
 import { PostgresLeases, PostgresSession } from '#runtime/postgres';
-import { SystemClock } from '#runtime';
+import { silentLog, supervise, SystemClock, untilAborted } from '#runtime';
+import { ManualClock, SeededRandom } from '#runtime/testing';
 
 test('a lease has one holder, and the next takes over when the connection of the first breaks', async () => {
   const url = await freshDatabase();
@@ -72,5 +73,43 @@ test('a lease that is won after a broken session is given back when its work end
   let again = false;
   await firstLeases.hold('relay', AbortSignal.timeout(5_000), async () => void (again = true));
   expect(again).toBe(true);
+  await Promise.all([first.close(), second.close()]);
+});
+
+test('an instance whose work fails leaves the lease to one that waits for it, and takes it again when none does', async () => {
+  const url = await freshDatabase();
+  const clock = new ManualClock();
+  const [first, second] = [new PostgresSession(url, clock), new PostgresSession(url, clock)];
+  const stop = new AbortController();
+  const holders: string[] = [];
+  let fail = () => {};
+  const leases = new PostgresLeases(first, clock, 500);
+  const failing = supervise('relay', { clock, random: new SeededRandom(1), log: silentLog }, stop.signal, () =>
+    leases.hold('relay', stop.signal, async () => {
+      holders.push('failing');
+      await new Promise<void>((_, reject) => (fail = () => reject(new Error('It cannot reach the bus.'))));
+    }),
+  );
+  await expect.poll(() => holders).toEqual(['failing']);
+  fail();
+  await expect.poll(() => clock.sleeping).toBe(1);
+  await clock.advance(1_000);
+  await expect.poll(() => holders).toEqual(['failing', 'failing']);
+  holders.length = 0;
+
+  const sound = new PostgresLeases(second, clock, 500).hold('relay', stop.signal, async () => {
+    holders.push('sound');
+    await untilAborted(stop.signal);
+  });
+  await expect.poll(() => clock.sleeping).toBe(1); // It has found the lease taken, and looks again in 500 ms.
+  fail();
+  await expect.poll(() => clock.sleeping).toBe(2);
+  await clock.advance(499);
+  await first.query('SELECT'); // Whatever it asked of its session is done.
+  expect(holders).toEqual([]);
+  await clock.advance(1);
+  await expect.poll(() => holders).toEqual(['sound']);
+  stop.abort();
+  await Promise.all([failing, sound]);
   await Promise.all([first.close(), second.close()]);
 });

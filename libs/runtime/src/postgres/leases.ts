@@ -3,10 +3,13 @@ import type { PostgresSession } from './session.js';
 
 /**
  * Leases as session-level advisory locks: the server frees them the moment their holder's connection ends, so a
- * successor takes over within `retryMs` of a crash, and no clock is trusted.
+ * successor takes over within `retryMs` of a crash, and no clock is trusted. An instance whose work has failed leaves the
+ * lease alone for twice that time: others that wait have looked by then, and may be able to do what it cannot.
  */
 export class PostgresLeases extends Leases {
   private readonly held = new Set<string>();
+  /** By lease, until when it is left to others, in milliseconds of the monotonic clock. */
+  private readonly leftUntilMs = new Map<string, number>();
 
   constructor(
     private readonly session: PostgresSession,
@@ -17,6 +20,7 @@ export class PostgresLeases extends Leases {
   }
 
   override async hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void> {
+    await this.leaveToOthers(name, signal);
     while (!signal.aborted) {
       // Anew for each attempt: a session that broke before this one does not count, since the lock is taken on its successor.
       const lost = new AbortController();
@@ -24,6 +28,8 @@ export class PostgresLeases extends Leases {
       try {
         if (await this.tryTake(name)) return await work(AbortSignal.any([signal, lost.signal]));
       } catch (error) {
+        const failedUnderIt = this.held.has(name) && !lost.signal.aborted;
+        if (failedUnderIt) this.leftUntilMs.set(name, this.clock.monotonicMs() + 2 * this.retryMs);
         if (!signal.aborted) throw error;
       } finally {
         stopListening();
@@ -31,6 +37,12 @@ export class PostgresLeases extends Leases {
       }
       await this.clock.sleep(this.retryMs, signal);
     }
+  }
+
+  private async leaveToOthers(name: string, signal: AbortSignal): Promise<void> {
+    const leftMs = (this.leftUntilMs.get(name) ?? 0) - this.clock.monotonicMs();
+    this.leftUntilMs.delete(name);
+    if (leftMs > 0) await this.clock.sleep(leftMs, signal);
   }
 
   private async give(name: string): Promise<void> {
