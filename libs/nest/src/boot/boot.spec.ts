@@ -219,6 +219,16 @@ test('a database of another service is wrong configuration, too', async () => {
   );
 });
 
+test('a database with a checkpoint beyond the end of its event store is, too', async () => {
+  const DATABASE_URL = await freshDatabase('order');
+  await query(DATABASE_URL, `INSERT INTO checkpoints (name, position) VALUES ('order', 5)`);
+  boot({ DATABASE_URL });
+  expect(await exitCode()).toBe(78);
+  expect(output).toMatch(
+    /^order cannot start: DATABASE_URL: The checkpoint of the relay, 5, is beyond the end of the event store, 0: [^\n]+\n$/,
+  );
+});
+
 test('a server that stays away is waited for, and then named in one line with exit code 69', async () => {
   const away = `postgresql://larder:s3cret@127.0.0.1:${await freePort()}/bus`;
   boot({ MESSAGE_BUS_URL: away, START_TIMEOUT: '700ms' });

@@ -83,7 +83,7 @@ export async function startService(
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { ports: opened, pool } = await openPorts(name, config, { ...runtime, counters }, background);
+    const { ports: opened, pool } = await openPorts(definition, config, { ...runtime, counters }, background);
     const wrapped = wrapPorts(opened);
     const store = new WatchedStore(wrapped.store, clock);
     const ports = { ...wrapped, store };

@@ -9,6 +9,8 @@ import { PostgresTables } from '#projections/postgres';
 import { BY_INDEX, PostgresCheckpoints, PostgresLeases, postgresPool, PostgresSession } from '#runtime/postgres';
 import type { Clock, Runtime } from '#runtime';
 import { type BaseConfig, StartError } from '../config.js';
+import type { ServiceDefinition } from '../definition.js';
+import { assertCheckpoints } from './checkpoints.js';
 import { assertMigrated } from './migrations.js';
 import type { ServicePorts } from '../ports.js';
 import { reach } from './reach.js';
@@ -56,13 +58,13 @@ function unknownScheme(variable: string, url: string, known: string): StartError
 }
 
 /**
- * Opens all ports of `service`, waiting for servers that cannot be reached yet, and registers with `closing` what closes
+ * Opens all ports of a service, waiting for servers that cannot be reached yet, and registers with `closing` what closes
  * them.
- * @throws StartError that names the variable, when a server is unreachable for START_TIMEOUT or refuses us, or when the
- * database still lacks a migration by then
+ * @throws StartError that names the variable, when a server is unreachable for START_TIMEOUT or refuses us, when the database
+ * still lacks a migration by then, or when it belongs to another event store
  */
 export async function openPorts(
-  service: string,
+  definition: ServiceDefinition,
   config: BaseConfig,
   runtime: Runtime & Pick<ServicePorts, 'counters'>,
   closing: { onClose(close: () => Promise<unknown>): void },
@@ -77,22 +79,21 @@ export async function openPorts(
   closing.onClose(() => bus.close());
   const pool = postgresPool(config.DATABASE_URL, { settings: BY_INDEX });
   closing.onClose(() => pool.end());
-  await open('DATABASE_URL', () => assertMigrated(pool, service));
+  await open('DATABASE_URL', () => assertMigrated(pool, definition.name));
   const session = new PostgresSession(config.DATABASE_URL, clock);
   closing.onClose(() => session.close());
   const parked = new PostgresParkedMessages(pool);
-  return {
-    pool,
-    ports: {
-      ...runtime,
-      store,
-      snapshots: new PostgresSnapshots(pool),
-      bus,
-      tables: new PostgresTables(pool),
-      checkpoints: new PostgresCheckpoints(pool),
-      parked,
-      deadLetters: parked,
-      leases: new PostgresLeases(session, clock),
-    },
+  const ports = {
+    ...runtime,
+    store,
+    snapshots: new PostgresSnapshots(pool),
+    bus,
+    tables: new PostgresTables(pool),
+    checkpoints: new PostgresCheckpoints(pool),
+    parked,
+    deadLetters: parked,
+    leases: new PostgresLeases(session, clock),
   };
+  await open('DATABASE_URL', () => assertCheckpoints(definition, ports));
+  return { pool, ports };
 }
