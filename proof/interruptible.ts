@@ -51,7 +51,10 @@ export function stepped(ports: ServicePorts, onStep: OnStep): ServicePorts {
   for (const [name, steps] of Object.entries(STEPS)) {
     Object.assign(wrapped, { [name]: steppedPort(name, ports[name as keyof typeof STEPS], steps, onStep) });
   }
-  const { bus } = wrapped;
+  const { bus, store } = wrapped;
+  const { append, read } = STEPS.store;
+  const inTurn: typeof store.inTurn = (streams, work) =>
+    ports.store.inTurn(streams, (turn) => work(steppedPort('store', turn, { append, read }, onStep)));
   const consume: typeof bus.consume = (options) =>
     ports.bus.consume({
       ...options,
@@ -62,7 +65,7 @@ export function stepped(ports: ServicePorts, onStep: OnStep): ServicePorts {
         await onStep(step, 'after');
       },
     });
-  return { ...wrapped, bus: override(bus, { consume }) };
+  return { ...wrapped, bus: override(bus, { consume }), store: override(store, { inTurn }) };
 }
 
 /** The same object, with `onStep` before and after each of the methods in `steps`. */

@@ -67,8 +67,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'const position = await this.ports.store.append(writes);',
-        'let position = 0n;\n        for (const write of writes) position = await this.ports.store.append([write]);',
+        'const position = await store.append(writes);',
+        'let position = 0n;\n        for (const write of writes) position = await store.append([write]);',
       ),
     ],
   },
@@ -164,7 +164,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'if (unproved.length > 0 && (await readForward(new Map(unproved)))) continue;',
+        'if (unproved.length > 0 && (await this.readForward(batch, new Map(unproved)))) continue;',
         'if (unproved.length < 0) continue;',
       ),
     ],
@@ -174,8 +174,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/event-store/src/transactor.ts',
-        'await readForward(new Map(suspects));',
-        'if (suspects.length < 0) await readForward(new Map(suspects));',
+        'await this.readForward(batch, late, turn);',
+        'if (late.size < 0) await this.readForward(batch, late, turn);',
       ),
     ],
   },

@@ -14,6 +14,7 @@ import {
   MemorySnapshots,
   type RecordedEvent,
   type StreamWrite,
+  type Turn,
 } from '#event-store';
 import {
   type ConsumeOptions,
@@ -295,6 +296,10 @@ class ProcessStore extends EventStore {
       () => ordersOf(writes.flatMap(({ stream, events }) => events.map(({ data }) => ({ stream, data })))),
     );
     return position;
+  }
+
+  override inTurn<T>(_: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return work(this);
   }
 
   override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {

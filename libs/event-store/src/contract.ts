@@ -196,6 +196,52 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
       });
     });
 
+    describe('a turn', () => {
+      test('reads on in its streams, and appends', async () => {
+        const [long, other] = [`${own}-long`, `${own}-other`];
+        const history = Array.from({ length: 1_200 }, (_, i) => event(i));
+        await store.append([{ stream: long, expected: 'none', events: history.slice(0, 600) }]);
+        await store.append([{ stream: long, expected: 599, events: history.slice(600) }]);
+        await store.append([{ stream: other, expected: 'none', events: [event(1)] }]);
+        const from = new Map([
+          [long, 100],
+          [`${own}-none`, 0],
+        ]);
+        const read = await store.inTurn(from, async (turn) => {
+          const found = [
+            await all(turn.read(long, 100)),
+            await all(turn.read(`${own}-none`, 0)),
+            await all(turn.read(other)),
+          ];
+          await turn.append([
+            { stream: long, expected: 1_199, events: [event(1_200)] },
+            { stream: other, expected: 0, events: [event(2)] },
+          ]);
+          return found.map(numbers);
+        });
+        expect(read).toEqual([numbers(history).slice(100), [], [1]]);
+        expect(numbers(await all(store.read(long, 1_199)))).toEqual([1_199, 1_200]);
+        expect(numbers(await all(store.read(other)))).toEqual([1, 2]);
+      });
+
+      test('that fails, appends too late or not at all makes way for the next', async () => {
+        const stream = `${own}-a`;
+        await store.append([{ stream, expected: 'none', events: [event(0)] }]);
+        const from = new Map([[stream, 0]]);
+        await expectConflict(
+          store.inTurn(from, (turn) => turn.append([{ stream, expected: 'none', events: [event(9)] }])),
+          [stream],
+        );
+        const failed = store.inTurn(from, () => Promise.reject(new Error('The decision failed.')));
+        await expect(failed).rejects.toThrow('The decision failed.');
+        expect(await store.inTurn(from, async (turn) => numbers(await all(turn.read(stream, 0))))).toEqual([0]);
+        const other = await another();
+        await other.append([{ stream, expected: 0, events: [event(1)] }]);
+        await other.inTurn(from, (turn) => turn.append([{ stream, expected: 1, events: [event(2)] }]));
+        expect(numbers(await all(store.read(stream)))).toEqual([0, 1, 2]);
+      });
+    });
+
     describe('read', () => {
       test('yields nothing for a stream that does not exist', async () => {
         expect(await all(store.read(`${own}-none`))).toEqual([]);

@@ -12,6 +12,7 @@ import {
   type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
+  type Turn,
 } from './port.js';
 
 const PAGE = 1_000;
@@ -41,7 +42,12 @@ export class MemoryEventStore extends EventStore {
     if (this.closing.signal.aborted) throw new Error('This event store is closed.');
     assertWritable(writes);
     const moved = writes.filter(({ stream, expected }) => this.revisionOf(stream) !== expected);
-    if (moved.length > 0) throw new RevisionConflict(moved.map(({ stream }) => stream));
+    if (moved.length > 0) {
+      throw new RevisionConflict(
+        moved.map(({ stream }) => stream),
+        true,
+      );
+    }
 
     const recordedAt = this.clock.now().toISOString();
     const added = this.toRecorded(writes, recordedAt);
@@ -55,6 +61,11 @@ export class MemoryEventStore extends EventStore {
     added.forEach(() => this.events.appendEnds.push(end));
     this.events.bells.forEach((bell) => bell.ring());
     return BigInt(end);
+  }
+
+  /** Keeps nobody off: in one process, whoever reads and appends again is as fast as the others. */
+  override inTurn<T>(_: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return work(this);
   }
 
   override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {

@@ -64,6 +64,9 @@ export interface Batch {
   readonly position: bigint;
 }
 
+/** The store as one sees it whose turn it is. */
+export type Turn = Pick<EventStore, 'read' | 'append'>;
+
 export abstract class EventStore {
   /**
    * Appends to one or more streams, each named once: all or none, in that order.
@@ -71,6 +74,14 @@ export abstract class EventStore {
    * @throws RevisionConflict when a stream is not at the expected revision; then nothing is written
    */
   abstract append(writes: readonly StreamWrite[]): Promise<bigint>;
+
+  /**
+   * Runs `work`, which may append once. Until then nobody else appends to this store, where the adapter can keep them
+   * off: so what `work` reads is the latest, and its append cannot come too late. It is for a writer who has lost to
+   * another. All others wait meanwhile, so it should be short: `streams` are those that `work` is going to read, each
+   * from a revision, and they come with the turn. An adapter that cannot keep others off runs `work` all the same.
+   */
+  abstract inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T>;
 
   /** The events of one stream from revision `from` (default 0), oldest first; nothing when there is no such stream. */
   abstract read(stream: string, from?: number): AsyncIterable<RecordedEvent>;
@@ -95,8 +106,10 @@ export abstract class EventStore {
 /** Another writer was faster. Nothing was written; load and decide again. */
 export class RevisionConflict extends Busy {
   constructor(
-    /** The streams that are known to have moved: at least one, not always all. */
+    /** The streams that are known to have moved: at least one. */
     readonly streams: readonly string[],
+    /** Whether those are all of them. */
+    readonly complete = false,
   ) {
     super(`${streams.join(', ')}: not at the expected revision.`);
     this.name = 'RevisionConflict';

@@ -4,7 +4,7 @@ import { type Decider, DomainError } from '#decider';
 import { Clock, SystemClock } from '#runtime';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
 import { MemoryEventStore } from './memory.js';
-import { EventStore, type RecordedEvent, RevisionConflict, type StreamWrite } from './port.js';
+import { EventStore, type RecordedEvent, RevisionConflict, type StreamWrite, type Turn } from './port.js';
 import type { Decision, Desk } from './attempt.js';
 import { DecisionQueue } from './decision-queue.js';
 import { Transactor } from './transactor.js';
@@ -42,6 +42,10 @@ class WatchedStore extends EventStore {
   /** Streams that cannot be read: they hold an event of a newer shape. */
   readonly unreadable = new Set<string>();
   beforeAppend: () => Promise<void> = async () => {};
+  /** The streams of each turn. */
+  turns: string[][] = [];
+  /** Whether nobody comes before an append in a turn. */
+  keepsOthersOff = false;
   afterAppend: () => Promise<void> = async () => {};
 
   constructor(private readonly store: EventStore) {
@@ -53,6 +57,11 @@ class WatchedStore extends EventStore {
     const position = await this.store.append(writes);
     await this.afterAppend();
     return position;
+  }
+  override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>) {
+    this.turns.push([...streams.keys()]);
+    if (!this.keepsOthersOff) return work(this);
+    return work({ read: (stream, from) => this.read(stream, from), append: (writes) => this.store.append(writes) });
   }
   override read(stream: string, from = 0) {
     this.reads.push(`${stream} from ${from}`);
@@ -167,6 +176,31 @@ describe('a transaction', () => {
     expect(clock.slept).toHaveLength(2);
     expect(clock.slept[1]).toBeGreaterThan(clock.slept[0]!);
     expect(await takers()).not.toContain('ann');
+  });
+
+  test('that lost once to others who are always faster has its turn', async () => {
+    await theyDo(fill(99));
+    let n = 0;
+    store.beforeAppend = async () => void (await theyDo(take(`rival ${n++}`)));
+    store.keepsOthersOff = true;
+
+    await weDo(take('ann'));
+    expect(await takers()).toEqual(['rival 0', 'ann']);
+    expect(store.turns).toEqual([['cupboard-1']]);
+    expect(clock.slept).toEqual([]);
+  });
+
+  test('asks for a turn at once where others were in the way, until they have gone', async () => {
+    await weDo(fill(99));
+    await theyDo(take('rival 0'));
+    await weDo(take('ann'));
+    await theyDo(take('rival 1'));
+    store.appends = [];
+    await weDo(take('bob'));
+    expect([store.turns.length, store.appends.length]).toEqual([2, 1]);
+    for (const by of ['cid', 'dan', 'eve']) await weDo(take(by));
+    expect(store.turns).toHaveLength(3);
+    expect(await takers()).toEqual(['rival 0', 'ann', 'rival 1', 'bob', 'cid', 'dan', 'eve']);
   });
 
   test('never refuses on a stale state', async () => {

@@ -12,10 +12,15 @@
  *   check what no append will check ─── a stream has moved on ──────┤
  *              │                                                    │
  *              ▼                                                    │
- *   append, if there are new events ─── RevisionConflict: read on ──┘
- *              │
+ *   append, if there are new events ─── RevisionConflict: wait ─────┘
+ *              │                          for a turn, and read on
  *              ▼
  *   remember the new states, answer
+ *
+ * Who reads and appends again after a conflict loses again to a writer who need not read. So after the first one it is
+ * done in a *turn*, which keeps all others off (`EventStore.inTurn`): whoever waits for it waits once for each of the
+ * others, and everyone gets the same. Where others were in the way the last time, a turn is asked for at once; without
+ * others nobody asks.
  *
  * A run over the decisions that lacks a state is a *rehearsal*: it only finds out what else has to be loaded (attempt.ts).
  *
@@ -31,7 +36,14 @@ import type { Decider } from '#decider';
 import { backoffMs, type Clock, type Ids, type Random } from '#runtime';
 import { Attempt, type Decision, type Desk, type Draft, type Known } from './attempt.js';
 import { emptyStream, type Folded, foldNext, revisionAfter } from './folded.js';
-import { type Cause, type DomainEvent, type EventStore, RevisionConflict, type StreamWrite } from './port.js';
+import {
+  type Cause,
+  type DomainEvent,
+  type EventStore,
+  RevisionConflict,
+  type StreamWrite,
+  type Turn,
+} from './port.js';
 import { SnapshotCache, type Snapshots } from './snapshots.js';
 import { type Upcasters, versionOf } from './upcast.js';
 
@@ -51,11 +63,29 @@ export interface Outcome<E, S> {
   readonly position: bigint;
 }
 
+interface Decided<T> {
+  readonly results: PromiseSettledResult<T>[];
+  readonly position: bigint;
+}
+
+/** Decisions on their way into one append, and what is known of the streams that they look at. */
+interface Batch<T> {
+  readonly decisions: readonly Decision<T>[];
+  readonly known: Map<string, Known>;
+  /** The streams that cannot be read, and why. */
+  readonly unreadable: Map<string, unknown>;
+  /** The streams to read on in, with its turn: they have moved, or are likely to have. */
+  late: ReadonlyMap<string, Pick<Folded, 'decider'>>;
+  conflicts: number;
+}
+
 export class Transactor {
   private readonly cache: LRUCache<string, Folded>;
   private readonly snapshots: SnapshotCache;
   private readonly upcasters: Upcasters;
   private readonly maxAttempts: number;
+  /** The streams at which others were in the way the last time. */
+  private readonly contended: LRUCache<string, true>;
   /** By stream, the last transaction that is under way or waits for its turn. */
   private readonly turns = new Map<string, Promise<unknown>>();
 
@@ -80,6 +110,7 @@ export class Transactor {
   ) {
     const max = options.maxStates ?? MAX_STATES;
     this.cache = new LRUCache({ max });
+    this.contended = new LRUCache({ max });
     this.upcasters = options.upcasters ?? {};
     this.snapshots = new SnapshotCache(ports, { categories: options.snapshots ?? [], upcasters: this.upcasters, max });
     this.maxAttempts = options.maxAttempts ?? 10;
@@ -128,30 +159,50 @@ export class Transactor {
    * that look at it. `position` is that of the last new event, or else the highest of the streams that were looked at.
    * @throws RevisionConflict when other writers were faster `maxAttempts` times
    */
-  async transactAll<T>(
-    decisions: readonly Decision<T>[],
-  ): Promise<{ results: PromiseSettledResult<T>[]; position: bigint }> {
-    const known = new Map<string, Known>();
-    const unreadable = new Map<string, unknown>();
-    const readForward = (streams: ReadonlyMap<string, Pick<Folded, 'decider'>>) =>
-      this.readForward(known, unreadable, streams);
-    let conflicts = 0;
+  async transactAll<T>(decisions: readonly Decision<T>[]): Promise<Decided<T>> {
+    const batch: Batch<T> = { decisions, known: new Map(), unreadable: new Map(), late: new Map(), conflicts: 0 };
+    const { store } = this.ports;
+    let decided = await this.decideAll(batch);
+    while (!decided) {
+      const { late } = batch;
+      const next = (stream: string) => revisionAfter(batch.known.get(stream)!.revision);
+      const from = new Map(Array.from(late.keys(), (stream) => [stream, next(stream)]));
+      decided = await store.inTurn(from, async (turn) => {
+        await this.readForward(batch, late, turn);
+        for (const [stream, revision] of from) if (next(stream) === revision) this.contended.delete(stream);
+        return this.decideAll(batch, turn);
+      });
+    }
+    return decided;
+  }
+
+  /**
+   * Decides all and appends the events. Undefined when that has to wait for a turn: after a conflict, or at once where
+   * there is likely to be one. `late` are then the streams to read on in.
+   */
+  private async decideAll<T>(batch: Batch<T>, turn?: Turn): Promise<Decided<T> | undefined> {
+    const store = turn ?? this.ports.store;
+    const { decisions, known, unreadable } = batch;
     while (true) {
       const attempt = new Attempt(known, this.cache, unreadable);
       const results = decisions.map((decision) => attempt.decide(decision));
       if (attempt.missing.size > 0) {
-        await readForward(attempt.missing);
+        await this.readForward(batch, attempt.missing);
         continue;
       }
       const unproved = [...attempt.seen].filter(
         ([stream]) => !attempt.drafts.has(stream) && (!known.get(stream)!.current || attempt.refusedOn.has(stream)),
       );
-      if (unproved.length > 0 && (await readForward(new Map(unproved)))) continue;
+      if (unproved.length > 0 && (await this.readForward(batch, new Map(unproved)))) continue;
 
       if (attempt.drafts.size === 0) return { results, position: highestPosition(attempt.seen.keys(), known) };
+      if (!turn && this.contended.size > 0) {
+        batch.late = new Map([...attempt.drafts].filter(([stream]) => this.contended.has(stream)));
+        if (batch.late.size > 0) return undefined;
+      }
       try {
         const writes = this.toWrites(attempt.drafts, known);
-        const position = await this.ports.store.append(writes);
+        const position = await store.append(writes);
         this.remember(attempt.drafts, known, writes, position);
         return { results, position };
       } catch (error) {
@@ -160,12 +211,15 @@ export class Transactor {
           for (const stream of attempt.seen.keys()) this.forget(stream);
           throw error;
         }
-        if (++conflicts >= this.maxAttempts) throw error;
-        if (conflicts > 1) await this.ports.clock.sleep(backoffMs(conflicts - 1, this.ports.random, 5, 250));
         const suspects = [...attempt.drafts].filter(
-          ([stream]) => error.streams.includes(stream) || !known.get(stream)!.current,
+          ([stream]) => error.streams.includes(stream) || (!error.complete && !known.get(stream)!.current),
         );
-        await readForward(new Map(suspects));
+        batch.late = new Map(suspects);
+        for (const stream of error.streams) this.contended.set(stream, true);
+        if (++batch.conflicts >= this.maxAttempts) throw error;
+        // In a turn only a stream that it did not read can conflict, or one in a store that keeps nobody off.
+        if (turn) await this.ports.clock.sleep(backoffMs(batch.conflicts, this.ports.random, 5, 250));
+        return undefined;
       }
     }
   }
@@ -192,15 +246,15 @@ export class Transactor {
    * on, or cannot be read.
    */
   private async readForward(
-    known: Map<string, Known>,
-    unreadable: Map<string, unknown>,
+    { known, unreadable }: Pick<Batch<unknown>, 'known' | 'unreadable'>,
     streams: ReadonlyMap<string, Pick<Folded, 'decider'>>,
+    store: Pick<EventStore, 'read'> = this.ports.store,
   ): Promise<boolean> {
     const news = await Promise.all(
       [...streams].map(async ([stream, { decider }]) => {
         const before = known.get(stream);
         try {
-          const latest = await this.readOn(stream, decider, before ?? this.cache.get(stream));
+          const latest = await this.readOn(stream, decider, before ?? this.cache.get(stream), store);
           known.set(stream, { ...latest, current: true });
           return before?.revision !== latest.revision;
         } catch (error) {
@@ -213,17 +267,26 @@ export class Transactor {
   }
 
   /** Reads a stream to its end, from where it is known, and caches what it finds. */
-  private async readOn(stream: string, decider: Decider<any, any, any>, from: Folded | undefined): Promise<Folded> {
+  private async readOn(
+    stream: string,
+    decider: Decider<any, any, any>,
+    from: Folded | undefined,
+    store: Pick<EventStore, 'read'> = this.ports.store,
+  ): Promise<Folded> {
     const latest = from
-      ? await this.fold(stream, from)
+      ? await this.fold(stream, from, store)
       : ((await this.foldFromSnapshot(stream, decider)) ?? (await this.fold(stream, emptyStream(decider))));
     this.cache.set(stream, latest);
     return latest;
   }
 
-  private async fold(stream: string, from: Folded): Promise<Folded> {
+  private async fold(
+    stream: string,
+    from: Folded,
+    store: Pick<EventStore, 'read'> = this.ports.store,
+  ): Promise<Folded> {
     let folded = from;
-    for await (const event of this.ports.store.read(stream, revisionAfter(from.revision))) {
+    for await (const event of store.read(stream, revisionAfter(from.revision))) {
       folded = foldNext(folded, event);
     }
     this.snapshots.keep(stream, folded);

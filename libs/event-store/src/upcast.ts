@@ -7,7 +7,7 @@
  * So a change to the shape of a stored event needs an upcaster here, and a golden file that keeps an event of the old
  * shape and proves that it is still read.
  */
-import { type Batch, EventStore, type DomainEvent, type RecordedEvent, type StreamWrite } from './port.js';
+import { type Batch, type DomainEvent, EventStore, type RecordedEvent, type StreamWrite, type Turn } from './port.js';
 
 /** Turns data of one version into data of the next. Pure: returns a new object and leaves the old one unchanged. */
 export type Upcast = (data: any) => object;
@@ -46,8 +46,17 @@ class UpcastingEventStore extends EventStore {
     return this.store.append(writes);
   }
 
-  override async *read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
-    for await (const event of this.store.read(stream, from)) yield upcast(event, this.upcasters);
+  override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return this.store.inTurn(streams, (turn) =>
+      work({
+        append: (writes) => turn.append(writes),
+        read: (stream, from) => this.upcastAll(turn.read(stream, from)),
+      }),
+    );
+  }
+
+  override read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
+    return this.upcastAll(this.store.read(stream, from));
   }
 
   override async *subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
@@ -58,6 +67,10 @@ class UpcastingEventStore extends EventStore {
 
   override head(): Promise<bigint> {
     return this.store.head();
+  }
+
+  private async *upcastAll(events: AsyncIterable<RecordedEvent>): AsyncIterable<RecordedEvent> {
+    for await (const event of events) yield upcast(event, this.upcasters);
   }
 
   override close(): Promise<void> {

@@ -31,6 +31,7 @@ import {
   type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
+  type Turn,
 } from '../port.js';
 
 /** Events that one read of history fetches, and that a live subscription holds for a slow subscriber. */
@@ -129,6 +130,11 @@ export class KurrentDbEventStore extends EventStore {
       this.appends.delete(append);
       this.hasten.ring();
     }
+  }
+
+  /** KurrentDB has no locks: who loses to others is left to his pauses. */
+  override inTurn<T>(_: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return work(this);
   }
 
   override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {

@@ -2,11 +2,14 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freshDatabase } from '#test/database';
-import { ManualClock } from '#runtime/testing';
+import { ManualClock, SeededRandom } from '#runtime/testing';
 import { postgresPool } from '#runtime/postgres';
-import { SystemClock } from '#runtime';
+import { isUnavailable, SystemClock, SystemIds } from '#runtime';
+import type { Decider } from '#decider';
 import { eventStoreContract } from '../contract.js';
-import { type Batch, categoryOf, type NewEvent } from '../port.js';
+import { DecisionQueue } from '../decision-queue.js';
+import { type Batch, categoryOf, type NewEvent, type RecordedEvent } from '../port.js';
+import { Transactor } from '../transactor.js';
 import { PostgresEventStore } from './event-store.js';
 import { archive } from './archive.js';
 
@@ -104,6 +107,77 @@ describe('the event store in Postgres', () => {
     const written = await Promise.all(streams.map(async (stream) => (await all(store.read(stream))).length));
     expect(written).toEqual(streams.map((_, i) => (i === 4 ? 0 : 1)));
     await store.close();
+  });
+
+  test('a turn keeps all others off until its append; they follow in the order in which they came', async () => {
+    const [store, other] = await Promise.all([open(), open()]);
+    const stream = `note-${randomUUID()}`;
+    const write = (expected: number | 'none', text: string) => [{ stream, expected, events: [note(text)] }];
+    const textsOf = async (events: AsyncIterable<RecordedEvent>) =>
+      (await all(events)).map(({ data }) => (data as { text: string }).text);
+    const { client, release } = await observe();
+    const first = await store.inTurn(new Map(), async (turn) => {
+      const late = expect(other.append(write('none', 'late'))).rejects.toThrow('revision');
+      await expect.poll(() => waitingForLock(client)).toBe(1);
+      const next = store.append(write(0, 'next'));
+      await expect.poll(() => waitingForLock(client)).toBe(2);
+      const reading = other.inTurn(new Map([[stream, 0]]), (theirs) => textsOf(theirs.read(stream, 0)));
+      await expect.poll(() => waitingForLock(client)).toBe(3);
+      await turn.append(write('none', 'first'));
+      return { late, next, reading };
+    });
+    await first.late;
+    await first.next;
+    expect(await first.reading).toEqual(['first', 'next']);
+    await release();
+    await Promise.all([store.close(), other.close()]);
+  });
+
+  test('a writer that hangs in its turn holds the others up for two seconds', async () => {
+    const [hung, other] = await Promise.all([open(), open()]);
+    const stream = `note-${randomUUID()}`;
+    const write = (text: string) => [{ stream, expected: 'none', events: [note(text)] }] as const;
+    const turn = hung.inTurn(new Map(), async ({ append }) => {
+      await other.append(write('other'));
+      return append(write('hung'));
+    });
+    const error: unknown = await turn.catch((reason: unknown) => reason);
+    expect(isUnavailable(error)).toBe(true);
+    expect((await all(hung.read(stream))).map(({ data }) => data)).toEqual([{ text: 'other' }]);
+    await hung.inTurn(new Map([[stream, 0]]), ({ append }) =>
+      append([{ stream, expected: 0, events: [note('again')] }]),
+    );
+    await Promise.all([hung.close(), other.close()]);
+  });
+
+  test('four instances that want the same stream share it: none is refused, and none has less than half its part', async () => {
+    const tally: Decider<string, { type: 'Counted'; data: { by: string } }, number> = {
+      initialState: 0,
+      decide: (by) => [{ type: 'Counted', data: { by } }],
+      evolve: (sum) => sum + 1,
+    };
+    const stream = `tally-${randomUUID()}`;
+    const cause = { correlationId: 'c', causationId: 'm' };
+    const clock = new SystemClock();
+    const stores = await Promise.all([1, 2, 3, 4].map(open));
+    const made = stores.map(() => 0);
+    const sum = () => made.reduce((total, each) => total + each, 0);
+    await Promise.all(
+      stores.map(async (store, instance) => {
+        const transactor = new Transactor({ store, clock, ids: new SystemIds(), random: new SeededRandom(instance) });
+        const queue = new DecisionQueue(transactor, { maxBatch: 256 });
+        const caller = async () => {
+          while (sum() < 2_000) {
+            await queue.decide((desk) => desk.decide(tally, stream, `${instance}`, cause));
+            made[instance]!++;
+          }
+        };
+        await Promise.all(Array.from({ length: 16 }, caller));
+      }),
+    );
+    expect(await all(stores[0]!.read(stream))).toHaveLength(sum());
+    expect(Math.min(...made)).toBeGreaterThanOrEqual(sum() / stores.length / 2);
+    await Promise.all(stores.map((store) => store.close()));
   });
 
   test('keeps a text with a NUL, which jsonb would refuse', async () => {
@@ -211,6 +285,19 @@ describe('the event store in Postgres', () => {
     await client.end();
     await store.close();
   });
+
+  async function observe() {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    return { client, release: () => client.end() };
+  }
+
+  async function waitingForLock(client: pg.Client) {
+    const { rows } = await client.query(
+      `SELECT count(*)::int AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'`,
+    );
+    return rows[0].waiting;
+  }
 
   async function holdTheLock() {
     const client = new pg.Client({ connectionString: url });

@@ -19,8 +19,9 @@ import {
   type RecordedEvent,
   RevisionConflict,
   type StreamWrite,
+  type Turn,
 } from '../port.js';
-import { SCHEMA, SCHEMA_VERSION } from './schema.js';
+import { LOCK, SCHEMA, SCHEMA_VERSION } from './schema.js';
 import { Tail } from '../tail.js';
 
 /** Events that one read fetches; a little more where it would split an append. */
@@ -32,6 +33,10 @@ const POLL_MS = 1_000;
 /** At most one notification in this time: each costs the server a transaction, and one covers all earlier appends. */
 const NOTIFY_EVERY_MS = 10;
 const CHANNEL = 'event_store';
+/** The session that has its turn holds the lock that every append takes; hung, it is ended, and the others go on. */
+const TAKE_TURN = `SET idle_session_timeout = '2s'; SELECT pg_advisory_lock(${LOCK})`;
+/** Goes with the append, which keeps the lock until it is committed: so the next writer waits for no further round trip. */
+const END_TURN = `pg_advisory_unlock(${LOCK}), set_config('idle_session_timeout', '0', false)`;
 
 /** An append that waits for its turn, encoded already: later changes by its caller are not written. */
 interface Waiting {
@@ -65,7 +70,9 @@ type Row = [
   recordedAt: string,
 ];
 
-const READ = `SELECT ${COLUMNS} FROM event_store.log WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT ${PAGE}`;
+const read = (stream: string, from: number | string) =>
+  `SELECT ${COLUMNS} FROM event_store.log WHERE stream = ${stream} AND revision >= ${from} ORDER BY revision LIMIT ${PAGE}`;
+const READ = read('$1', '$2');
 
 /**
  * All events of some categories, or of all (null), up to the end of the append that is a page further on, or else to the
@@ -86,6 +93,8 @@ const READ_ALL = `
 export class PostgresEventStore extends EventStore {
   private waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
+  /** Turns are taken one after the other: those that wait for theirs hold no connection. */
+  private lastTurn: Promise<unknown> = Promise.resolve();
   /** The highest position for which the bells here were rung. */
   private announced = 0n;
   /** The highest position written here that other instances were not notified of yet. */
@@ -139,17 +148,14 @@ export class PostgresEventStore extends EventStore {
     });
   }
 
-  override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
-    for (let next = from; ; next += PAGE) {
-      const { rows } = await this.pool.query<Row>({
-        name: 'read',
-        text: READ,
-        values: [stream, next],
-        rowMode: 'array',
-      });
-      for (const row of rows) yield decodeRow(row);
-      if (rows.length < PAGE) return;
-    }
+  override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    const turn = this.lastTurn.then(() => this.takeTurn(streams, work));
+    this.lastTurn = turn.catch(() => {});
+    return turn;
+  }
+
+  override read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
+    return this.readRest(stream, from);
   }
 
   override async *subscribe(options: {
@@ -190,8 +196,47 @@ export class PostgresEventStore extends EventStore {
     if (this.closing.signal.aborted) return;
     this.closing.abort();
     await this.writing;
+    await this.lastTurn;
     await this.session.close();
     await this.pool.end();
+  }
+
+  private async takeTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    let over = false;
+    const append = (writes: readonly StreamWrite[]) =>
+      new Promise<bigint>((resolve, reject) => {
+        assertWritable(writes);
+        if (over) throw new Error('This turn is over: it has one append.');
+        over = true;
+        void this.write([{ events: encode(writes), resolve, reject }], client);
+      });
+    try {
+      // One round trip. Each statement sees what was committed when it began: the reads see what the lock was waited for.
+      const reads = Array.from(streams, ([stream, from]) => read(pg.escapeLiteral(stream), from));
+      const text = [TAKE_TURN, ...reads].join('; ');
+      const answers = (await client.query({ text, rowMode: 'array' })) as unknown as pg.QueryResult<Row>[];
+      const found = new Map(Array.from(streams.keys(), (stream, i) => [stream, answers[i + 2]!.rows] as const));
+      const result = await work({ append, read: (stream, from) => this.readRest(stream, from, found.get(stream)) });
+      if (!over) await client.query(`SELECT ${END_TURN}`);
+      client.release();
+      return result;
+    } catch (error) {
+      client.release(true); // A connection that is closed holds no lock.
+      throw error;
+    }
+  }
+
+  /** Reads a stream whose first page may be there already. */
+  private async *readRest(stream: string, from = 0, firstPage?: readonly Row[]): AsyncIterable<RecordedEvent> {
+    let page = firstPage;
+    for (let next = from; ; next += PAGE) {
+      page ??= (await this.pool.query<Row>({ name: 'read', text: READ, values: [stream, next], rowMode: 'array' }))
+        .rows;
+      for (const row of page) yield decodeRow(row);
+      if (page.length < PAGE) return;
+      page = undefined;
+    }
   }
 
   private async writeAll(): Promise<void> {
@@ -226,9 +271,11 @@ export class PostgresEventStore extends EventStore {
     return batch;
   }
 
-  private async write(batch: readonly Waiting[]): Promise<void> {
+  /** With `turn`, on the connection that has its turn, which ends it. */
+  private async write(batch: readonly Waiting[], turn?: pg.PoolClient): Promise<void> {
     try {
-      const position = eventCount(batch) === 1 ? await this.writeOne(batch[0]!) : await this.writeMany(batch);
+      const position =
+        eventCount(batch) === 1 ? await this.writeOne(batch[0]!, turn) : await this.writeMany(batch, turn);
       if (position === undefined) return;
       this.announce(position);
       this.unpublished = position;
@@ -244,17 +291,17 @@ export class PostgresEventStore extends EventStore {
   }
 
   /** Writes an append of one event. Returns its position; undefined when it was refused. */
-  private async writeOne({ events, resolve, reject }: Waiting): Promise<bigint | undefined> {
+  private async writeOne({ events, resolve, reject }: Waiting, turn?: pg.PoolClient): Promise<bigint | undefined> {
     const { stream, revision, id, type, data, metadata } = events[0]!;
     const recordedAt = this.clock.now().toISOString();
-    const { rows } = await this.pool.query<[string | null]>({
-      name: 'append_one',
-      text: 'SELECT event_store.append_one($1, $2, $3, $4, $5, $6, $7)',
+    const { rows } = await (turn ?? this.pool).query<[string | null]>({
+      name: turn ? 'append_one_in_turn' : 'append_one',
+      text: `SELECT event_store.append_one($1, $2, $3, $4, $5, $6, $7)${turn ? `, ${END_TURN}` : ''}`,
       values: [recordedAt, stream, revision, id, type, data, metadata],
       rowMode: 'array',
     });
     if (!rows[0]?.[0]) {
-      reject(new RevisionConflict([stream]));
+      reject(new RevisionConflict([stream], true));
       return undefined;
     }
     const position = BigInt(rows[0][0]);
@@ -264,7 +311,7 @@ export class PostgresEventStore extends EventStore {
   }
 
   /** Writes a batch and gives each append its verdict. Returns the highest position; undefined when all were refused. */
-  private async writeMany(batch: readonly Waiting[]): Promise<bigint | undefined> {
+  private async writeMany(batch: readonly Waiting[], turn?: pg.PoolClient): Promise<bigint | undefined> {
     const events = batch.flatMap(({ events }) => events);
     const openings = events.flatMap(({ opening }, i) => (opening ? [i + 1] : []));
     let last = 0;
@@ -273,10 +320,10 @@ export class PostgresEventStore extends EventStore {
       return append.events.map(() => last);
     });
     const recordedAt = this.clock.now().toISOString();
-    const { rows } = await this.pool.query<{ head: string; moved: number[] | null }>({
-      name: 'append',
+    const { rows } = await (turn ?? this.pool).query<{ head: string; moved: number[] | null }>({
+      name: turn ? 'append_in_turn' : 'append',
       // JSON has no line breaks of its own; sent as lines, it avoids the escapes of an array's text on both sides.
-      text: `SELECT head, moved FROM event_store.append($1, $2, $3, $4, $5, $6, $7,
+      text: `SELECT head, moved${turn ? `, ${END_TURN}` : ''} FROM event_store.append($1, $2, $3, $4, $5, $6, $7,
                string_to_array($8, E'\\n')::json[], string_to_array($9, E'\\n')::json[])`,
       values: [
         recordedAt,
@@ -300,7 +347,8 @@ export class PostgresEventStore extends EventStore {
       end += append.events.length;
       const elsewhere = moved?.filter((n) => begin < n && n <= end) ?? [];
       if (elsewhere.length > 0) {
-        append.reject(new RevisionConflict(elsewhere.map((n) => events[n - 1]!.stream)));
+        const streams = elsewhere.map((n) => events[n - 1]!.stream);
+        append.reject(new RevisionConflict(streams, true));
       } else {
         highest = head + BigInt(end);
         accepted.push(...append.events.map((event, i) => decode(event, head + BigInt(begin + i + 1), recordedAt)));

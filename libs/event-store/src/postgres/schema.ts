@@ -12,8 +12,8 @@
  */
 export const SCHEMA_VERSION = 2;
 
-/** The key of the advisory lock that serialises appends. */
-const LOCK = `hashtextextended('event_store.append', 0)`;
+/** The key of the advisory lock that serialises appends, in SQL. */
+export const LOCK = `hashtextextended('event_store.append', 0)`;
 
 /**
  * `append` writes a batch of appends, each with a verdict of its own; `append_one` is the same for a single event, which

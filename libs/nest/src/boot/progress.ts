@@ -1,5 +1,5 @@
 /** How far the loops of a service are behind, and whether they move: for operators, for probes and for metrics. */
-import { type Batch, EventStore, type RecordedEvent, type StreamWrite } from '#event-store';
+import { type Batch, EventStore, type RecordedEvent, type StreamWrite, type Turn } from '#event-store';
 import type { AnyProjection, Staleness } from '#projections';
 import { type Clock, ServerUnavailable } from '#runtime';
 import type { ServiceDefinition, ServicePorts } from '#service';
@@ -155,15 +155,13 @@ export class WatchedStore extends EventStore {
     }
   }
 
-  override async append(writes: readonly StreamWrite[]): Promise<bigint> {
-    const append = { beganMs: this.clock.monotonicMs() };
-    this.underWay.add(append);
-    try {
-      return await this.store.append(writes);
-    } finally {
-      this.underWay.delete(append);
-      this.answeredMs = this.clock.monotonicMs();
-    }
+  override append(writes: readonly StreamWrite[]): Promise<bigint> {
+    return this.watch(() => this.store.append(writes));
+  }
+
+  /** From when it is asked for: one that does not come is an append without an answer, too. */
+  override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return this.watch(() => this.store.inTurn(streams, work));
   }
 
   override read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
@@ -180,5 +178,16 @@ export class WatchedStore extends EventStore {
 
   override close(): Promise<void> {
     return this.store.close();
+  }
+
+  private async watch<T>(appending: () => Promise<T>): Promise<T> {
+    const append = { beganMs: this.clock.monotonicMs() };
+    this.underWay.add(append);
+    try {
+      return await appending();
+    } finally {
+      this.underWay.delete(append);
+      this.answeredMs = this.clock.monotonicMs();
+    }
   }
 }
