@@ -1,4 +1,4 @@
-/** Postgres goes away under an open shop, and comes back. */
+/** Postgres goes away under an open shop, and comes back. The server and its roles are as `npm start` makes them. */
 import { services } from '../apps/shop.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
 import { freePort, type PostgresServer, startPostgres } from '../scripts/lib/embedded-postgres.js';
+import { type Databases, openShop, type Shop } from '../proof/shop/open-shop.js';
+import { migrate } from '../scripts/migrate.js';
 import { expectInvariants } from './support/invariants.js';
-import { openShop, type Shop } from './support/shop.js';
+import { refuseOldBuild } from './support/shop.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'larder-outage-'));
 let postgres: PostgresServer | undefined;
@@ -24,7 +26,13 @@ test(
   async () => {
     const server = { folder: join(folder, 'postgres'), port: await freePort(), log: join(folder, 'postgres.log') };
     postgres = await startPostgres(server);
-    const open = (shop = await openShop({ postgresUrl: postgres.url('postgres') }));
+    const { url, createDatabase } = postgres;
+    const names = [...services, 'bus'] as const;
+    await Promise.all(names.map((name) => createDatabase(name)));
+    await Promise.all(services.map((service) => migrate(url(service), `prisma/${service}/migrations`)));
+    refuseOldBuild();
+    const databases = Object.fromEntries(names.map((name) => [name, url(name)])) as Databases;
+    const open = (shop = await openShop({ databases }));
     await open.setPrices({ honey: 895 });
     await open.stockUp({ honey: 100 });
     const line = { sku: 'honey', quantity: 1 };
