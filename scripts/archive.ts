@@ -4,8 +4,8 @@
  */
 import { archive } from '#event-store/postgres';
 import { postgresPool } from '#runtime/postgres';
-import { SystemClock } from '#runtime';
-import { databasesOfTheShop } from './lib/databases.js';
+import { isUnavailable, ServerRefusal, SystemClock } from '#runtime';
+import { databasesOfTheShop, eventsAdvice, isPostgres } from './lib/databases.js';
 import { count, type Output, progressBar } from './lib/progress-bar.js';
 import { services } from '../apps/shop.js';
 
@@ -29,14 +29,17 @@ async function run(argv: readonly string[], out: Output): Promise<number> {
   const databases = await databasesOfTheShop();
   for (const service of services) {
     const { storeUrl } = databases[service];
-    if (!/^postgres(ql)?:/.test(storeUrl)) {
+    if (!isPostgres(storeUrl)) {
       out.stdout.write(`${service}: skipped: its event store is not Postgres. Use that server's own means.\n`);
       continue;
     }
     const pool = postgresPool(storeUrl, { max: 1, name: 'larder-archive', answerMs: 0 });
     const bar = progressBar(clock, out.stderr, 'event');
     try {
-      const moved = await archive(pool, before, (progress) => bar.show(progress));
+      const onProgress = (progress: { share: number; done: number }) => bar.show(progress);
+      const moved = await archive(pool, before, onProgress).catch((error: unknown) => {
+        throw isUnavailable(error) || error instanceof ServerRefusal ? eventsAdvice(service, error) : error;
+      });
       bar.end();
       out.stdout.write(`${service}: ${count(moved, 'event')} archived.\n`);
     } finally {

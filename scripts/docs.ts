@@ -42,7 +42,7 @@ export const commandVariables: readonly Variable[] = [
   })),
   ...services.map((service) => ({
     name: `${service.toUpperCase()}_EVENT_STORE_URL`,
-    about: `EVENT_STORE_URL of ${service}; default: ${service.toUpperCase()}_DATABASE_URL`,
+    about: `EVENT_STORE_URL of ${service}; default: EVENT_STORE_URL, if that is KurrentDB's, or else ${service.toUpperCase()}_DATABASE_URL; without these, where the shop that is open here has its events`,
     readBy: ['replay', 'reconcile', 'archive'],
   })),
   {

@@ -24,10 +24,10 @@ import {
 import type { AnyProjection } from '#projections';
 import { postgresPool } from '#runtime/postgres';
 import { silentLog, SystemClock } from '#runtime';
-import { openEventStore } from '#service/adapters';
 import pg from 'pg';
 import { services, shop } from '../apps/shop.js';
-import { databasesOfTheShop, psqlCommand } from './lib/databases.js';
+import { Advice } from './lib/advice.js';
+import { databasesOfTheShop, openEvents, psqlCommand } from './lib/databases.js';
 import { readCommandLine, UsageError } from './lib/command-line.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 
@@ -73,13 +73,13 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await replay(argv, await targetsOfTheShop(), process, stop.signal);
 }
 
-async function targetsOfTheShop(): Promise<ReplayTarget[]> {
+export async function targetsOfTheShop(): Promise<ReplayTarget[]> {
   const databases = await databasesOfTheShop();
   return services.flatMap((service) => {
-    const { databaseUrl, storeUrl } = databases[service];
+    const database = databases[service];
     const { projections, upcasters } = shop[service];
-    const openStore = async () => withUpcasters(await openEventStore(storeUrl, new SystemClock()), upcasters);
-    return projections.map((projection) => ({ service, projection, databaseUrl, openStore }));
+    const openStore = async () => withUpcasters(await openEvents(service, database, new SystemClock()), upcasters);
+    return projections.map((projection) => ({ service, projection, databaseUrl: database.databaseUrl, openStore }));
   });
 }
 
@@ -108,6 +108,7 @@ export async function replay(
         out.stderr.write(`Stopped. ${describeKept(request)}\n`);
         return 130;
       }
+      if (error instanceof Advice) throw error;
       if (!(error instanceof RebuildFailed)) {
         out.stderr.write(`${target.projection.name} failed. ${describeKept(request)}\n`);
         throw error;
@@ -187,8 +188,8 @@ async function replayOne(
 ): Promise<number> {
   const clock = new SystemClock();
   const startedMs = clock.monotonicMs();
-  const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay', answerMs: 0 });
   const store = await openStore();
+  const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-replay', answerMs: 0 });
   const bar = progressBar(clock, out.stderr, 'event');
   const options: RebuildOptions = {
     projection,
@@ -294,8 +295,8 @@ function formatValue(value: unknown): string {
 async function list(targets: readonly ReplayTarget[], out: Output): Promise<void> {
   const lines = await Promise.all(
     targets.map(async ({ service, projection, databaseUrl, openStore }) => {
-      const pool = postgresPool(databaseUrl, { max: 1, name: 'larder-replay', answerMs: 0 });
       const store = await openStore();
+      const pool = postgresPool(databaseUrl, { max: 1, name: 'larder-replay', answerMs: 0 });
       try {
         const tables = new PostgresTables(pool);
         const stale = await tables.staleness(projection);

@@ -1,8 +1,9 @@
 /** `npm run reset`: empties the shop, deleting all its data. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withoutPasswords } from '#service';
 import { Advice } from './lib/advice.js';
-import { deleteData } from './lib/data-folder.js';
+import { deleteData, notedStore } from './lib/data-folder.js';
 import { isTaken, serverIn } from './lib/embedded-postgres.js';
 import { dataFolder, shortPath } from './lib/addresses.js';
 
@@ -16,8 +17,13 @@ export async function main(): Promise<void> {
   const kafka = await openKafkaIn(join(data, 'kafka'));
   if (kafka)
     throw new Advice(`Kafka is open (port ${kafka}, \`npm run kafka\`). Close it first: Ctrl-C in its terminal.`);
+  const store = notedStore(data);
   for (const folder of deleteData(data))
     console.log(`${shortPath(folder)} is left alone: it is not of the shop's making.`);
+  if (store)
+    console.log(
+      `Its events are in ${withoutPasswords(store)} and are left alone: a new shop needs another store, or that one emptied.`,
+    );
   console.log('The shop is empty. `npm start` opens a new one.');
 }
 

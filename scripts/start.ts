@@ -10,7 +10,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
-import { logFile, logsIn, shiftLogs } from './lib/data-folder.js';
+import { logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
 import { psqlCommand } from './lib/databases.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
@@ -52,6 +52,7 @@ async function openShop(): Promise<void> {
   await screen.step('checking that no shop is open', () => refuseWhileOpen(cluster));
   shiftLogs(data);
   mkdirSync(logsIn(data), { recursive: true });
+  noteStore(data, process.env['EVENT_STORE_URL']?.trim());
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
   postgres = await screen.step(
@@ -75,7 +76,7 @@ async function openShop(): Promise<void> {
     stop.signal.throwIfAborted();
     const env = {
       // Where there are several adapters, the environment can choose another: MESSAGE_BUS_URL=kafka://… npm start
-      EVENT_STORE_URL: process.env['EVENT_STORE_URL'] ?? url(service),
+      EVENT_STORE_URL: process.env['EVENT_STORE_URL'] || url(service),
       MESSAGE_BUS_URL: process.env['MESSAGE_BUS_URL'] ?? url('bus'),
       DATABASE_URL: url(service),
     };

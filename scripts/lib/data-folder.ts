@@ -2,7 +2,7 @@
  * What the commands write into the data folder. `LARDER_DATA` may name a folder that contains other things too, even under
  * the same names: only what is recognized as the shop's is deleted.
  */
-import { existsSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { services } from '../../apps/shop.js';
 
@@ -41,6 +41,21 @@ export function shiftLogs(data: string): void {
   }
 }
 
+/** Tells the commands where the shop's events are when they are not in its own Postgres. */
+const storeNote = (data: string) => join(data, 'event-store.env');
+
+/** Notes where the shop that is being opened has its events; undefined: in its own Postgres. A URL may hold a password. */
+export function noteStore(data: string, url: string | undefined): void {
+  if (notedStore(data)) rmSync(storeNote(data));
+  if (url) writeFileSync(storeNote(data), `EVENT_STORE_URL=${url}\n`, { mode: 0o600 });
+}
+
+/** What was noted when the shop was opened last. */
+export function notedStore(data: string): string | undefined {
+  const note = existsSync(storeNote(data)) ? readFileSync(storeNote(data), 'utf8') : '';
+  return /^EVENT_STORE_URL=(\S+)\s*$/.exec(note)?.[1];
+}
+
 function deleteLogs(data: string): void {
   for (const name of LOGGED) {
     for (let before = 0; before < RUNS; before++) rmSync(logFile(data, name, before), { force: true });
@@ -51,6 +66,7 @@ function deleteLogs(data: string): void {
 /** Deletes the shop's data. Returns the folders that have a name of the shop's and contain something else. */
 export function deleteData(data: string): string[] {
   deleteLogs(data);
+  noteStore(data, undefined);
   for (const draft of DRAFTS) rmSync(join(data, draft), { recursive: true, force: true });
   const foreign: string[] = [];
   for (const [name, sign] of Object.entries(FOLDERS)) {

@@ -11,10 +11,9 @@ import type { AnyProjection, MemoryTables, Row, Tables } from '#projections';
 import { PostgresTables } from '#projections/postgres';
 import type { Clock } from '#runtime';
 import { postgresPool, READ_ONLY } from '#runtime/postgres';
-import { openEventStore } from '#service/adapters';
 import { Advice } from '../advice.js';
 import { type Service, services, shop } from '../../../apps/shop.js';
-import type { Database } from '../databases.js';
+import { type Database, openEvents } from '../databases.js';
 
 export interface ServiceBooks {
   /** Its events are lifted to their current shapes. */
@@ -39,11 +38,11 @@ export async function openBooks(
   const closes: (() => Promise<void>)[] = [];
   const close = async () => void (await Promise.all(closes.map((close) => close())));
   const open = async (service: Service): Promise<ServiceBooks & { pool: pg.Pool }> => {
-    const { databaseUrl, storeUrl } = databases[service];
+    const { databaseUrl } = databases[service];
     const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY, answerMs: 0 });
     closes.push(() => pool.end());
     await pool.query('SELECT');
-    const store = await openEventStore(storeUrl, clock, { readOnly: true });
+    const store = await openEvents(service, databases[service], clock);
     closes.push(() => store.close());
     return {
       store: withUpcasters(store, shop[service].upcasters),
@@ -56,6 +55,7 @@ export async function openBooks(
     const opened = await Promise.all(
       services.map(async (service) => {
         const books = await open(service).catch((error: unknown) => {
+          if (error instanceof Advice) throw error;
           throw new Advice(`The books of ${service} cannot be opened: ${(error as Error).message}`, { cause: error });
         });
         return [service, books] as const;

@@ -4,6 +4,7 @@
  * their order is finished: a stream whose beginning is archived is read and written as before.
  */
 import type pg from 'pg';
+import { assertInstalled } from './event-store.js';
 
 /** Positions that one statement covers. */
 const CHUNK = 10_000n;
@@ -11,12 +12,14 @@ const CHUNK = 10_000n;
 /**
  * Moves the events that were recorded before `before`. Returns how many. It may be interrupted at any time and called
  * again. `onProgress` receives the share that is done, 0 to 1, and the number of events moved.
+ * @throws ServerRefusal when no service has opened the store yet
  */
 export async function archive(
   pool: pg.Pool,
   before: Date,
   onProgress: (progress: { share: number; done: number }) => void = () => {},
 ): Promise<number> {
+  await assertInstalled(pool);
   const first = await positionAt(pool, 'min');
   const last = await lastBefore(pool, before, first);
   let done = 0;

@@ -9,7 +9,7 @@
  * load, it shares its commit with the others that came while the previous one was under way.
  */
 import pg from 'pg';
-import { Bell, type Clock } from '#runtime';
+import { Bell, type Clock, ServerRefusal } from '#runtime';
 import { assertHoldsEveryText, BY_INDEX, postgresPool, PostgresSession, READ_ONLY } from '#runtime/postgres';
 import {
   assertWritable,
@@ -117,7 +117,10 @@ export class PostgresEventStore extends EventStore {
     session.listen(CHANNEL, (position) => this.onNotification(position));
   }
 
-  /** Connects, and installs the schema `event_store` where it is missing or older than this code. */
+  /**
+   * Connects, and installs the schema `event_store` where it is missing or older than this code.
+   * @throws ServerRefusal when it is so and the store is to be read only
+   */
   static async open(options: {
     readonly url: string;
     readonly clock: Clock;
@@ -131,7 +134,7 @@ export class PostgresEventStore extends EventStore {
       settings: { ...BY_INDEX, ...(options.readOnly && READ_ONLY) },
     });
     try {
-      await install(pool);
+      await (options.readOnly ? assertInstalled(pool) : install(pool));
     } catch (error) {
       await pool.end();
       throw error;
@@ -450,13 +453,31 @@ export class PostgresEventStore extends EventStore {
 const INSTALL_MS = 3_600_000;
 
 async function install(pool: pg.Pool): Promise<void> {
+  const version = await versionIn(pool);
+  if (version === undefined) await assertHoldsEveryText(pool);
+  // Several statements in one simple query are one transaction.
+  if ((version ?? 0) < SCHEMA_VERSION) await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
+}
+
+/** @throws ServerRefusal where no service of this version, or of a later one, has opened the store yet */
+export async function assertInstalled(pool: pg.Pool): Promise<void> {
+  const version = await versionIn(pool);
+  if (version === undefined) {
+    throw new ServerRefusal(
+      'No service has ever opened an event store in this database. Start the service, or correct EVENT_STORE_URL.',
+    );
+  }
+  if (version < SCHEMA_VERSION) {
+    throw new ServerRefusal('No service of this version has opened this event store yet. Start the service first.');
+  }
+}
+
+/** The version of the schema in the database; undefined when there is none. */
+async function versionIn(pool: pg.Pool): Promise<number | undefined> {
   const { rows } = await pool.query<{ version: string | null }>(
     `SELECT obj_description(to_regnamespace('event_store'), 'pg_namespace') AS version`,
   );
-  const version = rows[0]?.version ?? null;
-  if (version === null) await assertHoldsEveryText(pool);
-  // Several statements in one simple query are one transaction.
-  if (Number(version) < SCHEMA_VERSION) await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
+  return rows[0]?.version ? Number(rows[0].version) : undefined;
 }
 
 function encode(writes: readonly StreamWrite[]): EncodedEvent[] {
