@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Readable, Transform } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import {
   type AllStreamSubscription,
   ANY,
@@ -19,7 +19,9 @@ import {
   type RecordedEvent,
   START,
   StreamNotFoundError,
+  type StreamSubscription,
   type SubscribeToAllOptions,
+  type SubscribeToStreamOptions,
   TimeoutError,
   UnavailableError,
   UnknownError,
@@ -51,6 +53,11 @@ export class KurrentDbStandIn {
   sent = 0;
   checkpoints = 0;
   headReads = 0;
+  /** The reads, other than by subscriptions, and those of them that were alone on their connection when they began. */
+  reads = 0;
+  loneReads = 0;
+  /** How long such a read waits, unless another one joins it: 43 ms with the real client. */
+  loneReadMs = 0;
   version = '26.1.0';
   /** What the client's capabilities fail with, as for a wrong password. */
   refusal: Error | undefined;
@@ -59,8 +66,10 @@ export class KurrentDbStandIn {
   /** Others write between the appends. */
   busy = false;
   up = true;
-  /** Holds up the pages of history that are read from now on, after their end is settled. */
+  /** Holds up the pages of history that are read from now on, after their end is settled, and what streams begin with. */
   gate: Promise<void> | undefined;
+  private reading = 0;
+  private joined = new AbortController();
   private readonly streams = new Map<string, Stored[]>();
   private readonly connections = new Set<Connection>();
   private position = 1_000n;
@@ -139,6 +148,24 @@ export class KurrentDbStandIn {
     if (this.busy && this.log.length % 4 === 0) this.write('somebody-1', 2);
     this.ring();
     return end;
+  }
+
+  /** Runs a read, which goes over the connection of the client's native part. */
+  async *overNative<T>(answer: () => AsyncIterable<T>): AsyncIterable<T> {
+    this.reads++;
+    this.reading++;
+    try {
+      if (this.reading > 1) {
+        this.joined.abort();
+      } else {
+        this.loneReads++;
+        this.joined = new AbortController();
+        if (this.loneReadMs > 0) await sleep(this.loneReadMs, undefined, this.joined).catch(() => {});
+      }
+      yield* answer();
+    } finally {
+      this.reading--;
+    }
   }
 
   /** How many live subscriptions there are. */
@@ -223,14 +250,22 @@ class StandInClient {
     return { position, responses: [] };
   }
 
-  async *readStream(streamName: string, { fromRevision }: { fromRevision: bigint }) {
+  readStream(streamName: string, options: { fromRevision: bigint }) {
+    return this.server.overNative(() => this.streamOf(streamName, options));
+  }
+
+  private async *streamOf(streamName: string, { fromRevision }: { fromRevision: bigint }) {
     await this.reading();
     const events = this.server.eventsOf(streamName);
     if (!events) throw new StreamNotFoundError(null as never, streamName);
     for (const event of events.slice(Number(fromRevision))) yield { event: readOf(event) };
   }
 
-  async *readAll({ fromPosition = START, direction, maxCount, filter }: ReadAllOptions) {
+  readAll(options: ReadAllOptions) {
+    return this.server.overNative(() => this.logOf(options));
+  }
+
+  private async *logOf({ fromPosition = START, direction, maxCount, filter }: ReadAllOptions) {
     await this.reading();
     if (direction === BACKWARDS) {
       if (fromPosition !== END || maxCount !== 1) throw new Error('Only the last event is read backwards here.');
@@ -253,10 +288,64 @@ class StandInClient {
     }
   }
 
+  /** The position is exclusive. */
   subscribeToAll({ fromPosition, filter }: SubscribeToAllOptions, options: object): AllStreamSubscription {
-    const subscription = new StandInSubscription(this.server, fromPosition!, filter!, options);
+    const messages = (bell: Bell, stop: AbortSignal) => this.eventsAfter(fromPosition!, filter!, bell, stop);
+    return this.subscribe(new StandInSubscription(this.server, messages, options, filter!.checkpointReached));
+  }
+
+  /** The revision is exclusive. It tells when it has caught up, also where there is no such stream. */
+  subscribeToStream(name: string, { fromRevision }: SubscribeToStreamOptions, options: object): StreamSubscription {
+    const first = typeof fromRevision === 'bigint' ? Number(fromRevision) + 1 : 0;
+    const messages = (bell: Bell, stop: AbortSignal) => this.eventsOf(name, first, bell, stop);
+    return this.subscribe(new StandInSubscription(this.server, messages, options));
+  }
+
+  private subscribe(subscription: StandInSubscription) {
     this.subscriptions.add(subscription);
     return subscription;
+  }
+
+  private async *eventsAfter(
+    from: ReadPosition,
+    filter: Filter,
+    bell: Bell,
+    stop: AbortSignal,
+  ): AsyncIterable<Message> {
+    const { log } = this.server;
+    let next = from === END ? log.length : from === START ? 0 : firstAfter(log, from.commit);
+    let scanned = 0;
+    while (!stop.aborted) {
+      const event = log[next];
+      if (!event) {
+        await bell.wait(stop);
+        continue;
+      }
+      next++;
+      scanned++;
+      if (passes(event, filter)) {
+        this.server.sent++;
+        yield { event: recordedOf(event) };
+      }
+      if (scanned % (filter.maxSearchWindow! * filter.checkpointInterval) === 0) yield { checkpoint: event.position };
+    }
+  }
+
+  private async *eventsOf(name: string, first: number, bell: Bell, stop: AbortSignal): AsyncIterable<Message> {
+    await this.server.gate;
+    for (let next = first, caughtUp = false; !stop.aborted;) {
+      const event = this.server.eventsOf(name)?.[next];
+      if (event) {
+        next++;
+        if (next % 100 === 0) await turn();
+        yield { event: recordedOf(event) };
+      } else if (caughtUp) {
+        await bell.wait(stop);
+      } else {
+        caughtUp = true;
+        yield { caughtUp };
+      }
+    }
   }
 
   async dispose(): Promise<void> {
@@ -290,31 +379,37 @@ class StandInClient {
   }
 }
 
-/** As the real one: a transform stream at the end of a pipe, which calls `checkpointReached` as it comes by. */
+type Message = { readonly event: RecordedEvent } | { readonly checkpoint: bigint } | { readonly caughtUp: true };
+
+/** As the real one: a transform stream at the end of a pipe, which tells of what is no event as it comes by. */
 class StandInSubscription extends Transform {
   private readonly ended = new AbortController();
 
   constructor(
     private readonly server: KurrentDbStandIn,
-    from: ReadPosition,
-    private readonly selection: Filter,
+    messages: (bell: Bell, stop: AbortSignal) => AsyncIterable<Message>,
     options: object,
+    private readonly checkpointReached?: Filter['checkpointReached'],
   ) {
     super({ ...options, objectMode: true });
-    const source = Readable.from(this.messages(from));
+    const source = Readable.from(this.connected(messages));
     source.on('error', (error) => this.emit('error', error));
     source.pipe(this);
   }
 
   override async _transform(
-    message: { event: RecordedEvent } | { checkpoint: bigint },
+    message: Message,
     _encoding: string,
     next: (error: null, message?: object) => void,
   ): Promise<void> {
     if ('event' in message) return next(null, message);
-    const { checkpoint } = message;
-    await this.selection.checkpointReached?.(this, { commit: checkpoint, prepare: checkpoint });
-    this.server.checkpoints++;
+    if ('caughtUp' in message) {
+      this.emit('caughtUp', {});
+    } else {
+      const { checkpoint } = message;
+      await this.checkpointReached?.(this, { commit: checkpoint, prepare: checkpoint });
+      this.server.checkpoints++;
+    }
     next(null);
   }
 
@@ -323,32 +418,12 @@ class StandInSubscription extends Transform {
     this.ended.abort();
   }
 
-  private async *messages(from: ReadPosition): AsyncIterable<object> {
+  private async *connected(messages: (bell: Bell, stop: AbortSignal) => AsyncIterable<Message>) {
     await turn();
     if (!this.server.up) throw new UnavailableError(noConnection() as never);
     const connection = this.server.connection();
-    const stop = AbortSignal.any([this.ended.signal, connection.broken.signal]);
-    const { log } = this.server;
-    // The position is exclusive.
-    let next = from === END ? log.length : from === START ? 0 : firstAfter(log, from.commit);
-    let scanned = 0;
     try {
-      while (!stop.aborted) {
-        const event = log[next];
-        if (!event) {
-          await connection.bell.wait(stop);
-          continue;
-        }
-        next++;
-        scanned++;
-        if (passes(event, this.selection)) {
-          this.server.sent++;
-          yield { event: recordedOf(event) };
-        }
-        if (scanned % (this.selection.maxSearchWindow! * this.selection.checkpointInterval) === 0) {
-          yield { checkpoint: event.position };
-        }
-      }
+      yield* messages(connection.bell, AbortSignal.any([this.ended.signal, connection.broken.signal]));
     } finally {
       this.server.disconnect(connection);
     }

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ANY, jsonEvent, UnavailableError, UnknownError } from '@kurrent/kurrentdb-client';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
 import type { Decider } from '#decider';
@@ -241,6 +241,80 @@ describe('the event store in KurrentDB', () => {
     await store.close();
     expect(done).toBe(3);
     await Promise.all(appends);
+  });
+
+  describe('with a client whose reads take 43 ms when they go alone', () => {
+    const cause = { correlationId: 'c', causationId: 'm' };
+    const counter: Decider<string, { type: 'Counted'; data: { n: number } }, number> = {
+      initialState: 0,
+      decide: (command, n) => (command === 'count' ? [{ type: 'Counted', data: { n: n + 1 } }] : []),
+      evolve: (_, { data }) => data.n,
+    };
+    const transactorOf = (store: EventStore) =>
+      new Transactor({ store, clock: new SystemClock(), ids: new SystemIds(), random: new SystemRandom() });
+    let store: EventStore;
+    beforeEach(async () => {
+      store = await open();
+      for (const id of [1, 2, 3]) await transactorOf(store).transact(counter, `note-${id}`, 'count', cause);
+      server.loneReadMs = 43;
+      server.loneReads = 0;
+    });
+    afterEach(() => store.close());
+
+    test.each<[string, () => Promise<unknown>]>([
+      ['the history of an order', () => all(store.read('note-1'))],
+      ['a stream that does not exist', () => all(store.read('note-9'))],
+      [
+        'a decision on a stream that is not in memory',
+        () => transactorOf(store).transact(counter, 'note-1', 'count', cause),
+      ],
+      [
+        'a decision on three of them, which looks once more because nothing is written',
+        () =>
+          transactorOf(store).transactAll([
+            (desk) => [1, 2, 3].map((id) => desk.decide(counter, `note-${id}`, 'look', cause)),
+          ]),
+      ],
+    ])('%s costs none', async (_, work) => {
+      await work();
+      expect(server.loneReads).toBe(0);
+    });
+
+    test('a crowd of reads goes by the client: only its first may have to wait', async () => {
+      const ids = Array.from({ length: 100 }, (_, i) => 1 + (i % 3));
+      const read = await Promise.all(ids.map((id) => all(store.read(`note-${id}`))));
+      expect(read.map((events) => events.map(({ stream }) => stream))).toEqual(ids.map((id) => [`note-${id}`]));
+      expect(server.reads).toBeGreaterThan(90);
+      expect(server.loneReads).toBe(1);
+    });
+  });
+
+  describe('a stream that the server is silent about', () => {
+    beforeEach(() => {
+      server.gate = new Promise(() => {});
+    });
+
+    test('fails after ten seconds', async () => {
+      const clock = new ManualClock();
+      const store = await open(clock);
+      const reading = all(store.read('note-1'));
+      reading.catch(() => {});
+      await expect.poll(() => clock.sleeping).toBe(1);
+      await clock.advance(10_000);
+      await expect(reading).rejects.toThrow('KurrentDB has not answered a read for 10 s.');
+      await expect(reading).rejects.toThrow(ServerUnavailable);
+      await store.close();
+    });
+
+    test('fails when the store is closed', async () => {
+      const clock = new ManualClock();
+      const store = await open(clock);
+      const reading = all(store.read('note-1'));
+      reading.catch(() => {});
+      await expect.poll(() => clock.sleeping).toBe(1);
+      await store.close();
+      await expect(reading).rejects.toThrow(ServerUnavailable);
+    });
   });
 
   describe('when the server goes away and comes back', () => {
