@@ -1,12 +1,14 @@
 /** What the folders of a service hold, its definition names; what each service needs outside of them is there. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { services, shop } from '../apps/shop.js';
 import { topics } from '#contracts';
 import { freshDatabase } from './support/database.js';
+import { goldenEvents, versionsIn, versionsOf } from './support/golden.js';
 
 const textOf = (path: string) => readFileSync(path, 'utf8');
 
@@ -44,6 +46,20 @@ describe.each(services)('%s', (service) => {
     expect(Object.keys(upcasters).sort()).toEqual([...new Set(events)].sort());
     const golden = readdirSync(`${folder}/golden`).map((file) => file.replace(/\..*/, ''));
     expect([...new Set(golden)].sort()).toEqual(Object.keys(upcasters).sort());
+  });
+
+  test('every event has a golden file for each version of its shape, and no file is left over', async () => {
+    const golden = await goldenEvents(pathToFileURL(`${resolve(folder, 'golden')}/`), upcasters);
+    expect(versionsIn(golden)).toEqual(versionsOf(upcasters));
+  });
+
+  test('every event is named for its aggregate, whose spec compares what it emits with the golden files', () => {
+    const named = Object.keys(aggregates).map((aggregate) => aggregate[0]!.toUpperCase() + aggregate.slice(1));
+    const nameless = Object.keys(upcasters).filter((type) => !named.some((name) => type.startsWith(name)));
+    expect(nameless).toEqual([]);
+    const compares = (aggregate: string) =>
+      textOf(`${folder}/domain/${aggregate}.spec.ts`).includes(`goldenShapes('${aggregate}', `);
+    expect(Object.keys(aggregates).filter((aggregate) => !compares(aggregate))).toEqual([]);
   });
 
   test('its folder, its topic and its source are named for it, and its port is its own', () => {

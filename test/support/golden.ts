@@ -47,6 +47,12 @@ export function versionsOf(upcasters: Upcasters): string[] {
   return versions.sort();
 }
 
+/** The shapes of the golden files of an aggregate, whose types of events begin with its name; sorted. */
+export function goldenShapes(aggregate: string, golden: Readonly<Record<string, DomainEvent>>): string[] {
+  const name = aggregate[0]!.toUpperCase() + aggregate.slice(1);
+  return shapesOf(Object.values(golden).filter(({ type }) => type.startsWith(name)));
+}
+
 /** The different shapes of events, sorted, each as `<Type> {"key":"string",…}`: which keys they have and which JSON types. */
 export function shapesOf(events: Iterable<DomainEvent>): string[] {
   const shapes = [...events].map(({ type, data }) => `${type} ${JSON.stringify(shapeOf(data))}`);

@@ -1,5 +1,8 @@
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
+import { stateAfter } from '#decider';
 import { given } from '#decider/scenario';
+import { eventsOf, goldenEvents, goldenShapes, shapesOf } from '#test/golden';
+import { upcasters } from '../upcasters.js';
 import { type Booking, entry, type EntryCommand, type EntryEvent } from './entry.js';
 
 const booking: Booking = { kind: 'recount', sku: 'olive-oil', quantity: 10, asOf: '7' };
@@ -24,3 +27,27 @@ test.each<[string, Partial<Booking>]>([
     .when({ ...make, booking: { ...booking, ...other } })
     .thenRefused('idempotency-key-reused'),
 );
+
+const golden = await goldenEvents<EntryEvent>(new URL('../golden/', import.meta.url), upcasters);
+
+test('its events have the shapes of its golden files, and no others', () => {
+  const { difference: _, ...ofReceipt } = answer;
+  const { asOf: __, ...recount } = booking;
+  const receipt = { ...recount, kind: 'receipt' } as const;
+  const today = [
+    ...eventsOf(entry, { type: 'Make', booking: receipt, answer: ofReceipt }),
+    ...eventsOf(entry, { type: 'Make', booking: recount, answer }),
+    ...eventsOf(entry, make),
+  ];
+  // Entries were once made without their answer.
+  const { 'EntryMade.v1': ___, ...written } = golden;
+  expect(shapesOf(today)).toEqual(goldenShapes('entry', written));
+});
+
+test('entries of the past can be read', () =>
+  expect(stateAfter(entry, [golden['EntryMade.v1']!])).toEqual({
+    status: 'made',
+    kind: 'receipt',
+    sku: 'olive-oil',
+    quantity: 10,
+  }));

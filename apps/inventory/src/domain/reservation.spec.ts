@@ -1,5 +1,8 @@
-import { describe, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { stateAfter } from '#decider';
 import { given } from '#decider/scenario';
+import { eventsOf, goldenEvents, goldenShapes, shapesOf } from '#test/golden';
+import { upcasters } from '../upcasters.js';
 import { reservation, type ReservationCommand, type ReservationEvent } from './reservation.js';
 
 const lines = [
@@ -57,4 +60,30 @@ describe.each(Object.entries(machine))('%s', (_state, { history, answers }) => {
     if (answer === undefined) return thenNothing();
     return typeof answer === 'string' ? thenRefused(answer) : then(answer);
   });
+});
+
+const golden = await goldenEvents<ReservationEvent>(new URL('../golden/', import.meta.url), upcasters);
+
+test('its events have the shapes of its golden files, and no others', () => {
+  const { 'Reserve, enough': reserve, 'Reserve, too little': refuse, Release, Ship } = commands;
+  const today = [
+    ...eventsOf(reservation, reserve, Release),
+    ...eventsOf(reservation, reserve, Ship, Release),
+    ...eventsOf(reservation, refuse),
+    ...eventsOf(reservation, Release),
+  ];
+  expect(shapesOf(today)).toEqual(goldenShapes('reservation', golden));
+});
+
+test.each([
+  ['rejected', 'ReservationRejected'],
+  ['blocked', 'ReservationBlocked'],
+  ['made', 'ReservationMade'],
+  ['released', 'ReservationMade ReservationReleased'],
+  ['shipped', 'ReservationMade ReservationShipped'],
+  ['returned', 'ReservationMade ReservationShipped ReservationReturned'],
+])('reservations of the past can be read: %s after %s', (status, history) => {
+  const events = history.split(' ').map((name) => golden[`${name}.v1`]!);
+  const state = stateAfter(reservation, events);
+  expect(state).toEqual(['made', 'shipped'].includes(status) ? { status, ...events[0]!.data } : { status });
 });

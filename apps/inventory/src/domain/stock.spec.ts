@@ -1,8 +1,10 @@
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DomainError } from '#decider';
+import { DomainError, stateAfter } from '#decider';
 import { given } from '#decider/scenario';
+import { eventsOf, goldenEvents, goldenShapes, shapesOf } from '#test/golden';
+import { upcasters } from '../upcasters.js';
 import { stock, type StockCommand, type StockEvent } from './stock.js';
 
 const received = (quantity: number): StockEvent => ({ type: 'StockReceived', data: { quantity } });
@@ -176,4 +178,26 @@ test('stock is never negative, and what came in is available, reserved or shippe
     }),
     { numRuns: 500 },
   );
+});
+
+const golden = await goldenEvents<StockEvent>(new URL('../golden/', import.meta.url), upcasters);
+
+test('its events have the shapes of its golden files, and no others', () => {
+  const today = eventsOf(
+    stock,
+    { type: 'Receive', quantity: 10 },
+    { type: 'Reserve', orderId: 'o1', quantity: 2 },
+    { type: 'Release', orderId: 'o1', quantity: 1 },
+    { type: 'Ship', orderId: 'o1', quantity: 1 },
+    { type: 'Return', orderId: 'o1', quantity: 1 },
+    { type: 'Recount', counted: 8 },
+  );
+  expect(shapesOf(today)).toEqual(goldenShapes('stock', golden));
+});
+
+test('stock of the past can be read', () => {
+  const history =
+    'StockReceived StockReserved StockReleased StockReserved StockShipped StockReturned StockReserved StockShipped StockRecounted';
+  const events = history.split(' ').map((name) => golden[`${name}.v1`]!);
+  expect(stateAfter(stock, events)).toEqual({ available: 7, reserved: 0, shipped: 2 });
 });

@@ -1,5 +1,7 @@
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { given } from '#decider/scenario';
+import { eventsOf, goldenEvents, goldenShapes, shapesOf } from '#test/golden';
+import { upcasters } from '../upcasters.js';
 import { price, type PriceEvent } from './price.js';
 
 const set = (amountMinor: number, currency = 'EUR'): PriceEvent => ({
@@ -32,3 +34,17 @@ test('a price may be nothing', () => given(price).when({ type: 'Set', amountMino
 test.each([-1, 12.99, Number.NaN, Number.MAX_SAFE_INTEGER + 1])('a price of %s is refused', (amountMinor) =>
   given(price).when({ type: 'Set', amountMinor, currency: 'EUR' }).thenRefused('invalid-amount'),
 );
+
+const golden = await goldenEvents<PriceEvent>(new URL('../golden/', import.meta.url), upcasters);
+
+test('its events have the shapes of its golden files, and no others', () => {
+  const today = eventsOf(price, { type: 'Set', amountMinor: 1299, currency: 'EUR' }, { type: 'Withdraw' });
+  expect(shapesOf(today)).toEqual(goldenShapes('price', golden));
+});
+
+test('prices of the past can be read', () =>
+  expect(price.evolve(price.initialState, golden['PriceSet.v1']!)).toEqual({
+    status: 'set',
+    amountMinor: 1299,
+    currency: 'EUR',
+  }));
