@@ -118,10 +118,14 @@ interface Container {
     readonly Pid: number;
     readonly Health?: { readonly Status: string };
   };
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, unknown>> };
   readonly HostConfig: {
     readonly ReadonlyRootfs: boolean;
     readonly CapDrop: readonly string[] | null;
     readonly SecurityOpt: readonly string[] | null;
+    readonly Memory: number;
+    readonly NanoCpus: number;
+    readonly PidsLimit: number | null;
     readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[]>>;
   };
 }
@@ -212,7 +216,7 @@ class ComposeTest {
     return `${containers.length} containers, every service healthy`;
   }
 
-  /** Our own containers can neither become root nor write to any file. */
+  /** Our own containers can neither become root nor write to any file; all are limited, and only the gateway is on the edge. */
   private async locked(): Promise<string> {
     const attempt = `
       const fs = await import('node:fs');
@@ -241,7 +245,19 @@ class ComposeTest {
       const fine = ReadonlyRootfs && CapDrop?.includes('ALL') && SecurityOpt?.includes('no-new-privileges:true');
       expect(fine, `${Name} has too many rights: ${JSON.stringify(HostConfig)}`);
     }
-    return 'not root, no capabilities, read-only';
+    for (const container of await this.containers()) {
+      const { CapDrop, Memory, NanoCpus, PidsLimit } = container.HostConfig;
+      const limits = { CapDrop, Memory, NanoCpus, PidsLimit };
+      const fine = CapDrop?.includes('ALL') && Memory > 0 && NanoCpus > 0 && (PidsLimit ?? 0) > 0;
+      expect(fine, `${container.Name} is not limited: ${JSON.stringify(limits)}`);
+      const networks = Object.keys(container.NetworkSettings.Networks).sort();
+      const expected = ['edge', 'inside'].slice(serviceOf(container) === 'gateway' ? 0 : 1);
+      expect(
+        `${networks}` === `${expected.map((name) => `${PROJECT}_${name}`)}`,
+        `${container.Name} is in the networks ${networks} instead of ${expected}`,
+      );
+    }
+    return 'not root, no capabilities, read-only, limited, apart from the world';
   }
 
   private async boundToThisMachine(): Promise<string> {

@@ -106,6 +106,16 @@ describe.each(services)('%s', (service) => {
   });
 });
 
+test('in docker-compose.yml everything is limited, without capabilities, and on the edge only where it has a port', () => {
+  const { services: compose, networks } = parse(textOf('docker-compose.yml'), { merge: true });
+  for (const [name, container] of Object.entries<Record<string, unknown>>(compose)) {
+    const limits = { mem_limit: expect.stringMatching(/^\d+[mg]$/), cpus: 1, pids_limit: expect.any(Number) };
+    expect([name, container]).toEqual([name, expect.objectContaining({ ...limits, cap_drop: ['ALL'] })]);
+    expect([name, container['networks']]).toEqual([name, container['ports'] ? ['edge', 'inside'] : ['inside']]);
+  }
+  expect(networks.inside).toEqual({ internal: true });
+});
+
 test('every folder in apps/ and prisma/ is of a service of apps/shop.ts', () => {
   const folders = (parent: string) =>
     readdirSync(parent).filter((name) => existsSync(`${parent}/${name}/${parent === 'apps' ? 'src' : 'migrations'}`));
