@@ -53,6 +53,8 @@ export class KurrentDbStandIn {
   sent = 0;
   checkpoints = 0;
   headReads = 0;
+  /** How many pages of history were begun. */
+  pages = 0;
   /** The reads, other than by subscriptions, and those of them that were alone on their connection when they began. */
   reads = 0;
   loneReads = 0;
@@ -274,6 +276,7 @@ class StandInClient {
       if (last) yield { event: readOf(last) };
       return;
     }
+    this.server.pages++;
     // The position is inclusive, and the end is where it was when the read began.
     const { log } = this.server;
     const from = typeof fromPosition === 'string' ? 0n : fromPosition.commit;

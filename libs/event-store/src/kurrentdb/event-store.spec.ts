@@ -231,6 +231,31 @@ describe('the event store in KurrentDB', () => {
     await store.close();
   });
 
+  test('delivers what comes live while a page is on its way that only moves the position', async () => {
+    const clock = new ManualClock();
+    const store = await open(clock);
+    const batches = following(store, ['note'], await store.head());
+    const first = next(batches);
+    await expect.poll(() => [clock.sleeping, server.live]).toEqual([1, 1]);
+    let release = () => {};
+    server.gate = new Promise((resolve) => (release = resolve));
+    const { pages } = server;
+    await clock.advance(250);
+    await expect.poll(() => clock.sleeping).toBe(1);
+    const others = server.write('somebody-1', 1);
+    await clock.advance(750);
+    await expect.poll(() => server.pages).toBe(pages + 1);
+    server.write('note-1', 1);
+    const batch = await first;
+    expect(batch!.events.map(({ stream }) => stream)).toEqual(['note-1']);
+    expect(batch!.position).toBeGreaterThan(others);
+    const second = next(batches);
+    release();
+    server.write('note-1', 1);
+    expect((await second)!.events.map(({ revision }) => revision)).toEqual([1]);
+    await store.close();
+  });
+
   test('closing waits for the appends under way', async () => {
     const store = await open();
     let done = 0;

@@ -174,14 +174,22 @@ export class KurrentDbEventStore extends EventStore {
     this.followers.add(follower);
     if (!this.watching) void this.watch();
     let live: AllStreamSubscription | undefined;
+    let looking = false;
     try {
       while (!stop.aborted) {
         if (follower.failure !== undefined) throw follower.failure;
         if (!live) {
           const ended = await this.readPage(batches, options.categories);
           if (ended && !stop.aborted) live = this.goLive(batches, options.categories, follower);
-        } else if (!this.takeLive(live, batches) && this.known > batches.seen) {
-          await this.readPage(batches, options.categories);
+        } else if (!this.takeLive(live, batches) && this.known > batches.seen && !looking) {
+          // Not awaited: it only moves the position, and what comes live meanwhile need not wait for it.
+          looking = true;
+          void this.readPage(batches, options.categories)
+            .catch((error: unknown) => (follower.failure ??= error))
+            .finally(() => {
+              looking = false;
+              follower.bell.ring();
+            });
         }
         const batch = batches.take();
         if (stop.aborted) return;
