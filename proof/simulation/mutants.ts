@@ -184,7 +184,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/message-bus/src/consumer.ts',
-        'if (failure) failed.push({ ...failure, id });\n        else handled.push(id);',
+        'if (failure) failed = { ...failure, id };\n        else handled.push(id);',
         'handled.push(id);\n        void failure;',
       ),
     ],

@@ -421,6 +421,61 @@ test('a waiting key costs the others nothing: its messages are parked without a 
   await until(() => expect(handled).toContain('b/0'));
 });
 
+/** Parked lines that count what is asked of them. */
+class CountedLines extends MemoryParkedMessages {
+  asked = 0;
+  override async due(...parameters: Parameters<MemoryParkedMessages['due']>) {
+    this.asked++;
+    return super.due(...parameters);
+  }
+  override async recordRetries(...parameters: Parameters<MemoryParkedMessages['recordRetries']>) {
+    this.asked++;
+    return super.recordRetries(...parameters);
+  }
+}
+
+test('a line of 10,000 messages goes on as fast as they are handled: no time passes, and a statement is about many', async () => {
+  const lines = new CountedLines();
+  const waiting = Array.from({ length: 10_000 }, (_, n) => ({
+    ...message('a', n),
+    topic: 'test',
+    partition: 0,
+    offset: 0n,
+  }));
+  const behind = { attempts: 0, error: '', nextAttemptAt: clock.now() };
+  await lines.park(
+    'consumer',
+    waiting.map((each) => ({ ...behind, message: each })),
+    clock.now(),
+  );
+  start({ parked: lines });
+  await until(() => expect(handled.length).toBe(10_000));
+  expect(handled).toEqual(waiting.map(({ id }) => id));
+  expect(lines.asked).toBeLessThan(250);
+  expect(await lines.parkedKeys('consumer', ['a'])).toBeUndefined();
+});
+
+test('a line goes on while a message of another is being handled, and a line that begins meanwhile is retried, too', async () => {
+  const [opened, open] = gate();
+  failing = new Set(['a/0', 'b/0', 'c/0']);
+  start({
+    handle: async (delivered) => {
+      await handle(delivered);
+      if (delivered.id === 'b/0') await opened;
+    },
+  });
+  await publish('a/0', 'b/0', ...Array.from({ length: 99 }, (_, n) => `a/${n + 1}`));
+  await inTime(async () => expect(await parked.parkedKeys('consumer', ['a', 'b'])).toEqual(new Set(['a', 'b'])));
+  failing = new Set(['c/0']);
+  await inTime(() => expect(handled).toHaveLength(101), 5);
+  await publish('c/0', 'b/1');
+  await inTime(async () => expect(await parked.parkedKeys('consumer', ['c'])).toEqual(new Set(['c'])));
+  failing = new Set();
+  await inTime(() => expect(handled.at(-1)).toBe('c/0'), 5);
+  open();
+  await inTime(() => expect(handled.at(-1)).toBe('b/1'), 5);
+});
+
 test('a message that was published twice is parked once', async () => {
   failing.add('a/0');
   start();

@@ -24,7 +24,7 @@
  * When instances come and go, two may work on one key for a moment, and handlers see duplicates: they are idempotent.
  */
 import pLimit from 'p-limit';
-import { backoffMs, Bell, isUnavailable, type Leases, type Runtime, supervise } from '#runtime';
+import { backoffMs, Batcher, Bell, isUnavailable, type Leases, type Runtime, supervise } from '#runtime';
 import type { Failure, ParkedMessage, ParkedMessages } from './parked.js';
 import { type Delivered, MALFORMED, type MalformedData, type MessageBus } from './port.js';
 
@@ -78,8 +78,20 @@ const LAST_RETRY_MS = 10 * 60_000;
 const UNAVAILABLE_RETRY_MS = 5_000;
 /** How often to check parked lines, which another instance or a person may have changed. */
 const POLL_MS = 1_000;
+/** How many messages of a line are fetched, and recorded as handled, together: after a crash they may come twice. */
+const LINE = 50;
 /** How many unknown types are logged: bounds the memory that senders can make us use. */
 const SKIPPED_TYPES = 100;
+
+/** What has become of the first messages of a line. */
+interface LineResult {
+  readonly key: string;
+  readonly handled: readonly bigint[];
+  readonly failed: (Failure & { readonly id: bigint }) | undefined;
+  /** Called with what follows in the line. */
+  readonly resolve: (next: readonly ParkedMessage[]) => void;
+  readonly reject: (reason: unknown) => void;
+}
 
 type Unhandled = Failure & { readonly message: Delivered };
 
@@ -168,26 +180,58 @@ export class Consumer {
     }
   }
 
-  /** Retries the first message of each line when it is due. One instance does it at a time. */
+  /** Retries the lines that are due, each at its own speed. One instance does it at a time. */
   private async retryParked(lease: AbortSignal): Promise<void> {
     const { name, parked, runtime } = this.options;
-    const { clock } = runtime;
-    while (!lease.aborted) {
-      const firsts = await parked.due(name, this.now(), CONCURRENT_KEYS);
-      if (firsts.length === 0) {
-        await this.someParked.wait(lease, { clock, pollMs: POLL_MS });
-        continue;
-      }
-      const handled: bigint[] = [];
-      const failed: (Failure & { id: bigint })[] = [];
-      const retry = async ({ id, message, attempts }: ParkedMessage) => {
-        const failure = await this.attempt(message, attempts + 1);
-        if (failure) failed.push({ ...failure, id });
-        else handled.push(id);
+    const atWork = new Map<string, Promise<void>>();
+    const failures: unknown[] = [];
+    const over = () => lease.aborted || failures.length > 0;
+    const results = new Batcher<LineResult>(CONCURRENT_KEYS, (batch) => this.recordResults(batch));
+    const begin = (first: ParkedMessage) => {
+      const { key } = first.message;
+      const ended = () => {
+        atWork.delete(key);
+        this.someParked.ring();
       };
-      await Promise.all(firsts.map(retry));
-      await parked.recordRetries(handled, failed);
+      const working = this.drain(first, results, over).catch((error: unknown) => failures.push(error));
+      atWork.set(key, working.then(ended));
+    };
+    try {
+      while (!over()) {
+        const firsts = await parked.due(name, this.now(), CONCURRENT_KEYS - atWork.size, [...atWork.keys()]);
+        firsts.forEach(begin);
+        if (firsts.length === 0) await this.someParked.wait(lease, { clock: runtime.clock, pollMs: POLL_MS });
+      }
+    } finally {
+      await Promise.all(atWork.values());
     }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Handles a line from its first message on, until one fails or none is left. */
+  private async drain(first: ParkedMessage, results: Batcher<LineResult>, over: () => boolean): Promise<void> {
+    let line: readonly ParkedMessage[] = [first];
+    while (line.length > 0) {
+      const handled: bigint[] = [];
+      let failed: (Failure & { id: bigint }) | undefined;
+      for (const { id, message, attempts, nextAttemptAt, deadAt } of line) {
+        if (failed || over() || deadAt || nextAttemptAt > this.now()) break;
+        const failure = await this.attempt(message, attempts + 1);
+        if (failure) failed = { ...failure, id };
+        else handled.push(id);
+      }
+      if (handled.length === 0 && !failed) return;
+      const { key } = first.message;
+      line = await new Promise((resolve, reject) => results.add({ key, handled, failed, resolve, reject }));
+    }
+  }
+
+  /** Records what has become of many lines with one statement, and passes each what follows in it. */
+  private async recordResults(results: readonly LineResult[]): Promise<void> {
+    const handled = results.flatMap((result) => result.handled);
+    const failed = results.flatMap((result) => result.failed ?? []);
+    const next = await this.options.parked.recordRetries(handled, failed, LINE);
+    for (const { key, resolve } of results) resolve(next.filter(({ message }) => message.key === key));
   }
 
   /** Undefined when the message is handled or skipped. */

@@ -12,7 +12,7 @@ import type { Delivered } from './port.js';
 /** Waiting lines in memory, for tests and simulations. */
 export class MemoryParkedMessages extends ParkedMessages implements DeadLetters {
   /** By consumer and key, each in the order of its messages. No line is empty. */
-  private readonly lines = new Map<string, Map<string, readonly ParkedMessage[]>>();
+  private readonly lines = new Map<string, Map<string, ParkedMessage[]>>();
   private readonly recorded: RecordedResolution[] = [];
   private lastId = 0n;
 
@@ -28,17 +28,27 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
     now: Date,
   ): Promise<void> {
     const lines = this.of(consumer);
+    const known = new Set([...lines.values()].flat().map(({ message }) => message.id));
     for (const parked of messages) {
       const { id, key } = parked.message;
-      const line = lines.get(key) ?? [];
-      if (line.some(({ message }) => message.id === id)) continue;
-      lines.set(key, [...line, { ...parked, id: ++this.lastId, consumer, parkedAt: now }]);
+      if (known.has(id)) continue;
+      known.add(id);
+      const added = { ...parked, id: ++this.lastId, consumer, parkedAt: now };
+      const line = lines.get(key);
+      if (line) line.push(added);
+      else lines.set(key, [added]);
     }
   }
 
-  override async due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]> {
+  override async due(
+    consumer: string,
+    now: Date,
+    limit: number,
+    except: readonly string[] = [],
+  ): Promise<ParkedMessage[]> {
     return Array.from(this.of(consumer).values(), ([first]) => first!)
       .filter(({ deadAt, nextAttemptAt }) => deadAt === undefined && nextAttemptAt <= now)
+      .filter(({ message }) => !except.includes(message.key))
       .sort((a, b) => a.nextAttemptAt.getTime() - b.nextAttemptAt.getTime())
       .slice(0, limit);
   }
@@ -46,9 +56,21 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
   override async recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
-  ): Promise<void> {
-    for (const id of handled) this.change(id, () => undefined);
+    limit = 0,
+  ): Promise<ParkedMessage[]> {
+    const gone = new Set(handled);
+    const next: ParkedMessage[] = [];
+    for (const lines of this.lines.values()) {
+      for (const [key, line] of lines) {
+        const left = line.filter(({ id }) => !gone.has(id));
+        if (left.length === line.length) continue;
+        if (left.length > 0) lines.set(key, left);
+        else lines.delete(key);
+        if (!left.some(({ id }) => failed.some((failure) => failure.id === id))) next.push(...left.slice(0, limit));
+      }
+    }
     for (const failure of failed) this.change(failure.id, (parked) => ({ ...parked, ...failure }));
+    return next;
   }
 
   async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
@@ -79,8 +101,8 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
       .slice(0, limit);
   }
 
-  private of(consumer: string): Map<string, readonly ParkedMessage[]> {
-    const lines = this.lines.get(consumer) ?? new Map<string, readonly ParkedMessage[]>();
+  private of(consumer: string): Map<string, ParkedMessage[]> {
+    const lines = this.lines.get(consumer) ?? new Map<string, ParkedMessage[]>();
     this.lines.set(consumer, lines);
     return lines;
   }

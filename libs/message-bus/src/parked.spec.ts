@@ -105,6 +105,30 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await parked.parkedKeys(consumer, ['a', 'b'])).toBeUndefined();
     });
 
+    test('what follows the handled messages comes with their record, up to the limit, unless one of the line failed', async () => {
+      await park(
+        ...['a/0', 'b/0', 'a/1', 'c/0', 'a/2', 'b/1', 'a/3', 'c/1'].map((id) => delivered(id[0]!, Number(id[2]))),
+      );
+      const line = async () => {
+        const firsts = await parked.due(consumer, now, 100);
+        return (key: string) => firsts.find(({ message }) => message.key === key)!;
+      };
+      const failure = { attempts: 2, error: 'Error: no', nextAttemptAt: later };
+      const of = await line();
+      const next = await parked.recordRetries([of('a').id, of('b').id], [{ id: of('c').id, ...failure }], 2);
+      expect(next.map(({ message }) => message.id).toSorted()).toEqual(['a/1', 'a/2', 'b/1']);
+      const [a1, a2] = next.filter(({ message }) => message.key === 'a');
+      expect(await parked.recordRetries([a1!.id], [{ id: a2!.id, ...failure }], 2)).toEqual([]);
+      expect(await due(now)).toEqual(['b/1']);
+      expect(await due(later)).toEqual(['a/2', 'b/1', 'c/0']);
+    });
+
+    test('lines that are not wanted are not due', async () => {
+      await park(delivered('a', 0), delivered('b', 0), delivered('a'.repeat(9_000), 0));
+      const found = await parked.due(consumer, now, 100, ['a', 'a'.repeat(9_000)]);
+      expect(found.map(({ message }) => message.key)).toEqual(['b']);
+    });
+
     test('a message that was parked twice is parked once, at its first place', async () => {
       await park(delivered('a', 0), delivered('a', 0), delivered('a', 1));
       await park(delivered('a', 0), delivered('a', 1), delivered('a', 2));

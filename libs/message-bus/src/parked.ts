@@ -64,14 +64,21 @@ export abstract class ParkedMessages {
     now: Date,
   ): Promise<void>;
 
-  /** The first messages of their lines that are due at `now`, longest due first, at most `limit`: no two of one key. */
-  abstract due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]>;
+  /**
+   * The first messages of their lines that are due at `now`, longest due first, at most `limit`: no two of one key, and
+   * none of the keys `except`.
+   */
+  abstract due(consumer: string, now: Date, limit: number, except?: readonly string[]): Promise<ParkedMessage[]>;
 
-  /** Removes the handled messages from their lines, and stores how the others failed. */
+  /**
+   * Removes the handled messages from their lines, and stores how the others failed. Returns what follows the handled
+   * ones in their lines, in order, at most `limit` of each line: with a handled message that failed in a line, nothing.
+   */
   abstract recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
-  ): Promise<void>;
+    limit?: number,
+  ): Promise<ParkedMessage[]>;
 }
 
 /** The parked messages that wait for a person. */

@@ -54,16 +54,21 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
     );
   }
 
-  override async due(consumer: string, now: Date, limit: number): Promise<ParkedMessage[]> {
+  override async due(
+    consumer: string,
+    now: Date,
+    limit: number,
+    except: readonly string[] = [],
+  ): Promise<ParkedMessage[]> {
     const { rows } = await this.pool.query<Row>({
       name: 'parked.due',
       text: `SELECT * FROM parked_messages AS first
-        WHERE consumer = $1 AND next_attempt_at <= $2 AND dead_at IS NULL AND NOT EXISTS (
+        WHERE consumer = $1 AND next_attempt_at <= $2 AND dead_at IS NULL AND key <> ALL ($4::text[]) AND NOT EXISTS (
           SELECT FROM parked_messages AS earlier
           WHERE earlier.consumer = first.consumer AND earlier.key = first.key AND earlier.id < first.id
         )
         ORDER BY next_attempt_at LIMIT $3`,
-      values: [consumer, now, limit],
+      values: [consumer, now, limit, except.map(toIndexable)],
     });
     return rows.map(toParkedMessage);
   }
@@ -71,16 +76,31 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
   override async recordRetries(
     handled: readonly bigint[],
     failed: readonly (Failure & { readonly id: bigint })[],
-  ): Promise<void> {
-    await this.pool.query(
-      `WITH handled AS (DELETE FROM parked_messages WHERE id = ANY ($1::bigint[]))
-       UPDATE parked_messages AS parked
-       SET attempts = f.attempts, error = f.error, next_attempt_at = f.next_attempt_at, dead_at = f.dead_at
-       FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-         AS f (id, attempts, error, next_attempt_at, dead_at)
-       WHERE parked.id = f.id`,
-      [handled.map(String), failed.map(({ id }) => String(id)), ...failureColumns(failed)],
+    limit = 0,
+  ): Promise<ParkedMessage[]> {
+    const { rows } = await this.pool.query<Row>(
+      `WITH handled AS (
+         DELETE FROM parked_messages WHERE id = ANY ($1::bigint[]) RETURNING consumer, key, id
+       ), failed AS (
+         UPDATE parked_messages AS parked
+         SET attempts = f.attempts, error = f.error, next_attempt_at = f.next_attempt_at, dead_at = f.dead_at
+         FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+           AS f (id, attempts, error, next_attempt_at, dead_at)
+         WHERE parked.id = f.id
+         RETURNING parked.consumer, parked.key
+       ), line AS (
+         SELECT consumer, key, max(id) AS last FROM handled GROUP BY consumer, key
+       )
+       SELECT next.* FROM line, LATERAL (
+         SELECT * FROM parked_messages AS later
+         WHERE later.consumer = line.consumer AND later.key = line.key AND later.id > line.last
+         ORDER BY id LIMIT $7
+       ) AS next
+       WHERE (line.consumer, line.key) NOT IN (SELECT consumer, key FROM failed)
+       ORDER BY next.id`,
+      [handled.map(String), failed.map(({ id }) => String(id)), ...failureColumns(failed), limit],
     );
+    return rows.map(toParkedMessage);
   }
 
   async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
