@@ -27,7 +27,8 @@ import { silentLog, SystemClock } from '#runtime';
 import pg from 'pg';
 import { services, shop } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
-import { databasesOfTheShop, openEvents, psqlCommand } from './lib/databases.js';
+import { psqlCommand } from './lib/addresses.js';
+import { databasesOfTheShop, openEvents } from './lib/databases.js';
 import { readCommandLine, UsageError } from './lib/command-line.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 

@@ -11,14 +11,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
 import { logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
-import { psqlCommand } from './lib/databases.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
 import { type Service, services } from '../apps/shop.js';
-import { dataFolder, portOf, portVariable, shortPath, urlOf } from './lib/addresses.js';
+import { dataFolder, portOf, portVariable, psqlCommand, shortPath, urlOf } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
 
 /** A process that ends this often, each time within CALM_MS of its start, is not started again. */

@@ -1,9 +1,10 @@
 /** The folder and the addresses of this checkout's shop, which variables can change. */
 import { createHash } from 'node:crypto';
-import { relative, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
 import { perService, type Service, shop } from '../../apps/shop.js';
 import { Advice } from './advice.js';
-import { mayEnter, serverUser } from './embedded-postgres.js';
+import { mayEnter, passFileIn, serverUser } from './embedded-postgres.js';
 
 /** The default ports of the services and servers that the commands start. */
 export const defaultPorts = { ...perService((service) => shop[service].port), postgres: 54329, kafka: 9092 };
@@ -35,4 +36,14 @@ export function dataFolder(): string {
 export function shortPath(path: string): string {
   const near = relative(process.cwd(), path);
   return near.startsWith('..') ? path : near;
+}
+
+/** The command that opens a database in psql; psql takes the password of the shop here from its file, and asks for others. */
+export function psqlCommand(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  const line = `:${url.username}:${url.password}\n`;
+  const file = passFileIn(join(dataFolder(), 'postgres'));
+  const isHere = existsSync(file) && readFileSync(file, 'utf8').includes(line);
+  url.password = '';
+  return `${isHere ? `PGPASSFILE=${shortPath(file)} ` : ''}psql '${url.href}'`;
 }

@@ -1,5 +1,4 @@
 /** The addresses of the shop's databases and event stores, for the commands that read them. */
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventStore } from '#event-store';
 import { openEventStore } from '#service/adapters';
@@ -8,8 +7,8 @@ import type { Clock } from '#runtime';
 import { perService, type Service } from '../../apps/shop.js';
 import { Advice } from './advice.js';
 import { notedStore } from './data-folder.js';
-import { passFileIn, serverIn } from './embedded-postgres.js';
-import { dataFolder, shortPath } from './addresses.js';
+import { serverIn } from './embedded-postgres.js';
+import { dataFolder } from './addresses.js';
 
 export interface Database {
   readonly databaseUrl: string;
@@ -40,16 +39,6 @@ export async function databasesOfTheShop(): Promise<Record<Service, Database>> {
     }
     return { databaseUrl: url, storeUrl };
   });
-}
-
-/** The command that opens a database in psql; psql takes the password of the shop here from its file, and asks for others. */
-export function psqlCommand(databaseUrl: string): string {
-  const url = new URL(databaseUrl);
-  const line = `:${url.username}:${url.password}\n`;
-  const file = passFileIn(join(dataFolder(), 'postgres'));
-  const isHere = existsSync(file) && readFileSync(file, 'utf8').includes(line);
-  url.password = '';
-  return `${isHere ? `PGPASSFILE=${shortPath(file)} ` : ''}psql '${url.href}'`;
 }
 
 /** Whether the events at this URL are in a Postgres. */
