@@ -11,6 +11,7 @@ interface Books {
   readonly servers: Readonly<Record<Service, Servers>>;
   readonly log: MemoryLog;
   readonly ledger: MemoryLedger;
+  readonly webhooksUnderWay: number;
 }
 
 /** Relays and read models that are behind the last event. */
@@ -33,7 +34,7 @@ export async function heldUp(books: Pick<Books, 'servers'>): Promise<Violation[]
 }
 
 /** What is not final yet, in words. */
-export async function unfinished({ servers, log, ledger }: Books): Promise<string[]> {
+export async function unfinished({ servers, log, ledger, webhooksUnderWay }: Books): Promise<string[]> {
   const found = await behind({ servers });
   for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
     const state = stateAfter(order, events);
@@ -51,6 +52,8 @@ export async function unfinished({ servers, log, ledger }: Books): Promise<strin
   }
   const held = (await ledger.totals()).reduce((sum, { heldMinor }) => sum + heldMinor, 0n);
   if (held !== 0n) found.push(`the provider holds ${held}`);
+  // What the provider did by itself long ago may still be news.
+  if (webhooksUnderWay > 0) found.push(`${webhooksUnderWay} webhooks are under way`);
   return found;
 }
 

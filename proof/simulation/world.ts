@@ -108,6 +108,7 @@ class Simulation implements Surroundings {
   private readonly simulated: SimulatedProvider;
   private readonly beganMs = this.scheduler.nowMs;
   private changedMs = this.beganMs;
+  webhooksUnderWay = 0;
   private calmMs = Infinity;
   readonly handled = perService(() => new Set<string>());
   readonly found: Violation[] = [];
@@ -136,7 +137,10 @@ class Simulation implements Surroundings {
     const strays = (call: 'authorize' | 'capture' | 'refund') => this.faults.stray(call);
     this.simulated = new SimulatedProvider(
       this.ledger,
-      (webhook) => deliver(webhook, this),
+      async (webhook) => {
+        this.webhooksUnderWay++;
+        await deliver(webhook, this).finally(() => this.webhooksUnderWay--);
+      },
       runtime,
       undefined,
       strays,
