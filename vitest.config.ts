@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['{apps,libs,test,scripts,proof,bench}/**/*.spec.ts'],
     globalSetup: ['test/support/postgres.ts'],
+    // Many files wait for servers and processes more than they compute.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     // Most open a shop, or close one.
     hookTimeout: 60_000,
