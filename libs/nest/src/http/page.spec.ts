@@ -10,6 +10,8 @@ const orders = cursor(moment, orderId);
 
 test('a number of the query is written in digits, within its limits', () => {
   expect([pageLimit.parse('007'), pageLimit.parse(undefined), inDigits(z.int()).parse('-3')]).toEqual([7, 50, -3]);
+  expect(inDigits(z.int()).parse(`${Number.MAX_SAFE_INTEGER}`)).toBe(Number.MAX_SAFE_INTEGER);
+  expect(inDigits(z.int()).safeParse(`${Number.MAX_SAFE_INTEGER + 2}`).success).toBe(false);
   for (const text of ['0x10', '1e2', '', ' 5', '5.0', '٥', '201', '0', ['5', '6'], '9'.repeat(400)]) {
     expect(pageLimit.safeParse(text).success, String(text)).toBe(false);
   }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 /** A number of the query, in digits. `z.coerce` would take 0x10 and 1e2 as well, and nothing at all for 0. */
 export function inDigits(schema: z.ZodInt) {
-  return z.preprocess((text) => (typeof text === 'string' && /^-?\d{1,15}$/.test(text) ? Number(text) : text), schema);
+  return z.preprocess((text) => (typeof text === 'string' && /^-?\d{1,16}$/.test(text) ? Number(text) : text), schema);
 }
 
 /** How many items a page has: `limit` of the query. */
