@@ -29,8 +29,8 @@ export interface PeoplesWorld extends Pick<Surroundings, 'seed' | 'scheduler' | 
   readonly servers: Readonly<Record<Service, Servers>>;
   readonly found: Violation[];
   readonly coverage: Coverage;
-  /** Whether the plan is over, and nothing goes wrong from here on. */
-  readonly calm: boolean;
+  /** Whether nothing has gone wrong for so long that the services have done what was due. */
+  readonly unhindered: boolean;
   /** An instance that takes requests. */
   running(service: Service): Process | undefined;
 }
@@ -237,7 +237,7 @@ export class People {
       for (const { orderId, choices, tried } of inbox && 'ok' in inbox ? inbox.ok.items : []) {
         if (
           service === 'order' &&
-          this.world.calm &&
+          this.world.unhindered &&
           tried.length === 0 &&
           !choices.some((it) => it.decision === 'accept')
         ) {

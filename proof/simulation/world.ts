@@ -148,8 +148,9 @@ class Simulation implements Surroundings {
     this.provider = new Unreliable(this.simulated, this);
   }
 
-  get calm(): boolean {
-    return this.calmMs < Infinity;
+  /** Whether nothing has gone wrong for so long that the services have done what was due: leases have passed on, too. */
+  get unhindered(): boolean {
+    return this.scheduler.nowMs - this.calmMs >= UNHINDERED_MS;
   }
 
   async run(): Promise<World> {
@@ -276,7 +277,7 @@ class Simulation implements Surroundings {
     this.calmMs = this.scheduler.nowMs;
     for (let round = 0; ; round++) {
       if (!(await this.rest())) return;
-      if (this.scheduler.nowMs - this.calmMs >= UNHINDERED_MS) {
+      if (this.unhindered) {
         const beforeMs = this.scheduler.nowMs - REST_MS;
         this.found.push(...missedDeadlines(this, beforeMs + this.wrongByMs('order')), ...(await heldUp(this)));
       }
