@@ -153,6 +153,8 @@ export function planOf(seed: number, orders: number): Plan {
       if (happening.kind === 'crash') {
         for (const brought of bringing(happening.at, ofThisKind, orderItems))
           add(Math.max(0, atMs + brought.afterMs), brought.happening);
+        if (happening.at.about === 'ReservationBlocked')
+          for (const each of lostRequest('inventory', ofThisKind, orderItems)) add(each.atMs, each.happening);
       }
       // After a day, what is held without a verdict waits for a person.
       if (happening.kind === 'leap' && happening.ms >= 24 * HOUR) add(atMs + 1, { kind: 'inboxes', skips: false });
@@ -171,6 +173,11 @@ export function planOf(seed: number, orders: number): Plan {
     add(cancelledMs, { kind: 'cancel', order });
     add(cancelledMs + lost.between(5, 30), { kind: 'poison', service: 'order', order });
     add(cancelledMs + lost.between(20, 38) * MINUTE, { kind: 'inboxes', skips: true });
+  }
+  const unheard = diceFor(seed, 'plan', 'lost requests');
+  if (unheard.chance(0.15)) {
+    const service = unheard.pick(['inventory', 'inventory', 'payment'] as const);
+    for (const { atMs, happening } of lostRequest(service, unheard, orderItems)) add(atMs, happening);
   }
   // A price that changes while orders read it, and what is ordered after that.
   const haggling = diceFor(seed, 'plan', 'prices');
@@ -212,8 +219,7 @@ function bringing(
   orders: readonly Item[],
 ): readonly { readonly afterMs: number; readonly happening: Happening }[] {
   if (step === 'parked.park' || step === 'parked.recordRetries') {
-    const at = { service, step: 'store.append', moment: 'before' } as const;
-    return [{ afterMs: 1, happening: { kind: 'error', at, times: 5 } }];
+    return [{ afterMs: -1_000, happening: { kind: 'poison', service, order: dice.pick(orders).n } }];
   }
   if (step === 'tables.due' && about.endsWith('-hold')) {
     return [{ afterMs: 1, happening: { kind: 'inboxes', skips: false } }];
@@ -225,16 +231,24 @@ function bringing(
       happening: { kind: 'operator', order: n, decision: 'call-off' },
     }));
   }
-  if (about === 'ReservationBlocked') {
-    // Its request was given up, and then nothing waits for it any longer.
-    const { n: order, atMs } = dice.pick(orders);
-    return [
-      { afterMs: -Infinity, happening: { kind: 'poison', service, order } },
-      { afterMs: atMs + 20 * MINUTE, happening: { kind: 'inboxes', skips: true } },
-      { afterMs: atMs + 21 * MINUTE, happening: { kind: 'cancel', order } },
-    ];
-  }
   return [];
+}
+
+/**
+ * An order that is called off before anybody reminded of it, and whose request a service gave up: the cancellation is the
+ * first that it hears of the order.
+ */
+function lostRequest(
+  service: Service,
+  dice: Dice,
+  orders: readonly Item[],
+): readonly { readonly atMs: number; readonly happening: Happening }[] {
+  const { n: order, atMs } = dice.pick(orders);
+  return [
+    { atMs: 0, happening: { kind: 'poison', service, order } },
+    { atMs: atMs + dice.between(5, 2_000), happening: { kind: 'cancel', order } },
+    { atMs: atMs + dice.between(20, 38) * MINUTE, happening: { kind: 'inboxes', skips: true } },
+  ];
 }
 
 /** A kind of trouble: the share of worlds, and of gentle worlds, that have it, how often at most, and how it is drawn. */

@@ -286,7 +286,8 @@ class ProcessStore extends EventStore {
     process.reach('store');
     const concerns = (order: number) =>
       writes.some(({ stream }) => stream.includes('-00000000-0000-4000-a000-') && orderOf(idOf(stream)) === order);
-    if (world.faults.isPoisoned(process.of, concerns)) throw new ServerUnavailable('This cannot be written.');
+    // The server is there, and what is written is the trouble: attempts are counted, and end as a dead letter.
+    if (world.faults.isPoisoned(process.of, concerns)) throw new Error('This cannot be written.');
     const position = await this.inner.append(writes);
     world.changed();
     world.tell(

@@ -42,6 +42,8 @@ export interface Promises {
   /** Until when things went wrong, in milliseconds since 1970, and how much later than promised a deadline was kept then. */
   readonly calmMs: number;
   readonly lateMs: number;
+  /** By how much the clock of order was set back, and what it showed then. */
+  readonly setBacks: readonly { readonly byMs: number; readonly toMs: number }[];
   /** Whether nothing went wrong for so long that an order would have had to be reminded of. */
   readonly mild: boolean;
   /** Whether the clocks of all services showed the same, so that times of one can be compared with those of another. */
@@ -143,7 +145,13 @@ function* wrongEndings(orders: Streams<OrderEvent>): Iterable<Violation> {
   }
 }
 
-/** An order is not called off before its deadline, and not confirmed long after it. */
+/** How long it takes at most from a look at the clock to the event that is written for it. */
+const MOST_HANGING_MS = 60_000;
+
+/**
+ * An order is not called off before its deadline, and not confirmed long after it. An event may show an earlier time than
+ * the deadline when the clock was set back between the look at it and the writing.
+ */
 function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
   for (const [id, events] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const [placed] = events;
@@ -151,7 +159,9 @@ function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): It
     const deadlineMs = Date.parse(placed.data.deadlineAt);
     for (const event of events) {
       const atMs = Date.parse(event.recordedAt);
-      if (event.type === 'OrderCancelled' && event.data.reason === 'deadline' && atMs < deadlineMs) {
+      const justSetBack = promises.setBacks.filter(({ toMs }) => toMs <= atMs && atMs <= toMs + MOST_HANGING_MS);
+      const setBackMs = justSetBack.reduce((sum, { byMs }) => sum + byMs, 0);
+      if (event.type === 'OrderCancelled' && event.data.reason === 'deadline' && atMs + setBackMs < deadlineMs) {
         yield about('deadline-early', `The ${id} was called off ${deadlineMs - atMs} ms before its deadline.`, id);
       }
       if (event.type === 'OrderConfirmed' && atMs < promises.calmMs && atMs > deadlineMs + promises.lateMs) {

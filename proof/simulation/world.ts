@@ -110,6 +110,7 @@ class Simulation implements Surroundings {
   private changedMs = this.beganMs;
   webhooksUnderWay = 0;
   private calmMs = Infinity;
+  private readonly setBacks: { readonly byMs: number; readonly toMs: number }[] = [];
   readonly handled = perService(() => new Set<string>());
   readonly found: Violation[] = [];
   readonly coverage = emptyCoverage();
@@ -171,6 +172,7 @@ class Simulation implements Surroundings {
         ...this.people.promises,
         calmMs: this.calmMs,
         lateMs: this.items.reduce((sum, item) => sum + hindersMs(item), 2 * MOST_HURRY_MS),
+        setBacks: this.setBacks,
         oneTime: !this.items.some(({ kind }) => kind === 'clock'),
         mild: this.items.reduce((sum, item) => sum + delaysMs(item), 0) < MILD_MS,
         handled: this.handled,
@@ -336,6 +338,8 @@ class Simulation implements Surroundings {
 
   setClock(service: Service, byMs: number): void {
     this.clocks[service].wrongByMs += byMs;
+    if (service === 'order' && byMs < 0)
+      this.setBacks.push({ byMs: -byMs, toMs: this.scheduler.nowMs + this.wrongByMs(service) });
   }
 
   // Instances.
