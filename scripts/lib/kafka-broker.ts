@@ -53,6 +53,8 @@ export interface KafkaOptions {
 
 const POM = 'scripts/lib/kafka-pom.xml';
 const JAVA_MAJOR = 17;
+/** A JVM that runs for a minute spends most of it compiling: with the quick compiler alone it starts in two thirds of the time. */
+const SHORT_LIVED = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
 const STARTS_WITHIN_MS = 60_000;
 const STOPS_WITHIN_MS = 15_000;
 
@@ -170,7 +172,8 @@ export class KafkaBroker {
   async start(): Promise<void> {
     const output = openSync(this.log, 'a');
     const written = statSync(this.log).size;
-    const java = ['java', '-Xms128m', '-Xmx512m', ...this.classpath, 'kafka.Kafka', this.properties];
+    const jvm = ['-Xms128m', '-Xmx512m', ...(this.options.disposable ? SHORT_LIVED : [])];
+    const java = ['java', ...jvm, ...this.classpath, 'kafka.Kafka', this.properties];
     const broker = spawn('/bin/sh', ['-c', GUARDED, 'sh', ...java], {
       cwd: this.folder,
       detached: true,
@@ -214,7 +217,7 @@ export class KafkaBroker {
   }
 
   private java(...args: string[]) {
-    return run('java', [...this.classpath, ...args]);
+    return run('java', [...SHORT_LIVED, ...this.classpath, ...args]);
   }
 
   private settings(): Record<string, string | number | boolean> {
