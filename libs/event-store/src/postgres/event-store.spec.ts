@@ -87,6 +87,44 @@ describe('the event store in Postgres', () => {
     await Promise.all(stores.map((store) => store.close()));
   });
 
+  test('a store of a release before changes under an instance that runs, which notices no more than a restart', async () => {
+    const fresh = await freshDatabase();
+    const running = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
+    const pool = postgresPool(fresh, { max: 1 });
+    await pool.query(`
+      DROP VIEW event_store.log;
+      ALTER TABLE event_store.events ALTER COLUMN stream TYPE text COLLATE "default";
+      ALTER TABLE event_store.archive ALTER COLUMN stream TYPE text COLLATE "default";
+      CREATE VIEW event_store.log AS SELECT * FROM event_store.events UNION ALL SELECT * FROM event_store.archive;
+      COMMENT ON SCHEMA event_store IS '2'`);
+    await running.append([{ stream: 'note-1', expected: 'none', events: [note('before')] }]);
+    const read = () => all(running.read('note-1')).catch((error: unknown) => error);
+    await Promise.all([read(), read(), read()]);
+
+    const next = await PostgresEventStore.open({ url: fresh, clock: new SystemClock() });
+    for (let i = 0; i < 3; i++) {
+      const found = await Promise.all([read(), read(), read()]);
+      for (const answer of found) if (!isUnavailable(answer)) expect(answer).toHaveLength(1);
+    }
+    expect(await read()).toHaveLength(1);
+    expect(await all(next.read('note-1'))).toHaveLength(1);
+    await expect(next.append([{ stream: 'note-1', expected: 'none', events: [note('late')] }])).rejects.toThrow(
+      'revision',
+    );
+    await Promise.all([running.close(), next.close(), pool.end()]);
+  });
+
+  test('a view that somebody made of the log is named where it is in the way', async () => {
+    const fresh = await freshDatabase();
+    await (await PostgresEventStore.open({ url: fresh, clock: new SystemClock() })).close();
+    const pool = postgresPool(fresh, { max: 1 });
+    await pool.query(`CREATE VIEW report AS SELECT * FROM event_store.log; COMMENT ON SCHEMA event_store IS '2'`);
+    await pool.end();
+    await expect(PostgresEventStore.open({ url: fresh, clock: new SystemClock() })).rejects.toThrow(
+      /^cannot drop view event_store\.log.*: view report depends on view event_store\.log\. Drop that, start, and/,
+    );
+  });
+
   test('opens without waiting for a lock where it is installed', async () => {
     await (await open()).close();
     const { release } = await holdTheLock();

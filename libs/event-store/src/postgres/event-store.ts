@@ -456,8 +456,18 @@ async function install(pool: pg.Pool): Promise<void> {
   const version = await versionIn(pool);
   if (version === undefined) await assertHoldsEveryText(pool);
   // Several statements in one simple query are one transaction.
-  if ((version ?? 0) < SCHEMA_VERSION) await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
+  if ((version ?? 0) >= SCHEMA_VERSION) return;
+  try {
+    await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.code !== DEPENDED_UPON) throw error;
+    const { message, detail = '' } = error;
+    throw new ServerRefusal(`${message}: ${detail.replaceAll('\n', ', ')}. Drop that, start, and create it again.`);
+  }
 }
+
+/** dependent_objects_still_exist: of Postgres. */
+const DEPENDED_UPON = '2BP01';
 
 /** @throws ServerRefusal where no service of this version, or of a later one, has opened the store yet */
 export async function assertInstalled(pool: pg.Pool): Promise<void> {

@@ -1,4 +1,5 @@
 /** The table and the functions of the Postgres event store, in a schema of their own in the service's database. */
+import { byteOrderSql } from '#runtime/postgres';
 
 /**
  * Raise it with every change of `SCHEMA`: a store that opens installs `SCHEMA` when the installed version is lower.
@@ -10,7 +11,7 @@
  * function whose result changes. Instances of the old version still run meanwhile: what they call has to keep working
  * until the last of them has stopped, so a change that they cannot bear takes two deployments.
  */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The key of the advisory lock that serialises appends, in SQL. */
 export const LOCK = `hashtextextended('event_store.append', 0)`;
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS event_store.events (
   recorded_at timestamptz NOT NULL,
   id          uuid        NOT NULL,
   revision    int         NOT NULL,
-  stream      text        NOT NULL,
+  stream      text        NOT NULL COLLATE "C",
   category    text        NOT NULL,
   type        text        NOT NULL,
   data        json        NOT NULL,
@@ -56,6 +57,9 @@ CREATE TABLE IF NOT EXISTS event_store.events (
 
 CREATE TABLE IF NOT EXISTS event_store.archive (LIKE event_store.events INCLUDING ALL);
 
+-- Before version 3, streams were compared in the order of the database. A view fixes the collation of its columns.
+DROP VIEW IF EXISTS event_store.log;
+${byteOrderSql('event_store')}
 CREATE OR REPLACE VIEW event_store.log AS SELECT * FROM event_store.events UNION ALL SELECT * FROM event_store.archive;
 
 -- Moves events up to a position to the archive. Returns how many.

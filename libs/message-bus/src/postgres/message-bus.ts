@@ -15,7 +15,7 @@
  */
 import type pg from 'pg';
 import { Bell, type Clock, type Log, silentLog } from '#runtime';
-import { assertHoldsEveryText, postgresPool, PostgresSession } from '#runtime/postgres';
+import { assertHoldsEveryText, byteOrderSql, postgresPool, PostgresSession } from '#runtime/postgres';
 import { type ConsumeOptions, type Message, MessageBus, type Missed, redeliveryPauseMs, type Unread } from '../port.js';
 import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
@@ -262,7 +262,11 @@ function channelOf(topic: string): string {
 
 async function createSchema(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ begun: boolean; complete: boolean }>(
-    `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS begun, to_regclass('message_bus.missed') IS NOT NULL AS complete`,
+    `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS begun,
+       to_regclass('message_bus.missed') IS NOT NULL AND NOT EXISTS (
+         SELECT FROM pg_attribute
+         WHERE attrelid = to_regclass('message_bus.subscriptions') AND attcollation NOT IN (0, '"C"'::regcollation)
+       ) AS complete`,
   );
   if (rows[0]?.complete) return;
   if (!rows[0]?.begun) await assertHoldsEveryText(pool);
@@ -301,8 +305,8 @@ const SCHEMA = `
 
   CREATE TABLE IF NOT EXISTS message_bus.subscriptions (
     id int GENERATED ALWAYS AS IDENTITY UNIQUE,
-    "group" text NOT NULL,
-    topic text NOT NULL,
+    "group" text COLLATE "C" NOT NULL,
+    topic text COLLATE "C" NOT NULL,
     PRIMARY KEY ("group", topic)
   );
 
@@ -320,6 +324,7 @@ const SCHEMA = `
     messages bigint NOT NULL,
     at timestamptz NOT NULL
   );
+  ${byteOrderSql('message_bus')}
 `;
 
 /** The update changes nothing; without it the statement would return no row for an existing topic. So in SUBSCRIBE. */
