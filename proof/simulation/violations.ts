@@ -176,15 +176,18 @@ function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): It
 }
 
 /** Reminders heal what was lost. Nothing is lost: where nothing went wrong for long, none is sent. */
-function* neededReminders({ promises }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
+function* neededReminders({ promises, events }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
   if (!promises.mild) return;
+  const held = [streamsOf(events.payment, 'payment'), streamsOf(events.inventory, 'reservation')];
   for (const [id, events] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const [placed, ...rest] = events;
     if (placed?.type !== 'OrderPlaced' || placed.data.paymentToken === 'tok_down_30s') continue;
     // What the provider refuses waits for a person, and what a person asks for is no reminder that was needed.
     const reminded = rest.find(({ type, metadata }) => type === 'OrderReminded' && metadata.actor === undefined);
     const refused = rest.some(({ type }) => type === 'OrderPaymentRefused');
-    if (reminded && !refused) yield about('reminder-needed', `The ${id} got on only after a reminder.`, id);
+    // Nor does an order get on by itself whose money or stock a person gave back before it was confirmed.
+    const givenUp = held.some((streams) => streams.get(id)?.some(({ metadata }) => metadata.actor !== undefined));
+    if (reminded && !refused && !givenUp) yield about('reminder-needed', `The ${id} got on only after a reminder.`, id);
   }
 }
 
