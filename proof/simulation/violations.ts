@@ -178,7 +178,10 @@ function* wrongDeadlines({ promises }: Durable, orders: Streams<OrderEvent>): It
 /** Reminders heal what was lost. Nothing is lost: where nothing went wrong for long, none is sent. */
 function* neededReminders({ promises, events }: Durable, orders: Streams<OrderEvent>): Iterable<Violation> {
   if (!promises.mild) return;
-  const held = [streamsOf(events.payment, 'payment'), streamsOf(events.inventory, 'reservation')];
+  const held = [
+    streamsOf<RecordedEvent>(events.payment, 'payment'),
+    streamsOf<RecordedEvent>(events.inventory, 'reservation'),
+  ];
   for (const [id, events] of orders as Streams<RecordedEvent<OrderEvent>>) {
     const [placed, ...rest] = events;
     if (placed?.type !== 'OrderPlaced' || placed.data.paymentToken === 'tok_down_30s') continue;
