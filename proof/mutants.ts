@@ -36,6 +36,8 @@ interface Hunted {
   readonly found?: { readonly worlds: number; readonly seed: number; readonly rule: string };
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /** Returns the exit code: 0 when every bug was found, 1 when one survived, 2 for a wrong command line. */
 export async function hunt(argv: readonly string[], out: Output): Promise<number> {
   const wanted = parseWanted(argv, out);
@@ -46,7 +48,8 @@ export async function hunt(argv: readonly string[], out: Output): Promise<number
   }
   const clean = () => folders.forEach(remove);
   const interrupt = () => process.exit(130);
-  process.once('SIGINT', interrupt).once('exit', clean);
+  for (const signal of SIGNALS) process.once(signal, interrupt);
+  process.once('exit', clean);
   const waiting = [...wanted.mutants];
   const hunted: Hunted[] = [];
   const hunter = async () => {
@@ -61,7 +64,8 @@ export async function hunt(argv: readonly string[], out: Output): Promise<number
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), waiting.length) }, hunter));
 
-  process.off('SIGINT', interrupt).off('exit', clean);
+  for (const signal of SIGNALS) process.off(signal, interrupt);
+  process.off('exit', clean);
 
   const worlds = hunted.flatMap(({ found }) => found?.worlds ?? []).sort((a, b) => a - b);
   const survivors = hunted.length - worlds.length;

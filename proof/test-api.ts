@@ -6,7 +6,6 @@
  *
  *   fixtures ─▶ examples, coverage, fuzzing, stateful ─▶ api/accepted.json ─▶ exit code, .cache/test-api.json
  */
-import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
@@ -17,6 +16,7 @@ import { type Service, services } from '../apps/shop.js';
 import { Advice } from '../scripts/lib/advice.js';
 import { call } from '../scripts/lib/api.js';
 import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
+import { runProgram } from '../scripts/lib/programs.js';
 import type { Output } from '../scripts/lib/progress-bar.js';
 import { bold, green, red } from '../scripts/lib/screen.js';
 import type { Shop } from './shop/open-shop.js';
@@ -46,7 +46,7 @@ async function testApi(argv: readonly string[], out: Output): Promise<number> {
   const flags = parseFlags(argv, out);
   if (!flags) return 2;
   rmSync(RESULTS, { force: true });
-  installSchemathesis(out);
+  await installSchemathesis(out);
   out.stderr.write('Opening a separate shop …\n');
   const env = { order: { ORDER_DEADLINE: '1h' }, payment: { WEBHOOK_SECRET: SECRET } };
   return onTrial({ bus: 'postgres', env }, async ({ shop }) => {
@@ -84,14 +84,14 @@ function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
 }
 
 /** @throws Advice when Python or its packages cannot be had */
-function installSchemathesis({ stderr }: Output): void {
+async function installSchemathesis({ stderr }: Output): Promise<void> {
   const wanted = readFileSync(join(FOLDER, 'requirements.txt'), 'utf8');
   const marker = join(VENV, 'requirements.txt');
   if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) return;
   stderr.write('Installing schemathesis …\n');
   rmSync(VENV, { recursive: true, force: true });
-  runPython('python3', '-m', 'venv', VENV);
-  runPython(
+  await runPython('python3', '-m', 'venv', VENV);
+  await runPython(
     join(VENV, 'bin/pip'),
     'install',
     '--quiet',
@@ -102,10 +102,11 @@ function installSchemathesis({ stderr }: Output): void {
   writeFileSync(marker, wanted);
 }
 
-function runPython(program: string, ...args: readonly string[]): void {
-  const { status, error } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status === 0) return;
-  const what = error ? `${program} cannot be run` : `${program} ${args.slice(0, 2).join(' ')} failed`;
+async function runPython(program: string, ...args: readonly string[]): Promise<void> {
+  const code = await runProgram(program, args, { stdio: ['ignore', 'inherit', 'inherit'] }).catch(() => undefined);
+  if (code === 0) return;
+  if (code !== undefined && code > 128) process.exit(code);
+  const what = code === undefined ? `${program} cannot be run` : `${program} ${args.slice(0, 2).join(' ')} failed`;
   throw new Advice(`${what}: test:api needs Python 3.11 or newer with venv (Debian: python3-venv), and pypi.org.`);
 }
 
@@ -184,7 +185,7 @@ async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flag
   };
   const flagsOf = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
   const args = ['run', `${url}/docs-json`, ...flagsOf, '--continue-on-failure', '--no-color'];
-  const child = spawn(resolve(VENV, 'bin/st'), args, {
+  const exitCode = await runProgram(resolve(VENV, 'bin/st'), args, {
     cwd: VENV, // It keeps notes of its own where it runs.
     env: {
       ...process.env,
@@ -196,9 +197,6 @@ async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flag
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const exitCode = await new Promise<number>((ended, failed) =>
-    child.on('error', failed).on('exit', (code) => ended(code ?? 1)),
-  );
   return { ...readReport(report), exitCode };
 }
 

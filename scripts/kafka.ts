@@ -69,11 +69,9 @@ Ctrl-C closes Kafka; its data is kept.
   return kafka;
 }
 
-/** Resolves at the first signal to stop, or when the npm process that started us has ended. */
+/** Resolves at the first signal to stop. */
 function untilStopped(): Promise<undefined> {
   return new Promise((stopped) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stopped(undefined));
-    const npm = process.env['npm_lifecycle_event'] ? process.ppid : undefined;
-    if (npm) setInterval(() => process.ppid !== npm && stopped(undefined), 500);
   });
 }

@@ -5,9 +5,10 @@
  * executable in its place keeps `generate` working behind a firewall. The engine's own commands (`migrate diff`) need
  * a real one: set PRISMA_SCHEMA_ENGINE_BINARY.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
 
 const cli = createRequire(import.meta.url).resolve('prisma/build/index.js');
 const env = {
@@ -18,9 +19,14 @@ const env = {
 };
 for (const service of readdirSync('prisma')) {
   const args = [cli, ...process.argv.slice(2), '--schema', `prisma/${service}/schema.prisma`];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
-  if (status !== 0) {
-    console.error(stdout + stderr);
-    process.exit(status ?? 1);
+  const running = promisify(execFile)(process.execPath, args, { env });
+  // A signal to this process alone ends the other too; it then fails.
+  const passOn = (signal) => running.child.kill(signal);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, passOn);
+  try {
+    await running;
+  } catch (error) {
+    console.error(`${error.stdout}${error.stderr}`.trim() || error.message);
+    process.exit(1);
   }
 }

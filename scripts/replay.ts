@@ -66,7 +66,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   let stoppedMs = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
-      if (stop.signal.aborted && performance.now() - stoppedMs > SAME_CTRL_C_MS) process.exit(130);
+      const isSecond = stop.signal.aborted && performance.now() - stoppedMs > SAME_CTRL_C_MS;
+      if (isSecond && signal === 'SIGINT') process.exit(130);
       stoppedMs ||= performance.now();
       stop.abort();
     });

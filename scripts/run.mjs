@@ -4,16 +4,20 @@
  * dependencies, because it runs before anything is installed or built, and reports what is missing. In a container image,
  * which has a build but no compiler, it runs the build as it is.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const [command, ...args] = process.argv.slice(2);
+endWithNpm();
 checkNode(JSON.parse(readFileSync('package.json', 'utf8')).engines.node);
-if (existsSync('node_modules/typescript')) build();
+if (existsSync('node_modules/typescript')) await build();
 else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
   giveUp('The dependencies are not installed. Run `npm ci` first.');
 
@@ -32,21 +36,47 @@ function checkNode(required) {
     giveUp(`Larder needs Node ${required}; this is ${process.versions.node}. Install it from https://nodejs.org.`);
 }
 
-function build() {
+/**
+ * npm forwards SIGINT and SIGTERM to its shell, and the scripts of package.json say `exec` so that this process takes the
+ * shell's place: dash, the shell of Debian and Ubuntu, would keep SIGINT to itself. (Windows has an exec.cmd, and no such
+ * signals.) Any other end of npm is noticed here.
+ */
+function endWithNpm() {
+  if (!process.env.npm_lifecycle_event) return;
+  const npm = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 500).unref();
+}
+
+async function build() {
   for (const service of readdirSync('prisma')) {
     const schema = `prisma/${service}/schema.prisma`;
     const client = `prisma/${service}/client/client.ts`;
     if (!existsSync(client) || statSync(client).mtimeMs < statSync(schema).mtimeMs) {
-      runNode(['scripts/prisma.mjs', 'generate'], 'The Prisma clients could not be generated: see the output above.');
+      await runNode(
+        ['scripts/prisma.mjs', 'generate'],
+        'The Prisma clients could not be generated: see the output above.',
+      );
       break;
     }
   }
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see the errors above.');
+  await runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see the errors above.');
 }
 
-function runNode(command, failure) {
-  if (spawnSync(process.execPath, command, { stdio: 'inherit' }).status !== 0) giveUp(failure);
+/** A signal to this process alone ends the program too; scripts/lib/programs.ts has the same for what is compiled. */
+async function runNode(command, failure) {
+  const program = spawn(process.execPath, command, { stdio: 'inherit' });
+  let interrupted;
+  const passOn = (signal) => program.kill((interrupted = signal));
+  for (const signal of SIGNALS) process.on(signal, passOn);
+  const [code] = await once(program, 'exit');
+  for (const signal of SIGNALS) process.off(signal, passOn);
+  if (interrupted) process.kill(process.pid, interrupted);
+  else if (code !== 0) giveUp(failure);
 }
 
 function describeError(error) {

@@ -159,27 +159,21 @@ async function findObstacle(cluster: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Resolves at the first signal to stop, or when the npm process that started us has ended. A later signal kills at once. */
+/** Resolves at the first signal to stop. A second Ctrl-C kills at once. */
 function untilStopped(): Promise<void> {
   return new Promise((stopped) => {
     let firstMs: number | undefined;
-    const stopNow = () => {
-      firstMs = performance.now();
-      stop.abort();
-      stopped();
-    };
-    const onSignal = () => {
+    const onSignal = (signal: NodeJS.Signals) => {
       if (firstMs === undefined) {
-        stopNow();
-      } else if (performance.now() - firstMs > 500) {
-        // A second Ctrl-C: a single one arrives twice within moments, from the terminal and from npm, which forwards it.
+        firstMs = performance.now();
+        stop.abort();
+        stopped();
+      } else if (signal === 'SIGINT' && performance.now() - firstMs > 500) {
+        // A single Ctrl-C arrives twice within moments, from the terminal and from npm, which forwards it.
         running.forEach((service) => service.kill('SIGKILL'));
         process.exit(130); // The guard shuts Postgres down.
       }
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal);
-
-    const npm = process.env['npm_lifecycle_event'] ? process.ppid : undefined;
-    if (npm) setInterval(() => process.ppid !== npm && firstMs === undefined && stopNow(), 500);
   });
 }

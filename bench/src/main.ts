@@ -195,10 +195,13 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Ctrl-C: what the row was doing fails when its server and its child processes end, and nobody is interested in how. */
+/**
+ * Ctrl-C, or the end of the process that started us: what the row was doing fails when its server and its child processes
+ * end, and nobody is interested in how.
+ */
 function interruptible(): AbortSignal {
   const interrupted = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect'] as const) {
     process.on(name, () => {
       if (interrupted.signal.aborted) return;
       process.on('uncaughtException', () => {});

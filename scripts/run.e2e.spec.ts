@@ -1,0 +1,79 @@
+/** Whoever stops a command by its launcher alone, npm or another program, stops all that it has started. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { services } from '../apps/shop.js';
+import { portVariable } from './lib/addresses.js';
+import { freePort } from './lib/embedded-postgres.js';
+
+/** Starts a program in a process group of its own; `marked` finds whatever has come of it, in whichever group. */
+function launch(program: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+  const mark = `LARDER_SPEC=${process.pid}-${performance.now()}`;
+  const [name, value] = mark.split('=') as [string, string];
+  const child = spawn(program, args, { detached: true, env: { ...process.env, ...env, [name]: value } });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
+  const marked = () => {
+    const { stdout } = spawnSync('ps', ['axeww', '-o', 'pid=,command='], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+    return stdout
+      .split('\n')
+      .flatMap((line) => (line.includes(mark) && !line.includes('ps axeww') ? line.slice(0, 80) : []));
+  };
+  const killAll = () => {
+    for (const line of marked()) spawnSync('kill', ['-9', line.trim().split(' ')[0]!]);
+  };
+  return { child, output: () => output, marked, killAll };
+}
+
+const patient = { timeout: 120_000, interval: 250 };
+
+test('a command ends with npm, however that ends', async () => {
+  // A world that nobody is patient enough for.
+  const command = launch('npm', ['run', 'simulate', '--', '--seeds', '1000000', '--workers=1']);
+  try {
+    await expect.poll(command.output, patient).toContain(' worlds, ');
+    command.child.kill('SIGKILL');
+    await expect.poll(command.marked, patient).toEqual([]);
+  } finally {
+    command.killAll();
+  }
+}, 300_000);
+
+test('a signal to npm alone closes the shop: the services, and Postgres last', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'larder-launched-'));
+  chmodSync(data, 0o755); // Postgres has a user of its own where we are root.
+  const ports = await Promise.all(
+    [...services, 'postgres' as const].map(async (it) => [portVariable(it), `${await freePort()}`]),
+  );
+  const shop = launch('npm', ['start'], { LARDER_DATA: data, ...Object.fromEntries(ports) });
+  try {
+    await expect.poll(shop.output, patient).toContain('Larder is open.');
+    expect(shop.marked().length).toBeGreaterThan(6); // npm, run.mjs, three services, and Postgres with its own.
+    shop.child.kill('SIGINT');
+    await expect.poll(shop.marked, patient).toEqual([]);
+    await expect.poll(shop.output, patient).toContain('Closed. Its data is kept');
+    expect(readFileSync(join(data, 'logs/postgres.log'), 'utf8')).toContain('database system is shut down');
+  } finally {
+    shop.killAll();
+    rmSync(data, { recursive: true, force: true });
+  }
+}, 300_000);
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s to a command ends the program that it runs', async (signal) => {
+  const program = `console.log('runs'); setInterval(() => {}, 1e6)`;
+  const command = `import { runProgram } from './dist/scripts/lib/programs.js';
+    process.exitCode = await runProgram(process.execPath, ['-e', ${JSON.stringify(program)}], { stdio: 'inherit' })`;
+  const { child, output, marked, killAll } = launch(process.execPath, ['--input-type=module', '-e', command]);
+  const ended = once(child, 'exit');
+  try {
+    await expect.poll(output, patient).toBe('runs\n');
+    child.kill(signal);
+    expect((await ended)[0]).toBeGreaterThan(128);
+    await expect.poll(marked, patient).toEqual([]);
+  } finally {
+    killAll();
+  }
+});
