@@ -3,12 +3,14 @@ import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { type Admin, type ISocketFactory, Kafka, type logCreator, logLevel } from 'kafkajs';
 import { type Clock, type Log, ServerRefusal } from '#runtime';
+import { readEveryCompression } from './codecs.js';
 import { translateError, typeOf } from './errors.js';
 import { PARTITIONS } from '../partitions.js';
 import { connectionOf } from './url.js';
 
 /** @throws ServerRefusal when the URL cannot be used */
 export function kafkaAt(url: string, log: Log): Kafka {
+  readEveryCompression();
   return new Kafka({
     ...connectionOf(url),
     clientId: 'larder',

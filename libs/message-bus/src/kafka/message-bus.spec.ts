@@ -98,6 +98,26 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     await bus.close();
   });
 
+  test.for(['gzip', 'snappy', 'lz4', 'zstd'])('a topic whose records are compressed with %s is read', async (codec) => {
+    const topic = `t-${randomUUID()}`;
+    // The brokers compress what they are sent.
+    const configEntries = [{ name: 'compression.type', value: codec }];
+    await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries }], waitForLeaders: false });
+    await until(() => admin.fetchTopicMetadata({ topics: [topic] }));
+    const bus = await open();
+    // Several blocks of each codec, of what compresses well and of what does not.
+    const random = new SeededRandom(7);
+    const noise = Array.from({ length: 200_000 }, () => Math.floor(random.next() * 36).toString(36)).join('');
+    const texts = ['', 'ä€😀', 'x'.repeat(400_000), noise];
+    await bus.publish(
+      topic,
+      texts.map((text, n) => ({ ...message('a', n), data: { n, text } })),
+    );
+    const seen = collect(bus, topic);
+    await until(() => expect(seen.map(({ data }) => (data as { text: string }).text)).toEqual(texts));
+    await bus.close();
+  });
+
   test('topics are made by a command, and a missing or a narrow one is named', async () => {
     const [one, narrow] = [`t-${randomUUID()}`, await freshTopic(3)];
     await expect(open([one])).rejects.toThrow(`Kafka lacks the topic ${one}. Run \`npm run topics\`.`);

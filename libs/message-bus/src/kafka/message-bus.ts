@@ -4,6 +4,7 @@
  *   url.ts      where the brokers are, and how to authenticate
  *   client.ts   the client, and its topics
  *   record.ts   messages as records: CloudEvents in binary mode
+ *   codecs.ts   records that are compressed
  *   member.ts   one instance of a consumer group
  *   errors.ts   what kafkajs's errors mean
  */
