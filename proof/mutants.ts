@@ -2,14 +2,13 @@
  * `npm run simulate:mutants` plants one bug after the other (proof/simulation/mutants.ts) into a copy of the build, and runs
  * seeds of the simulation on it until a rule is broken. A mutant that survives is a hole in the simulation.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import ts from 'typescript';
+import { buildWith } from './edited-build.js';
 import type { Ran } from './simulation/worker.js';
 import { type Mutant, mutants } from './simulation/mutants.js';
-import { Advice } from '../scripts/lib/advice.js';
 import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import type { Output } from '../scripts/lib/progress-bar.js';
 import { bold, dim, green, red } from '../scripts/lib/screen.js';
@@ -118,30 +117,6 @@ function runWorldOn(worker: Worker, seed: number): Promise<Pick<Ran, 'violations
     });
     worker.postMessage({ seed }, []);
   });
-}
-
-/** Copies the build to `folder` and compiles the edited files again. @throws Advice when an edit does not fit its file */
-function buildWith({ name, edits }: Mutant, folder: string): void {
-  cpSync('dist', join(folder, 'dist'), { recursive: true });
-  cpSync('package.json', join(folder, 'package.json'));
-  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'), 'junction');
-  const edited = new Map<string, string>();
-  for (const { file, replace, by } of edits) {
-    const before = edited.get(file) ?? readFileSync(file, 'utf8');
-    if (before.split(replace).length !== 2)
-      throw new Advice(`"${name}" no longer fits ${file}, which must contain this exactly once: "${replace}".`);
-    edited.set(
-      file,
-      before.replace(replace, () => by),
-    );
-  }
-  for (const [file, text] of edited) {
-    const { outputText } = ts.transpileModule(text, {
-      fileName: file,
-      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
-    });
-    writeFileSync(join(folder, 'dist', file.replace(/\.ts$/, '.js')), outputText);
-  }
 }
 
 function parseWanted(argv: readonly string[], out: Output) {

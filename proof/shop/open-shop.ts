@@ -114,6 +114,7 @@ export class Shop implements AsyncDisposable {
 
   private readonly processes = perService((): ServiceProcess[] => []);
   private readonly instanceEnv = perService((): Record<string, string>[] => []);
+  private readonly programs = perService((): (string | undefined)[] => []);
   /** Those that were ended on purpose. */
   private readonly killed = new Set<ServiceProcess>();
   private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
@@ -147,11 +148,12 @@ export class Shop implements AsyncDisposable {
     );
   }
 
-  /** Starts one more instance of a service; `env` are variables of this one alone. */
-  async add(service: Service, env: Record<string, string> = {}): Promise<void> {
+  /** Starts one more instance of a service; `env` and `program` are of this one alone. */
+  async add(service: Service, env: Record<string, string> = {}, program = this.options.program): Promise<void> {
     const port = await freePort();
     const instance = this.urls[service].push(`http://127.0.0.1:${port}`) - 1;
     this.instanceEnv[service][instance] = env;
+    this.programs[service][instance] = program;
     await this.launch(service, instance, port);
   }
 
@@ -234,7 +236,7 @@ export class Shop implements AsyncDisposable {
   /** Waits until an order is settled, and returns it from the read model. */
   settled(orderId: string, patienceMs = PATIENCE_MS): Promise<OrderView> {
     const look = async () => {
-      const found = await call<OrderView>('GET', `${this.order[0]}/orders/${orderId}`);
+      const found = await call<OrderView>('GET', `${this.running('order')}/orders/${orderId}`);
       return { done: found.settled, found };
     };
     return this.until(`order ${orderId} is settled`, look, patienceMs);
@@ -244,7 +246,7 @@ export class Shop implements AsyncDisposable {
   async caughtUp(): Promise<void> {
     for (const service of services) {
       await this.until(`the read models of ${service} have caught up`, async () => {
-        const found = await call<{ items: { lag: number }[] }>('GET', `${this.urls[service][0]}/admin/projections`);
+        const found = await call<{ items: { lag: number }[] }>('GET', `${this.running(service)}/admin/projections`);
         return { done: found.items.every(({ lag }) => lag === 0), found };
       });
     }
@@ -303,7 +305,7 @@ export class Shop implements AsyncDisposable {
 
   private async launch(service: Service, instance: number, port: number): Promise<void> {
     if (this.closed) throw new Error('The shop is closed.');
-    const { databases, env = {}, program } = this.options;
+    const { databases, env = {} } = this.options;
     const { [service]: database, bus } = databases;
     const variables = {
       EVENT_STORE_URL: database,
@@ -312,9 +314,16 @@ export class Shop implements AsyncDisposable {
       ...env[service],
       ...this.instanceEnv[service][instance],
     };
+    const program = this.programs[service][instance];
     const launched = new ServiceProcess(service, port, variables, this.logOf(service, instance), program);
     this.processes[service][instance] = launched;
     await launched.ready();
+  }
+
+  /** The URL of the first instance that runs. */
+  private running(service: Service): string {
+    const instance = this.processes[service].findIndex(({ running }) => running);
+    return this.urls[service][Math.max(instance, 0)]!;
   }
 
   private process(service: Service, instance: number): ServiceProcess {

@@ -2,12 +2,7 @@
  * Bugs that were once made, somewhere: each is planted into the services, alone, to see that the simulation finds it. An
  * edit names a line as it stands, so a mutant that no longer fits its code says so instead of surviving in silence.
  */
-export interface Edit {
-  readonly file: string;
-  /** Occurs once in the file. */
-  readonly replace: string;
-  readonly by: string;
-}
+import type { Edit } from '../edited-build.js';
 
 export interface Mutant {
   readonly name: string;

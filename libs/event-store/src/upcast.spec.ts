@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import { SystemClock } from '#runtime';
+import { isUnavailable, SystemClock } from '#runtime';
 import { MemoryEventStore } from './memory.js';
 import type { EventStore, NewEvent, RecordedEvent } from './port.js';
-import { type Upcasters, withUpcasters } from './upcast.js';
+import { NewerEvent, type Upcasters, withUpcasters } from './upcast.js';
 
 const upcasters: Upcasters = {
   PriceSet: [
     ({ amount }: { amount: number }) => ({ amountMinor: amount * 100 }),
     ({ amountMinor }: { amountMinor: number }) => ({ price: { amountMinor, currency: 'EUR' } }),
   ],
+  NeverChanged: [],
 };
 
 describe('reading through upcasters', () => {
@@ -40,6 +41,22 @@ describe('reading through upcasters', () => {
     const message = `${type} at price-oil, revision 0, has version 4`;
     await expect(read(store)).rejects.toThrow(message);
     await expect(subscribed(store)).rejects.toThrow(message);
+  });
+
+  test('refuses a type that it does not know: a newer release wrote it', async () => {
+    const { store } = await storeWith([priceSet(3, {}), { ...priceSet(1, {}), type: 'PriceFrozen' }]);
+    const message = 'PriceFrozen at price-oil, revision 1, is of a type that this deployment does not know';
+    await expect(read(store)).rejects.toThrow(message);
+    await expect(subscribed(store)).rejects.toThrow(message);
+  });
+
+  test('what is newer is no reason to give anything up: somebody else can read it now, and this code when it is replaced', async () => {
+    for (const newer of [priceSet(4, {}), { ...priceSet(1, {}), type: 'PriceFrozen' }]) {
+      const { store } = await storeWith([newer]);
+      const error: unknown = await read(store).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(NewerEvent);
+      expect(isUnavailable(error)).toBe(true);
+    }
   });
 
   test('append, head and close are those of the store behind', async () => {

@@ -7,6 +7,7 @@
  * So a change to the shape of a stored event needs an upcaster here, and a golden file that keeps an event of the old
  * shape and proves that it is still read.
  */
+import { ServerUnavailable } from '#runtime';
 import { type Batch, type DomainEvent, EventStore, type RecordedEvent, type StreamWrite, type Turn } from './port.js';
 
 /** Turns data of one version into data of the next. Pure: returns a new object and leaves the old one unchanged. */
@@ -14,8 +15,8 @@ export type Upcast = (data: any) => object;
 
 /**
  * By event type, the steps from version 1 to 2, from 2 to 3, and so on; the current version is the number of steps plus
- * one. A service names every type that it stores, so its table is also the list of its events; a type that is missing has
- * only ever had version 1.
+ * one. A service names every type that it stores, so its table is also the list of its events: a type that is missing is
+ * one of a newer release.
  *
  *   { OrderPlaced: [addCurrency, splitLines], OrderConfirmed: [] }   OrderPlaced is at version 3
  */
@@ -27,8 +28,17 @@ export function versionOf(upcasters: Upcasters, type: string): number {
 }
 
 /**
- * The same store with every event lifted to its current shape. Reading fails at a shape newer than this code knows, which
- * a rolled-back deployment meets: to continue would be to misread an event.
+ * An event that a newer release has written. Nothing is wrong with what was asked: an instance of that release can do it, and
+ * this one can do it later, when it has been replaced.
+ */
+export class NewerEvent extends ServerUnavailable {
+  override readonly name = 'NewerEvent';
+}
+
+/**
+ * The same store with every event lifted to its current shape. Reading fails with NewerEvent at a type or a shape that this
+ * code does not know yet, which old instances meet while a release is rolled out: to continue would be to misread an event,
+ * and to pass over one would be to lose it.
  */
 export function withUpcasters(store: EventStore, upcasters: Upcasters): EventStore {
   return new UpcastingEventStore(store, upcasters);
@@ -81,15 +91,17 @@ class UpcastingEventStore extends EventStore {
 /** The event in its current shape: the event itself when it has that already, as nearly all do. */
 function upcast(event: RecordedEvent, upcasters: Upcasters): RecordedEvent {
   const { schema } = event.metadata;
+  const steps = upcasters[event.type];
   const current = versionOf(upcasters, event.type);
-  if (schema === current) return event;
-  if (schema > current) {
-    throw new Error(
-      `${event.type} at ${event.stream}, revision ${event.revision}, has version ${schema} of its shape, and this ` +
-        `deployment knows versions up to ${current}. Deploy the version that wrote it, or a later one.`,
+  if (steps && schema === current) return event;
+  if (!steps || schema > current) {
+    const newer = steps
+      ? `has version ${schema} of its shape, and this deployment knows versions up to ${current}`
+      : 'is of a type that this deployment does not know';
+    throw new NewerEvent(
+      `${event.type} at ${event.stream}, revision ${event.revision}, ${newer}. Deploy the version that wrote it, or a later one.`,
     );
   }
-  const steps = upcasters[event.type]!.slice(schema - 1);
-  const data = steps.reduce<object>((old, step) => step(old), event.data);
+  const data = steps.slice(schema - 1).reduce<object>((old, step) => step(old), event.data);
   return { ...event, data, metadata: { ...event.metadata, schema: current } };
 }

@@ -10,7 +10,8 @@
  *                        └─────▶ handle ──ok──▶ removed, next of the line;   ──▶ dead: a person decides
  *
  * A message that no retry can fix is dead at once; one of an unknown type is counted and skipped. While a server is away
- * or busy, attempts say nothing about the message and are not counted: it waits for as long as that takes.
+ * or busy, or this instance is too old for what it has to read, attempts say nothing about the message and are not counted:
+ * it waits for as long as that takes.
  *
  * Why no message can overtake another of its key, or stay parked forever:
  *  - A key's messages are put into its line by the one instance that owns their partition, in their order.

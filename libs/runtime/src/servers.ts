@@ -2,7 +2,7 @@
 
 /** It does not answer, is starting, cut us off, or cannot do its work at the moment: trying again later may help. */
 export class ServerUnavailable extends Error {
-  override readonly name = 'ServerUnavailable';
+  override readonly name: string = 'ServerUnavailable';
 }
 
 /**

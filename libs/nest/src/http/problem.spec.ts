@@ -3,6 +3,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import { expect, test } from 'vitest';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
 import { freshDatabase } from '#test/database';
+import { NewerEvent } from '#event-store';
 import { postgresPool } from '#runtime/postgres';
 import { problemOf } from './problem.js';
 
@@ -24,4 +25,13 @@ test('a mistake in our own SQL is not an outage, and reveals nothing to the call
     });
   }
   await pool.end();
+});
+
+test('what only a newer release can read is to be tried again: another instance may be one', () => {
+  expect(problemOf(new NewerEvent('OrderPlaced at order-1 is newer.'))).toMatchObject({
+    status: 503,
+    code: 'unavailable',
+    message: expect.stringContaining('newer release'),
+    headers: { 'retry-after': '1' },
+  });
 });

@@ -7,6 +7,7 @@
  *   schema issues                           422 invalid-request, with the place of each
  *   Fastify's and Nest's own errors         their 4xx status
  *   a server that is away, full or slow     503 unavailable, Retry-After
+ *   an event of a newer release             503 unavailable, Retry-After: another instance may be able to read it
  *   RevisionConflict (retries are used up)  503 busy, Retry-After
  *   anything else                           500 internal-error, logged with its stack
  */
@@ -22,7 +23,7 @@ import type { AbstractHttpAdapter } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import { Conflict, DomainError, NotFound } from '#decider';
-import { RevisionConflict } from '#event-store';
+import { NewerEvent, RevisionConflict } from '#event-store';
 import { isUnavailable, type Log } from '#runtime';
 import { formatPosition, POSITION_HEADER } from './position-header.js';
 
@@ -96,6 +97,11 @@ export function problemOf(thrown: unknown): Problem {
   }
   if (typeof code === 'string' && code.startsWith('FST_') && typeof statusCode === 'number' && statusCode < 500) {
     return new Problem(statusCode, codeOf(statusCode), STATUS_CODES[statusCode] ?? 'Bad request');
+  }
+  if (error instanceof NewerEvent) {
+    const detail =
+      'A newer release has written to this, and the instance that you asked cannot read it yet. Try again.';
+    return tryAgain('unavailable', detail, {}, error);
   }
   if (isUnavailable(error)) {
     return tryAgain('unavailable', 'A server that this service needs cannot do its work now. Try again.', {}, error);
