@@ -100,3 +100,4 @@ const SYNTAX = {
   usage: 'npm run consistency [-- --pairs <number of write-then-read pairs; default: 10000>].',
   options: { pairs: { type: 'string', default: '10000' } },
 } as const;
+export const { usage } = SYNTAX;

@@ -115,6 +115,7 @@ const SYNTAX = {
     list: { type: 'boolean', default: false },
   },
 } as const;
+export const { usage } = SYNTAX;
 
 function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
   return readCommandLine(argv, SYNTAX, out, ({ values }) => {

@@ -24,6 +24,7 @@ const SYNTAX = {
     list: { type: 'boolean', default: false },
   },
 } as const;
+export const { usage } = SYNTAX;
 
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await hunt(argv, process);

@@ -182,6 +182,7 @@ const SYNTAX = {
     seed: { type: 'string', default: `${randomSeed()}` },
   },
 } as const;
+export const { usage } = SYNTAX;
 
 function parseOptions(argv: readonly string[], out: Output): RaceOptions | undefined {
   return readCommandLine(argv, SYNTAX, out, ({ values }) => ({

@@ -30,6 +30,7 @@ const SYNTAX = {
     quiet: { type: 'boolean', default: false },
   },
 } as const;
+export const { usage } = SYNTAX;
 
 interface Wanted {
   readonly seeds: number;

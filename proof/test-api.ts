@@ -37,6 +37,8 @@ interface Flags {
   readonly seed: number;
 }
 
+export const usage = 'npm run test:api -- [--only order,inventory,payment] [--examples 25] [--seed 1].';
+
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await testApi(argv, process);
 }
@@ -69,7 +71,7 @@ async function testApi(argv: readonly string[], out: Output): Promise<number> {
 
 function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
   const syntax = {
-    usage: 'npm run test:api -- [--only order,inventory,payment] [--examples 25] [--seed 1]',
+    usage,
     options: { only: { type: 'string' }, examples: { type: 'string' }, seed: { type: 'string' } },
   } as const;
   return readCommandLine(argv, syntax, out, ({ values }) => ({

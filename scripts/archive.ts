@@ -9,7 +9,7 @@ import { databasesOfTheShop, eventsAdvice, isPostgres } from './lib/databases.js
 import { count, type Output, progressBar } from './lib/progress-bar.js';
 import { services } from '../apps/shop.js';
 
-const USAGE = 'Usage: npm run archive -- --older-than 90d (the age in days of the events to archive).';
+export const usage = 'npm run archive -- --older-than 90d (the age in days of the events to archive).';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -21,7 +21,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 async function run(argv: readonly string[], out: Output): Promise<number> {
   const days = /^(\d{1,5})d$/.exec(argv[1] ?? '')?.[1];
   if (argv.length !== 2 || argv[0] !== '--older-than' || days === undefined) {
-    out.stderr.write(`${USAGE}\n`);
+    out.stderr.write(`Usage: ${usage}\n`);
     return 2;
   }
   const clock = new SystemClock();

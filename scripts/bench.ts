@@ -6,6 +6,8 @@ import { existsSync, statSync } from 'node:fs';
 import { Advice } from './lib/advice.js';
 import { runProgram } from './lib/programs.js';
 
+export const usage = 'npm run bench -- [--only P3,P4] [--quick] [--rounds <number; default: 5>] [--report].';
+
 export async function main(args: readonly string[]): Promise<void> {
   const installed = 'bench/node_modules/.package-lock.json';
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync('bench/package-lock.json').mtimeMs) {

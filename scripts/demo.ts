@@ -44,6 +44,8 @@ const colours: Partial<Record<Service, (text: string) => string>> = {
 };
 const endings: Record<string, (text: string) => string> = { completed: green, rejected: red, cancelled: yellow };
 
+export const usage = 'npm run demo, while the shop is open.';
+
 export async function main(): Promise<void> {
   await refuseWhileClosed();
   const available = await availableUnits();

@@ -127,6 +127,8 @@ export async function documents(): Promise<ReadonlyMap<string, string>> {
   ]);
 }
 
+export const usage = 'npm run docs. It writes what is generated of docs/, of libs/client/ and .env.example.';
+
 export async function main(): Promise<void> {
   for (const [path, text] of await documents()) {
     const current = existsSync(path) ? readFileSync(path, 'utf8') : undefined;

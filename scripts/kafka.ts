@@ -13,6 +13,8 @@ import { createTopics } from './topics.js';
 
 const screen = new Screen();
 
+export const usage = 'npm run kafka. Variables change it: LARDER_DATA, KAFKA_PORT.';
+
 export async function main(): Promise<void> {
   const missing = missingForKafka();
   if (missing) {

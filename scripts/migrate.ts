@@ -12,6 +12,9 @@ import { type Migration, migrationsIn } from '../libs/service/src/adapters/migra
 import { Advice } from './lib/advice.js';
 import { ownDatabase } from './lib/own-database.js';
 
+export const usage =
+  'npm run migrate. The databases are those of ORDER_DATABASE_URL, INVENTORY_DATABASE_URL and PAYMENT_DATABASE_URL.';
+
 /**
  * `npm run migrate`: migrates the databases of all services, at `ORDER_DATABASE_URL` and so on. With
  * `POSTGRES_SUPERUSER_URL` it creates them first, each with the role that its URL names: see lib/own-database.ts.

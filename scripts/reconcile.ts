@@ -8,8 +8,8 @@ import { count, type Output, progressBar } from './lib/progress-bar.js';
 import { openBooks } from './lib/reconcile/books.js';
 import { type Books, reconcile } from './lib/reconcile/reconcile.js';
 
-const USAGE =
-  'Usage: npm run reconcile [-- --json]. With --json, each disagreement is a line of JSON instead of a sentence.';
+export const usage =
+  'npm run reconcile [-- --json]. With --json, each disagreement is a line of JSON instead of a sentence.';
 
 /** The books could not be read completely (EX_UNAVAILABLE of sysexits.h): whether the shop is healthy is not known. */
 const UNAVAILABLE = 69;
@@ -27,7 +27,7 @@ export async function run(
 ): Promise<number> {
   const json = argv.length === 1 && argv[0] === '--json';
   if (argv.length > 0 && !json) {
-    stderr.write(`${USAGE}\n`);
+    stderr.write(`Usage: ${usage}\n`);
     return 2;
   }
   const clock = new SystemClock();

@@ -61,6 +61,11 @@ const VALUE_LENGTH = 60;
 /** The terminal sends Ctrl-C to this process and to npm, which forwards it: signals this close together are one Ctrl-C. */
 const SAME_CTRL_C_MS = 500;
 
+const usageFor = (readModels: readonly string[]) =>
+  `npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: ${readModels.join(', ')}.`;
+
+export const usage = usageFor(services.flatMap((service) => shop[service].projections.map(({ name }) => name)));
+
 export async function main(argv: readonly string[]): Promise<void> {
   const stop = new AbortController();
   let stoppedMs = 0;
@@ -123,9 +128,8 @@ export async function replay(
 }
 
 function parseRequest(argv: readonly string[], targets: readonly ReplayTarget[], out: Output): Request | undefined {
-  const names = targets.map(({ projection }) => projection.name).join(', ');
-  const usage = `npm run replay -- <read model> or --all, with at most one of --compare, --rollback, --until <time or position>; or --list. Read models: ${names}.`;
-  const syntax = { usage, allowPositionals: true, options: OPTIONS } as const;
+  const names = targets.map(({ projection }) => projection.name);
+  const syntax = { usage: usageFor(names), allowPositionals: true, options: OPTIONS } as const;
   return readCommandLine(argv, syntax, out, ({ values, positionals }): Request => {
     const { all, compare, rollback, fresh, list, until } = values;
     if (list && argv.length > 1) throw new UsageError('--list takes no other arguments.');

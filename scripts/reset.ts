@@ -7,6 +7,8 @@ import { deleteData, notedStore } from './lib/data-folder.js';
 import { isTaken, serverIn } from './lib/embedded-postgres.js';
 import { dataFolder, shortPath } from './lib/addresses.js';
 
+export const usage = 'npm run reset. It deletes all data of the shop in LARDER_DATA, or in .data.';
+
 export async function main(): Promise<void> {
   const data = dataFolder();
   const server = await serverIn(join(data, 'postgres'));

@@ -1,10 +1,10 @@
 /** Whoever stops a command by its launcher alone, npm or another program, stops all that it has started. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { services } from '../apps/shop.js';
 import { portVariable } from './lib/addresses.js';
 import { freePort } from './lib/embedded-postgres.js';
@@ -76,4 +76,50 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s to a command ends the pr
   } finally {
     killAll();
   }
+});
+
+describe('the command line', () => {
+  const run = (command: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
+    spawnSync(process.execPath, ['scripts/run.mjs', command, ...args], {
+      env: { ...process.env, ...env },
+      encoding: 'utf8',
+    });
+
+  test('every command has a usage, which begins as one types it', () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+    const commands = Object.entries(scripts).flatMap(([script, line]) => {
+      const [, command] = / scripts\/run\.mjs (.+)$/.exec(line) ?? [];
+      return command ? { command, typed: script === 'start' ? 'npm start' : `npm run ${script}` } : [];
+    });
+    expect(commands.length).toBeGreaterThan(15);
+    const modules = commands.map(({ command }) => {
+      const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
+      return `(await import('./dist/${folder}/${command}.js')).usage`;
+    });
+    const program = `console.log(JSON.stringify([${modules.join()}])); process.exit()`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    const usages = JSON.parse(stdout) as string[];
+    expect(commands.filter(({ typed }, i) => !new RegExp(`^${typed}\\b.*\\.$`).test(usages[i] ?? ''))).toEqual([]);
+  });
+
+  test('--help prints it, and nothing else happens; so it is with an argument that a command does not take', () => {
+    const data = mkdtempSync(join(tmpdir(), 'larder-kept-'));
+    const note = join(data, 'event-store.env');
+    writeFileSync(note, 'EVENT_STORE_URL=kurrentdb://elsewhere:2113\n');
+    const usage = /^Usage: npm run reset\. .*\n$/;
+    expect(run('reset', ['--help'], { LARDER_DATA: data })).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(usage),
+      stderr: '',
+    });
+    expect(run('reset', ['--dry-run'], { LARDER_DATA: data })).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^Unexpected argument '--dry-run'\. Usage: npm run reset\. .*\n$/),
+    });
+    expect(existsSync(note)).toBe(true);
+    expect(run('reset', [], { LARDER_DATA: data })).toMatchObject({ status: 0 });
+    expect(existsSync(note)).toBe(false);
+    rmSync(data, { recursive: true, force: true });
+  });
 });

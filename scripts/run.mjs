@@ -23,7 +23,15 @@ else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
 
 // Looks for the source: dist may still contain files of an older build.
 const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
-const { main } = await import(`../dist/${folder}/${command}.js`);
+const { main, usage } = await import(`../dist/${folder}/${command}.js`);
+if (args.includes('--help') || args.includes('-h')) {
+  console.log(`Usage: ${usage}`);
+  process.exit();
+}
+if (main.length === 0 && args.length > 0) {
+  console.error(`Unexpected argument '${args[0]}'. Usage: ${usage}`);
+  process.exit(2);
+}
 await main(args).catch((error) => giveUp(describeError(error)));
 
 /** `required` is `>=` and a version. */

@@ -129,6 +129,7 @@ const SYNTAX = {
     lines: { type: 'string', default: '2' },
   },
 } as const;
+export const { usage } = SYNTAX;
 
 /** Right-aligned columns, except for the first. */
 function columns(lines: string[][]): string {

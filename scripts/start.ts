@@ -29,6 +29,9 @@ const stop = new AbortController();
 const running = new Map<Service, ServiceProcess>();
 let postgres: PostgresServer | undefined;
 
+export const usage =
+  'npm start. Variables change it: LARDER_DATA, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, POSTGRES_PORT, EVENT_STORE_URL, MESSAGE_BUS_URL.';
+
 export async function main(): Promise<void> {
   const stopped = untilStopped();
   try {

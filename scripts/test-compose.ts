@@ -40,6 +40,8 @@ const ENGINE = { DOCKER_HOST: 'unix:///run/larder-engine/docker.sock', DOCKER_CO
 const interrupted = new AbortController();
 const screen = new Screen();
 
+export const usage = 'npm run test:compose.';
+
 export async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => interrupted.abort(new Advice(`Interrupted by ${signal}.`)));

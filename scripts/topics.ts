@@ -7,6 +7,9 @@ import { createTopics as createIn } from '#message-bus/kafka';
 import { ServerRefusal, ServerUnavailable, silentLog, SystemClock } from '#runtime';
 import { Advice } from './lib/advice.js';
 
+export const usage =
+  "npm run topics, with MESSAGE_BUS_URL=kafka://… and, if it is to be another than the server's, TOPIC_REPLICATION_FACTOR.";
+
 export async function main(): Promise<void> {
   const { MESSAGE_BUS_URL: url, TOPIC_REPLICATION_FACTOR: replicas } = process.env;
   if (!url)
