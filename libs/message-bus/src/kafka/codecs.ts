@@ -3,9 +3,12 @@
  * what they are sent (`compression.type`), and other producers may. kafkajs reads gzip by itself.
  */
 import { decompress as decompressZstd } from 'fzstd';
-import { CompressionCodecs, CompressionTypes } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import { decompress as decompressLz4 } from 'lz4js';
 import { uncompress as decompressSnappyBlock } from 'snappyjs';
+
+// Node does not see these exports of a CommonJS module by their names.
+const { CompressionCodecs, CompressionTypes } = kafkajs;
 
 /** For all clients of this process. */
 export function readEveryCompression(): void {
