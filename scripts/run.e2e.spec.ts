@@ -62,23 +62,27 @@ test('a signal to npm alone closes the shop: the services, and Postgres last', a
   }
 }, 300_000);
 
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s to a command ends the program that it runs', async (signal) => {
-  const program = `console.log('runs'); setInterval(() => {}, 1e6)`;
-  const command = `import { runProgram } from './dist/scripts/lib/programs.js';
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  '%s to a command ends the program that it runs',
+  async (signal) => {
+    const program = `console.log('runs'); setInterval(() => {}, 1e6)`;
+    const command = `import { runProgram } from './dist/scripts/lib/programs.js';
     process.exitCode = await runProgram(process.execPath, ['-e', ${JSON.stringify(program)}], { stdio: 'inherit' })`;
-  const { child, output, marked, killAll } = launch(process.execPath, ['--input-type=module', '-e', command]);
-  const ended = once(child, 'exit');
-  try {
-    await expect.poll(output, patient).toBe('runs\n');
-    child.kill(signal);
-    expect((await ended)[0]).toBeGreaterThan(128);
-    await expect.poll(marked, patient).toEqual([]);
-  } finally {
-    killAll();
-  }
-});
+    const { child, output, marked, killAll } = launch(process.execPath, ['--input-type=module', '-e', command]);
+    const ended = once(child, 'exit');
+    try {
+      await expect.poll(output, patient).toBe('runs\n');
+      child.kill(signal);
+      expect((await ended)[0]).toBeGreaterThan(128);
+      await expect.poll(marked, patient).toEqual([]);
+    } finally {
+      killAll();
+    }
+  },
+  120_000,
+);
 
-describe('the command line', () => {
+describe('the command line', { timeout: 120_000 }, () => {
   const run = (command: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
     spawnSync(process.execPath, ['scripts/run.mjs', command, ...args], {
       env: { ...process.env, ...env },

@@ -14,7 +14,7 @@ const FOLDERS: Readonly<Record<string, string>> = {
 };
 
 /** Folders under these names were not finished, and are nobody else's. */
-const DRAFTS = ['postgres.new', 'postgres-binaries.new'];
+const DRAFTS = ['postgres.new', 'postgres.password', 'postgres-binaries.new'];
 
 const LOGGED = [...services, 'postgres'];
 

@@ -1,13 +1,6 @@
 /**
- * The embedded profile's database server: a real Postgres from npm, in a folder of its own.
- *
- *   this process ──pipe──▶ /bin/sh, in a process group of its own
- *                             ├─ initdb, then postgres
- *                             └─ guard: reads the pipe until it ends, then sends SIGINT (a fast shutdown)
- *
- * Ctrl-C in a terminal goes to the terminal's whole process group. Postgres is outside that group, because it has to
- * outlive the services while they shut down; and however this process ends, even by `kill -9`, its end of the pipe closes
- * and the guard shuts Postgres down.
+ * The embedded profile's database server: a real Postgres from npm, in a folder of its own. A guard shuts it down when this
+ * process has ended, however: see guarded.ts.
  *
  * Postgres refuses to run as root. Started by root, it runs as `postgres` or `nobody`, who must have access to its folder.
  *
@@ -38,6 +31,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { Advice } from './advice.js';
+import { killGuarded, shutDown, spawnGuarded } from './guarded.js';
 import { ownDatabase } from './own-database.js';
 // By its path: vitest's global setup does not resolve the libraries' names.
 import { PostgresConnection } from '../../libs/runtime/src/postgres/connection.js';
@@ -56,16 +50,7 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-const GUARDED = `
-  "$@" 3<&- & program=$!
-  { read -r _; kill -INT $program; } <&3 & guard=$!
-  exec 3<&-
-  wait $program; status=$?
-  kill $guard; wait $guard 2>/dev/null
-  exit $status`;
-
-/** Nobody can connect to a new cluster before it has a password. */
-const INITDB = ['--auth=reject', '--username=postgres', '--encoding=UTF8', '--locale=C'];
+const INITDB = ['--auth=scram-sha-256', '--username=postgres', '--encoding=UTF8', '--locale=C'];
 const POSTGRES = ['-c', 'max_connections=300', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
 
 /** Who may connect, in place of what initdb has written: pg_hba.conf. */
@@ -123,7 +108,7 @@ export async function startPostgres(options: {
   // The server's user needs a way through, and no more: others may not list what was there before.
   if (user) chmodSync(dirname(folder), statSync(dirname(folder)).mode | 0o111);
   const binaries = binariesFor(user, join(dirname(folder), 'postgres-binaries'));
-  const program = (name: 'initdb' | 'postgres') => join(binaries, 'bin', name);
+  const program = (name: 'initdb' | 'postgres' | 'pg_ctl') => join(binaries, 'bin', name);
   const unsynced = disposable ? ['-F'] : [];
   const written = existsSync(log) ? statSync(log).size : 0;
 
@@ -133,9 +118,18 @@ export async function startPostgres(options: {
     rmSync(draft, { recursive: true, force: true });
     mkdirSync(draft, { mode: 0o700 });
     if (user) chownSync(draft, user.uid, user.gid);
-    const options = ['-D', draft, ...INITDB, ...(disposable ? ['--no-sync'] : [])];
-    const initdb = spawnGuarded(program('initdb'), options, user, log);
-    if ((await ended(initdb)) !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
+    const password = newPassword();
+    const passwordFile = join(dirname(folder), 'postgres.password');
+    rmSync(passwordFile, { force: true });
+    writeFileSync(passwordFile, password, { mode: 0o600 });
+    if (user) chownSync(passwordFile, user.uid, user.gid);
+    const options = ['-D', draft, ...INITDB, `--pwfile=${passwordFile}`, ...(disposable ? ['--no-sync'] : [])];
+    const initdb = { program: program('initdb'), args: options, signal: 'SIGINT' } as const;
+    const code = await ended(logging(log, (output) => spawnGuarded(initdb, { ...background(user), output })));
+    rmSync(passwordFile);
+    if (code !== 0) throw new Advice(`initdb failed in ${folder}: ${lastComplaint(log, written)}`);
+    writeFileSync(join(draft, 'pg_hba.conf'), ACCESS);
+    keepPassword(draft, 'postgres', password, user);
     renameSync(draft, folder);
   } else if (!existsSync(join(folder, 'PG_VERSION'))) {
     throw new Advice(`${folder} is not a Postgres cluster. Set LARDER_DATA to another folder.`);
@@ -150,16 +144,24 @@ export async function startPostgres(options: {
     if (!ok) throw failed(lastComplaint(log, written));
   }
   const url = (database: string) => databaseUrl(folder, port, database);
-  const server = spawnGuarded(
-    program('postgres'),
-    ['-D', folder, '-p', `${port}`, ...POSTGRES, ...unsynced],
-    user,
-    log,
-  );
+  const args = ['-p', `${port}`, ...POSTGRES, ...unsynced];
+  // An administrator of Windows may not start it but by pg_ctl, which gives up his rights.
+  const control = (action: string, ...more: string[]) => [program('pg_ctl'), action, '-D', folder, '-w', ...more];
+  const postgres = {
+    program: program('postgres'),
+    args: ['-D', folder, ...args],
+    signal: 'SIGINT', // A fast shutdown.
+    onWindows: {
+      start: control('start', '-l', log, '-o', args.join(' ')),
+      stop: control('stop', '-m', 'fast'),
+      pidFile: join(folder, 'postmaster.pid'),
+    },
+  } as const;
+  const server = logging(log, (output) => spawnGuarded(postgres, { ...background(user), output }));
   const end = ended(server);
   const stop = async () => {
-    server.stdio[3]?.destroy();
-    const impatient = setTimeout(() => process.kill(-server.pid!, 'SIGQUIT'), 10_000);
+    shutDown(server);
+    const impatient = setTimeout(() => killGuarded(server, 'SIGQUIT'), 10_000);
     await end;
     clearTimeout(impatient);
   };
@@ -184,8 +186,8 @@ export async function startPostgres(options: {
 }
 
 /**
- * Gives the cluster in `folder` a password, before its server listens: a new one, and one of the release that had none.
- * The file is written last, so what is interrupted is done again. Returns whether it worked.
+ * Gives a cluster of the release that had none a password, before its server listens. The file is written last, so what is
+ * interrupted is done again. Returns whether it worked.
  */
 async function givePassword(
   folder: string,
@@ -194,7 +196,9 @@ async function givePassword(
   const password = newPassword();
   // Without a server: a single process that reads statements from its standard input. It logs none that fail.
   const args = ['--single', '-D', folder, '-c', 'log_min_error_statement=panic', ...options, 'postgres'];
-  const alone = spawnLogging(program, args, user, log, 'pipe');
+  const alone = logging(log, (output) =>
+    spawn(program, args, { ...background(user), detached: true, stdio: ['pipe', output, output] }),
+  );
   alone.stdin!.on('error', () => {}).end(`ALTER ROLE postgres PASSWORD '${password}';\n`);
   if ((await ended(alone)) !== 0) return false;
   writeFileSync(join(folder, 'pg_hba.conf'), ACCESS);
@@ -316,28 +320,17 @@ export function mayEnter(user: User, folder: string): boolean {
   return spawnSync('/bin/sh', ['-c', 'cd "$0"', folder], { ...user, cwd: '/', stdio: 'ignore' }).status === 0;
 }
 
-function spawnGuarded(program: string, args: string[], user: User | undefined, log: string): ChildProcess {
-  return spawnLogging('/bin/sh', ['-c', GUARDED, 'sh', program, ...args], user, log, 'ignore', 'pipe');
-}
+const background = (user: User | undefined) => ({
+  ...(user && { uid: user.uid, gid: user.gid }),
+  cwd: '/',
+  env: { ...process.env, LC_ALL: 'C' },
+});
 
-/** Starts a program in a process group of its own, whose output is appended to the file `log`. */
-function spawnLogging(
-  program: string,
-  args: string[],
-  user: User | undefined,
-  log: string,
-  input: 'ignore' | 'pipe',
-  ...more: 'pipe'[]
-): ChildProcess {
+/** What `start` starts with the descriptor of the file `log`, to which its output is to be appended. */
+function logging(log: string, start: (output: number) => ChildProcess): ChildProcess {
   const output = openSync(log, 'a');
   try {
-    return spawn(program, args, {
-      ...(user && { uid: user.uid, gid: user.gid }),
-      cwd: '/',
-      detached: true,
-      env: { ...process.env, LC_ALL: 'C' },
-      stdio: [input, output, output, ...more],
-    });
+    return start(output);
   } finally {
     closeSync(output);
   }

@@ -5,14 +5,9 @@
  *   pom.xml ──mvn──▶ .cache/kafka/<version>/*.jar ─▶ certificates ─▶ format ─▶ start ─▶ kill or stop ─▶ start ─▶ …
  *                                                    └──── once per folder ────┘
  *
- *   this process ──pipe──▶ /bin/sh, in a process group of its own
- *                             ├─ java
- *                             └─ guard: reads the pipe until it ends, then sends SIGTERM
- *
- * As with the embedded Postgres, Ctrl-C in a terminal does not reach the broker, which has to outlive the services while
- * they shut down; and however this process ends, even by `kill -9`, the guard sees its end of the pipe close.
+ * As with the embedded Postgres, a guard shuts the broker down when this process has ended, however: see guarded.ts.
  */
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -33,6 +28,7 @@ import { promisify } from 'node:util';
 import { Kafka, logLevel } from 'kafkajs';
 import { Advice } from './advice.js';
 import { freePort } from './embedded-postgres.js';
+import { killGuarded, shutDown, spawnGuarded } from './guarded.js';
 
 export interface KafkaOptions {
   /** Holds the broker's configuration, data, certificates and log. A broker resumes with what an earlier one left here. */
@@ -60,16 +56,9 @@ const STOPS_WITHIN_MS = 15_000;
 
 const run = promisify(execFile);
 
-const GUARDED = `
-  "$@" 3<&- & program=$!
-  { read -r _; kill -TERM $program; } <&3 & guard=$!
-  exec 3<&-
-  wait $program; status=$?
-  kill $guard 2>/dev/null; wait $guard 2>/dev/null
-  exit $status`;
-
 /** Why no broker can run on this machine, as a clause (`Java 17 is not installed`), or undefined if one can. */
 export function missingForKafka(): string | undefined {
+  if (process.platform === 'win32') return 'on Windows it runs in WSL only';
   const { status, stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' });
   const major = Number(/version "(\d+)/.exec(stderr ?? '')?.[1] ?? 0);
   if (status !== 0 || major < JAVA_MAJOR) return `Java ${JAVA_MAJOR} or newer (\`java\`) is not installed`;
@@ -173,12 +162,8 @@ export class KafkaBroker {
     const output = openSync(this.log, 'a');
     const written = statSync(this.log).size;
     const jvm = ['-Xms128m', '-Xmx512m', ...(this.options.disposable ? SHORT_LIVED : [])];
-    const java = ['java', ...jvm, ...this.classpath, 'kafka.Kafka', this.properties];
-    const broker = spawn('/bin/sh', ['-c', GUARDED, 'sh', ...java], {
-      cwd: this.folder,
-      detached: true,
-      stdio: ['ignore', output, output, 'pipe'],
-    });
+    const args = [...jvm, ...this.classpath, 'kafka.Kafka', this.properties];
+    const broker = spawnGuarded({ program: 'java', args, signal: 'SIGTERM' }, { cwd: this.folder, output });
     closeSync(output);
     this.process = broker;
     this.end = new Promise((ended) => broker.on('error', ended).on('exit', ended));
@@ -198,14 +183,13 @@ export class KafkaBroker {
 
   /** SIGKILL: the broker ends at once, and loses its sessions and everything that it had not sent yet. */
   async kill(): Promise<void> {
-    if (this.process?.exitCode === null && this.process.signalCode === null)
-      process.kill(-this.process.pid!, 'SIGKILL');
+    if (this.process?.exitCode === null && this.process.signalCode === null) killGuarded(this.process);
     await this.end;
   }
 
   /** SIGTERM: the broker closes its log properly. SIGKILL when that takes too long. */
   async stop(): Promise<void> {
-    this.process?.stdio[3]?.destroy();
+    if (this.process) shutDown(this.process);
     const impatient = setTimeout(() => void this.kill(), STOPS_WITHIN_MS);
     await this.end;
     clearTimeout(impatient);

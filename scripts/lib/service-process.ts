@@ -70,9 +70,10 @@ export class ServiceProcess {
     );
   }
 
-  /** Sends SIGTERM, which lets it finish its work, and SIGKILL after 15 s. */
+  /** Sends SIGTERM, which lets it finish its work, and SIGKILL after 15 s. On Windows either would kill it at once. */
   async stop(): Promise<void> {
-    this.kill('SIGTERM');
+    if (process.platform === 'win32' && this.child.connected) this.child.disconnect();
+    else this.kill('SIGTERM');
     const impatient = setTimeout(() => this.kill('SIGKILL'), STOPS_WITHIN_MS);
     await this.ended;
     clearTimeout(impatient);
