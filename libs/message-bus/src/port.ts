@@ -63,6 +63,13 @@ export interface Missed {
   readonly at: string;
 }
 
+/** A topic that has got more partitions since the bus was opened, so that keys have changed their partitions. */
+export interface Grown {
+  readonly topic: string;
+  readonly before: number;
+  readonly partitions: number;
+}
+
 /** A partition in which a group has not read everything. */
 export interface Unread {
   readonly topic: string;
@@ -97,8 +104,8 @@ export abstract class MessageBus {
     return [];
   }
 
-  /** Fails when the bus cannot be reached. */
-  abstract ping(): Promise<void>;
+  /** Fails when the bus cannot be reached. Tells what has happened to its topics. */
+  abstract ping(): Promise<{ readonly grown?: readonly Grown[] } | void>;
 
   abstract close(): Promise<void>;
 }

@@ -48,10 +48,10 @@ function logDeletedMessages(log: Log): logCreator {
 }
 
 /**
- * Checks that the topics exist with enough partitions.
+ * Checks that the topics exist with enough partitions, and returns how many each has.
  * @throws ServerRefusal that names the topic that is missing or has too few partitions; ServerUnavailable
  */
-export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<void> {
+export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
   const known = await partitionsOf(admin, topics);
   const missing = topics.filter((topic) => !known.has(topic));
   if (missing.length > 0) {
@@ -64,6 +64,7 @@ export async function assertTopics(admin: Admin, topics: readonly string[]): Pro
         'settled, delete it and run `npm run topics`: with another number of partitions, keys change their partitions.',
     );
   }
+  return known;
 }
 
 /** The number of partitions of each of these topics that exists. */

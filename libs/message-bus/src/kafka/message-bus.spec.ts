@@ -140,6 +140,21 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     await bus.close();
   });
 
+  test('a topic that grows is noticed, once, and told at every ping', async () => {
+    const topic = await freshTopic();
+    const errors: object[] = [];
+    const log = { ...silentLog, error: (fields: object) => void errors.push(fields) };
+    const bus = await KafkaMessageBus.open({ url: broker.url, clock: runtime.clock, log, topics: [topic] });
+    expect(await bus.ping()).toEqual({});
+    await admin.createPartitions({ topicPartitions: [{ topic, count: 24 }] });
+    const grown = { topic, before: 12, partitions: 24 };
+    await until(async () => expect(await bus.ping()).toEqual({ grown: [grown] }));
+    await bus.ping();
+    await bus.publish(topic, [message('a', 0)]);
+    expect(errors).toEqual([grown]);
+    await bus.close();
+  });
+
   test('a batch is given up when the member has sent no heartbeat for a session', async () => {
     const topic = await freshTopic();
     const clock = new ManualClock();

@@ -15,7 +15,7 @@ import { translateError } from './errors.js';
 import { KafkaMember } from './member.js';
 import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './record.js';
 import { partitionOf } from '../partitions.js';
-import { type ConsumeOptions, type Message, MessageBus, type Unread } from '../port.js';
+import { type ConsumeOptions, type Grown, type Message, MessageBus, type Unread } from '../port.js';
 
 export { createTopics } from './client.js';
 
@@ -34,11 +34,17 @@ const SEND_MS = 8_000;
 /** The approximate size of a record's headers and key; MAX_VALUE_BYTES leaves room for it below the brokers' limit. */
 const RECORD_OVERHEAD_BYTES = 500;
 
+const GROWN =
+  'The topic has got more partitions, so keys have changed theirs: messages of orders under way may overtake each other.';
+
 export class KafkaMessageBus extends MessageBus {
   private readonly kafka: Kafka;
   private readonly admin: Admin;
   private readonly members = new Map<KafkaMember, Promise<void>>();
   private producer: Promise<Producer> | undefined;
+  /** How many partitions each topic had when it was first seen, and those that have more by now. */
+  private readonly partitions = new Map<string, number>();
+  private readonly grown = new Map<string, Grown>();
   private closed = false;
 
   private constructor(private readonly options: KafkaMessageBusOptions) {
@@ -85,12 +91,16 @@ export class KafkaMessageBus extends MessageBus {
   private async openProducer(): Promise<Producer> {
     const producer = this.kafka.producer({
       idempotent: true,
+      // The most with which brokers keep the order of an idempotent producer. It is never reached: kafkajs has one request with
+      // records under way with each broker, so that sequence numbers leave in order, and the relay waits for each `send`.
       maxInFlightRequests: 5,
       allowAutoTopicCreation: false,
       createPartitioner:
         () =>
-        ({ message, partitionMetadata }) =>
-          partitionOf(String(message.key), partitionMetadata.length),
+        ({ topic, message, partitionMetadata }) => {
+          this.notice(topic, partitionMetadata.length);
+          return partitionOf(String(message.key), partitionMetadata.length);
+        },
     });
     await producer.connect();
     return producer;
@@ -159,9 +169,22 @@ export class KafkaMessageBus extends MessageBus {
     }
   }
 
-  override async ping(): Promise<void> {
+  override async ping(): Promise<{ grown?: readonly Grown[] }> {
     this.assertOpen();
-    await assertTopics(this.admin, this.options.topics);
+    const known = await assertTopics(this.admin, this.options.topics);
+    for (const [topic, partitions] of known) this.notice(topic, partitions);
+    return this.grown.size > 0 ? { grown: [...this.grown.values()] } : {};
+  }
+
+  /** A topic can get more partitions at any time, and nobody asks the shop. */
+  private notice(topic: string, partitions: number): void {
+    const before = this.partitions.get(topic);
+    if (before === undefined) this.partitions.set(topic, partitions);
+    else if (partitions > (this.grown.get(topic)?.partitions ?? before)) {
+      const grown = { topic, before, partitions };
+      this.grown.set(topic, grown);
+      this.options.log.error(grown, GROWN);
+    }
   }
 
   /** The offsets of batches under way are not stored, and their partitions are free for other instances at once. */

@@ -93,9 +93,9 @@ export async function startService(
       await store.head();
     });
     const checkBus = async () => {
-      await ports.bus.ping();
+      const news = await ports.bus.ping();
       const missed = await ports.bus.missed(name);
-      return missed.length > 0 ? { missed } : undefined;
+      return { ...news, ...(missed.length > 0 && { missed }) };
     };
     // Events wait in the store until the bus is back. A gateway that took the service out would close the shop for nothing.
     health.add('bus', checkBus, { needed: false });
