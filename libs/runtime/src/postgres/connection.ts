@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { ServerRefusal } from '../servers.js';
 
 /** What a session is to be set to, by the names of Postgres' run-time parameters. */
 export type Settings = Readonly<Record<string, string>>;
@@ -92,7 +93,10 @@ export class PostgresConnection extends pg.Client {
   override connect(): Promise<pg.Client>;
   override connect(connected: (error: Error) => void): void;
   override connect(connected?: (error: Error) => void): Promise<pg.Client> | void {
-    const connecting = super.connect().then(() => this.set());
+    const connecting = super.connect().then(
+      () => this.set(),
+      (error: unknown) => Promise.reject(asRefusal(error)),
+    );
     if (!connected) return connecting;
     connecting.then(() => connected(undefined as never), connected);
   }
@@ -121,6 +125,27 @@ export class PostgresConnection extends pg.Client {
       each.connection.stream.destroy();
     }
   }
+}
+
+/** Codes of Node's TLS: the certificate is not of an authority that we trust, of another host, or over; it is no PEM file. */
+const UNTRUSTED = /CERT|UNABLE_TO_(VERIFY|GET)|^ERR_(TLS|SSL|OSSL)/;
+
+/** A refusal for what only a person can put right; other errors as they are. */
+function asRefusal(error: unknown): unknown {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const reason = message.replace(/\s+/g, ' ').replace(/\.$/, '');
+  if (UNTRUSTED.test(code)) {
+    return new ServerRefusal(
+      `the certificate of the server is not trusted (${reason}). Name the authority that signed it with ?sslrootcert= in the URL, or correct the certificate.`,
+      { cause: error },
+    );
+  }
+  if (/does not support SSL connections/.test(message)) {
+    return new ServerRefusal('the server has no TLS, for which the URL asks (sslmode). Correct one of the two.', {
+      cause: error,
+    });
+  }
+  return error;
 }
 
 /**

@@ -48,6 +48,20 @@ test('an unreachable server is waited for, and the log reports it every three se
   );
 });
 
+test('a file that the URL names and that is not there ends it at once', async () => {
+  const missing = Object.assign(new Error("ENOENT: no such file or directory, open '/nowhere/ca.pem'"), {
+    code: 'ENOENT',
+  });
+  expect(await reaching([missing])).toMatchObject({
+    outcome: {
+      exitCode: 78,
+      message:
+        "MESSAGE_BUS_URL: a file that the URL names cannot be read (ENOENT: no such file or directory, open '/nowhere/ca.pem'). Correct the URL.",
+    },
+    attempts: 1,
+  });
+});
+
 test('an unreachable server is given up after the timeout', async () => {
   const { outcome, attempts } = await reaching(repeat(away('Nobody is there')), 2_000);
   expect(outcome).toMatchObject({

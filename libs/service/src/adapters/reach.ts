@@ -6,6 +6,9 @@ import { MissingMigration } from './migrations.js';
 /** Postgres: wrong password or role, no such database, no right to it. */
 const POSTGRES_REFUSALS = /^(28...|3D000|42501)$/;
 
+/** A file that a URL names, such as the authority's certificate. */
+const NO_FILE = /^(ENOENT|EACCES|EISDIR)$/;
+
 const RETRY_MS = 500;
 const WARN_EVERY_MS = 3_000;
 
@@ -34,6 +37,7 @@ export async function reach<T>(
       if (POSTGRES_REFUSALS.test(code)) {
         throw fail(`the server refuses us (${why}). Correct the URL, or the server.`, 78);
       }
+      if (NO_FILE.test(code)) throw fail(`a file that the URL names cannot be read (${why}). Correct the URL.`, 78);
       const unmigrated = error instanceof MissingMigration;
       if (!unmigrated && !isUnavailable(error)) throw error;
       const nowMs = clock.monotonicMs();
