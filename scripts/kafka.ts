@@ -8,7 +8,7 @@ import { Advice } from './lib/advice.js';
 import { isTaken } from './lib/embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from './lib/kafka-broker.js';
 import { bold, cyan, Screen } from './lib/screen.js';
-import { dataFolder, portOf, shortPath } from './lib/addresses.js';
+import { dataFolder, portOf, shortPath, whoUses } from './lib/addresses.js';
 import { createTopics } from './topics.js';
 
 const screen = new Screen();
@@ -25,7 +25,7 @@ export async function main(): Promise<void> {
   const port = portOf('kafka');
   if (await isTaken(port))
     throw new Advice(
-      `Port ${port} is in use (\`lsof -i :${port}\` shows by what). Free it, or set KAFKA_PORT to another port.`,
+      `Port ${port} is in use (\`${whoUses(port)}\` shows by what). Free it, or set KAFKA_PORT to another port.`,
     );
 
   const stopped = untilStopped();

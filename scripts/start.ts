@@ -17,7 +17,7 @@ import { migrate } from './migrate.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
 import { type Service, services } from '../apps/shop.js';
-import { dataFolder, portOf, portVariable, psqlCommand, shortPath, urlOf } from './lib/addresses.js';
+import { dataFolder, portOf, portVariable, psqlCommand, shortPath, urlOf, whoUses } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
 
 /** A process that ends this often, each time within CALM_MS of its start, is not started again. */
@@ -157,7 +157,7 @@ async function findObstacle(cluster: string): Promise<string | undefined> {
   for (const service of services) {
     const port = portOf(service);
     if (await isTaken(port))
-      return `Port ${port} is in use (\`lsof -i :${port}\` shows by what). Free it, or set ${portVariable(service)} to another port.`;
+      return `Port ${port} is in use (\`${whoUses(port)}\` shows by what). Free it, or set ${portVariable(service)} to another port.`;
   }
   return undefined;
 }

@@ -38,6 +38,13 @@ export function shortPath(path: string): string {
   return near.startsWith('..') ? path : near;
 }
 
+/** A word as a POSIX shell takes it. */
+const quoted = (word: string) => (/[^\w./-]/.test(word) ? `'${word.replaceAll("'", `'\\''`)}'` : word);
+
+/** The command that shows which process listens on a port. */
+export const whoUses = (port: number) =>
+  process.platform === 'win32' ? `netstat -ano | findstr :${port}` : `lsof -i :${port}`;
+
 /** The command that opens a database in psql; psql takes the password of the shop here from its file, and asks for others. */
 export function psqlCommand(databaseUrl: string): string {
   const url = new URL(databaseUrl);
@@ -45,5 +52,5 @@ export function psqlCommand(databaseUrl: string): string {
   const file = passFileIn(join(dataFolder(), 'postgres'));
   const isHere = existsSync(file) && readFileSync(file, 'utf8').includes(line);
   url.password = '';
-  return `${isHere ? `PGPASSFILE=${shortPath(file)} ` : ''}psql '${url.href}'`;
+  return `${isHere ? `PGPASSFILE=${quoted(shortPath(file))} ` : ''}psql '${url.href}'`;
 }
