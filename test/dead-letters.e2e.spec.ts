@@ -26,9 +26,13 @@ const letters = async () => (await inventory().get('/admin/dead-letters').expect
 const reservation = async (orderId: string) => (await inventory().get(`/reservations/${orderId}`)).body.status;
 
 /** Writes to the orders' topic as order would: the messages of one key, in this order. */
-async function publish(key: string, ...messages: { type: string; data: object }[]): Promise<string[]> {
+function publish(key: string, ...messages: { type: string; data: object }[]): Promise<string[]> {
+  return publishAll(messages.map((message) => ({ key, ...message })));
+}
+
+async function publishAll(messages: readonly { key: string; type: string; data: object }[]): Promise<string[]> {
   const bus = await PostgresMessageBus.open({ url: shop.databases.bus, clock: new SystemClock() });
-  const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: key, key };
+  const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: 'a test' };
   const sent = messages.map((message) => ({ ...envelope, id: randomUUID(), ...message }));
   await bus.publish(orderEvents.name, sent);
   await bus.close();
@@ -205,4 +209,103 @@ test('dead letters page, and all of them are retried with one request, each as a
   );
   // A message that breaks its contract is dead again at once.
   for (const { id } of await three()) await decide(id, 'skip', { actor: 'ada', reason: 'a test' }).expect(200);
+});
+
+test('of many dead letters a loop reaches each, although all die again, and those of one kind are skipped together', async () => {
+  const [PLACED, CANCELLED] = [240, 10];
+  const poison = Array.from({ length: PLACED + CANCELLED }, (_, n) => {
+    const key = randomUUID();
+    return { key, ...(n < PLACED ? poisonOf(key) : { type: 'OrderCancelled', data: { orderId: key, reason: n } }) };
+  });
+  await publishAll(poison);
+  const metricOfDead = async () => {
+    const { text } = await inventory().get('/metrics').expect(200);
+    return Number(/^larder_dead_letters\{.*\} (\d+)$/m.exec(text)?.[1]);
+  };
+  const allDead = () =>
+    shop.until('all are dead letters', async () => {
+      const found = await metricOfDead();
+      return { done: found === poison.length, found };
+    });
+  await allDead();
+
+  const person = { actor: 'ada', reason: 'a test' };
+  type Rest = { retried: number; skipped: number; left: number; next?: string };
+  async function decideAll(action: string, body: object, correlationId: string): Promise<Rest[]> {
+    const answers: Rest[] = [];
+    for (let cursor: string | undefined, n = 0; n === 0 || cursor !== undefined; n++) {
+      const decision = { ...person, ...body, cursor };
+      const path = `/admin/dead-letters/${action}`;
+      const answer = await inventory().post(path).set('X-Correlation-Id', correlationId).send(decision).expect(200);
+      answers.push(answer.body);
+      cursor = answer.body.next;
+    }
+    return answers;
+  }
+  interface Decision {
+    deadLetterId: string;
+    action: string;
+    correlationId: string;
+    message: { id: string; type: string };
+  }
+  async function latestDecisions(count: number): Promise<Decision[]> {
+    const items: Decision[] = [];
+    for (let cursor = ''; items.length < count;) {
+      const { body } = await inventory().get(`/admin/dead-letters/decisions?limit=200${cursor}`).expect(200);
+      items.push(...body.items);
+      cursor = `&cursor=${body.next}`;
+    }
+    return items.slice(0, count);
+  }
+
+  const retries = await decideAll('retry', {}, 'retry-all');
+  const retriedOnce = new Set((await latestDecisions(poison.length)).map(({ deadLetterId }) => deadLetterId));
+  expect([retriedOnce.size, retries.map(({ retried }) => retried)]).toEqual([poison.length, [200, 50]]);
+  await allDead();
+
+  const { body: kinds } = await inventory().get('/admin/dead-letters/kinds').expect(200);
+  const topic = orderEvents.name;
+  const [most, others] = kinds.items;
+  expect(kinds).toEqual({
+    items: [
+      { topic, type: 'OrderPlaced', error: expect.stringContaining('lines'), count: PLACED },
+      { topic, type: 'OrderCancelled', error: expect.stringContaining('reason'), count: CANCELLED },
+    ],
+    others: 0,
+  });
+  const { body: page } = await inventory().get('/admin/dead-letters').query({ error: others.error, limit: 7 });
+  expect(page.items.map(({ message }: Decision) => message.type)).toEqual(Array(7).fill('OrderCancelled'));
+  const { body: last } = await inventory().get('/admin/dead-letters').query({ type: others.type, cursor: page.next });
+  expect(last.items).toHaveLength(CANCELLED - 7);
+
+  const { body: refusal } = await inventory().post('/admin/dead-letters/skip').send(person).expect(422);
+  expect(refusal).toMatchObject({
+    code: 'invalid-request',
+    errors: [{ pointer: '', detail: expect.stringContaining('a topic, a type or an error') }],
+  });
+  await inventory()
+    .post('/admin/dead-letters/skip')
+    .send({ ...person, typ: 'OrderPlaced' })
+    .expect(422);
+  await inventory()
+    .post('/admin/dead-letters/skip')
+    .send({ ...person, type: '' })
+    .expect(422);
+
+  expect(await decideAll('skip', { topic, type: 'OrderCancelled' }, 'skip-cancelled')).toEqual([
+    { skipped: CANCELLED, left: 0 },
+  ]);
+  expect(await decideAll('skip', { error: most.error }, 'skip-placed')).toEqual([
+    { skipped: 200, left: 40, next: expect.any(String) },
+    { skipped: 40, left: 0 },
+  ]);
+  const skipped = await latestDecisions(poison.length);
+  for (const { message, action, correlationId } of skipped) {
+    const expected = message.type === 'OrderPlaced' ? 'skip-placed' : 'skip-cancelled';
+    expect([action, correlationId]).toEqual(['skip', expected]);
+  }
+  expect(new Set(skipped.map(({ deadLetterId }) => deadLetterId))).toEqual(retriedOnce);
+  expect(await letters()).toEqual([]);
+  // Sent again, when the answer was lost: nothing is left to be decided about.
+  expect(await decideAll('skip', { error: most.error }, 'again')).toEqual([{ skipped: 0, left: 0 }]);
 });

@@ -22,6 +22,8 @@ import { PrismaClient as OrderClient } from '../prisma/order/client/client.js';
 import { freshDatabase } from './support/database.js';
 
 const ROWS = 20_000;
+/** Of the parked messages. */
+const DEAD = 1_000;
 const LIMIT = 11;
 const customerId = '00000000-0000-4000-8000-000000000001';
 /** The place of a row in the middle of each table. */
@@ -36,7 +38,8 @@ const letters = [
   rowsOf(
     'parked_messages',
     'consumer, key, message_id, message, attempts, error, parked_at, next_attempt_at, dead_at',
-    `'c', n::text, n::text, '{"offset":"1"}', 1, '', ${time}, ${time}, CASE WHEN n % 20 = 0 THEN ${time} END`,
+    `'c', n::text, n::text, json_build_object('offset', '1', 'topic', 't', 'type', 'T' || n % 100), 1, 'Error: ' || n % 100,
+     ${time}, ${time}, CASE WHEN n % ${ROWS / DEAD} = 0 THEN ${time} END`,
   ),
   rowsOf(
     'dead_letter_decisions',
@@ -204,6 +207,14 @@ test('dead letters and decisions', async () => {
   const parked = new PostgresParkedMessages(pool);
   const dead = (from: bigint) => () => parked.listDead(from, LIMIT);
   await expectByIndex(planOf, 'dead letters', dead(1n), dead(BigInt(ROWS / 2)));
+  // One that does not match is passed over, and none that is not dead is looked at.
+  for (const filter of [{ topic: 't' }, { type: 'T20' }, { error: 'Error: 40' }, { topic: 't', type: 'T60' }]) {
+    const { kinds, passedOver } = await planOf(() => parked.listDead(1n, LIMIT, filter));
+    expect({ filter, others: kinds.filter((kind) => !BY_INDEX.test(kind)) }).toEqual({ filter, others: [] });
+    expect(passedOver).toBeLessThan(filter.topic && !filter.type ? 1 : LIMIT * 5);
+  }
+  const none = await planOf(() => parked.listDead(1n, LIMIT, { type: 'none' }));
+  expect(none.passedOver).toBe(DEAD);
   const decisions = (after?: { at: Date; id: string }) => () => parked.resolutions({ after, limit: LIMIT });
   await expectByIndex(planOf, 'decisions', decisions(), decisions({ at: new Date(at), id: randomUUID() }));
   expect((await planOf(() => parked.countDead())).kinds).toEqual(['Aggregate', 'Index Only Scan']);

@@ -16,7 +16,9 @@ afterAll(() => shop?.close());
 const admin = [
   '/admin/projections',
   '/admin/dead-letters',
+  '/admin/dead-letters/kinds',
   '/admin/dead-letters/retry',
+  '/admin/dead-letters/skip',
   '/admin/dead-letters/{id}/retry',
   '/admin/dead-letters/{id}/skip',
   '/admin/dead-letters/decisions',

@@ -142,7 +142,7 @@ export class Process {
       tables: this.onServer('tables', tables, ['commit']),
       checkpoints: this.onServer('tables', checkpoints, ['save']),
       parked: this.onServer('tables', parked, ['park', 'recordRetries']),
-      deadLetters: this.onServer('tables', parked, ['resolve']),
+      deadLetters: this.onServer('tables', parked, ['resolve', 'resolveMany']),
       leases: leases.client(this, () => this.living),
       counters: { skipped() {}, dead() {} },
     };

@@ -1,8 +1,12 @@
 import {
+  beginningOf,
+  type DeadLetterFilter,
+  type DeadLetterKind,
   type DeadLetters,
   type Resolution,
   type ResolutionPage,
   type Failure,
+  LOOKED_AT,
   type ParkedMessage,
   ParkedMessages,
   type RecordedResolution,
@@ -73,24 +77,44 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
     return next;
   }
 
-  async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
-    return this.dead()
-      .filter(({ id }) => id >= from)
-      .slice(0, limit);
+  async listDead(from: bigint, limit: number, filter: DeadLetterFilter = {}): Promise<ParkedMessage[]> {
+    return this.dead(filter, from).slice(0, limit);
   }
 
-  async countDead(): Promise<number> {
-    return this.dead().length;
+  async countDead(filter: DeadLetterFilter = {}): Promise<number> {
+    return this.dead(filter).length;
+  }
+
+  async countKinds(limit: number, filter: DeadLetterFilter = {}): Promise<{ kinds: DeadLetterKind[]; others: number }> {
+    const dead = this.dead(filter);
+    const counts = new Map<string, number>();
+    for (const { message, error } of dead.slice(0, LOOKED_AT)) {
+      const kind = JSON.stringify([message.topic, message.type, beginningOf(error)]);
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    }
+    const all = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+    const kinds = all.slice(0, limit).map(([kind, count]) => {
+      const [topic, type, error] = JSON.parse(kind) as [string, string, string];
+      return { topic, type, error, count };
+    });
+    return { kinds, others: kinds.reduce((left, { count }) => left - count, dead.length) };
   }
 
   async resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined> {
     const letter = this.dead().find((it) => it.id === id);
-    if (!letter) return undefined;
-    const { consumer, message, attempts, error } = letter;
-    this.recorded.push({ ...decision, deadLetter: id, consumer, message, attempts, error });
-    const { deadAt: _, ...alive } = { ...letter, attempts: 0, nextAttemptAt: decision.at };
-    this.change(id, () => (decision.action === 'retry' ? alive : undefined));
+    if (letter) this.carryOut(letter, decision);
     return letter;
+  }
+
+  async resolveMany(
+    from: bigint,
+    filter: DeadLetterFilter,
+    decision: Omit<Resolution, 'id'>,
+    decisionIds: readonly string[],
+  ): Promise<bigint[]> {
+    const letters = this.dead(filter, from).slice(0, decisionIds.length);
+    letters.forEach((letter, n) => this.carryOut(letter, { ...decision, id: decisionIds[n]! }));
+    return letters.map(({ id }) => id);
   }
 
   async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
@@ -107,10 +131,20 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
     return lines;
   }
 
-  private dead(): ParkedMessage[] {
+  private carryOut(letter: ParkedMessage, decision: Resolution): void {
+    const { id, consumer, message, attempts, error } = letter;
+    this.recorded.push({ ...decision, deadLetter: id, consumer, message, attempts, error });
+    const { deadAt: _, ...alive } = { ...letter, attempts: 0, nextAttemptAt: decision.at };
+    this.change(id, () => (decision.action === 'retry' ? alive : undefined));
+  }
+
+  private dead({ topic, type, error = '' }: DeadLetterFilter = {}, from = 0n): ParkedMessage[] {
     return [...this.lines.values()]
       .flatMap((lines) => [...lines.values()].flat())
-      .filter(({ deadAt }) => deadAt !== undefined)
+      .filter(({ id, deadAt }) => id >= from && deadAt !== undefined)
+      .filter(({ message }) => topic === undefined || message.topic === topic)
+      .filter(({ message }) => type === undefined || message.type === type)
+      .filter((letter) => letter.error.startsWith(error))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 

@@ -1,15 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Socket } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { postgresPool } from '#runtime/postgres';
 import { freshDatabase } from '#test/database';
 import { message } from './contract.js';
 import { MemoryParkedMessages } from './parked-memory.js';
 import { PostgresParkedMessages } from './postgres/parked.js';
-import type { DeadLetters, ParkedMessages } from './parked.js';
+import type { DeadLetterFilter, DeadLetters, ParkedMessages } from './parked.js';
 import type { Delivered } from './port.js';
 
 const now = new Date('2026-01-01T00:00:00.000Z');
 const later = new Date('2026-01-01T00:00:10.000Z');
+
+/** A type that no column of Postgres can have. */
+const ODD = 'odd \u0000\ud800 "\\u0000';
 
 let pool: ReturnType<typeof postgresPool>;
 
@@ -37,17 +41,21 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
         messages.map((message) => ({ message, attempts: 1, error: 'Error: no', nextAttemptAt: now })),
         now,
       );
-    const parkDead = (message: Delivered) =>
-      parked.park(consumer, [{ message, attempts: 3, error: 'Error: no', nextAttemptAt: now, deadAt: now }], now);
+    const parkDead = (...messages: (Delivered & { error?: string })[]) =>
+      parked.park(
+        consumer,
+        messages.map(({ error = 'Error: no', ...message }) => ({
+          message,
+          attempts: 3,
+          error,
+          nextAttemptAt: now,
+          deadAt: now,
+        })),
+        now,
+      );
     const due = async (at = now) => (await parked.due(consumer, at, 100)).map((first) => first.message.id).toSorted();
     const first = async (at = now) => (await parked.due(consumer, at, 1))[0]!;
-    const decision = (action: 'retry' | 'skip') => ({
-      id: randomUUID(),
-      action,
-      actor: 'ada',
-      reason: 'the shelf was counted again',
-      at: later,
-    });
+    const decision = (action: 'retry' | 'skip') => ({ id: randomUUID(), ...decided(action) });
     /** The dead letter of this test's consumer: the table is shared with other tests. */
     const dead = async () => (await parked.listDead(0n, 1_000)).find((letter) => letter.consumer === consumer)!;
 
@@ -217,6 +225,107 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await parked.resolutions({ deadLetter: letter.id, limit: 10 })).toHaveLength(1);
     });
 
+    test('dead letters are found by topic, by type and by what their error begins with', async () => {
+      const topic = `topic ${consumer}`;
+      const letters = [
+        { topic, type: 'A', error: 'NotFound: There is no order 7.' },
+        { topic, type: 'A', error: 'NotFound: There is no payment.' },
+        { topic, type: ODD, error: 'Error: 100% \u0000' },
+        { topic: `${topic}!`, type: 'A', error: 'NotFound: There is no order 8.' },
+      ];
+      await parkDead(...letters.map((letter, n) => ({ ...delivered(`${n}`, 0), ...letter })));
+      await park({ ...delivered('alive', 0), topic });
+      for (const [filter, ...found] of [
+        [{ topic }, 0, 1, 2],
+        [{ topic, type: 'A' }, 0, 1],
+        [{ topic, type: ODD }, 2],
+        [{ topic, error: 'NotFound' }, 0, 1],
+        [{ topic, error: 'NotFound: There is no order' }, 0],
+        [{ topic, error: 'There is no order' }],
+        [{ topic, error: 'Error: 100% \u0000' }, 2],
+        [{ topic, error: 'NotFound%' }],
+        [{ topic, type: 'B', error: 'Error' }],
+        [{ topic: `${topic}!` }, 3],
+        [{ topic: `${topic}?` }],
+      ] as [DeadLetterFilter, ...number[]][]) {
+        const listed = await parked.listDead(0n, 10, filter);
+        expect([filter, listed.map(({ message }) => Number(message.key))]).toEqual([filter, found]);
+        expect(await parked.countDead(filter)).toBe(found.length);
+      }
+      const [first] = await parked.listDead(0n, 1, { topic });
+      expect((await parked.listDead(first!.id + 1n, 1, { topic }))[0]?.message.key).toBe('1');
+    });
+
+    test('kinds of dead letters are counted, the most frequent first, and those of others together', async () => {
+      const topic = `topic ${consumer}`;
+      const of = (type: string, ...errors: string[]) =>
+        errors.map((error, n) => ({ ...delivered(`${type} ${n}`, 0), topic, type, error }));
+      await parkDead(
+        ...of(
+          'A',
+          'NotFound: v1.order.2\nknows no 0b7d30ac-8e0c-4f3e-9d1c-6a5d3a0d2f11.',
+          'NotFound: v1.order.2\nknows no ab7d30ac-8e0c-4f3e-9d1c-6a5d3a0d2f11\nof the shop.',
+          'NotFound: v1.order.2\nknows no 42\n',
+        ),
+        ...of('B', '503: The provider is away.', '503: The provider is away.', `Error: ${'köln '.repeat(200)}`),
+        ...of('C', ''),
+      );
+      const kinds = [
+        { topic, type: 'A', error: 'NotFound: v1.order.2\nknows no ', count: 3 },
+        { topic, type: 'B', error: '503: The provider is away.', count: 2 },
+        { topic, type: 'B', error: `Error: ${'köln '.repeat(38)}köl`, count: 1 },
+        { topic, type: 'C', error: '', count: 1 },
+      ];
+      expect(await parked.countKinds(10, { topic })).toEqual({ kinds, others: 0 });
+      expect(await parked.countKinds(2, { topic })).toEqual({ kinds: kinds.slice(0, 2), others: 2 });
+      expect(await parked.countKinds(10, { topic, type: 'B', error: '5' })).toEqual({ kinds: [kinds[1]], others: 0 });
+      expect(await parked.countKinds(10, { topic: `${topic}?` })).toEqual({ kinds: [], others: 0 });
+      // What a kind says finds its letters.
+      for (const { count, ...kind } of kinds) expect(await parked.countDead(kind)).toBe(count);
+    });
+
+    test.each(['retry', 'skip'] as const)('a decision to %s many is about the first that match', async (action) => {
+      const topic = `topic ${consumer}`;
+      await parkDead(...['a', 'b', 'c', 'd', 'e'].map((key) => ({ ...delivered(key, 0), topic })));
+      await parkDead(delivered('other', 0));
+      await park({ ...delivered('alive', 0), topic });
+      await park({ ...delivered('a', 1), topic });
+      const letters = await parked.listDead(0n, 10, { topic });
+      const made = { ...decided(action), correlationId: 'one-request' };
+
+      const decisionIds = [randomUUID(), randomUUID()];
+      const [, second, third] = letters;
+      expect(await parked.resolveMany(second!.id, { topic }, made, decisionIds)).toEqual([second!.id, third!.id]);
+      for (const [n, { id, message, attempts, error }] of [second!, third!].entries()) {
+        expect(await parked.resolutions({ deadLetter: id, limit: 10 })).toEqual([
+          { ...made, id: decisionIds[n], deadLetter: id, consumer, message, attempts, error },
+        ]);
+      }
+      const rest = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+      const [first, , , fourth, fifth] = letters.map(({ id }) => id);
+      expect(await parked.resolveMany(0n, { topic }, made, rest)).toEqual([first, fourth, fifth]);
+      expect(await parked.resolveMany(0n, { topic }, made, rest)).toEqual([]);
+      expect(await parked.countDead({ topic })).toBe(0);
+      expect(await due(later)).toEqual(
+        action === 'retry' ? ['a/0', 'alive/0', 'b/0', 'c/0', 'd/0', 'e/0'] : ['a/1', 'alive/0'],
+      );
+      expect(await dead(), 'one that does not match').toMatchObject({ message: { key: 'other' } });
+    });
+
+    test('of concurrent decisions about many, each letter is decided about once, and none is left out', async () => {
+      const topic = `topic ${consumer}`;
+      await parkDead(...Array.from({ length: 60 }, (_, n) => ({ ...delivered(`${n}`, 0), topic })));
+      const letters = (await parked.listDead(0n, 100, { topic })).map(({ id }) => id);
+      const made = await Promise.all(
+        Array.from({ length: 6 }, (_, n) =>
+          parked.resolveMany(0n, { topic }, decided(n % 2 ? 'retry' : 'skip'), randomIds(10)),
+        ),
+      );
+      expect(made.map(({ length }) => length)).toEqual([10, 10, 10, 10, 10, 10]);
+      expect(new Set(made.flat())).toEqual(new Set(letters));
+      for (const deadLetter of letters) expect(await parked.resolutions({ deadLetter, limit: 9 })).toHaveLength(1);
+    });
+
     test('decisions are listed latest first, page by page, of one dead letter or of all', async () => {
       const made: string[] = [];
       await parkDead(delivered('a', 0));
@@ -248,6 +357,56 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(all.map(({ id }) => id).filter((id) => made.includes(id))).toEqual(expected);
     });
   });
+}
+
+test('of 12,000 dead letters, kinds and a decision about 50 are a statement each, and fetch no messages', async () => {
+  const LETTERS = 12_000;
+  const own = postgresPool(await freshDatabase('inventory'), { max: 1 });
+  try {
+    // Every 100th is large: 200 kB.
+    await own.query(
+      `INSERT INTO parked_messages
+         (consumer, key, message_id, message, attempts, error, parked_at, next_attempt_at, dead_at)
+       SELECT 'c', n::text, n::text, json_build_object('offset', '1', 'topic', 't', 'type', 'Large' || n % 100,
+         'data', repeat(md5(n::text), CASE WHEN n % 100 = 0 THEN 6250 ELSE 1 END)), 1, 'Error: no ' || n, $1, $1, $1
+       FROM generate_series(1, ${LETTERS}) AS n`,
+      [now],
+    );
+    const client = await own.connect();
+    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+    client.release();
+    const parked = new PostgresParkedMessages(own);
+    const statements = vi.spyOn(own, 'query');
+    const readBefore = stream.bytesRead;
+
+    const { kinds, others } = await parked.countKinds(5);
+    expect(
+      kinds.map(({ count }) => count),
+      'of the oldest 10,000',
+    ).toEqual([100, 100, 100, 100, 100]);
+    expect(others).toBe(LETTERS - 500);
+    const filter = { topic: 't', type: 'Large0', error: 'Error' };
+    const retried = await parked.resolveMany(0n, filter, decided('retry'), randomIds(50));
+    const skipped = await parked.resolveMany(retried.at(-1)! + 1n, filter, decided('skip'), randomIds(50));
+    expect([retried.length, skipped.length, await parked.countDead(filter)]).toEqual([50, 50, 20]);
+    expect(statements).toHaveBeenCalledTimes(4);
+    expect(stream.bytesRead - readBefore).toBeLessThan(30_000);
+
+    const recorded = await own.query<{ kept: string }>(
+      `SELECT count(*) AS kept FROM dead_letter_decisions WHERE length(message ->> 'data') = 200000`,
+    );
+    expect(recorded.rows[0]!.kept, 'with the whole message').toBe('100');
+  } finally {
+    await own.end();
+  }
+});
+
+function decided(action: 'retry' | 'skip') {
+  return { action, actor: 'ada', reason: 'the shelf was counted again', at: later };
+}
+
+function randomIds(length: number): string[] {
+  return Array.from({ length }, () => randomUUID());
 }
 
 function delivered(key: string, n: number): Delivered {

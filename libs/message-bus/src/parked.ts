@@ -38,6 +38,40 @@ export interface Resolution {
   readonly actor: string;
   readonly reason: string;
   readonly at: Date;
+  /** Of the request that decided; decisions about many dead letters at once share it. */
+  readonly correlationId?: string | undefined;
+}
+
+/** Which dead letters are meant: those to which everything applies that is given. */
+export interface DeadLetterFilter {
+  readonly topic?: string | undefined;
+  readonly type?: string | undefined;
+  /** What the error begins with. */
+  readonly error?: string | undefined;
+}
+
+/** Dead letters that have failed alike. */
+export interface DeadLetterKind {
+  readonly topic: string;
+  readonly type: string;
+  /** What their errors begin with: see `beginningOf`. */
+  readonly error: string;
+  readonly count: number;
+}
+
+/**
+ * Where an error begins to differ from letter to letter: at a number or a UUID that it does not begin with. For JavaScript
+ * and for Postgres.
+ */
+export const DIFFERS = '(?<=[^A-Za-z0-9_.])([0-9]|[0-9a-f]{8}-[0-9a-f]{4}-).*$';
+/** How many characters of an error tell its kind. */
+export const TELLING = 200;
+/** How many dead letters are looked at to tell the kinds. */
+export const LOOKED_AT = 10_000;
+
+/** What an error has in common with others of its kind. */
+export function beginningOf(error: string): string {
+  return Array.from(error).slice(0, TELLING).join('').replace(new RegExp(DIFFERS, 'su'), '');
 }
 
 /** A decision as it is stored, with the message as it was then. */
@@ -84,13 +118,28 @@ export abstract class ParkedMessages {
 /** The parked messages that wait for a person. */
 export abstract class DeadLetters {
   /** The dead letters of all consumers with an id from `from` on, in order of their ids, at most `limit`. */
-  abstract listDead(from: bigint, limit: number): Promise<ParkedMessage[]>;
+  abstract listDead(from: bigint, limit: number, filter?: DeadLetterFilter): Promise<ParkedMessage[]>;
 
   /** How many there are. */
-  abstract countDead(): Promise<number>;
+  abstract countDead(filter?: DeadLetterFilter): Promise<number>;
+
+  /** Of the oldest 10,000, the kinds of which there are most, at most `limit`; and how many of all are not counted there. */
+  abstract countKinds(limit: number, filter?: DeadLetterFilter): Promise<{ kinds: DeadLetterKind[]; others: number }>;
 
   /** Carries out a person's decision and records it, both or neither. Undefined when there is no such dead letter. */
   abstract resolve(id: bigint, decision: Resolution): Promise<ParkedMessage | undefined>;
+
+  /**
+   * Carries out a person's decision about the first dead letters that match, with an id from `from` on, at most one for
+   * each of `decisionIds`, and records it for each of them, all or nothing. Returns their ids, in order. Of several calls
+   * at the same time, one decides about a letter, and the others about those that follow.
+   */
+  abstract resolveMany(
+    from: bigint,
+    filter: DeadLetterFilter,
+    decision: Omit<Resolution, 'id'>,
+    decisionIds: readonly string[],
+  ): Promise<bigint[]>;
 
   /**
    * What people decided, the latest first, at most `limit`: about one dead letter or all of them. With `after`, the time

@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import {
+  type DeadLetterFilter,
+  type DeadLetterKind,
   type DeadLetters,
+  DIFFERS,
   type Resolution,
   type ResolutionPage,
   type Failure,
+  LOOKED_AT,
   type ParkedMessage,
   ParkedMessages,
   type RecordedResolution,
+  TELLING,
 } from '../parked.js';
 import type { Delivered } from '../port.js';
 
@@ -62,7 +67,9 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
   ): Promise<ParkedMessage[]> {
     const { rows } = await this.pool.query<Row>({
       name: 'parked.due',
-      text: `SELECT * FROM parked_messages AS first
+      // By their names: a migration that adds a column must not change what is prepared.
+      text: `SELECT id, consumer, message, attempts, error, parked_at, next_attempt_at, dead_at
+        FROM parked_messages AS first
         WHERE consumer = $1 AND next_attempt_at <= $2 AND dead_at IS NULL AND key <> ALL ($4::text[]) AND NOT EXISTS (
           SELECT FROM parked_messages AS earlier
           WHERE earlier.consumer = first.consumer AND earlier.key = first.key AND earlier.id < first.id
@@ -103,30 +110,56 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
     return rows.map(toParkedMessage);
   }
 
-  async listDead(from: bigint, limit: number): Promise<ParkedMessage[]> {
+  async listDead(from: bigint, limit: number, filter: DeadLetterFilter = {}): Promise<ParkedMessage[]> {
     const { rows } = await this.pool.query<Row>(
-      'SELECT * FROM parked_messages WHERE id >= $1 AND dead_at IS NOT NULL ORDER BY id LIMIT $2',
-      [String(from), limit],
+      `SELECT * FROM parked_messages WHERE ${deadThatMatch(1)} AND id >= $4 ORDER BY id LIMIT $5`,
+      [...filterValues(filter), String(from), limit],
     );
     return rows.map(toParkedMessage);
   }
 
-  async countDead(): Promise<number> {
+  async countDead(filter: DeadLetterFilter = {}): Promise<number> {
     const { rows } = await this.pool.query<{ count: string }>(
-      'SELECT count(*) FROM parked_messages WHERE dead_at IS NOT NULL',
+      `SELECT count(*) FROM parked_messages WHERE ${deadThatMatch(1)}`,
+      filterValues(filter),
     );
     return Number(rows[0]!.count);
   }
 
-  async resolve(id: bigint, { action, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
-    const { rows } = await this.pool.query<Row>(action === 'retry' ? RETRY : SKIP, [
+  async countKinds(limit: number, filter: DeadLetterFilter = {}): Promise<{ kinds: DeadLetterKind[]; others: number }> {
+    const { rows } = await this.pool.query<KindRow>(
+      `SELECT *, (SELECT count(*) FROM parked_messages WHERE ${deadThatMatch(1)}) AS total FROM (
+         SELECT topic, type, regexp_replace(left(error, ${TELLING}), '${DIFFERS}', '') AS error, count(*) FROM (
+           SELECT * FROM parked_messages WHERE ${deadThatMatch(1)} ORDER BY id LIMIT ${LOOKED_AT}
+         ) AS oldest GROUP BY 1, 2, 3
+       ) AS kind
+       ORDER BY count DESC, topic COLLATE "C", type COLLATE "C", error COLLATE "C" LIMIT $4`,
+      [...filterValues(filter), limit],
+    );
+    const kinds = rows.map(({ topic, type, error, count }) => ({ topic, type, error, count: Number(count) }));
+    return { kinds, others: kinds.reduce((left, { count }) => left - count, Number(rows[0]?.total ?? 0)) };
+  }
+
+  async resolve(id: bigint, { id: decisionId, ...decision }: Resolution): Promise<ParkedMessage | undefined> {
+    const { rows } = await this.pool.query<Row>(RESOLVE[decision.action], [
+      ...decisionValues(decision, [decisionId]),
       String(id),
-      decision.id,
-      decision.actor,
-      decision.reason,
-      decision.at,
     ]);
     return rows.map(toParkedMessage)[0];
+  }
+
+  async resolveMany(
+    from: bigint,
+    filter: DeadLetterFilter,
+    decision: Omit<Resolution, 'id'>,
+    decisionIds: readonly string[],
+  ): Promise<bigint[]> {
+    const { rows } = await this.pool.query<{ id: string }>(RESOLVE_MANY[decision.action], [
+      ...decisionValues(decision, decisionIds),
+      ...filterValues(filter),
+      String(from),
+    ]);
+    return rows.map(({ id }) => BigInt(id));
   }
 
   async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
@@ -144,6 +177,7 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
       actor: row.actor,
       reason: row.reason,
       at: row.decided_at,
+      ...(row.correlation_id !== null && { correlationId: row.correlation_id }),
       consumer: row.consumer,
       message: messageOf(row),
       attempts: row.attempts,
@@ -152,26 +186,58 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
   }
 }
 
-const RECORD = `
-  recorded AS (
-    INSERT INTO dead_letter_decisions
-      (id, dead_letter_id, consumer, key, message_id, message, attempts, error, action, actor, reason, decided_at)
-    SELECT $2, id, consumer, key, message_id, message, attempts, error, action, $3, $4, $5 FROM dead
-  )
-  SELECT * FROM dead`;
+/** The dead letters that match a filter, whose values are the parameters from `$first` on. */
+function deadThatMatch(first: number): string {
+  const [topic, type, error] = [`$${first}::text`, `$${first + 1}::text`, `$${first + 2}::text`];
+  return `dead_at IS NOT NULL AND (${topic} IS NULL OR topic = ${topic}) AND (${type} IS NULL OR type = ${type})
+    AND (${error} IS NULL OR starts_with(error, ${error}))`;
+}
 
-const RETRY = `
-  WITH dead AS (
-    SELECT *, 'retry' AS action FROM parked_messages WHERE id = $1 AND dead_at IS NOT NULL FOR UPDATE
-  ), revived AS (
-    UPDATE parked_messages AS parked SET attempts = 0, next_attempt_at = $5, dead_at = NULL
-    FROM dead WHERE parked.id = dead.id
-  ), ${RECORD}`;
+function filterValues({ topic, type, error }: DeadLetterFilter): unknown[] {
+  return [topic && asGenerated(topic), type && asGenerated(type), error && asStored(error)];
+}
 
-const SKIP = `
-  WITH dead AS (
-    DELETE FROM parked_messages WHERE id = $1 AND dead_at IS NOT NULL RETURNING *, 'skip' AS action
-  ), ${RECORD}`;
+/** As the columns `topic` and `type` have it: see the migration that adds them. */
+function asGenerated(text: string): string {
+  return JSON.parse(JSON.stringify(text).replace(/\\u(0000|d[89a-f][0-9a-f]{2})/g, '\\u003f')) as string;
+}
+
+function decisionValues(
+  { actor, reason, at, correlationId }: Omit<Resolution, 'id'>,
+  ids: readonly string[],
+): unknown[] {
+  return [ids, actor, reason, at, correlationId];
+}
+
+/**
+ * Decides about the dead letters of `which`. They are locked in the order of their ids: who comes second finds them alive
+ * or gone, and passes them over. A message is copied inside of the database, and sent to nobody who does not ask for it.
+ */
+function resolving(action: Resolution['action'], which: string, shown: string): string {
+  const carriedOut = {
+    retry: `UPDATE parked_messages AS parked SET attempts = 0, next_attempt_at = $4, dead_at = NULL
+            FROM dead WHERE parked.id = dead.id`,
+    skip: 'DELETE FROM parked_messages AS parked USING dead WHERE parked.id = dead.id',
+  };
+  return `
+    WITH dead AS (
+      SELECT * FROM parked_messages WHERE ${which} FOR UPDATE
+    ), carried_out AS (
+      ${carriedOut[action]}
+    ), recorded AS (
+      INSERT INTO dead_letter_decisions (id, dead_letter_id, consumer, key, message_id, message, attempts, error,
+        action, actor, reason, decided_at, correlation_id)
+      SELECT ($1::uuid[])[row_number() OVER (ORDER BY id)], id, consumer, key, message_id, message, attempts, error,
+        '${action}', $2, $3, $4::timestamptz, $5
+      FROM dead
+    )
+    SELECT ${shown} FROM dead ORDER BY id`;
+}
+
+const ONE = 'dead_at IS NOT NULL AND id = $6';
+const MANY = `${deadThatMatch(6)} AND id >= $9 ORDER BY id LIMIT cardinality($1::uuid[])`;
+const RESOLVE = { retry: resolving('retry', ONE, '*'), skip: resolving('skip', ONE, '*') };
+const RESOLVE_MANY = { retry: resolving('retry', MANY, 'id'), skip: resolving('skip', MANY, 'id') };
 
 interface MessageRow {
   consumer: string;
@@ -180,9 +246,18 @@ interface MessageRow {
   error: string;
 }
 
-interface DecisionRow extends MessageRow, Omit<Resolution, 'at'> {
+interface KindRow {
+  topic: string;
+  type: string;
+  error: string;
+  count: string;
+  total: string;
+}
+
+interface DecisionRow extends MessageRow, Omit<Resolution, 'at' | 'correlationId'> {
   dead_letter_id: string | null;
   decided_at: Date;
+  correlation_id: string | null;
 }
 
 interface Row extends MessageRow {
@@ -221,8 +296,13 @@ function toIndexable(text: string): string {
 function failureColumns(failures: readonly Failure[]): unknown[][] {
   return [
     failures.map(({ attempts }) => attempts),
-    failures.map(({ error }) => error.replaceAll('\0', '\ufffd')), // Postgres text cannot contain U+0000.
+    failures.map(({ error }) => asStored(error)),
     failures.map(({ nextAttemptAt }) => nextAttemptAt),
     failures.map(({ deadAt }) => deadAt),
   ];
+}
+
+/** Postgres text cannot contain U+0000. */
+function asStored(error: string): string {
+  return error.replaceAll('\0', '\ufffd');
 }
