@@ -35,6 +35,8 @@ export interface KafkaOptions {
   readonly folder: string;
   /** Of the listener without TLS; default: a free port. */
   readonly port?: number;
+  /** Where clients find that listener, when something stands before it; default: where it listens. */
+  readonly advertisedPort?: number;
   /** `stop` removes the folder. */
   readonly disposable?: boolean;
   /** Opens a second listener, with TLS, for one user who may log in by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN. */
@@ -206,16 +208,17 @@ export class KafkaBroker {
 
   private settings(): Record<string, string | number | boolean> {
     const { client, secure, controller } = this.ports;
-    const listeners = [
-      `PLAINTEXT://127.0.0.1:${client}`,
+    const { advertisedPort = client } = this.options;
+    const listeners = (plain: number) => [
+      `PLAINTEXT://127.0.0.1:${plain}`,
       ...(this.options.secure ? [`SASL_SSL://127.0.0.1:${secure}`] : []),
     ];
     return {
       'process.roles': 'broker,controller',
       'node.id': 1,
       'controller.quorum.voters': `1@127.0.0.1:${controller}`,
-      listeners: [...listeners, `CONTROLLER://127.0.0.1:${controller}`].join(),
-      'advertised.listeners': listeners.join(),
+      listeners: [...listeners(client), `CONTROLLER://127.0.0.1:${controller}`].join(),
+      'advertised.listeners': listeners(advertisedPort).join(),
       'controller.listener.names': 'CONTROLLER',
       'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
       'log.dirs': join(this.folder, 'data'),

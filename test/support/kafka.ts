@@ -13,7 +13,7 @@ export const kafkaMissing = missingForKafka();
 export const KAFKA_STARTS_MS = 120_000;
 
 /** Starts a broker without topics. It ends with this process at the latest, and `stop` leaves nothing of it. */
-export function kafkaForTests(options: Pick<KafkaOptions, 'secure'> = {}): Promise<KafkaBroker> {
+export function kafkaForTests(options: Omit<KafkaOptions, 'folder' | 'disposable'> = {}): Promise<KafkaBroker> {
   return startKafka({ ...options, folder: mkdtempSync(join(tmpdir(), 'larder-kafka-')), disposable: true });
 }
 

@@ -1,12 +1,14 @@
 /**
  * Stands between us and a server, and makes the connections that there are fall silent, as a firewall, a lost machine or a
- * balancer that hangs does: nothing more arrives, nobody says that they are closed. New connections work.
+ * balancer that hangs does: nothing more arrives, nobody says that they are closed. Or it slows them down until they are as
+ * good as silent. New connections work.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** What still passes: both directions fall silent, or only one of them. */
-export type Direction = 'both' | 'to-server' | 'to-client';
+/** What falls silent: both directions, or one of them. With a trickle neither does, and a byte passes each second. */
+export const SILENCES = ['both', 'to-server', 'to-client', 'trickle'] as const;
+export type Silence = (typeof SILENCES)[number];
 
 /** How long our servers' kernels wait for the other end of an idle connection: SERVER_KEEPALIVE (connection.ts), 5 + 3 × 2 s. */
 const SERVER_GIVES_UP_MS = 11_000;
@@ -16,6 +18,7 @@ interface Link {
   readonly server: Socket;
   /** The first bytes that the client sent: for Postgres, who it is. */
   opening: string;
+  silent: boolean;
 }
 
 export class SilentProxy {
@@ -27,12 +30,13 @@ export class SilentProxy {
   constructor(server: string) {
     const { hostname, port } = new URL(server);
     this.listener = createServer((client) => {
-      const link = { client, server: connect(Number(port), hostname), opening: '' };
+      const link = { client, server: connect(Number(port), hostname), opening: '', silent: false };
       this.links.add(link);
       client.once('data', (bytes: Buffer) => (link.opening = bytes.toString('latin1')));
       client.pipe(link.server).pipe(client);
       for (const socket of [client, link.server]) socket.on('error', () => {});
       client.once('close', () => this.links.delete(link));
+      link.server.once('close', () => link.silent || client.destroy());
     });
   }
 
@@ -41,25 +45,52 @@ export class SilentProxy {
     await once(this.listener, 'listening');
   }
 
+  get port(): number {
+    return (this.listener.address() as AddressInfo).port;
+  }
+
   /** The same URL by way of this proxy. */
   through(url: string): string {
-    const { port } = this.listener.address() as AddressInfo;
-    return Object.assign(new URL(url), { port: `${port}`, hostname: '127.0.0.1' }).href;
+    return Object.assign(new URL(url), { port: `${this.port}`, hostname: '127.0.0.1' }).href;
   }
 
   /**
    * From now on the connections that there are swallow everything. `of` chooses those that began with such a text, for
    * example the name of the application that Postgres is told. The server ends its side when its kernel would.
    */
-  silence({ direction = 'both', of = '' }: { direction?: Direction; of?: string } = {}): number {
-    const silenced = [...this.links].filter(({ opening }) => opening.includes(of));
-    for (const { client, server } of silenced) {
-      if (direction !== 'to-client') swallow(client, server);
-      if (direction !== 'to-server') swallow(server, client);
-      const giveUp = setTimeout(() => server.destroy(), SERVER_GIVES_UP_MS);
-      this.timers.add(giveUp);
+  silence({ how = 'both', of = '' }: { how?: Silence; of?: string } = {}): number {
+    const chosen = [...this.links].filter(({ opening }) => opening.includes(of));
+    for (const link of chosen) {
+      const { client, server } = link;
+      if (how === 'trickle') {
+        for (const [from, to] of [
+          [client, server],
+          [server, client],
+        ] as const)
+          this.trickle(from, to);
+        continue;
+      }
+      link.silent = true;
+      if (how !== 'to-client') swallow(client, server);
+      if (how !== 'to-server') swallow(server, client);
+      this.timers.add(setTimeout(() => server.destroy(), SERVER_GIVES_UP_MS));
     }
-    return silenced.length;
+    return chosen.length;
+  }
+
+  private trickle(from: Socket, to: Socket): void {
+    from.unpipe(to);
+    let waiting = Buffer.alloc(0);
+    from.on('data', (bytes: Buffer) => (waiting = Buffer.concat([waiting, bytes])));
+    const dripping = setInterval(() => {
+      if (waiting.length > 0) to.write(waiting.subarray(0, 1));
+      waiting = waiting.subarray(1);
+    }, 1_000);
+    this.timers.add(dripping);
+    from.once('close', () => {
+      clearInterval(dripping);
+      to.destroy();
+    });
   }
 
   close(): void {

@@ -1,7 +1,19 @@
 /** kafkajs as Larder uses it. */
-import { connect, isIP } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { type Admin, type ISocketFactory, Kafka, type logCreator, logLevel } from 'kafkajs';
+import {
+  type Admin,
+  type AdminConfig,
+  type Consumer,
+  type ConsumerConfig,
+  type ISocketFactory,
+  Kafka,
+  type KafkaConfig,
+  type logCreator,
+  logLevel,
+  type Producer,
+  type ProducerConfig,
+} from 'kafkajs';
 import { type Clock, type Log, ServerRefusal } from '#runtime';
 import { readEveryCompression } from './codecs.js';
 import { translateError, typeOf } from './errors.js';
@@ -11,7 +23,7 @@ import { connectionOf } from './url.js';
 /** @throws ServerRefusal when the URL cannot be used */
 export function kafkaAt(url: string, log: Log): Kafka {
   readEveryCompression();
-  return new Kafka({
+  return new PromptKafka({
     ...connectionOf(url),
     clientId: 'larder',
     connectionTimeout: 3_000,
@@ -19,10 +31,54 @@ export function kafkaAt(url: string, log: Log): Kafka {
     requestTimeout: 10_000,
     // A broker that restarts is back in 4 to 10 s. Our callers retry, so a few seconds are enough here.
     retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 },
-    socketFactory: promptSocket,
     logLevel: logLevel.ERROR,
     logCreator: logDeletedMessages(log),
   });
+}
+
+/**
+ * kafkajs repeats a request that was not answered over the same connection, for as long as that says nothing. Here the
+ * broker that left it unanswered loses all of our connections: what makes one of them fall silent rarely hits it alone, and
+ * what is to be repeated goes over new ones.
+ */
+class PromptKafka extends Kafka {
+  /** The brokers at the other ends. */
+  private readonly brokers: ReadonlyMap<Socket, string>;
+
+  constructor(config: KafkaConfig) {
+    const brokers = new Map<Socket, string>();
+    const socketFactory: ISocketFactory = (options) => {
+      const socket = promptSocket(options);
+      brokers.set(socket, `${options.host}:${options.port}`);
+      return socket.once('close', () => brokers.delete(socket));
+    };
+    super({ ...config, socketFactory });
+    this.brokers = brokers;
+  }
+
+  override producer(config?: ProducerConfig): Producer {
+    const producer = super.producer(config);
+    producer.on(producer.events.REQUEST_TIMEOUT, ({ payload }) => this.giveUp(payload.broker));
+    return producer;
+  }
+
+  override consumer(config: ConsumerConfig): Consumer {
+    const consumer = super.consumer(config);
+    consumer.on(consumer.events.REQUEST_TIMEOUT, ({ payload }) => this.giveUp(payload.broker));
+    return consumer;
+  }
+
+  override admin(config?: AdminConfig): Admin {
+    const admin = super.admin(config);
+    admin.on(admin.events.REQUEST_TIMEOUT, ({ payload }) => this.giveUp(payload.broker));
+    return admin;
+  }
+
+  private giveUp(broker: string): void {
+    for (const [socket, other] of this.brokers) {
+      if (other === broker) socket.destroy(new Error('The broker left a request unanswered.'));
+    }
+  }
 }
 
 /**

@@ -31,12 +31,12 @@ test('a pool gives up the connections that do not answer, all at once, and goes 
   await pool.end();
 });
 
-test.each(['to-server', 'to-client'] as const)(
-  'a connection is as silent when nothing passes %s',
-  async (direction) => {
+test.each(['to-server', 'to-client', 'trickle'] as const)(
+  'a connection is as silent when nothing, or next to nothing, passes: %s',
+  async (how) => {
     const pool = postgresPool(url, { answerMs: ANSWER_MS });
     await pool.query('SELECT');
-    proxy.silence({ direction });
+    proxy.silence({ how });
     await expect(pool.query('SELECT')).rejects.toThrow('Query read timeout');
     await pool.query('SELECT');
     await pool.end();
