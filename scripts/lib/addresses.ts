@@ -19,7 +19,8 @@ export function portOf(service: keyof typeof defaultPorts): number {
   throw new Advice(`${variable}=${process.env[variable]} is not a port. Set it to a number from 1 to 65535.`);
 }
 
-export const urlOf = (service: Service) => `http://localhost:${portOf(service)}`;
+/** By the address that it listens on: on some machines `localhost` is ::1 alone. */
+export const urlOf = (service: Service) => `http://127.0.0.1:${portOf(service)}`;
 
 /**
  * The folder of the shop's data: `LARDER_DATA`, or `.data` in the checkout. Postgres does not run as root: when root starts

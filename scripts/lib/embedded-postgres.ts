@@ -262,10 +262,14 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Whether a process listens on this port of this machine. */
-export function isTaken(port: number): Promise<boolean> {
+/** Whether a process listens on this port of this machine, also when that is where `localhost` leads alone. */
+export async function isTaken(port: number): Promise<boolean> {
+  return (await Promise.all(['127.0.0.1', 'localhost'].map((host) => listens(host, port)))).includes(true);
+}
+
+function listens(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: 'localhost' });
+    const socket = connect({ port, host });
     socket.on('error', () => resolve(false));
     socket.on('connect', () => {
       socket.destroy();
