@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { freePort, startPostgres } from '../../scripts/lib/embedded-postgres.js';
 import { kafkaMissing } from './kafka.js';
+import { pgBouncerMissing } from './pgbouncer.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,6 +20,9 @@ export default async function setup(project: TestProject) {
   if (kafkaMissing && process.env['CI'] && process.platform !== 'win32')
     throw new Error(`CI runs the specs on a real Kafka, but ${kafkaMissing}.`);
   if (kafkaMissing) console.log(`The specs on a real Kafka are skipped: ${kafkaMissing}.`);
+  if (pgBouncerMissing && process.env['CI'] && process.platform === 'linux')
+    throw new Error(`CI runs specs behind PgBouncer, but ${pgBouncerMissing}.`);
+  if (pgBouncerMissing) console.log(`The specs behind PgBouncer are skipped: ${pgBouncerMissing}.`);
   const folder = mkdtempSync(join(tmpdir(), 'larder-test-'));
   const server = await startPostgres({
     folder: join(folder, 'postgres'),

@@ -21,7 +21,7 @@ import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
 
 export interface PostgresMessageBusOptions {
-  /** A connection of its own per `consume()` keeps locks, so this must not go through a pooler such as PgBouncer. */
+  /** A connection of its own per `consume()` keeps locks, so a pooler such as PgBouncer has to be in session mode. */
   readonly url: string;
   readonly clock: Clock;
   readonly log?: Log;

@@ -6,7 +6,14 @@ import { PostgresEventStore, PostgresSnapshots } from '#event-store/postgres';
 import type { MessageBus } from '#message-bus';
 import { PostgresMessageBus, PostgresParkedMessages } from '#message-bus/postgres';
 import { PostgresTables } from '#projections/postgres';
-import { BY_INDEX, PostgresCheckpoints, PostgresLeases, postgresPool, PostgresSession } from '#runtime/postgres';
+import {
+  assertKeepsSessions,
+  BY_INDEX,
+  PostgresCheckpoints,
+  PostgresLeases,
+  postgresPool,
+  PostgresSession,
+} from '#runtime/postgres';
 import type { Clock, Runtime } from '#runtime';
 import { type BaseConfig, StartError } from '../config.js';
 import type { ServiceDefinition } from '../definition.js';
@@ -20,6 +27,7 @@ export async function openEventStore(url: string, clock: Clock, { readOnly = fal
   switch (schemeOf(url)) {
     case 'postgres':
     case 'postgresql':
+      await assertKeepsSessions(url);
       return PostgresEventStore.open({ url, clock, readOnly });
     case 'kurrentdb':
     case 'esdb':
@@ -38,6 +46,7 @@ export async function openMessageBus(url: string, { clock, log }: Pick<Runtime, 
   switch (schemeOf(url)) {
     case 'postgres':
     case 'postgresql':
+      await assertKeepsSessions(url);
       return PostgresMessageBus.open({ url, clock, log });
     case 'kafka':
     case 'kafkas': {
@@ -77,6 +86,7 @@ export async function openPorts(
   closing.onClose(() => store.close());
   const bus = await open('MESSAGE_BUS_URL', () => openMessageBus(config.MESSAGE_BUS_URL, runtime));
   closing.onClose(() => bus.close());
+  await open('DATABASE_URL', () => assertKeepsSessions(config.DATABASE_URL));
   const pool = postgresPool(config.DATABASE_URL, { settings: BY_INDEX });
   closing.onClose(() => pool.end());
   await open('DATABASE_URL', () => assertMigrated(pool, definition.name));
