@@ -4,6 +4,7 @@
  *   -- --only P3,P4   measures these rows; the results of the others stay
  *   -- --quick        a little of everything, to see that it works; nothing is kept of it
  *   -- --rounds 7     more rounds than five; fewer are shown, and not kept
+ *   -- --counts       counts the statements of a checkout, and measures nothing
  *   -- --report       writes the documents again from results.json, and measures nothing
  *
  *   rows/*.ts ──measure──▶ results.json ──report──▶ docs/performance.md, docs/performance.svg
@@ -19,6 +20,7 @@ import pg from 'pg';
 import { Advice } from '../../scripts/lib/advice.js';
 import { freshDatabase } from '../../proof/shop/open-shop.js';
 import { freePort, startPostgres } from '../../scripts/lib/embedded-postgres.js';
+import { count } from './counts.js';
 import { measure } from './measure.js';
 import { report } from './report.js';
 import { byId, figure, merged, readResults, type Results, resultsOf, spread, writeResults } from './results.js';
@@ -32,6 +34,8 @@ interface Options {
   readonly rows: readonly Row[];
   readonly quick: boolean;
   readonly rounds: number;
+  /** Counts statements instead of measuring rows. */
+  readonly counts: boolean;
 }
 
 /** @throws Advice for arguments that mean nothing */
@@ -51,7 +55,8 @@ async function optionsOf(args: string[]): Promise<Options | 'report'> {
   if (unknown !== undefined) {
     throw new Advice(`There is no row ${unknown}: there are ${rows.map(({ id }) => id).join(', ')}.`);
   }
-  return { rows: rows.filter((row) => ids.some((id) => isOf(row, id))), quick: values.quick ?? false, rounds };
+  const counts = values.counts ?? false;
+  return { rows: rows.filter((row) => ids.some((id) => isOf(row, id))), quick: values.quick ?? false, rounds, counts };
 }
 
 /** P10 is measured in two parts, P10 and P10b. */
@@ -68,6 +73,7 @@ function parse(args: string[]) {
         quick: { type: 'boolean' },
         rounds: { type: 'string' },
         report: { type: 'boolean' },
+        counts: { type: 'boolean' },
       },
     });
   } catch (error) {
@@ -76,7 +82,7 @@ function parse(args: string[]) {
 }
 
 /** Measures the rows one after the other on a Postgres of the run's own. Returns how many failed. */
-async function run({ rows, quick, rounds }: Options, signal: AbortSignal): Promise<number> {
+async function run({ rows, quick, rounds, counts }: Options, signal: AbortSignal): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'larder-bench-'));
   const starting = startPostgres({
     folder: join(folder, 'postgres'),
@@ -87,24 +93,28 @@ async function run({ rows, quick, rounds }: Options, signal: AbortSignal): Promi
     const server = await starting;
     const postgres = await settingsOf(server.url('postgres'));
     console.log(`Postgres ${postgres.version}, fsync on, synchronous_commit on.`);
+    const names: string[] = [];
+    const bench: Bench = {
+      quick,
+      serverUrl: server.url('postgres'),
+      signal,
+      async database() {
+        const url = await freshDatabase(server.url('postgres'));
+        names.push(new URL(url).pathname.slice(1));
+        return url;
+      },
+      note: (text) => console.error(text),
+    };
+    if (counts) {
+      await Promise.race([count(bench, join(folder, 'log')), aborted(signal)]);
+      return 0;
+    }
     const counted = !quick && rounds >= ROUNDS;
     if (!counted) console.log('This is to see that it works: nothing is kept of it.');
 
     let results: Results = { rows: [], details: {} };
     for (const row of rows) {
       signal.throwIfAborted();
-      const names: string[] = [];
-      const bench: Bench = {
-        quick,
-        serverUrl: server.url('postgres'),
-        signal,
-        async database() {
-          const url = await freshDatabase(server.url('postgres'));
-          names.push(new URL(url).pathname.slice(1));
-          return url;
-        },
-        note: (text) => console.error(text),
-      };
       console.log(`\n${row.id}  ${row.name}`);
       const outcome = await Promise.race([measure(row, bench, rounds).catch(asError), aborted(signal)]);
       signal.throwIfAborted();
@@ -113,7 +123,7 @@ async function run({ rows, quick, rounds }: Options, signal: AbortSignal): Promi
       for (const line of linesOf(found)) console.log(line);
       results = merged(results, found);
       if (counted) await keep(found);
-      await dropDatabases(server.url('postgres'), names);
+      await dropDatabases(server.url('postgres'), names.splice(0));
     }
 
     if (rows.length > 1) console.log(['', ...linesOf(results)].join('\n'));

@@ -33,6 +33,7 @@ function document(results: Results): string {
       'npm run bench                      # all rows, in five rounds; the first run fetches the peers',
       'npm run bench -- --only P3,P4      # these rows; the results of the others stay',
       'npm run bench -- --quick           # a little of everything, to see that it works; nothing is kept',
+      'npm run bench -- --counts          # the statements of a checkout, counted and in their order',
       'npm run bench -- --report          # this page and its plot, from bench/results.json',
       '```',
     ].join('\n'),

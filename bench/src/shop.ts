@@ -27,6 +27,8 @@ export const QUANTITY = 2;
 export const TOKEN = 'tok_approved';
 
 const PLENTY = 1_000_000;
+/** The name of the connections that only look at the shop. */
+export const WATCHING = 'bench';
 
 /** Builds and Kafka's jars are found from the root of the checkout. */
 export function atTheRoot(): void {
@@ -70,7 +72,9 @@ export async function openBenchShop(bench: Bench, running: readonly Service[] = 
   /** Waits until relays and read models have caught up with the events, and nothing moves. Returns how many milliseconds that took. */
   async function settled(): Promise<number> {
     const begin = performance.now();
-    const clients = running.map((service) => new pg.Client({ connectionString: shop.databases[service] }));
+    const clients = running.map(
+      (service) => new pg.Client({ connectionString: shop.databases[service], application_name: WATCHING }),
+    );
     await Promise.all(clients.map((client) => client.connect()));
     try {
       for (let before = ''; ; await sleep(50)) {

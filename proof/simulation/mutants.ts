@@ -118,9 +118,19 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/projections/src/projector.ts',
-        'await tables.commit({ projection, from, to, ...fold<Row, any>(projection, rows, events) });',
-        'await tables.commit({ projection, from, to: from, ...fold<Row, any>(projection, rows, events) });\n' +
+        'await tables.commit({ projection, from, to, upserts, deletes });',
+        'await tables.commit({ projection, from, to: from, upserts, deletes });\n' +
           '  await tables.commit({ projection, from, to, upserts: [], deletes: [] });',
+      ),
+    ],
+  },
+  {
+    name: 'rows that another instance has written since are believed as they were',
+    edits: [
+      edit(
+        'libs/projections/src/projector.ts',
+        'const known: KnownRows = new LRUCache({ max: MAX_ROWS });',
+        'const known: KnownRows = ((runtime as any)[name] ??= new LRUCache({ max: MAX_ROWS }));',
       ),
     ],
   },

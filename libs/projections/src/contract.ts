@@ -126,6 +126,24 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       expect(await all(tables, olives, oil)).toEqual([written]);
     });
 
+    test('of projections that commit at once, each has its own verdict', async () => {
+      const tables = await open();
+      const named = (name: string): AnyProjection => ({ ...shelf, name });
+      await tables.commit({ projection: named('behind'), from: 0n, to: 3n, upserts: [], deletes: [] });
+      const commit = (name: string, upserts: Row[], deletes: Row[] = []) =>
+        tables.commit({ projection: named(name), from: 0n, to: 5n, upserts, deletes });
+      const results = await Promise.allSettled([
+        commit('rows', [olives]),
+        commit('behind', [bread]),
+        commit('nothing', []),
+        commit('deletes', [oil], [keyOf(bread)]),
+      ]);
+      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+      expect(await all(tables, olives, bread, oil)).toEqual([olives, oil]);
+      const checkpoints = ['rows', 'behind', 'nothing', 'deletes'].map((name) => tables.checkpoint(named(name)));
+      expect(await Promise.all(checkpoints)).toEqual([5n, 3n, 5n, 5n]);
+    });
+
     test('projections have checkpoints of their own', async () => {
       const tables = await open();
       const other: AnyProjection = { ...shelf, name: 'shelf-again' };

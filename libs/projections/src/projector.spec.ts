@@ -185,6 +185,44 @@ test('when the checkpoint was moved, the projector continues from there', async 
   await stop();
 });
 
+test('a row that the projector has written is not loaded again, until somebody else has written', async () => {
+  const { store, pay } = bank();
+  const tables = new BreakingTables();
+  const stop = start({ store, tables });
+  const pays = async (amount: number) => {
+    const end = await pay('account-1', amount);
+    await reaches(tables, end);
+    return end;
+  };
+  await pays(1);
+  expect(tables.loads).toBe(1);
+  const last = await (await pays(2), pays(4));
+  expect(tables.loads).toBe(1);
+  const moved = { account: 'account-1', balance: 1_000, events: 3 };
+  await tables.commit({ projection: accounts, from: last, to: last + 1n, upserts: [moved], deletes: [] });
+  await pays(8); // at the position that is done already
+  await pays(16);
+  expect(tables.loads).toBe(2);
+  expect(tables.rows(accounts)).toEqual([{ account: 'account-1', balance: 1_016, events: 4 }]);
+  await stop();
+});
+
+test('a row that was deleted, and one that never was, need not be looked for again', async () => {
+  const { store, pay } = bank();
+  const tables = new BreakingTables();
+  const stop = start({ store, tables });
+  await reaches(tables, await pay('account-1', 5));
+  const id = runtime.ids.next();
+  const metadata = { correlationId: id, causationId: id, schema: 1 };
+  const closed = { id, type: 'Closed', data: {}, metadata };
+  await reaches(tables, await store.append([{ stream: 'account-1', expected: 0, events: [closed] }]));
+  expect(tables.rows(accounts)).toEqual([]);
+  await reaches(tables, await store.append([{ stream: 'account-1', expected: 1, events: [paid(3)] }]));
+  expect(tables.rows(accounts)).toEqual([{ account: 'account-1', balance: 3, events: 1 }]);
+  expect(tables.loads).toBe(1);
+  await stop();
+});
+
 test('a batch loads and writes each row once, however many events are about it', async () => {
   const { store, pay } = bank();
   const tables = new BreakingTables();

@@ -8,7 +8,9 @@
  *
  * Rows and checkpoint are committed together and only on top of the checkpoint that the batch began at. So a batch
  * counts once, however often a projector crashes, and even if two are at work: the lease only saves them the wasted work.
+ * For the same reason the rows that it wrote last need not be loaded again.
  */
+import { LRUCache } from 'lru-cache';
 import { type Batch, type EventStore, readAhead } from '#event-store';
 import { type Clock, type Leases, type Runtime, supervise } from '#runtime';
 import { fold, keysOf, keyText } from './fold.js';
@@ -17,6 +19,8 @@ import type { AnyProjection, Row } from './projection.js';
 
 /** How long the checkpoint may stand still while only events of other categories arrive. */
 const QUIET_MS = 50;
+/** Enough for the orders of some seconds at full load, and for the SKUs that sell meanwhile. */
+const MAX_ROWS = 2_000;
 /** The least time between commits: one of several events costs as much as one of one. It delays readers who wait for a read model. */
 const GATHER_MS = 20;
 
@@ -48,8 +52,9 @@ export function projector({
   const follow = async (lease: AbortSignal) => {
     let from = await tables.checkpoint(projection);
     const { categories } = projection;
+    const known: KnownRows = new LRUCache({ max: MAX_ROWS });
     for await (const batch of readAhead(store, { categories, after: from, signal: lease }, pace)) {
-      await advance(tables, projection, from, batch);
+      await advance(tables, projection, from, batch, known);
       from = batch.position;
       onProgress?.({ events: batch.events.length, position: from });
     }
@@ -72,8 +77,13 @@ export function projector({
   return supervise(name, runtime, signal, (running) => leases.hold(name, running, followOn));
 }
 
+/** Rows by the text of their key; `row` is undefined for one that does not exist. */
+type KnownRows = LRUCache<string, { readonly row: Row | undefined }>;
+
 /**
- * Folds a batch into the rows that it touches and commits them.
+ * Folds a batch into the rows that it touches and commits them. `known` are rows as they are at `from`, which need not be
+ * loaded: whoever wrote one since then has moved the checkpoint. Those of the batch are added. After an error they count
+ * no longer.
  * @throws CheckpointMoved when the checkpoint is not at `from`
  */
 export async function advance(
@@ -81,9 +91,12 @@ export async function advance(
   projection: AnyProjection,
   from: bigint,
   { events, position: to }: Batch,
+  known?: KnownRows,
 ): Promise<void> {
   const keys: Map<string, Row> = keysOf(projection, events);
-  const rows = keys.size > 0 ? await tables.load(projection, [...keys.values()]) : [];
+  const before = new Map([...keys.keys()].map((text) => [text, known?.get(text)]));
+  const missing = [...keys].filter(([text]) => !before.get(text)).map(([, key]) => key);
+  const rows = missing.length > 0 ? await tables.load(projection, missing) : [];
   // A key that the database writes differently (a UUID in capitals) would make its row look new, and lose its contents.
   const stranger = rows.find((row) => !keys.has(keyText(projection, row)));
   if (stranger) {
@@ -91,7 +104,13 @@ export async function advance(
       `${projection.name}: key() must give keys as the database writes them, ${keyText(projection, stranger)}.`,
     );
   }
-  await tables.commit({ projection, from, to, ...fold<Row, any>(projection, rows, events) });
+  rows.push(...[...before.values()].flatMap((it) => it?.row ?? []));
+  const { upserts, deletes } = fold<Row, any>(projection, rows, events);
+  await tables.commit({ projection, from, to, upserts, deletes });
+  if (!known) return;
+  const after = new Map<string, Row | undefined>([...rows, ...upserts].map((row) => [keyText(projection, row), row]));
+  for (const row of deletes) after.delete(keyText(projection, row));
+  for (const text of keys.keys()) known.set(text, { row: after.get(text) });
 }
 
 /**

@@ -33,6 +33,10 @@ const POLL_MS = 1_000;
 /** At most one notification in this time: each costs the server a transaction, and one covers all earlier appends. */
 const NOTIFY_EVERY_MS = 10;
 const CHANNEL = 'event_store';
+/** The name of the connection on which a process listens, by which the others find it. */
+const LISTENING = 'larder-event-store-session';
+const OTHERS_LISTEN = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+  AND application_name = '${LISTENING}' AND pid <> pg_backend_pid()) AS listen`;
 /** The session that has its turn holds the lock that every append takes; hung, it is ended, and the others go on. */
 const TAKE_TURN = `SET idle_session_timeout = '2s'; SELECT pg_advisory_lock(${LOCK})`;
 /** Goes with the append, which keeps the lock until it is committed: so the next writer waits for no further round trip. */
@@ -100,6 +104,9 @@ export class PostgresEventStore extends EventStore {
   /** The highest position written here that other instances were not notified of yet. */
   private unpublished: bigint | undefined;
   private notifying = false;
+  /** Whether other processes listen, and until when that need not be asked again. */
+  private othersListen = true;
+  private othersKnownUntilMs = -Infinity;
   private readonly bells = new Set<Bell>();
   private readonly tail = new Tail();
   /** Whether the log may have grown without notice: a notification may get lost. */
@@ -115,6 +122,7 @@ export class PostgresEventStore extends EventStore {
   ) {
     super();
     session.listen(CHANNEL, (position) => this.onNotification(position));
+    session.notify(CHANNEL); // Now others know that somebody listens.
   }
 
   /**
@@ -139,7 +147,7 @@ export class PostgresEventStore extends EventStore {
       await pool.end();
       throw error;
     }
-    return new PostgresEventStore(pool, new PostgresSession(options.url, options.clock), options.clock);
+    return new PostgresEventStore(pool, new PostgresSession(options.url, options.clock, LISTENING), options.clock);
   }
 
   override append(writes: readonly StreamWrite[]): Promise<bigint> {
@@ -420,11 +428,23 @@ export class PostgresEventStore extends EventStore {
   private async notifyOthers(): Promise<void> {
     this.notifying = true;
     while (this.unpublished !== undefined && !this.closing.signal.aborted) {
-      this.session.notify(CHANNEL, `${this.unpublished}`);
+      const listen = await this.doOthersListen();
+      if (listen) this.session.notify(CHANNEL, `${this.unpublished}`);
       this.unpublished = undefined;
       await this.clock.sleep(NOTIFY_EVERY_MS, this.closing.signal);
     }
     this.notifying = false;
+  }
+
+  /** Asked at most once a second, and at once when another process has begun to: most often there is none. */
+  private async doOthersListen(): Promise<boolean> {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs >= this.othersKnownUntilMs) {
+      this.othersKnownUntilMs = nowMs + POLL_MS;
+      const [found] = await this.session.query<{ listen: boolean }>(OTHERS_LISTEN).catch(() => []);
+      this.othersListen = found?.listen ?? true;
+    }
+    return this.othersListen;
   }
 
   private announce(position: bigint): void {
@@ -433,10 +453,14 @@ export class PostgresEventStore extends EventStore {
     this.ring();
   }
 
-  /** This store's own notifications are nothing new to it; an empty one means that some may have been missed. */
+  /**
+   * This store's own notifications are nothing new to it. An empty one means that another process has begun to listen, or
+   * that this one may have missed some.
+   */
   private onNotification(position: string): void {
-    if (position === '') this.recheck();
-    else this.announce(BigInt(position));
+    if (position !== '') return this.announce(BigInt(position));
+    this.othersKnownUntilMs = -Infinity;
+    this.recheck();
   }
 
   private recheck(): void {

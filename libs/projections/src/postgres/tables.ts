@@ -2,7 +2,9 @@
  * Projections' tables in a service's Postgres database.
  *
  * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
- * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement.
+ * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement. Projectors
+ * that follow the same events commit at the same moment: what they write then goes together, as one statement. What fails
+ * together is written again one by one, so that a table that is broken or locked is the trouble of its own projection.
  *
  * A rebuild (rebuild.ts) may replace a table while a batch is between its two statements. Rows folded from the old table
  * must not reach the new one, so the write also checks that the table is still the one whose columns were read at first;
@@ -10,8 +12,9 @@
  */
 import { createHash } from 'node:crypto';
 import pg from 'pg';
+import { type Clock, endsWithin, SystemClock } from '#runtime';
 import { digestOf, type Staleness, stalenessOf } from '../built-by.js';
-import type { AnyProjection, Projection, Row } from '../projection.js';
+import type { AnyProjection, Projection } from '../projection.js';
 import { CheckpointMoved, type TableChange, Tables } from '../port.js';
 
 /** A pool, or one connection of it. */
@@ -24,10 +27,30 @@ interface Layout {
   readonly columns: readonly { readonly name: string; readonly json: boolean }[];
   /** Parameters: the keys. */
   readonly load: Statement;
-  /** Parameters: those of `move`, the table's identity, the columns of the upserts. */
-  readonly upsert: Statement;
-  /** The same, and then the keys of the deletes. */
-  readonly upsertAndDelete: Statement;
+  /**
+   * What writes rows, as parts of a WITH. Parameters, from $`first` on: those of `moveSql`, the table's identity, the
+   * columns of the upserts, and with `deletes` the keys to delete.
+   */
+  write(names: PartNames, first: number, deletes: boolean): string;
+}
+
+/** How a part of a statement calls its WITH queries. */
+type PartNames = Readonly<Record<'moved' | 'upserted' | 'deleted', string>>;
+
+/** A change on its way to the database. */
+interface Waiting {
+  readonly change: TableChange;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A change as a part of a statement. */
+interface Part {
+  /** The same for all parts of the same text. */
+  readonly kind: string;
+  readonly values: readonly unknown[];
+  readonly few: boolean;
+  sql(names: PartNames, first: number): string;
 }
 
 /**
@@ -48,15 +71,24 @@ const { escapeIdentifier } = pg;
 export const checkpointName = (projection: AnyProjection) => `projection:${projection.name}`;
 
 /**
- * Moves the checkpoint $1 from $2 to $3. A missing row counts as 0, and the new row records that $4 built the table.
- * `condition` may require more.
+ * How long projections wait for each other: for an answer to what they wrote together, which one locked table holds up. Less
+ * would make a server that is slow do everything twice.
  */
-const moveSql = (condition = 'true') => `
+export const TOGETHER_MS = 3_000;
+
+/**
+ * Moves the checkpoint $1 from $2 to $3. A missing row counts as 0, and the new row records that $4 built the table.
+ * `condition` may require more. The first parameter has the number `first`.
+ */
+const moveSql = (first: number, condition = 'true') => {
+  const [name, from, to, builder] = [0, 1, 2, 3].map((n) => `$${first + n}`);
+  return `
   INSERT INTO checkpoints (name, position, built_by)
-  SELECT $1::text, $3::bigint, $4::text
-  WHERE ($2::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = $1::text)) AND ${condition}
-  ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position = $2::bigint
+  SELECT ${name}::text, ${to}::bigint, ${builder}::text
+  WHERE (${from}::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = ${name}::text)) AND ${condition}
+  ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position = ${from}::bigint
   RETURNING 1`;
+};
 
 /**
  * Nothing here waits for the server's disk: a crash of the server may lose the last commits, but each of them whole, the
@@ -86,8 +118,16 @@ export async function currentDigest(db: Database, projection: AnyProjection): Pr
 
 export class PostgresTables extends Tables {
   private readonly layouts = new Map<string, Promise<Layout>>();
+  /** By the kinds of its parts. Tables that are replaced leave some behind, which a restart forgets. */
+  private readonly statements = new Map<string, Statement>();
+  private waiting: Waiting[] = [];
+  /** Projections whose table failed or hung, until it has been written alone. */
+  private readonly apart = new Set<string>();
 
-  constructor(private readonly db: Database) {
+  constructor(
+    private readonly db: Database,
+    private readonly clock: Clock = new SystemClock(),
+  ) {
     super();
   }
 
@@ -108,21 +148,11 @@ export class PostgresTables extends Tables {
     return rows;
   }
 
-  override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
-    const builder = from === 0n ? await currentDigest(this.db, projection) : null;
-    const checkpoint = [checkpointName(projection), from, to, builder];
-    const { rowCount } =
-      upserts.length + deletes.length > 0
-        ? await this.write(projection, checkpoint, upserts, deletes)
-        : await this.db.query({
-            name: 'move_checkpoint',
-            text: `WITH moved AS (${moveSql()}) SELECT ${ASYNCHRONOUS} FROM moved`,
-            values: checkpoint,
-          });
-    if (rowCount === 0) {
-      this.layouts.delete(projection.name); // The table may have been replaced.
-      throw new CheckpointMoved(projection.name);
-    }
+  override commit(change: TableChange): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.waiting.length === 0) setImmediate(() => this.writeWaiting());
+      this.waiting.push({ change, resolve, reject });
+    });
   }
 
   override async due<R extends object>(
@@ -171,26 +201,107 @@ export class PostgresTables extends Tables {
     return undefined;
   }
 
-  private async write(
-    projection: AnyProjection,
-    checkpoint: readonly unknown[],
-    upserts: readonly Row[],
-    deletes: readonly Row[],
-  ): Promise<pg.QueryResult> {
-    const shape = await this.shape(projection);
-    const unknown = Object.keys(upserts[0] ?? {}).find((name) => !shape.columns.some((column) => column.name === name));
+  /** Writes what has come in this turn of the event loop: together, apart from those that go alone. */
+  private writeWaiting(): void {
+    const all = this.waiting;
+    this.waiting = [];
+    const names = new Set<string>();
+    const together: Waiting[] = [];
+    for (const each of all) {
+      const { name } = each.change.projection;
+      if (names.has(name) || this.apart.has(name)) void this.writeAlone(each);
+      else together.push(each);
+      names.add(name);
+    }
+    if (together.length === 1) void this.writeAlone(together[0]!);
+    else if (together.length > 1) void this.writeTogether(together);
+  }
+
+  private async writeTogether(all: readonly Waiting[]): Promise<void> {
+    const writing = this.write(all.map(({ change }) => change));
+    writing.catch(() => {}); // It may fail when nobody waits for it any longer.
+    try {
+      if (await endsWithin(this.clock, TOGETHER_MS, writing)) {
+        const moved = await writing;
+        return all.forEach((each, i) => this.answer(each, moved[i]!));
+      }
+    } catch {
+      // Below.
+    }
+    // Nothing was written; or it is later, and whoever comes second finds that its checkpoint has moved.
+    for (const each of all) {
+      this.apart.add(each.change.projection.name);
+      void this.writeAlone(each);
+    }
+  }
+
+  private async writeAlone(one: Waiting): Promise<void> {
+    try {
+      const [moved] = await this.write([one.change]);
+      this.apart.delete(one.change.projection.name);
+      this.answer(one, moved!);
+    } catch (error) {
+      one.reject(error);
+    }
+  }
+
+  private answer({ change: { projection }, resolve, reject }: Waiting, moved: boolean): void {
+    if (moved) return resolve();
+    this.layouts.delete(projection.name); // The table may have been replaced.
+    reject(new CheckpointMoved(projection.name));
+  }
+
+  /** Writes changes of different projections in one statement. Returns for each whether its checkpoint was where it begins. */
+  private async write(changes: readonly TableChange[]): Promise<boolean[]> {
+    const parts = await Promise.all(changes.map((change) => this.partOf(change)));
+    const values = parts.flatMap((part) => part.values);
+    const { rows } = await this.db.query<{ moved: boolean[] }>({ ...this.statementOf(parts), values });
+    return rows[0]!.moved;
+  }
+
+  private statementOf(parts: readonly Part[]): pg.QueryConfig {
+    const kinds = parts.map(({ kind }) => kind).join(' | ');
+    let statement = this.statements.get(kinds);
+    if (!statement) {
+      let first = 1;
+      const sql = parts.map((part, i) => {
+        const text = part.sql({ moved: `moved_${i}`, upserted: `upserted_${i}`, deleted: `deleted_${i}` }, first);
+        first += part.values.length;
+        return text;
+      });
+      const moved = parts.map((_, i) => `EXISTS (SELECT FROM moved_${i})`);
+      statement = nameStatement(`WITH ${sql.join(', ')} SELECT ${ASYNCHRONOUS}, ARRAY[${moved.join(', ')}] AS moved`);
+      this.statements.set(kinds, statement);
+    }
+    return parts.every(({ few }) => few) ? statement : { text: statement.text };
+  }
+
+  private async partOf({ projection, from, to, upserts, deletes }: TableChange): Promise<Part> {
+    const builder = from === 0n ? await currentDigest(this.db, projection) : null;
+    const checkpoint = [checkpointName(projection), from, to, builder];
+    if (upserts.length + deletes.length === 0) {
+      const sql = ({ moved }: PartNames, first: number) => `${moved} AS (${moveSql(first)})`;
+      return { kind: 'move', values: checkpoint, few: true, sql };
+    }
+    const layout = await this.shape(projection);
+    const unknown = Object.keys(upserts[0] ?? {}).find(
+      (name) => !layout.columns.some((column) => column.name === name),
+    );
     if (unknown) {
       throw new Error(`The table ${projection.table} has no column ${unknown}: apply the migration that adds it.`);
     }
-    const upserted = shape.columns.map(({ name, json }) =>
+    const upserted = layout.columns.map(({ name, json }) =>
       json
         ? upserts.map((row) => (row[name] == null ? '' : JSON.stringify(row[name]))).join('\n')
         : upserts.map((row) => row[name]),
     );
-    const values = [...checkpoint, shape.identity, ...upserted];
-    if (deletes.length === 0) return this.db.query({ ...shape.upsert, values });
-    const deleted = projection.keyColumns.map((column) => deletes.map((key) => key[column]));
-    return this.db.query({ ...prepare(shape.upsertAndDelete, deletes.length), values: [...values, ...deleted] });
+    const deleted = deletes.length > 0 ? projection.keyColumns.map((column) => deletes.map((key) => key[column])) : [];
+    return {
+      kind: `${projection.name} ${layout.identity} ${deletes.length > 0}`,
+      values: [...checkpoint, layout.identity, ...upserted, ...deleted],
+      few: deletes.length <= FEW,
+      sql: (names, first) => layout.write(names, first, deletes.length > 0),
+    };
   }
 
   private shape(projection: AnyProjection): Promise<Layout> {
@@ -230,23 +341,30 @@ async function readLayout(db: Database, projection: AnyProjection): Promise<Layo
   const key = names(keys);
   const onConflict = others.length ? `UPDATE SET (${names(others)}) = ROW(${names(others, 'EXCLUDED.')})` : 'NOTHING';
 
-  // The name is resolved when the statement runs, after it has waited for its locks: it is the table that is written.
-  const moved = `moved AS (${moveSql(`(SELECT ${IDENTITY} FROM pg_class WHERE oid = to_regclass('${table}')) = $5`)})`;
-  const upserted = `upserted AS (
-    INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${unnest(columns, 6)} WHERE EXISTS (SELECT FROM moved)
-    ON CONFLICT (${key}) DO ${onConflict})`;
-  const deleted = `deleted AS (
-    DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${unnest(keys, 6 + columns.length)})
-    AND EXISTS (SELECT FROM moved))`;
-
   return {
     identity: columns[0]!.identity,
     columns: columns.map(({ name, type }) => ({ name, json: isJson(type) })),
     load: nameStatement(
       `SELECT ${names(columns, 't.')} FROM ${unnest(keys, 1)} AS k (${key}) JOIN ${table} AS t USING (${key})`,
     ),
-    upsert: nameStatement(`WITH ${moved}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
-    upsertAndDelete: nameStatement(`WITH ${moved}, ${deleted}, ${upserted} SELECT ${ASYNCHRONOUS} FROM moved`),
+    write({ moved, upserted, deleted }, first, deletes) {
+      // The name is resolved when the statement runs, after it has waited for its locks: it is the table that is written.
+      const same = `(SELECT ${IDENTITY} FROM pg_class WHERE oid = to_regclass('${table}')) = $${first + 4}`;
+      const values = unnest(columns, first + 5);
+      const gone = unnest(keys, first + 5 + columns.length);
+      return [
+        `${moved} AS (${moveSql(first, same)})`,
+        ...(deletes
+          ? [
+              `${deleted} AS (DELETE FROM ${table} WHERE (${key}) IN (SELECT * FROM ${gone})
+               AND EXISTS (SELECT FROM ${moved}))`,
+            ]
+          : []),
+        `${upserted} AS (
+           INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${values} WHERE EXISTS (SELECT FROM ${moved})
+           ON CONFLICT (${key}) DO ${onConflict})`,
+      ].join(', ');
+    },
   };
 }
 

@@ -98,7 +98,7 @@ export async function openPorts(
     store,
     snapshots: new PostgresSnapshots(pool),
     bus,
-    tables: new PostgresTables(pool),
+    tables: new PostgresTables(pool, clock),
     checkpoints: new PostgresCheckpoints(pool),
     parked,
     deadLetters: parked,
