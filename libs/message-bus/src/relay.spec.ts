@@ -101,20 +101,18 @@ test('one checkpoint is saved for all that is published in a moment, and the las
   const clock = new ManualClock();
   const checkpoints = new Saved();
   start({ checkpoints, runtime: { ...runtime, clock } });
-  await append('order-1', 0);
-  await until(() => expect(checkpoints.saved).toEqual([1n]));
-  await append('order-1', 1);
-  await append('order-1', 2);
+  for (const revision of [0, 1, 2]) await append('order-1', revision);
   await until(() => expect(published()).toHaveLength(3));
-  expect(checkpoints.saved).toEqual([1n]);
-  await clock.advance(100);
-  expect(checkpoints.saved).toEqual([1n, 3n]);
+  await clock.advance(99);
+  expect(checkpoints.saved).toEqual([]);
+  await clock.advance(1);
+  await until(() => expect(checkpoints.saved).toEqual([3n]));
 
   await append('order-1', 3);
   await until(() => expect(published()).toHaveLength(4));
   stop.abort();
   await Promise.all(running);
-  expect(checkpoints.saved).toEqual([1n, 3n, 4n]);
+  expect(checkpoints.saved).toEqual([3n, 4n]);
 });
 
 test('while the broker is away, publishing is retried with growing pauses; then everything is published in order', async () => {

@@ -31,7 +31,7 @@ export interface RelayOptions extends Outbox {
   readonly signal: AbortSignal;
 }
 
-/** The least time between two saves of the checkpoint: each costs a commit, and includes all before it. */
+/** How long the checkpoint waits for more to save: each save costs a commit, and includes all before it. */
 const SAVE_EVERY_MS = 100;
 
 /** Runs until `signal` aborts, through failures of the store and of the bus. */
@@ -51,10 +51,10 @@ async function carry(options: RelayOptions, lease: AbortSignal): Promise<void> {
   /** Runs alongside the publishing: the checkpoint may lag behind, and never runs ahead. */
   async function save(): Promise<void> {
     while (unsaved !== undefined) {
+      await runtime.clock.sleep(SAVE_EVERY_MS, signal);
       const position = unsaved;
       unsaved = undefined;
       await checkpoints.save(name, position);
-      await runtime.clock.sleep(SAVE_EVERY_MS, signal);
     }
     saving = undefined;
   }
