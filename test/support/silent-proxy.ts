@@ -82,6 +82,7 @@ export class SilentProxy {
     from.unpipe(to);
     let waiting = Buffer.alloc(0);
     from.on('data', (bytes: Buffer) => (waiting = Buffer.concat([waiting, bytes])));
+    from.resume(); // What was piped stands still until then.
     const dripping = setInterval(() => {
       if (waiting.length > 0) to.write(waiting.subarray(0, 1));
       waiting = waiting.subarray(1);
