@@ -151,10 +151,8 @@ export function planOf(seed: number, orders: number): Plan {
       // Some lie in wait from the start, where every process reads how far it was.
       add(ofThisKind.chance(0.2) ? 0 : atMs, happening);
       if (happening.kind === 'crash') {
-        for (const brought of bringing(happening.at, ofThisKind, orderItems))
-          add(Math.max(0, atMs + brought.afterMs), brought.happening);
-        if (happening.at.about === 'ReservationBlocked')
-          for (const each of lostRequest('inventory', ofThisKind, orderItems)) add(each.atMs, each.happening);
+        for (const brought of bringing(happening.at, atMs, ofThisKind, orderItems))
+          add(brought.atMs, brought.happening);
       }
       // After a day, what is held without a verdict waits for a person.
       if (happening.kind === 'leap' && happening.ms >= 24 * HOUR) add(atMs + 1, { kind: 'inboxes', skips: false });
@@ -177,7 +175,7 @@ export function planOf(seed: number, orders: number): Plan {
   const unheard = diceFor(seed, 'plan', 'lost requests');
   if (unheard.chance(0.15)) {
     const service = unheard.pick(['inventory', 'inventory', 'payment'] as const);
-    for (const { atMs, happening } of lostRequest(service, unheard, orderItems)) add(atMs, happening);
+    for (const each of lostRequest(service, unheard, orderItems)) add(each.atMs, each.happening);
   }
   // A price that changes while orders read it, and what is ordered after that.
   const haggling = diceFor(seed, 'plan', 'prices');
@@ -212,37 +210,41 @@ const AFTER_THE_PIVOT = [
   'StockReturned',
 ];
 
-/** What makes a process come to a point that it seldom comes to by itself. `afterMs` is seen from the point's time. */
+/** A happening and its time. */
+interface Timed {
+  readonly atMs: number;
+  readonly happening: Happening;
+}
+
+/** What makes a process come to a point, from `atMs` on, that it seldom comes to by itself. */
 function bringing(
   { service, step, about = step }: Point,
+  atMs: number,
   dice: Dice,
   orders: readonly Item[],
-): readonly { readonly afterMs: number; readonly happening: Happening }[] {
+): readonly Timed[] {
   if (step === 'parked.park' || step === 'parked.recordRetries') {
-    return [{ afterMs: -1_000, happening: { kind: 'poison', service, order: dice.pick(orders).n } }];
+    const order = dice.pick(orders).n;
+    return [{ atMs: Math.max(0, atMs - 1_000), happening: { kind: 'poison', service, order } }];
   }
   if (step === 'tables.due' && about.endsWith('-hold')) {
-    return [{ afterMs: 1, happening: { kind: 'inboxes', skips: false } }];
+    return [{ atMs: atMs + 1, happening: { kind: 'inboxes', skips: false } }];
   }
   if (AFTER_THE_PIVOT.includes(about)) {
     const tries = dice.shuffled(orders).slice(0, 8);
     return tries.map(({ n }) => ({
-      afterMs: dice.between(0, 5_000),
+      atMs: atMs + dice.between(0, 5_000),
       happening: { kind: 'operator', order: n, decision: 'call-off' },
     }));
   }
-  return [];
+  return about === 'ReservationBlocked' ? lostRequest(service, dice, orders) : [];
 }
 
 /**
  * An order that is called off before anybody reminded of it, and whose request a service gave up: the cancellation is the
  * first that it hears of the order.
  */
-function lostRequest(
-  service: Service,
-  dice: Dice,
-  orders: readonly Item[],
-): readonly { readonly atMs: number; readonly happening: Happening }[] {
+function lostRequest(service: Service, dice: Dice, orders: readonly Item[]): readonly Timed[] {
   const { n: order, atMs } = dice.pick(orders);
   return [
     { atMs: 0, happening: { kind: 'poison', service, order } },
