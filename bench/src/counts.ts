@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { PRICE, openBenchShop, QUANTITY, SKUS, TOKEN, WATCHING } from './shop.js';
+import { openBenchShop, orderBody, WATCHING } from './shop.js';
 import type { Bench } from './row.js';
 
 const LONE = 20;
@@ -83,14 +83,8 @@ export async function count(bench: Bench, log: string): Promise<void> {
 }
 
 async function order(url: string, n: number): Promise<void> {
-  const body = JSON.stringify({
-    customerId: randomUUID(),
-    lines: [{ sku: SKUS[n % SKUS.length], quantity: QUANTITY }],
-    payment: { token: TOKEN },
-    expectedTotal: { ...PRICE, amountMinor: PRICE.amountMinor * QUANTITY },
-  });
   const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID(), prefer: 'wait=30' };
-  const answer = await fetch(`${url}/orders`, { method: 'POST', headers, body });
+  const answer = await fetch(`${url}/orders`, { method: 'POST', headers, body: orderBody(n) });
   const { status } = (await answer.json()) as { status: string };
   if (status !== 'completed') throw new Error(`An order became ${status}.`);
 }

@@ -35,6 +35,15 @@ export function atTheRoot(): void {
   process.chdir(fileURLToPath(new URL('../..', import.meta.url)));
 }
 
+/** The body of the `n`-th order: one line, of each SKU in turn. */
+export function orderBody(n: number): string {
+  return JSON.stringify({
+    customerId: randomUUID(),
+    lines: [{ sku: SKUS[n % SKUS.length], quantity: QUANTITY }],
+    payment: { token: TOKEN },
+  });
+}
+
 export type BenchShop = Awaited<ReturnType<typeof openBenchShop>>;
 
 /** Opens a shop with one instance of each of these services, and fills its shelves. */
@@ -60,11 +69,7 @@ export async function openBenchShop(bench: Bench, running: readonly Service[] = 
       method: 'POST',
       path: '/orders',
       headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...headers },
-      body: JSON.stringify({
-        customerId: randomUUID(),
-        lines: [{ sku: SKUS[n++ % SKUS.length], quantity: QUANTITY }],
-        payment: { token: TOKEN },
-      }),
+      body: orderBody(n++),
     });
     return httpLoad(shop.order[0]!, clients, ms, setupRequest);
   }
