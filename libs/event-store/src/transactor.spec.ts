@@ -1,13 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest';
+import { freshDatabase } from '#test/database';
+import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
 import { type Decider, DomainError } from '#decider';
 import { Clock, SystemClock } from '#runtime';
 import { SeededRandom, SequentialIds } from '#runtime/testing';
+import { KurrentDbEventStore } from './kurrentdb/event-store.js';
 import { MemoryEventStore } from './memory.js';
 import { EventStore, type RecordedEvent, RevisionConflict, type StreamWrite, type Turn } from './port.js';
+import { PostgresEventStore } from './postgres/event-store.js';
 import type { Decision, Desk } from './attempt.js';
 import { DecisionQueue } from './decision-queue.js';
 import { Transactor } from './transactor.js';
+import { type Upcasters, withUpcasters } from './upcast.js';
 
 /** A cupboard with a number of jars. Each name may take one; taking again changes nothing. */
 type CupboardCommand = { type: 'Fill'; jars: number } | { type: 'Take'; by: string };
@@ -416,6 +423,161 @@ describe('a stream that cannot be read', () => {
     await weDo(fill(1));
     expect(await history('cupboard-1')).toHaveLength(1);
   });
+});
+
+/** The ways in which a stream can be bad: its last event, and what it fails with. */
+const badEvents = [
+  { type: 'Filled', data: { jars: 1 }, schema: 2, error: /^NewerEvent: Filled at STREAM, revision 1, has version 2/ },
+  { type: 'Melted', data: {}, schema: 1, error: /^NewerEvent: Melted at STREAM, revision 1, is of a type/ },
+  { type: 'Weighed', data: { of: 'STREAM' }, schema: 1, error: /^RangeError: STREAM has no weight/ },
+  { type: 'Filled', data: null as never, schema: 1, error: /^TypeError: Cannot read properties of null/ },
+];
+const upcasters: Upcasters = {
+  Filled: [],
+  Taken: [],
+  Weighed: [
+    ({ of }) => {
+      throw new RangeError(`${of} has no weight.`);
+    },
+  ],
+};
+
+describe.each<[string, () => Promise<EventStore>]>([
+  ['memory', async () => new MemoryEventStore(new SystemClock())],
+  ['Postgres', async () => PostgresEventStore.open({ url: await freshDatabase(), clock: new SystemClock() })],
+  [
+    'KurrentDB, on a stand-in for its client',
+    () => {
+      const options = { url: 'kurrentdb://stand-in:2113?tls=false', clock: new SystemClock() };
+      return KurrentDbEventStore.open(options, new KurrentDbStandIn().connect);
+    },
+  ],
+])('200 decisions on as many streams at once, with the events in %s,', (name, open) => {
+  let events: EventStore;
+  /** Calls of the driver of Postgres. */
+  let calls: MockInstance<(query: unknown) => unknown>;
+  beforeAll(async () => {
+    calls = vi.spyOn(pg.Client.prototype, 'query'); // Each connection takes the method when it is made.
+    events = await open();
+  });
+  afterAll(async () => {
+    await events.close();
+    calls.mockRestore();
+  });
+
+  /** What went to Postgres, by name, and how often; without the notification, which follows later. */
+  function statements(): Record<string, number> {
+    const sent: Record<string, number> = {};
+    for (const [query] of calls.mock.calls as [{ name?: string; text: string }][]) {
+      const each = query.name ?? (query.text?.includes('pg_advisory_lock') ? 'turn' : undefined);
+      if (each !== undefined) sent[each] = (sent[each] ?? 0) + 1;
+    }
+    return sent;
+  }
+
+  async function fill(): Promise<string[]> {
+    const own = `cupboard${randomUUID().replaceAll('-', '')}`;
+    const streams = Array.from({ length: 200 }, (_, i) => `${own}-${i}`);
+    await events.append(
+      streams.map((stream) => ({ stream, expected: 'none', events: [event('Filled', { jars: 1 })] })),
+    );
+    return streams;
+  }
+
+  /** Adds a bad event to `count` of the streams, all over. By stream, what it has to fail with. */
+  async function spoil(streams: readonly string[], count: number): Promise<Map<string, RegExp>> {
+    const chosen = streams.filter((_, i) => i % 10 === 3).slice(0, count);
+    const bad = chosen.map((stream, i) => ({ stream, ...badEvents[i % badEvents.length]! }));
+    const dataOf = (data: object, stream: string) => JSON.parse(JSON.stringify(data).replace('STREAM', stream));
+    await Promise.all(
+      bad.map(({ stream, type, data, schema }) =>
+        events.append([{ stream, expected: 0, events: [event(type, dataOf(data, stream), schema)] }]),
+      ),
+    );
+    return new Map(bad.map(({ stream, error }) => [stream, error]));
+  }
+
+  const event = (type: string, data: object, schema = 1) => ({
+    id: randomUUID(),
+    type,
+    data,
+    metadata: { ...cause, schema },
+  });
+
+  /** Decides all at once. The states that the decider was called with are those of the rehearsal (0 jars) and of the stream (1). */
+  async function takeFromAll(instance: Transactor, streams: readonly string[]) {
+    const queue = new DecisionQueue(instance, { maxBatch: 256 });
+    calls.mockClear();
+    const beganMs = performance.now();
+    const taken = await Promise.all(
+      streams.map(async (stream) => {
+        const states: number[] = [];
+        const watched: typeof cupboard = {
+          ...cupboard,
+          decide(command, state) {
+            states.push(state.jars);
+            return cupboard.decide(command, state);
+          },
+        };
+        const deciding = queue.decide((desk) => desk.decide(watched, stream, take('ann'), cause));
+        const outcome = await deciding.then(
+          () => 'taken',
+          (error: unknown) => String(error).replaceAll(stream, 'STREAM'),
+        );
+        return { stream, outcome, states };
+      }),
+    );
+    return { taken, ms: Math.round(performance.now() - beganMs) };
+  }
+
+  function expectOutcomes(
+    taken: Awaited<ReturnType<typeof takeFromAll>>['taken'],
+    bad: ReadonlyMap<string, RegExp>,
+    states: { readonly good: readonly number[]; readonly bad: readonly number[] },
+  ): void {
+    for (const { stream, outcome, ...each } of taken) {
+      const error = bad.get(stream);
+      expect(outcome).toMatch(error ?? /^taken$/);
+      expect(each.states, outcome).toEqual(error ? states.bad : states.good);
+    }
+  }
+
+  test.each([0, 1, 5, 20])(
+    'of which %i are bad: each of those fails by itself, and the others notice nothing',
+    async (n) => {
+      const streams = await fill();
+      const bad = await spoil(streams, n);
+      const watched = new WatchedStore(events);
+      const instance = transactor(withUpcasters(watched, upcasters), { upcasters });
+      const { taken, ms } = await takeFromAll(instance, streams);
+
+      expectOutcomes(taken, bad, { good: [0, 1], bad: [0] });
+      expect(watched.reads.toSorted()).toEqual(streams.map((stream) => `${stream} from 0`).toSorted());
+      expect(watched.appends.map((writes) => writes.map(({ stream }) => stream))).toEqual([
+        streams.filter((stream) => !bad.has(stream)),
+      ]);
+      expect(watched.turns).toEqual([]);
+      if (name !== 'Postgres') return;
+      expect(statements()).toEqual({ read: 200, append: 1 });
+      console.log(`200 decisions, ${n} of them on bad streams: ${ms} ms.`);
+    },
+  );
+
+  if (name !== 'Postgres') return;
+
+  test.each([1, 5, 20])(
+    'of which %i have gone bad since they were read: that costs two statements more, however many they are',
+    async (n) => {
+      const streams = await fill();
+      const instance = transactor(withUpcasters(events, upcasters), { upcasters });
+      await instance.transactAll(streams.map((stream) => (desk) => desk.state(cupboard, stream)));
+      const bad = await spoil(streams, n);
+      const { taken } = await takeFromAll(instance, streams);
+
+      expectOutcomes(taken, bad, { good: [1, 1], bad: [1] });
+      expect(statements()).toEqual({ append: 1, turn: 1, append_in_turn: 1 });
+    },
+  );
 });
 
 describe('a queue of decisions', () => {
