@@ -482,7 +482,8 @@ async function install(pool: pg.Pool): Promise<void> {
   // Several statements in one simple query are one transaction.
   if ((version ?? 0) >= SCHEMA_VERSION) return;
   try {
-    await pool.query({ text: SCHEMA, query_timeout: INSTALL_MS } as pg.QueryConfig);
+    const text = `SET LOCAL statement_timeout = 0; ${SCHEMA}`;
+    await pool.query({ text, query_timeout: INSTALL_MS } as pg.QueryConfig);
   } catch (error) {
     if (!(error instanceof pg.DatabaseError) || error.code !== DEPENDED_UPON) throw error;
     const { message, detail = '' } = error;

@@ -1,10 +1,10 @@
 /** What the module of every service provides in the same way. */
 import type { InjectionToken, Provider } from '@nestjs/common';
 import { PrismaPg } from '@prisma/adapter-pg';
-import type pg from 'pg';
-import type { Attention, ServicePorts } from '#service';
+import { BY_INDEX, postgresPool } from '#runtime/postgres';
+import type { Attention, BaseConfig, ServicePorts } from '#service';
 import { attentionOf } from '../admin/attention.controller.js';
-import { CONFIG, DATABASE, PORTS } from '../tokens.js';
+import { CONFIG, PORTS } from '../tokens.js';
 import { Background } from './background.js';
 
 /** What a service's composition gives back: what can be asked of it, and what runs in it. */
@@ -33,11 +33,19 @@ export function provideService(
   ];
 }
 
-/** Provides a generated Prisma client on the service's own pool. */
+/**
+ * Provides a generated Prisma client for what requests read. Its connections are its own, because a read ends with its
+ * request: the server gives up a statement that takes longer than a request may.
+ */
 export function providePrisma(Client: new (options: { adapter: PrismaPg }) => object): Provider {
   return {
     provide: Client,
-    inject: [DATABASE],
-    useFactory: (pool: pg.Pool) => new Client({ adapter: new PrismaPg(pool) }),
+    inject: [CONFIG, Background],
+    useFactory: ({ DATABASE_URL, REQUEST_TIMEOUT }: BaseConfig, background: Background) => {
+      const settings = { ...BY_INDEX, statement_timeout: `${REQUEST_TIMEOUT}` };
+      const pool = postgresPool(DATABASE_URL, { max: 4, name: 'larder-reads', settings });
+      background.onClose(() => pool.end());
+      return new Client({ adapter: new PrismaPg(pool) });
+    },
   };
 }

@@ -37,6 +37,12 @@ export const SERVER_KEEPALIVE: Settings = {
  */
 export const ANSWER_MS = 10_000;
 
+/**
+ * The server ends a statement a little before that: nobody waits for its answer any more, and by then it would only hold
+ * locks, memory and a processor. So what is slow costs one statement, and what is silent the connection.
+ */
+const SERVER_ENDS_AT = 0.9;
+
 /** On an idle connection nobody waits for an answer: there the kernel asks, after 4 s and then each second, ten times. */
 const KEEPALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 4_000 };
 
@@ -66,7 +72,10 @@ export class PostgresConnection extends pg.Client {
 
   constructor({ settings, ...config }: ConnectionConfig = {}) {
     super({ ...KEEPALIVE, ...config });
-    this.settings = { ...EVERY_SESSION, ...settings };
+    const { query_timeout: answerMs } = (this as unknown as { connectionParameters: pg.ClientConfig })
+      .connectionParameters;
+    const limit: Settings = answerMs ? { statement_timeout: `${Math.ceil(answerMs * SERVER_ENDS_AT)}` } : {};
+    this.settings = { ...EVERY_SESSION, ...limit, ...settings };
     // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
     this.on('error', () => {});
     const hear = () => (this.heard = ++turns);

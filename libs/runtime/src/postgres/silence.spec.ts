@@ -43,6 +43,20 @@ test.each(['to-server', 'to-client', 'trickle'] as const)(
   },
 );
 
+test('what is slow and not silent costs its statement alone: the server ends it, and no connection is lost', async () => {
+  const pool = postgresPool(url, { answerMs: ANSWER_MS });
+  const session = new PostgresSession(url, clock, 'larder-session');
+  await session.query('SELECT');
+  const lost = vi.fn();
+  session.onLost(lost);
+  const error = await pool.query('SELECT pg_sleep(60)').catch((failure: unknown) => failure);
+  expect(error).toMatchObject({ code: '57014', message: 'canceling statement due to statement timeout' });
+  expect(isUnavailable(error)).toBe(true);
+  await pool.query('SELECT');
+  expect([pool.totalCount, lost.mock.calls.length]).toEqual([1, 0]);
+  await Promise.all([pool.end(), session.close()]);
+});
+
 test('with one that does not answer, a lease and whatever else waits in silence is given up; what has spoken since stays', async () => {
   const session = new PostgresSession(url, clock, 'larder-session');
   const pool = postgresPool(url, { answerMs: ANSWER_MS });
