@@ -54,6 +54,12 @@ export class SilentProxy {
     return Object.assign(new URL(url), { port: `${this.port}`, hostname: '127.0.0.1' }).href;
   }
 
+  /** The names by which the applications on its connections introduced themselves to Postgres, as text for `silence`. */
+  applications(): string[] {
+    const names = [...this.links].map(({ opening }) => /\0application_name(\0[^\0]+\0)/.exec(opening)?.[1] ?? opening);
+    return [...new Set(names)].toSorted();
+  }
+
   /**
    * From now on the connections that there are swallow everything. `of` chooses those that began with such a text, for
    * example the name of the application that Postgres is told. The server ends its side when its kernel would.
