@@ -84,6 +84,20 @@ export class SilentProxy {
     return chosen.length;
   }
 
+  /** Each connection that there is passes so many more bytes to its client, and then ends amid what the server says. */
+  cutOff(bytes: number): void {
+    for (const { client, server } of this.links) {
+      server.unpipe(client);
+      let left = bytes;
+      server.on('data', (chunk: Buffer) => {
+        client.write(chunk.subarray(0, left));
+        left -= chunk.length;
+        if (left <= 0) [client, server].forEach((socket) => socket.end());
+      });
+      server.resume();
+    }
+  }
+
   private trickle(from: Socket, to: Socket): void {
     from.unpipe(to);
     let waiting = Buffer.alloc(0);

@@ -1,4 +1,5 @@
 /** What can be wrong with a server that we need, whatever its driver. Adapters translate their drivers' errors into these. */
+import type { Socket } from 'node:net';
 
 /** It does not answer, is starting, cut us off, or cannot do its work at the moment: trying again later may help. */
 export class ServerUnavailable extends Error {
@@ -58,4 +59,21 @@ export function isUnavailable(error: unknown, depth = 0): boolean {
     isUnavailable((meta as { driverAdapterError?: unknown } | undefined)?.driverAdapterError, depth + 1) || // Prisma's
     (Array.isArray(errors) && errors.some((each) => isUnavailable(each, depth + 1)))
   );
+}
+
+/**
+ * Makes what a driver throws while it reads from a socket end that connection, with this error. It is thrown in no promise
+ * and in no call of ours, so that a server which sends nonsense would otherwise end the process.
+ */
+export function endOnNonsense(socket: Socket): void {
+  const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;
+  socket.emit = ((event: string, ...values: unknown[]) => {
+    if (event !== 'data') return emit(event, ...values);
+    try {
+      return emit(event, ...values);
+    } catch (error) {
+      socket.destroy(error as Error);
+      return true;
+    }
+  }) as Socket['emit'];
 }

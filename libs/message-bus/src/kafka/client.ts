@@ -15,6 +15,7 @@ import {
   type ProducerConfig,
 } from 'kafkajs';
 import { type Clock, type Log, ServerRefusal } from '#runtime';
+import { deliverWholeAnswers } from './answers.js';
 import { readEveryCompression } from './codecs.js';
 import { translateError, typeOf } from './errors.js';
 import { PARTITIONS } from '../partitions.js';
@@ -48,7 +49,7 @@ class PromptKafka extends Kafka {
   constructor(config: KafkaConfig) {
     const brokers = new Map<Socket, string>();
     const socketFactory: ISocketFactory = (options) => {
-      const socket = promptSocket(options);
+      const socket = deliverWholeAnswers(promptSocket(options));
       brokers.set(socket, `${options.host}:${options.port}`);
       return socket.once('close', () => brokers.delete(socket));
     };

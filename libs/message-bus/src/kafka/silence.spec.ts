@@ -66,4 +66,30 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
       await Promise.all([one.close(), two.close()]);
     },
   );
+
+  test('connections that end amid an answer cost nothing but themselves', { timeout: 60_000 }, async () => {
+    const topic = `t-${randomUUID()}`;
+    await createTopics(broker.url, [topic], runtime);
+    const bus = await KafkaMessageBus.open({ ...runtime, url: proxy.through(broker.url), topics: [topic] });
+    const seen: Delivered[] = [];
+    const stop = new AbortController();
+    const group = randomUUID();
+    const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
+    const consuming = supervise(group, runtime, stop.signal, (signal) =>
+      bus.consume({ group, topics: [topic], handle, signal }),
+    );
+    for (const [i, bytes] of [1, 6, 20].entries()) {
+      await bus.publish(topic, [message('a', 2 * i)]);
+      await until(() => expect(seen.map(numberOf)).toContain(2 * i));
+      proxy.cutOff(bytes);
+      await Promise.all([
+        until(() => bus.publish(topic, [message('a', 2 * i + 1)])),
+        until(() => bus.ping()),
+        until(() => expect(seen.map(numberOf)).toContain(2 * i + 1)),
+      ]);
+    }
+    stop.abort();
+    await consuming;
+    await bus.close();
+  });
 });

@@ -106,3 +106,24 @@ test('a setting that the server does not know fails the query that needed the co
   expect(pool.totalCount).toBe(0);
   await pool.end();
 });
+
+test('a server that sends nonsense fails the query and ends the connection, and not the process', async () => {
+  const answer = (type: string, ...body: number[]) =>
+    Buffer.from([type.charCodeAt(0), 0, 0, 0, 4 + body.length, ...body]);
+  const ready = answer('Z', 'I'.charCodeAt(0));
+  const server = createServer((client) => {
+    const answers = [
+      [answer('R', 0, 0, 0, 0), ready], // It asks for no password.
+      [answer('C', 0), ready], // The settings are set.
+      [answer('T', 0, 9), ready], // Nine columns are announced, and none follows.
+    ];
+    client.on('data', () => client.write(Buffer.concat(answers.shift() ?? [ready])));
+    client.on('error', () => {});
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const pool = postgresPool(`postgresql://user@127.0.0.1:${(server.address() as AddressInfo).port}/any`);
+  await expect(pool.query('SELECT')).rejects.toThrow(RangeError);
+  expect(pool.totalCount).toBe(0);
+  await pool.end();
+  server.close();
+});

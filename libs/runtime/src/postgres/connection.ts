@@ -1,5 +1,6 @@
+import type { Socket } from 'node:net';
 import pg from 'pg';
-import { ServerRefusal } from '../servers.js';
+import { endOnNonsense, ServerRefusal } from '../servers.js';
 
 /** What a session is to be set to, by the names of Postgres' run-time parameters. */
 export type Settings = Readonly<Record<string, string>>;
@@ -78,6 +79,9 @@ export class PostgresConnection extends pg.Client {
     this.settings = { ...EVERY_SESSION, ...limit, ...settings };
     // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
     this.on('error', () => {});
+    const guard = () => endOnNonsense(this.connection.stream as Socket);
+    guard();
+    this.connection.on('sslconnect', guard); // With TLS it reads from another stream.
     const hear = () => (this.heard = ++turns);
     for (const sign of ['readyForQuery', 'notificationResponse']) this.connection.on(sign, hear);
     const ask = this.query.bind(this) as (...args: unknown[]) => unknown;
