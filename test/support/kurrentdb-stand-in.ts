@@ -43,6 +43,7 @@ interface Stored {
 }
 
 interface Connection {
+  readonly live: boolean;
   readonly bell: Bell;
   readonly broken: AbortController;
 }
@@ -170,14 +171,14 @@ export class KurrentDbStandIn {
     }
   }
 
-  /** How many live subscriptions there are. */
+  /** How many subscriptions there are that go on live: others end when they have caught up. */
   get live(): number {
-    return this.connections.size;
+    return [...this.connections].filter(({ live }) => live).length;
   }
 
-  /** A live connection, until the server stops. */
-  connection(): Connection {
-    const connection = { bell: new Bell(), broken: new AbortController() };
+  /** A connection, until the server stops. */
+  connection(live: boolean): Connection {
+    const connection = { live, bell: new Bell(), broken: new AbortController() };
     this.connections.add(connection);
     return connection;
   }
@@ -291,10 +292,12 @@ class StandInClient {
     }
   }
 
-  /** The position is exclusive. */
+  /** The position is exclusive. It tells when it has caught up. */
   subscribeToAll({ fromPosition, filter }: SubscribeToAllOptions, options: object): AllStreamSubscription {
-    const messages = (bell: Bell, stop: AbortSignal) => this.eventsAfter(fromPosition!, filter!, bell, stop);
-    return this.subscribe(new StandInSubscription(this.server, messages, options, filter!.checkpointReached));
+    const messages = (bell: Bell, stop: AbortSignal) => this.eventsAfter(fromPosition!, filter, bell, stop);
+    if (!filter) this.server.headReads++;
+    else if (!filter.checkpointReached) this.server.pages++;
+    return this.subscribe(new StandInSubscription(this.server, messages, options, filter?.checkpointReached));
   }
 
   /** The revision is exclusive. It tells when it has caught up, also where there is no such stream. */
@@ -311,25 +314,29 @@ class StandInClient {
 
   private async *eventsAfter(
     from: ReadPosition,
-    filter: Filter,
+    filter: Filter | undefined,
     bell: Bell,
     stop: AbortSignal,
   ): AsyncIterable<Message> {
     const { log } = this.server;
     let next = from === END ? log.length : from === START ? 0 : firstAfter(log, from.commit);
     let scanned = 0;
-    while (!stop.aborted) {
+    if (filter && !filter.checkpointReached) await this.server.gate;
+    for (let caughtUp = false; !stop.aborted;) {
       const event = log[next];
       if (!event) {
-        await bell.wait(stop);
+        if (caughtUp) await bell.wait(stop);
+        else yield { caughtUp: true };
+        caughtUp = true;
         continue;
       }
       next++;
       scanned++;
       if (passes(event, filter)) {
-        this.server.sent++;
+        if (filter?.checkpointReached) this.server.sent++;
         yield { event: recordedOf(event) };
       }
+      if (!filter?.checkpointReached) continue;
       if (scanned % (filter.maxSearchWindow! * filter.checkpointInterval) === 0) yield { checkpoint: event.position };
     }
   }
@@ -424,7 +431,7 @@ class StandInSubscription extends Transform {
   private async *connected(messages: (bell: Bell, stop: AbortSignal) => AsyncIterable<Message>) {
     await turn();
     if (!this.server.up) throw new UnavailableError(noConnection() as never);
-    const connection = this.server.connection();
+    const connection = this.server.connection(this.checkpointReached !== undefined);
     try {
       yield* messages(connection.bell, AbortSignal.any([this.ended.signal, connection.broken.signal]));
     } finally {

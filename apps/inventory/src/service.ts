@@ -38,7 +38,7 @@ export function inventoryService(ports: ServicePorts) {
    * moved since then, and not what the SKU has been through.
    */
   async function unitsOnShelfAt(sku: string, position: bigint): Promise<number> {
-    const head = await store.head();
+    const head = await store.head(position);
     if (position > head) {
       throw new DomainError('unknown-position', `Nothing was counted at ${position}: the last position is ${head}.`);
     }

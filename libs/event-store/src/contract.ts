@@ -439,6 +439,14 @@ export function eventStoreContract(name: string, open: () => Promise<EventStore>
     test('the head is the position of the last append', async () => {
       const position = await store.append([{ stream: `${own}-a`, expected: 'none', events: [event(1), event(2)] }]);
       expect(await store.head()).toBeGreaterThanOrEqual(position);
+      const other = await another();
+      for (const each of [store, other]) expect(await each.head(position)).toBeGreaterThanOrEqual(position);
+    });
+
+    test('the head is not beyond the last event, whichever position is asked for', async () => {
+      const position = await store.append([{ stream: `${own}-a`, expected: 'none', events: [event(1)] }]);
+      const far = position + 10_000_000_000n;
+      expect(await store.head(far)).toBeLessThan(far);
     });
 
     test('closing ends subscriptions, waits for appends under way, and refuses more', async () => {

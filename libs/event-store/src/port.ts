@@ -96,8 +96,11 @@ export abstract class EventStore {
     readonly signal: AbortSignal;
   }): AsyncIterable<Batch>;
 
-  /** The position of the last event in the store, 0n when it is empty. Fails when the store cannot be reached. */
-  abstract head(): Promise<bigint>;
+  /**
+   * The position of the last event in the store, 0n when it is empty. Fails when the store cannot be reached. Pass
+   * `atLeast` when any event at that position or later will do: that may save asking the server.
+   */
+  abstract head(atLeast?: bigint): Promise<bigint>;
 
   /** Ends subscriptions, waits for appends under way and frees connections. */
   abstract close(): Promise<void>;

@@ -75,8 +75,8 @@ class UpcastingEventStore extends EventStore {
     }
   }
 
-  override head(): Promise<bigint> {
-    return this.store.head();
+  override head(atLeast?: bigint): Promise<bigint> {
+    return this.store.head(atLeast);
   }
 
   private async *upcastAll(events: AsyncIterable<RecordedEvent>): AsyncIterable<RecordedEvent> {

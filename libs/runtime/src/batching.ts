@@ -34,3 +34,25 @@ export class Batcher<Item extends { readonly reject: (reason: unknown) => void }
     this.working = false;
   }
 }
+
+/**
+ * Makes concurrent callers share one `look` at a time, so that a thousand waiting reads cost the server as much as one.
+ * A look that is under way is too old for a new caller; new callers share the next, which begins when it has ended, and
+ * looks for the highest position that one of them wants to see.
+ */
+export function shareCalls<T>(look: (atLeast: bigint) => Promise<T>): (atLeast?: bigint) => Promise<T> {
+  let underWay: Promise<unknown> = Promise.resolve();
+  let next: Promise<T> | undefined;
+  let highest = 0n;
+  return (atLeast = 0n) => {
+    if (atLeast > highest) highest = atLeast;
+    next ??= underWay.then(() => {
+      next = undefined;
+      const looking = look(highest);
+      highest = 0n;
+      underWay = looking.catch(() => {});
+      return looking;
+    });
+    return next;
+  };
+}

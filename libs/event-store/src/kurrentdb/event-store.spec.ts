@@ -110,7 +110,7 @@ describe('the event store in KurrentDB', () => {
       const pauses = [250, 750, 250, 250];
       let batch = next(batches);
       for (const [i, pause] of pauses.entries()) {
-        await expect.poll(() => clock.sleeping).toBe(1);
+        await expect.poll(() => [clock.sleeping, server.live]).toEqual([1, 1]);
         const head = i === 0 ? undefined : server.write('somebody-1', 3);
         await clock.advance(pause);
         if (head === undefined) continue;
@@ -289,6 +289,7 @@ describe('the event store in KurrentDB', () => {
     test.each<[string, () => Promise<unknown>]>([
       ['the history of an order', () => all(store.read('note-1'))],
       ['a stream that does not exist', () => all(store.read('note-9'))],
+      ['the head', async () => expect(await store.head()).toBe(server.log.at(-1)!.position)],
       [
         'a decision on a stream that is not in memory',
         () => transactorOf(store).transact(counter, 'note-1', 'count', cause),
@@ -303,6 +304,30 @@ describe('the event store in KurrentDB', () => {
     ])('%s costs none', async (_, work) => {
       await work();
       expect(server.loneReads).toBe(0);
+    });
+
+    test('the head is not asked for where a position is known', async () => {
+      const asked = server.headReads;
+      const position = await store.append([{ stream: 'note-4', expected: 'none', events: [note()] }]);
+      expect(await store.head(position)).toBe(position);
+      expect(server.headReads).toBe(asked);
+      const others = server.write('somebody-1', 1);
+      expect(await store.head(others)).toBe(others);
+      expect(await store.head(others)).toBe(others);
+      expect(server.headReads).toBe(asked + 1);
+    });
+
+    test('many who ask for the head share the answers', async () => {
+      const asked = server.headReads;
+      const head = server.write('somebody-1', 1);
+      expect(new Set(await Promise.all(Array.from({ length: 50 }, () => store.head())))).toEqual(new Set([head]));
+      expect(server.headReads - asked).toBe(1);
+    });
+
+    test('the head behind more than a page of others is asked of the client', async () => {
+      const head = server.write('somebody-1', 5_000);
+      expect(await store.head()).toBe(head);
+      expect(server.loneReads).toBe(1);
     });
 
     test('a crowd of reads goes by the client: only its first may have to wait', async () => {

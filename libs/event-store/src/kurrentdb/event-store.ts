@@ -3,16 +3,17 @@
  *
  *   subscribe ──▶ pages of history ──▶ live from where they end ─┬─▶ batches
  *                                                                │
- *   watch ──▶ has the head moved past what came? then a page ────┘   one watch for all subscriptions
+ *   watch ──▶ has the head moved past what came? then news ──────┘   one watch for all subscriptions
  *
- * A page that is not full ends at the head, at least as it was before the page was read. That is how a position gets
- * past other people's events on a quiet server, where a live subscription does not report them.
+ * What is read and is no full page ends at the head, at least as it was before the read. That is how a position gets past
+ * other people's events on a quiet server, where a live subscription does not report them.
  *
- *   read ──┬─▶ alone: a subscription to the stream, until it has caught up
- *          └─▶ in a crowd: a read by the client
+ *   read, head,  ─┬─▶ alone: a subscription, until it has caught up
+ *   news, if any  └─▶ in a crowd: a read by the client
  *
  * The client's reads go over a connection of its native part, which leaves Nagle's algorithm on: one that is alone waits
  * 40 ms for an acknowledgement, and many at once do not. A subscription never waits, and takes five times the processor.
+ * So it is for what is short; history, and the head for the watch, are read by the client.
  *
  * Nothing reconnects by itself: what fails throws, and its caller starts again from what it knows.
  */
@@ -22,12 +23,15 @@ import {
   BACKWARDS,
   END,
   KurrentDBClient,
+  type RecordedEvent as StoredEvent,
+  type ResolvedEvent,
   START,
   streamNameFilter,
   StreamNotFoundError,
+  type StreamSubscription,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
-import { Bell, type Clock, ServerRefusal, ServerUnavailable, within } from '#runtime';
+import { Bell, type Clock, ServerRefusal, ServerUnavailable, shareCalls, within } from '#runtime';
 import { translateError } from './errors.js';
 import { Batches, positionOf, toRecorded, requestsOf } from './record.js';
 import { connectionString, malformedUrl } from './url.js';
@@ -41,18 +45,18 @@ import {
   type Turn,
 } from '../port.js';
 
-/** Events that one read of history fetches, and that a live subscription holds for a slow subscriber. */
+/** Events that one read of the log fetches, and that a live subscription holds for a slow subscriber. */
 const PAGE = 1_000;
 /** The least time between two reads of the head. */
 const LOOK_MS = 250;
 /** The time between two reads of the head while nothing moves and this process does not write. */
 const IDLE_LOOK_MS = 1_000;
-/** A live subscription scans this many events at a time, and reports its progress after `WINDOWS` times as many. */
+/** A subscription scans this many events at a time, and reports its progress after `WINDOWS` times as many. */
 const WINDOW = 1_024;
 const WINDOWS = 4;
-/** So many reads of streams at once keep the connection of the native part busy: then none waits for an acknowledgement. */
+/** So many short reads at once keep the connection of the native part busy: then none waits for an acknowledgement. */
 const CROWD = 4;
-/** How long a stream that is read may be silent. */
+/** How long the server may be silent during a short read. */
 const SILENCE_MS = 10_000;
 /** How long to wait for the reason why a server cannot be read. */
 const REASON_MS = 1_000;
@@ -82,8 +86,13 @@ export class KurrentDbEventStore extends EventStore {
   private readonly appends = new Set<Promise<bigint>>();
   private readonly followers = new Set<Follower>();
   private watching = false;
-  /** The reads of streams that are under way. */
+  /** The short reads that are under way. */
   private reading = 0;
+  /** The highest position that is known to be in the log. */
+  private heard: bigint;
+  /** The end of the latest append here. */
+  private appended = 0n;
+  private readonly look = shareCalls(() => this.readHead());
   /** Rung when the head has most likely moved. */
   private readonly hasten = new Bell();
   private readonly closing = new AbortController();
@@ -91,10 +100,11 @@ export class KurrentDbEventStore extends EventStore {
   private constructor(
     private readonly client: Client,
     private readonly clock: Clock,
-    /** The head when it was last read. */
+    /** The head when it was last looked at. */
     private known: bigint,
   ) {
     super();
+    this.heard = known;
     setMaxListeners(0, this.closing.signal); // Every read that is under way listens to it.
   }
 
@@ -111,7 +121,7 @@ export class KurrentDbEventStore extends EventStore {
     const { url, clock } = options;
     const client = connect(connectionString(url));
     try {
-      const head = await readHead(client).catch(async (error: unknown) => {
+      const head = await askForHead(client).catch(async (error: unknown) => {
         throw await findReason(client, clock, error);
       });
       const capabilities = await client.capabilities;
@@ -139,7 +149,10 @@ export class KurrentDbEventStore extends EventStore {
     const append = this.write(writes);
     this.appends.add(append);
     try {
-      return await append;
+      const position = await append;
+      if (position > this.appended) this.appended = position;
+      this.hear(position);
+      return position;
     } finally {
       this.appends.delete(append);
       this.hasten.ring();
@@ -152,14 +165,18 @@ export class KurrentDbEventStore extends EventStore {
   }
 
   override async *read(stream: string, from = 0): AsyncIterable<RecordedEvent> {
-    const crowded = this.reading >= CROWD;
-    this.reading++;
     try {
-      yield* crowded ? this.readInCrowd(stream, from) : this.readAlone(stream, from);
+      const events = this.readShort(
+        () => this.client.readStream(stream, { fromRevision: BigInt(from) }),
+        () => {
+          // Its revision is exclusive: it is that of the last event that is known.
+          const fromRevision = from === 0 ? START : BigInt(from - 1);
+          return this.client.subscribeToStream(stream, { fromRevision }, { highWaterMark: PAGE });
+        },
+      );
+      for await (const event of events) yield toRecorded(event);
     } catch (error) {
-      throw translateError(error);
-    } finally {
-      this.reading--;
+      if (!(error instanceof StreamNotFoundError)) throw translateError(error);
     }
   }
 
@@ -184,7 +201,7 @@ export class KurrentDbEventStore extends EventStore {
         } else if (!this.takeLive(live, batches) && this.known > batches.seen && !looking) {
           // Not awaited: it only moves the position, and what comes live meanwhile need not wait for it.
           looking = true;
-          void this.readPage(batches, options.categories)
+          void this.readNews(batches, options.categories)
             .catch((error: unknown) => (follower.failure ??= error))
             .finally(() => {
               looking = false;
@@ -205,9 +222,12 @@ export class KurrentDbEventStore extends EventStore {
     }
   }
 
-  override async head(): Promise<bigint> {
+  override async head(atLeast?: bigint): Promise<bigint> {
+    if (atLeast !== undefined && atLeast <= this.heard) return this.heard;
     try {
-      return await readHead(this.client);
+      const head = await this.look();
+      this.hear(head);
+      return head;
     } catch (error) {
       throw translateError(error);
     }
@@ -232,25 +252,31 @@ export class KurrentDbEventStore extends EventStore {
     }
   }
 
-  private async *readInCrowd(stream: string, from: number): AsyncIterable<RecordedEvent> {
+  private hear(position: bigint): void {
+    if (position > this.heard) this.heard = position;
+  }
+
+  /** Reads the little that there most likely is: alone by a subscription, in a crowd by the client. */
+  private async *readShort(
+    read: () => AsyncIterable<ResolvedEvent>,
+    subscribe: () => StreamSubscription | AllStreamSubscription,
+  ): AsyncIterable<StoredEvent> {
+    const crowded = this.reading >= CROWD;
+    this.reading++;
     try {
-      for await (const { event } of this.client.readStream(stream, { fromRevision: BigInt(from) })) {
-        if (event) yield toRecorded(event);
-      }
-    } catch (error) {
-      if (!(error instanceof StreamNotFoundError)) throw error;
+      for await (const { event } of crowded ? read() : this.untilCaughtUp(subscribe())) if (event) yield event;
+    } finally {
+      this.reading--;
     }
   }
 
-  private async *readAlone(stream: string, from: number): AsyncIterable<RecordedEvent> {
+  /** What a subscription brings, until it has caught up. */
+  private async *untilCaughtUp(events: StreamSubscription | AllStreamSubscription): AsyncIterable<ResolvedEvent> {
     const { clock } = this;
     const stop = this.closing.signal;
     const bell = new Bell();
     let failure: unknown;
     let caughtUp = false;
-    // Its revision is exclusive: it is that of the last event that is known.
-    const fromRevision = from === 0 ? START : BigInt(from - 1);
-    const events = this.client.subscribeToStream(stream, { fromRevision }, { highWaterMark: PAGE });
     const fail = (error: unknown) => {
       failure ??= error;
       bell.ring();
@@ -264,8 +290,7 @@ export class KurrentDbEventStore extends EventStore {
     });
     try {
       while (true) {
-        for (let next = events.read(); next !== null; next = events.read())
-          if (next.event) yield toRecorded(next.event);
+        for (let next = events.read(); next !== null; next = events.read()) yield next;
         if (failure !== undefined) throw failure;
         if (caughtUp) return;
         const sinceMs = clock.monotonicMs();
@@ -280,6 +305,21 @@ export class KurrentDbEventStore extends EventStore {
     }
   }
 
+  /** The head is the last event behind the one that is known. Where there are many of them, the client is asked. */
+  private async readHead(): Promise<bigint> {
+    let head = this.known;
+    let size = 0;
+    const events = this.readShort(
+      () => this.client.readAll(LAST),
+      () => this.client.subscribeToAll({ fromPosition: placeOf(head) }, { highWaterMark: PAGE }),
+    );
+    for await (const event of events) {
+      head = positionOf(event);
+      if (++size === PAGE) return askForHead(this.client);
+    }
+    return head;
+  }
+
   /** Reads a page of history after what was seen. Returns whether the log ended there. */
   private async readPage(batches: Batches, categories: readonly string[]): Promise<boolean> {
     const { known } = this;
@@ -292,6 +332,22 @@ export class KurrentDbEventStore extends EventStore {
     if (size === PAGE) return false;
     batches.reach(known);
     return true;
+  }
+
+  /** Reads what may have come after what was seen live, at most a page: that gets past what is not of its categories. */
+  private async readNews(batches: Batches, categories: readonly string[]): Promise<void> {
+    const { known } = this;
+    const options = optionsAfter(batches, categories);
+    let size = 0;
+    const events = this.readShort(
+      () => this.client.readAll({ ...options, maxCount: PAGE }),
+      () => this.client.subscribeToAll(options, { highWaterMark: PAGE }),
+    );
+    for await (const event of events) {
+      batches.see(event);
+      if (++size === PAGE) return;
+    }
+    batches.reach(known);
   }
 
   /** Subscribes from exactly where the pages ended. The stream buffers a page and then stops its source. */
@@ -324,18 +380,24 @@ export class KurrentDbEventStore extends EventStore {
   private takeLive(live: AllStreamSubscription, batches: Batches): boolean {
     let size = 0;
     for (let next = live.read(); next !== null; next = live.read(), size++) batches.see(next.event);
-    if (size > 0) this.hasten.ring();
-    return size > 0;
+    if (size === 0) return false;
+    this.hear(batches.seen);
+    this.hasten.ring();
+    return true;
   }
 
-  /** Reads the head for all subscriptions, often while things move. A head that cannot be read ends them. */
+  /**
+   * Looks at the head for all subscriptions, often while things move. It need not be read behind an append that was made
+   * here; where one of others ends is not known from the part of it that has come. A head that cannot be read ends them.
+   */
   private async watch(): Promise<void> {
     this.watching = true;
     const stop = this.closing.signal;
     while (this.followers.size > 0 && !stop.aborted) {
       let moved = false;
       try {
-        const head = await readHead(this.client);
+        const head = this.appended > this.known ? this.appended : await askForHead(this.client);
+        this.hear(head);
         moved = head > this.known;
         if (moved) this.known = head;
       } catch (error) {
@@ -372,11 +434,12 @@ async function findReason(client: Client, clock: Clock, error: unknown): Promise
   return within(clock, REASON_MS, why, () => error);
 }
 
-async function readHead(client: Client): Promise<bigint> {
+/** Of the whole log, the last event. */
+const LAST = { direction: BACKWARDS, fromPosition: END, maxCount: 1 } as const;
+
+async function askForHead(client: Client): Promise<bigint> {
   let head = 0n;
-  for await (const { event } of client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 })) {
-    if (event) head = positionOf(event);
-  }
+  for await (const { event } of client.readAll(LAST)) if (event) head = positionOf(event);
   return head;
 }
 
@@ -386,7 +449,11 @@ async function readHead(client: Client): Promise<bigint> {
  */
 function optionsAfter({ seen }: Batches, categories: readonly string[]) {
   return {
-    fromPosition: seen === 0n ? START : { commit: seen, prepare: seen },
-    filter: streamNameFilter({ prefixes: [...categories] }),
+    fromPosition: placeOf(seen),
+    filter: streamNameFilter({ prefixes: [...categories], maxSearchWindow: WINDOW, checkpointInterval: WINDOWS }),
   } as const;
+}
+
+function placeOf(position: bigint) {
+  return position === 0n ? START : { commit: position, prepare: position };
 }

@@ -172,8 +172,8 @@ export class WatchedStore extends EventStore {
     return this.store.subscribe(options);
   }
 
-  override head(): Promise<bigint> {
-    return this.store.head();
+  override head(atLeast?: bigint): Promise<bigint> {
+    return this.store.head(atLeast);
   }
 
   override close(): Promise<void> {

@@ -109,6 +109,18 @@ test('a position beyond the last event is refused at once, and that of the last 
   expect(await read(9n)).toBe(9n);
 });
 
+test('reads that share a look at the store each learn of their own position', async () => {
+  const asked: bigint[] = [];
+  // As a store answers that knows of a position and need not ask its server.
+  const head = async (atLeast = 10n) => (asked.push(atLeast), atLeast <= 5n ? 5n : 10n);
+  const ports = { store: { head }, tables: new MemoryTables(), clock: new ManualClock() };
+  const reads = new ReadYourWrites(ports, 3_000, new AbortController().signal);
+  const refused = expect(reads.refuseUnknown(11n)).rejects.toMatchObject({ code: 'unknown-position' });
+  await Promise.all([reads.refuseUnknown(3n), reads.refuseUnknown(8n), refused]);
+  await reads.refuseUnknown(4n);
+  expect(asked).toEqual([11n, 4n]);
+});
+
 test('a thousand waiting reads share their queries of the checkpoint', async () => {
   const { read, tables, stop, advance } = await reader({ at: 7n, clock: new SystemClock() });
   setMaxListeners(0, stop.signal);

@@ -15,7 +15,7 @@ import type { FastifyRequest } from 'fastify';
 import { topics } from '#contracts';
 import type { EventStore } from '#event-store';
 import { type AnyProjection, type Tables, waitForPosition } from '#projections';
-import type { Clock } from '#runtime';
+import { type Clock, shareCalls } from '#runtime';
 import { extendDeadline } from './deadlines.js';
 import { POSITION_HEADER } from './position-header.js';
 import { Problem, tryAgain } from './problem.js';
@@ -118,7 +118,7 @@ export interface Found<T> {
 
 /** Lets reads see what their callers have written and seen. */
 export class ReadYourWrites {
-  private readonly head: () => Promise<bigint>;
+  private readonly head: (atLeast: bigint) => Promise<bigint>;
   private readonly checkpoints = new Map<string, () => Promise<bigint>>();
 
   constructor(
@@ -131,7 +131,7 @@ export class ReadYourWrites {
     /** Ends all waiting. */
     private readonly stopping: AbortSignal,
   ) {
-    this.head = shareCalls(() => ports.store.head());
+    this.head = shareCalls((atLeast) => ports.store.head(atLeast));
   }
 
   /**
@@ -155,7 +155,7 @@ export class ReadYourWrites {
   async refuseUnknown(after: bigint | undefined): Promise<void> {
     if (after === undefined) return;
     // A position is given out after its append, so a head that is read now is not before it.
-    const head = await this.head();
+    const head = await this.head(after);
     if (after <= head) return;
     throw new Problem(
       400,
@@ -186,22 +186,4 @@ export class ReadYourWrites {
     }
     return checkpoint;
   }
-}
-
-/**
- * Makes concurrent callers share one `look` at a time, so that a thousand waiting reads cost the database as much as one.
- * A look that is under way is too old for a new caller; new callers share the next, which begins when it has ended.
- */
-function shareCalls<T>(look: () => Promise<T>): () => Promise<T> {
-  let underWay: Promise<unknown> = Promise.resolve();
-  let next: Promise<T> | undefined;
-  return () => {
-    next ??= underWay.then(() => {
-      next = undefined;
-      const looking = look();
-      underWay = looking.catch(() => {});
-      return looking;
-    });
-    return next;
-  };
 }
