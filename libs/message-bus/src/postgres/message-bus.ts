@@ -9,6 +9,10 @@
  * order, and a reader that has seen one has seen all before it. Everything that belongs to one instance of a consumer
  * group happens on one connection: see `member.ts`.
  *
+ * A publication notifies in its own transaction, which therefore holds a lock over the whole cluster until it is flushed
+ * (PreCommit_Notify in PostgreSQL's async.c). Publishers of one topic take turns anyway, and a statement less for each
+ * message is worth more than what those of different topics lose by it.
+ *
  * Messages are kept for `retentionMs` after their publication, read or not, as Kafka does: by default 7 days. Both are
  * times of the database's clock, so no publisher whose clock is wrong deletes anything early. What a group had not read is
  * counted by the statement that deletes it, in `missed`.
@@ -32,8 +36,8 @@ export interface PostgresMessageBusOptions {
 
 /** How long a reader waits for a notification before it polls. */
 const POLL_MS = 1_000;
-/** The offsets of finished batches are stored within this time. */
-const STORE_MS = 50;
+/** The offsets of finished batches are stored within this time, mostly by the statement that asks for the next messages. */
+const STORE_MS = 500;
 const DAY_MS = 24 * 60 * 60_000;
 /** How often expired messages are looked for. */
 const SWEEP_MS = 60 * 60_000;
@@ -94,9 +98,9 @@ export class PostgresMessageBus extends MessageBus {
         messages.map(({ traceparent }) => traceparent),
         // JSON text has no line breaks, and as lines it needs none of the escaping that the text of an array needs.
         messages.map(({ data }) => JSON.stringify(data)).join('\n'),
+        channelOf(topic),
       ],
     });
-    this.session.notify(channelOf(topic));
     this.sweepLater(topic);
   }
 
@@ -341,14 +345,16 @@ const SUBSCRIBE = `
 const PUBLISH = `
   WITH taken AS (
     UPDATE message_bus.topics SET head = head + $2 WHERE topic = $1 RETURNING head - $2 AS before
+  ), published AS (
+    INSERT INTO message_bus.messages
+      (topic, partition, "offset", published_at, key, id, type, source, time, correlation_id, traceparent, data)
+    SELECT $1, m.partition, taken.before + m.n, now(), m.key, m.id, m.type, m.source, m.time, m.correlation_id,
+      m.traceparent, m.data::json
+    FROM taken, unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+      string_to_array($11, E'\\n')) WITH ORDINALITY
+      AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)
   )
-  INSERT INTO message_bus.messages
-    (topic, partition, "offset", published_at, key, id, type, source, time, correlation_id, traceparent, data)
-  SELECT $1, m.partition, taken.before + m.n, now(), m.key, m.id, m.type, m.source, m.time, m.correlation_id,
-    m.traceparent, m.data::json
-  FROM taken, unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    string_to_array($11, E'\\n')) WITH ORDINALITY
-    AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)`;
+  SELECT pg_notify($12, '')`;
 
 /** Members share the lock (subscription, 0), so an exclusive lock on it proves that there are none. */
 const REWIND = `
