@@ -135,6 +135,16 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'the row of a stream that goes on is taken for one that begins',
+    edits: [
+      edit(
+        'libs/projections/src/fold.ts',
+        'if (projection.rowPerStream && event.revision === 0) began.add(text);',
+        'if (projection.rowPerStream && event.revision <= 1) began.add(text);',
+      ),
+    ],
+  },
+  {
     name: 'a store lets a cancellation and the pivot both win',
     edits: [
       edit(

@@ -47,17 +47,21 @@ export function foldStream<R extends object, E extends DomainEvent>(
   return row;
 }
 
-/** The primary keys, each once, of the rows that events are about. */
+/** The primary keys, each once, of the rows that events are about; `began` are those that had none before. */
 export function keysOf<R extends object, E extends DomainEvent>(
   projection: Projection<R, E>,
   events: readonly RecordedEvent<E>[],
-): Map<string, Partial<R>> {
+): { readonly keys: ReadonlyMap<string, Partial<R>>; readonly began: ReadonlySet<string> } {
   const keys = new Map<string, Partial<R>>();
+  const began = new Set<string>();
   for (const event of events) {
     const key = projection.key(event);
-    if (key) keys.set(keyText(projection, key), key);
+    if (!key) continue;
+    const text = keyText(projection, key);
+    keys.set(text, key);
+    if (projection.rowPerStream && event.revision === 0) began.add(text);
   }
-  return keys;
+  return { keys, began };
 }
 
 /** A row's primary key as one string. */

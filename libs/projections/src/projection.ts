@@ -19,6 +19,8 @@ export interface Projection<R extends object = Row, E extends DomainEvent = Doma
   readonly categories: readonly string[];
   /** The columns of the table's primary key. */
   readonly keyColumns: readonly (keyof R & string)[];
+  /** Each row is about one stream, and each stream about one row: then its first event finds no row, and none is looked for. */
+  readonly rowPerStream?: boolean;
   /**
    * Raise it when a function that `key` or `apply` calls has changed, so that services notice that the table has to be
    * rebuilt. Changes of `key` and `apply` themselves are noticed without it.

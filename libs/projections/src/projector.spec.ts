@@ -223,6 +223,29 @@ test('a row that was deleted, and one that never was, need not be looked for aga
   await stop();
 });
 
+test('where each row is about one stream, a stream that begins has no row to look for, and one that goes on does', async () => {
+  const { store, pay } = bank();
+  const tables = new BreakingTables();
+  const perStream = { ...accounts, rowPerStream: true };
+  await pay('account-1', 1, 2);
+  let stop = start({ store, tables, projection: perStream });
+  await reaches(tables, await pay('account-2', 4));
+  await reaches(tables, await pay('account-1', 8));
+  expect(tables.loads).toBe(0);
+  await stop();
+
+  stop = start({ store, tables, projection: perStream });
+  await pay('account-3', 16);
+  await reaches(tables, await pay('account-1', 32));
+  expect(tables.loads).toBe(1);
+  expect(tables.rows(accounts)).toEqual([
+    { account: 'account-1', balance: 43, events: 4 },
+    { account: 'account-2', balance: 4, events: 1 },
+    { account: 'account-3', balance: 16, events: 1 },
+  ]);
+  await stop();
+});
+
 test('a batch loads and writes each row once, however many events are about it', async () => {
   const { store, pay } = bank();
   const tables = new BreakingTables();

@@ -80,6 +80,8 @@ export function projector({
 /** Rows by the text of their key; `row` is undefined for one that does not exist. */
 type KnownRows = LRUCache<string, { readonly row: Row | undefined }>;
 
+const NO_ROW = { row: undefined };
+
 /**
  * Folds a batch into the rows that it touches and commits them. `known` are rows as they are at `from`, which need not be
  * loaded: whoever wrote one since then has moved the checkpoint. Those of the batch are added. After an error they count
@@ -93,8 +95,8 @@ export async function advance(
   { events, position: to }: Batch,
   known?: KnownRows,
 ): Promise<void> {
-  const keys: Map<string, Row> = keysOf(projection, events);
-  const before = new Map([...keys.keys()].map((text) => [text, known?.get(text)]));
+  const { keys, began } = keysOf<Row, any>(projection, events);
+  const before = new Map([...keys.keys()].map((text) => [text, began.has(text) ? NO_ROW : known?.get(text)]));
   const missing = [...keys].filter(([text]) => !before.get(text)).map(([, key]) => key);
   const rows = missing.length > 0 ? await tables.load(projection, missing) : [];
   // A key that the database writes differently (a UUID in capitals) would make its row look new, and lose its contents.

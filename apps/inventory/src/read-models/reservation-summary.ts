@@ -16,6 +16,7 @@ export const reservationSummary = projection<ReservationSummaryRow, ReservationE
   table: 'reservation_summary',
   categories: ['reservation'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(_row, event) {

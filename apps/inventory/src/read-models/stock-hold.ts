@@ -18,6 +18,7 @@ export const stockHold = projection<StockHoldRow, ReservationEvent>({
   table: 'stock_hold',
   categories: ['reservation'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(_row, event) {

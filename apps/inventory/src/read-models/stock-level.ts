@@ -16,6 +16,7 @@ export const stockLevel = projection<StockLevelRow, StockEvent>({
   table: 'stock_level',
   categories: ['stock'],
   keyColumns: ['sku'],
+  rowPerStream: true,
   key: (event) => ({ sku: idOf(event.stream) }),
 
   apply(row, event) {

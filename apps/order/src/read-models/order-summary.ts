@@ -21,6 +21,7 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
   table: 'order_summary',
   categories: ['order'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(row, event) {

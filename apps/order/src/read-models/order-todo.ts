@@ -34,6 +34,7 @@ export const orderTodo = projection<OrderTodoRow, OrderEvent>({
   table: 'order_todo',
   categories: ['order'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(row, event) {

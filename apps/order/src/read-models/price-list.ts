@@ -15,6 +15,7 @@ export const priceList = projection<PriceListRow, PriceEvent>({
   table: 'price_list',
   categories: ['price'],
   keyColumns: ['sku'],
+  rowPerStream: true,
   key: (event) => ({ sku: idOf(event.stream) }),
 
   apply(_row, event) {

@@ -18,6 +18,7 @@ export const moneyHold = projection<MoneyHoldRow, PaymentEvent>({
   table: 'money_hold',
   categories: ['payment'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(row, event) {

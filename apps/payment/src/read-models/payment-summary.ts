@@ -24,6 +24,7 @@ export const paymentSummary = projection<PaymentSummaryRow, PaymentEvent>({
   table: 'payment_summary',
   categories: ['payment'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(before, event) {

@@ -19,6 +19,7 @@ export const paymentTodo = projection<PaymentTodoRow, PaymentEvent>({
   table: 'payment_todo',
   categories: ['payment'],
   keyColumns: ['order_id'],
+  rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
   apply(row, event) {
