@@ -1,6 +1,6 @@
 /** What a ledger promises, for every kind of ledger. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Clock, silentLog, SystemIds } from '#runtime';
 import { ManualClock, SeededRandom } from '#runtime/testing';
 import { postgresPool } from '#runtime/postgres';
@@ -164,6 +164,25 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     await each.void({ orderId, idempotencyKey: 'v' });
     expect(await each.find(orderId)).toMatchObject({ status: 'voided' });
   });
+});
+
+test('a payment costs one statement for each change, and what is unchanged is read first', async () => {
+  const statements = vi.spyOn(pool, 'query');
+  const count = () => statements.mock.calls.splice(0).length;
+  const [one, other] = [provider(new PostgresLedger(pool)), provider(new PostgresLedger(pool))];
+  const orderId = randomUUID();
+  await one.authorize({ orderId, amount: eur(500), token: 'tok_approved', idempotencyKey: 'a' }, never);
+  await one.capture({ orderId, amount: eur(500), idempotencyKey: 'c' });
+  expect(count()).toBe(2);
+  expect(await one.find(orderId)).toMatchObject({ status: 'captured' });
+  expect(count()).toBe(1);
+  // The other knows nothing of it: a payment that is new has nothing to refund.
+  await other.refund({ orderId, amount: eur(200), idempotencyKey: 'r' });
+  expect(count()).toBe(2);
+  // What the first knows is old, which its write finds.
+  await one.refund({ orderId, amount: eur(300), idempotencyKey: 's' });
+  expect(count()).toBe(3);
+  statements.mockRestore();
 });
 
 test('a change that fails does not take the others of its batch with it', async () => {

@@ -1,19 +1,23 @@
 /**
  * The books in Postgres, in the tables `simulated_payments` and `simulated_ledger`.
  *
- *   change ──▶ waiting ──▶ a batch: load its payments ─▶ decide in memory ─▶ write what is still as it was loaded
- *                 ▲                                                             │
- *                 └──────── another instance was faster: once more ◀────────────┘
+ *   change ──▶ waiting ──▶ a batch: its payments as they are known ─▶ decide in memory ─▶ write what is still so
+ *                 ▲                                                                   │
+ *                 └──── another instance was faster, or nothing to write: read ◀──────┘
  *
- * Changes that come while a batch is under way are the next batch: two statements and one commit for all of them, and
- * no transaction stays open in between.
+ * Changes that come while a batch is under way are the next batch: one statement and one commit for all of them. What is
+ * known of a payment, or that it is new, is proved by the write, which names its revision. Where nothing is written, it is
+ * read first, and what came of it counts only then.
  */
+import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { Batcher } from '#runtime';
 import { Ledger, type LedgerEntry, type Totals } from './ledger.js';
-import type { Change, SimulatedPayment } from './payment.js';
+import type { Change, Entry, SimulatedPayment } from './payment.js';
 
 const MAX_BATCH = 500;
+/** Enough for the payments that are under way at full load. */
+const MAX_KNOWN = 2_000;
 
 interface Work {
   readonly orderId: string;
@@ -23,18 +27,32 @@ interface Work {
   readonly reject: (error: unknown) => void;
 }
 
+interface Found {
+  /** -1 when there is none. */
+  readonly revision: number;
+  readonly payment: SimulatedPayment | undefined;
+}
+
+const NEW: Found = { revision: -1, payment: undefined };
+
 /** A payment as a batch found it, and what the batch makes of it. */
 interface Page {
   readonly orderId: string;
-  /** -1 when there was none. */
-  readonly revision: number;
-  readonly before: SimulatedPayment | undefined;
+  readonly before: Found;
+  /** Whether it was read for this batch. */
+  readonly isRead: boolean;
   after: SimulatedPayment | undefined;
-  readonly carriedOut: { readonly work: Work; readonly changed: Change<unknown> }[];
+  readonly works: Work[];
+  readonly entries: (Entry & { readonly at: Date })[];
+  /** Tell the callers what came of it. */
+  readonly answers: (() => void)[];
 }
 
 export class PostgresLedger extends Ledger {
   private readonly batches = new Batcher<Work>(MAX_BATCH, (batch) => this.carryOut(batch));
+  private readonly known = new LRUCache<string, Found>({ max: MAX_KNOWN });
+  /** Orders whose payments the next batch has to read. */
+  private readonly unsure = new Set<string>();
 
   constructor(private readonly pool: pg.Pool) {
     super();
@@ -99,55 +117,66 @@ export class PostgresLedger extends Ledger {
     }));
   }
 
-  /** Returns the work that has to be done again, because another instance changed its payment meanwhile. */
+  /** Returns the work that has to be done again, on payments that are read first. */
   private async carryOut(batch: readonly Work[]): Promise<Work[]> {
-    const pages = await this.load([...new Set(batch.map((work) => work.orderId))]);
+    const pages = await this.open([...new Set(batch.map((work) => work.orderId))]);
     for (const work of batch) {
       const page = pages.get(work.orderId)!;
+      page.works.push(work);
       try {
         const changed = work.change(page.after);
         page.after = changed.payment;
-        page.carriedOut.push({ work, changed });
+        page.entries.push(...changed.entries.map((entry) => ({ ...entry, at: work.now })));
+        page.answers.push(() => work.resolve(changed));
       } catch (error) {
-        work.reject(error);
+        page.answers.push(() => work.reject(error));
       }
     }
-    const unchanged = [...pages.values()].filter((page) => page.after === page.before);
     // In one order everywhere, so that the batches of two instances never wait for each other in a circle.
     const toWrite = [...pages.values()]
-      .filter((page) => page.after !== page.before)
+      .filter((page) => page.after !== page.before.payment)
       .sort((a, b) => (a.orderId < b.orderId ? -1 : 1));
     const written = toWrite.length > 0 ? await this.write(toWrite) : new Set<string>();
 
-    const overtaken = toWrite.filter((page) => !written.has(page.orderId));
-    for (const page of [...unchanged, ...toWrite.filter((page) => written.has(page.orderId))]) {
-      page.carriedOut.forEach(({ work, changed }) => work.resolve(changed));
+    const again: Work[] = [];
+    for (const { orderId, before, isRead, after, works, answers } of pages.values()) {
+      const isWritten = written.has(orderId);
+      if (isWritten || (isRead && after === before.payment)) {
+        this.known.set(orderId, isWritten ? { revision: before.revision + 1, payment: after } : before);
+        answers.forEach((answer) => answer());
+      } else {
+        this.unsure.add(orderId);
+        again.push(...works);
+      }
     }
-    return overtaken.flatMap((page) => page.carriedOut.map(({ work }) => work));
+    return again;
   }
 
-  private async load(orderIds: readonly string[]): Promise<Map<string, Page>> {
-    const { rows } = await this.pool.query<{ order_id: string; revision: number; payment: SimulatedPayment }>({
-      name: 'simulator-load',
-      text: 'SELECT order_id, revision, payment FROM simulated_payments WHERE order_id = ANY($1::uuid[])',
-      values: [orderIds],
-    });
-    const found = new Map(rows.map((row) => [row.order_id, row]));
+  private async open(orderIds: readonly string[]): Promise<Map<string, Page>> {
+    const unsure = orderIds.filter((orderId) => this.unsure.has(orderId));
+    const read = unsure.length > 0 ? await this.read(unsure) : new Map<string, Found>();
+    unsure.forEach((orderId) => this.unsure.delete(orderId));
     return new Map(
       orderIds.map((orderId) => {
-        const { revision = -1, payment } = found.get(orderId) ?? {};
-        return [orderId, { orderId, revision, before: payment, after: payment, carriedOut: [] }];
+        const isRead = unsure.includes(orderId);
+        const before = (isRead ? read : this.known).get(orderId) ?? NEW;
+        return [orderId, { orderId, before, isRead, after: before.payment, works: [], entries: [], answers: [] }];
       }),
     );
   }
 
-  /** Writes each payment that is still at the revision it was loaded at, with its entries. Returns the orders of those. */
+  private async read(orderIds: readonly string[]): Promise<Map<string, Found>> {
+    const { rows } = await this.pool.query<Found & { order_id: string }>({
+      name: 'simulator-load',
+      text: 'SELECT order_id, revision, payment FROM simulated_payments WHERE order_id = ANY($1::uuid[])',
+      values: [orderIds],
+    });
+    return new Map(rows.map(({ order_id, revision, payment }) => [order_id, { revision, payment }]));
+  }
+
+  /** Writes each payment that is still at the revision it was found at, with its entries. Returns the orders of those. */
   private async write(pages: readonly Page[]): Promise<Set<string>> {
-    const entries = pages.flatMap((page) =>
-      page.carriedOut.flatMap(({ work, changed }) =>
-        changed.entries.map((entry) => ({ ...entry, orderId: page.orderId, at: work.now })),
-      ),
-    );
+    const entries = pages.flatMap(({ orderId, entries }) => entries.map((entry) => ({ ...entry, orderId })));
     const { rows } = await this.pool.query<{ order_id: string }>({
       name: 'simulator-write',
       text: `
@@ -169,7 +198,7 @@ export class PostgresLedger extends Ledger {
         SELECT order_id FROM written`,
       values: [
         pages.map((page) => page.orderId),
-        pages.map((page) => page.revision),
+        pages.map((page) => page.before.revision),
         pages.map((page) => JSON.stringify(page.after)),
         entries.map((entry) => entry.orderId),
         entries.map((entry) => entry.type),
