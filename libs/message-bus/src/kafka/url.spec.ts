@@ -38,6 +38,8 @@ test('a user and a password mean SCRAM-SHA-512, unless another mechanism is name
 test.for([
   ['kafka://', 'no URL such as kafka://host:9092'],
   ['kafka://a b:1', 'no host:port'],
+  ['kafka://one:9092,', 'no host:port'],
+  ['kafka://one:9092,two:99999', '"two:99999", which is no host:port'],
   ['kafka://one,[::1]:9093', '"[::1]:9093", an IPv6 address'], // tulios/kafkajs#1589
   ['kafka://2001:db8::7', '"2001:db8::7", an IPv6 address'],
   ['kafka://one?sasl=plain', '"sasl". There are mechanism, ca, cert, key'],

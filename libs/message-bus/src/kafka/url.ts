@@ -43,14 +43,16 @@ export function connectionOf(url: string): Pick<KafkaConfig, 'brokers' | 'ssl' |
 }
 
 function addressOf(host: string): string {
-  const parts = /^(.+?)(?::(\d{1,5}))?$/.exec(host.trim());
-  if (!parts || /\s/.test(host.trim())) throw new ServerRefusal(`The URL names "${host}", which is no host:port.`);
-  if (/:.*:/.test(host)) {
+  const [, name, port = '9092'] = /^([^\s]+?)(?::(\d{1,5}))?$/.exec(host.trim()) ?? [];
+  if (!name || Number(port) < 1 || Number(port) > 65_535) {
+    throw new ServerRefusal(`The URL names "${host}", which is no host:port.`);
+  }
+  if (name.includes(':')) {
     throw new ServerRefusal(
       `The URL names "${host}", an IPv6 address, which the Kafka client cannot read. Give its name.`,
     );
   }
-  return `${parts[1]}:${parts[2] ?? 9092}`;
+  return `${name}:${port}`;
 }
 
 function fileOf(name: string, path: string): string {
