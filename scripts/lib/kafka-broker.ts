@@ -1,6 +1,6 @@
 /**
- * A real Kafka for tests, and for people without Docker: one KRaft node, broker and controller in one process, in a
- * folder of its own. Its jars come from a Maven repository, once per checkout.
+ * A real Kafka for tests, and for people without Docker: one KRaft node, or three of a cluster, broker and controller in
+ * one process, in a folder of its own. Its jars come from a Maven repository, once per checkout.
  *
  *   pom.xml ──mvn──▶ .cache/kafka/<version>/*.jar ─▶ certificates ─▶ format ─▶ start ─▶ kill or stop ─▶ start ─▶ …
  *                                                    └──── once per folder ────┘
@@ -47,6 +47,14 @@ export interface KafkaOptions {
     /** Refuses clients that have no certificate of the broker's CA. */
     readonly mutualTls?: boolean;
   };
+  /** Makes it one node of a cluster: see `startKafkaCluster`. */
+  readonly cluster?: {
+    readonly id: string;
+    /** Which node it is: a place in `controllers`. */
+    readonly node: number;
+    /** The ports of all nodes' controllers. */
+    readonly controllers: readonly number[];
+  };
 }
 
 const POM = 'scripts/lib/kafka-pom.xml';
@@ -73,11 +81,26 @@ export function missingForKafka(): string | undefined {
  * @throws Advice when its jars cannot be fetched, or it does not start
  */
 export async function startKafka(options: KafkaOptions): Promise<KafkaBroker> {
-  const ports = { client: options.port ?? (await freePort()), secure: await freePort(), controller: await freePort() };
+  const { port, cluster } = options;
+  const controller = cluster?.controllers[cluster.node] ?? (await freePort());
+  const ports = { client: port ?? (await freePort()), secure: await freePort(), controller };
   const broker = new KafkaBroker(options, ports, await fetchJars());
   await broker.prepare();
   await broker.start();
   return broker;
+}
+
+/**
+ * Starts a cluster of three nodes, one in each folder. A topic that does not say otherwise is kept by all three, and takes
+ * records while two are there: any one of them may be killed, and started again.
+ */
+export async function startKafkaCluster(folders: readonly [string, string, string]): Promise<KafkaBroker[]> {
+  const id = newClusterId();
+  const controllers: number[] = [];
+  while (controllers.length < folders.length) controllers.push(await freePort());
+  return Promise.all(
+    folders.map((folder, node) => startKafka({ folder, disposable: true, cluster: { id, node, controllers } })),
+  );
 }
 
 export class KafkaBroker {
@@ -153,7 +176,7 @@ export class KafkaBroker {
     rmSync(data, { recursive: true, force: true });
     const scram = secure && `[name=${JSON.stringify(secure.user)},password=${JSON.stringify(secure.password)}]`;
     const users = scram ? ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((it) => ['--add-scram', `${it}=${scram}`]) : [];
-    const id = `--cluster-id=${randomBytes(16).toString('base64url')}`;
+    const id = `--cluster-id=${this.options.cluster?.id ?? newClusterId()}`;
     await this.java('kafka.tools.StorageTool', 'format', id, '--config', this.properties, ...users).catch((error) => {
       throw new Advice(`Kafka's data folder ${data} could not be formatted: ${complaint(outputOf(error))}`);
     });
@@ -163,7 +186,11 @@ export class KafkaBroker {
   async start(): Promise<void> {
     const output = openSync(this.log, 'a');
     const written = statSync(this.log).size;
-    const jvm = ['-Xms128m', '-Xmx512m', ...(this.options.disposable ? SHORT_LIVED : [])];
+    const jvm = [
+      '-Xms128m',
+      this.options.cluster ? '-Xmx256m' : '-Xmx512m',
+      ...(this.options.disposable ? SHORT_LIVED : []),
+    ];
     const args = [...jvm, ...this.classpath, 'kafka.Kafka', this.properties];
     const broker = spawnGuarded({ program: 'java', args, signal: 'SIGTERM' }, { cwd: this.folder, output });
     closeSync(output);
@@ -189,8 +216,9 @@ export class KafkaBroker {
     await this.end;
   }
 
-  /** SIGTERM: the broker closes its log properly. SIGKILL when that takes too long. */
+  /** SIGTERM: the broker closes its log properly, if it is to be kept. SIGKILL when that takes too long. */
   async stop(): Promise<void> {
+    if (this.options.disposable) await this.kill();
     if (this.process) shutDown(this.process);
     const impatient = setTimeout(() => void this.kill(), STOPS_WITHIN_MS);
     await this.end;
@@ -208,28 +236,32 @@ export class KafkaBroker {
 
   private settings(): Record<string, string | number | boolean> {
     const { client, secure, controller } = this.ports;
-    const { advertisedPort = client } = this.options;
+    const { advertisedPort = client, cluster = { node: 0, controllers: [controller] } } = this.options;
+    const replicas = cluster.controllers.length;
+    // What is acknowledged outlives the loss of any one node.
+    const inSync = Math.min(replicas, 2);
     const listeners = (plain: number) => [
       `PLAINTEXT://127.0.0.1:${plain}`,
       ...(this.options.secure ? [`SASL_SSL://127.0.0.1:${secure}`] : []),
     ];
     return {
       'process.roles': 'broker,controller',
-      'node.id': 1,
-      'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+      'node.id': cluster.node + 1,
+      'controller.quorum.voters': cluster.controllers.map((port, i) => `${i + 1}@127.0.0.1:${port}`).join(),
       listeners: [...listeners(client), `CONTROLLER://127.0.0.1:${controller}`].join(),
       'advertised.listeners': listeners(advertisedPort).join(),
       'controller.listener.names': 'CONTROLLER',
       'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
       'log.dirs': join(this.folder, 'data'),
       'auto.create.topics.enable': false,
-      // One node has no other to replicate to.
-      'offsets.topic.replication.factor': 1,
+      'default.replication.factor': replicas,
+      'min.insync.replicas': inSync,
+      'offsets.topic.replication.factor': replicas,
       'offsets.topic.num.partitions': 4,
-      'transaction.state.log.replication.factor': 1,
-      'transaction.state.log.min.isr': 1,
-      'share.coordinator.state.topic.replication.factor': 1,
-      'share.coordinator.state.topic.min.isr': 1,
+      'transaction.state.log.replication.factor': replicas,
+      'transaction.state.log.min.isr': inSync,
+      'share.coordinator.state.topic.replication.factor': replicas,
+      'share.coordinator.state.topic.min.isr': inSync,
       // Groups form at once, and members may ask for a short session timeout.
       'group.initial.rebalance.delay.ms': 0,
       'group.min.session.timeout.ms': 1_000,
@@ -309,13 +341,18 @@ export class KafkaBroker {
     const admin = kafka.admin();
     try {
       await admin.connect();
-      return (await admin.describeCluster()).brokers.length > 0;
+      const { brokers } = await admin.describeCluster();
+      return brokers.some(({ nodeId }) => nodeId === (this.options.cluster?.node ?? 0) + 1);
     } catch {
       return false;
     } finally {
       await admin.disconnect().catch(() => {});
     }
   }
+}
+
+function newClusterId(): string {
+  return randomBytes(16).toString('base64url');
 }
 
 function jarFolder(): string {

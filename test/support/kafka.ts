@@ -4,7 +4,13 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { type KafkaBroker, type KafkaOptions, missingForKafka, startKafka } from '../../scripts/lib/kafka-broker.js';
+import {
+  type KafkaBroker,
+  type KafkaOptions,
+  missingForKafka,
+  startKafka,
+  startKafkaCluster,
+} from '../../scripts/lib/kafka-broker.js';
 
 /** Why no broker is available here, as a clause; undefined when one can: `describe.skipIf(kafkaMissing)(…)`. */
 export const kafkaMissing = missingForKafka();
@@ -14,12 +20,21 @@ export const KAFKA_STARTS_MS = 120_000;
 
 /** Starts a broker without topics. It ends with this process at the latest, and `stop` leaves nothing of it. */
 export function kafkaForTests(options: Omit<KafkaOptions, 'folder' | 'disposable'> = {}): Promise<KafkaBroker> {
-  return startKafka({ ...options, folder: mkdtempSync(join(tmpdir(), 'larder-kafka-')), disposable: true });
+  return startKafka({ ...options, folder: newFolder(), disposable: true });
+}
+
+/** Starts a cluster of three brokers, likewise. */
+export function kafkaClusterForTests(): Promise<KafkaBroker[]> {
+  return startKafkaCluster([newFolder(), newFolder(), newFolder()]);
+}
+
+function newFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'larder-kafka-'));
 }
 
 /** A client that has nothing of our adapter, to look at what the adapter left. */
 export function plainKafka(url: string): Kafka {
-  return new Kafka({ brokers: [new URL(url).host], logLevel: logLevel.NOTHING });
+  return new Kafka({ brokers: url.slice('kafka://'.length).split(','), logLevel: logLevel.NOTHING });
 }
 
 export interface PlainRecord {

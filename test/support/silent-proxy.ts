@@ -84,6 +84,11 @@ export class SilentProxy {
     return chosen.length;
   }
 
+  /** Closes the silent connections, on both sides: what was swallowed is lost for good, and everybody knows it. */
+  cutSilent(): void {
+    for (const { silent, client, server } of this.links) if (silent) [client, server].forEach((it) => it.destroy());
+  }
+
   /** Each connection that there is passes so many more bytes to its client, and then ends amid what the server says. */
   cutOff(bytes: number): void {
     for (const { client, server } of this.links) {

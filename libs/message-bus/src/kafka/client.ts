@@ -50,6 +50,8 @@ class PromptKafka extends Kafka {
     const brokers = new Map<Socket, string>();
     const socketFactory: ISocketFactory = (options) => {
       const socket = deliverWholeAnswers(promptSocket(options));
+      // Each attempt to reach a broker that is down adds a listener to the last connection with it, and Node would warn.
+      socket.setMaxListeners(0);
       brokers.set(socket, `${options.host}:${options.port}`);
       return socket.once('close', () => brokers.delete(socket));
     };

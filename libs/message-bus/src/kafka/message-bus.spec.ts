@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import type { KafkaBroker } from '../../../../scripts/lib/kafka-broker.js';
 import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '#test/kafka';
 import { type Clock, silentLog, supervise, SystemClock } from '#runtime';
@@ -38,7 +39,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
   async function freshTopic(numPartitions = 12): Promise<string> {
     const topic = `t-${randomUUID()}`;
     await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-    await until(() => admin.fetchTopicMetadata({ topics: [topic] }));
+    await until(() => admin.fetchTopicOffsets(topic)); // Every partition has a leader that answers.
     return topic;
   }
 
@@ -137,6 +138,21 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
       bus.consume({ group: 'g', topics: [nowhere], handle: async () => {}, signal: new AbortController().signal }),
     ).rejects.toThrow();
     expect(await admin.listTopics()).not.toContain(nowhere);
+    await bus.close();
+  });
+
+  test('one of several brokers in the URL that is down at the start holds nothing up', async () => {
+    const topic = await freshTopic();
+    const down = `127.0.0.1:${await freePort()}`;
+    const bus = await KafkaMessageBus.open({
+      url: `kafka://${down},${new URL(broker.url).host}`,
+      clock: runtime.clock,
+      log: silentLog,
+      topics: [topic],
+    });
+    await bus.publish(topic, [message('a', 0)]);
+    const seen = collect(bus, topic);
+    await until(() => expect(seen.map(numberOf)).toEqual([0]));
     await bus.close();
   });
 

@@ -15,7 +15,7 @@ import { translateError } from './errors.js';
 import { KafkaMember } from './member.js';
 import { type KafkaRecord, MAX_VALUE_BYTES, recordOf } from './record.js';
 import { partitionOf } from '../partitions.js';
-import { type ConsumeOptions, type Grown, type Message, MessageBus, type Unread } from '../port.js';
+import { type ConsumeOptions, type Grown, type Message, MessageBus, redeliveryPauseMs, type Unread } from '../port.js';
 
 export { createTopics } from './client.js';
 
@@ -30,6 +30,8 @@ export interface KafkaMessageBusOptions {
 
 /** How long the brokers may take to acknowledge messages: less than a service may take to stop. */
 const SEND_MS = 8_000;
+/** How often they are sent again within that time: some of the leaders may have moved to other brokers. */
+const RESENDS = 4;
 
 /** The approximate size of a record's headers and key; MAX_VALUE_BYTES leaves room for it below the brokers' limit. */
 const RECORD_OVERHEAD_BYTES = 500;
@@ -71,29 +73,47 @@ export class KafkaMessageBus extends MessageBus {
     for (const records of batchesOf(messages.map(recordOf))) await this.send(topic, records);
   }
 
+  /**
+   * When a broker has not acknowledged its part, all of them are sent again, by a new producer: some are written twice then,
+   * in the same order.
+   */
   private async send(topic: string, messages: KafkaRecord[]): Promise<void> {
-    this.assertOpen();
-    const producer = (this.producer ??= this.openProducer());
+    const { clock } = this.options;
+    const giveUpAtMs = clock.monotonicMs() + SEND_MS;
     const tooLate = () => {
       throw new ServerUnavailable(`Kafka has acknowledged nothing for ${SEND_MS} ms.`);
     };
-    try {
-      const send = () => producer.then((it) => it.send({ topic, messages, acks: -1 }));
-      await within(this.options.clock, SEND_MS, send, tooLate);
-    } catch (error) {
-      // Unacknowledged records leave the producer's sequence numbers in doubt: the next send opens a new producer.
-      if (this.producer === producer) this.producer = undefined;
-      void producer.then((it) => it.disconnect()).catch(() => {});
-      throw translateError(error);
+    for (let failures = 0; ; failures++) {
+      this.assertOpen();
+      const producer = (this.producer ??= this.openProducer());
+      let isOpen = false;
+      const sending = producer.then((opened) => {
+        isOpen = true;
+        return opened.send({ topic, messages, acks: -1 });
+      });
+      try {
+        await within(clock, giveUpAtMs - clock.monotonicMs(), () => sending, tooLate);
+        return;
+      } catch (error) {
+        if (this.producer === producer) this.producer = undefined;
+        void discard(producer, sending);
+        const failure = translateError(error);
+        const pauseMs = redeliveryPauseMs(failures);
+        const isInTime = failures < RESENDS && clock.monotonicMs() + pauseMs < giveUpAtMs;
+        // Connecting is not tried again here: the client has done that.
+        if (!isOpen || !isInTime || !(failure instanceof ServerUnavailable)) throw failure;
+        await clock.sleep(pauseMs);
+      }
     }
   }
 
   private async openProducer(): Promise<Producer> {
     const producer = this.kafka.producer({
-      idempotent: true,
-      // The most with which brokers keep the order of an idempotent producer. It is never reached: kafkajs has one request with
-      // records under way with each broker, so that sequence numbers leave in order, and the relay waits for each `send`.
-      maxInFlightRequests: 5,
+      // A send that fails is repeated by us, as a whole. kafkajs would lose messages: it skips those of a partition that has
+      // moved to a broker which has acknowledged its own part (tulios/kafkajs#1303). And as it takes sequence numbers back,
+      // an idempotent producer lets brokers take what is published at the same time for a repetition, and drop it.
+      idempotent: false,
+      retry: { retries: 0 },
       allowAutoTopicCreation: false,
       createPartitioner:
         () =>
@@ -202,6 +222,14 @@ export class KafkaMessageBus extends MessageBus {
   private assertOpen(): void {
     if (this.closed) throw new Error('This message bus is closed.');
   }
+}
+
+/** Disconnects twice: a send that is still under way fails at the first time, and makes the client connect once more. */
+async function discard(producer: Promise<Producer>, sending: Promise<unknown>): Promise<void> {
+  const disconnect = () => producer.then((opened) => opened.disconnect()).catch(() => {});
+  await disconnect();
+  await sending.catch(() => {});
+  await disconnect();
 }
 
 /** Splits records into batches that a broker accepts: its limit for a single record applies to a batch as well. */

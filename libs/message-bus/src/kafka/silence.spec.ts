@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import type { KafkaBroker } from '../../../../scripts/lib/kafka-broker.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing } from '#test/kafka';
+import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '#test/kafka';
 import { type Silence, SilentProxy, SILENCES } from '#test/silent-proxy';
 import { silentLog, supervise, SystemClock } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
@@ -66,6 +66,34 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
       await Promise.all([one.close(), two.close()]);
     },
   );
+
+  test('when an acknowledgement is lost, what is published at the same time is not taken for its repetition', async () => {
+    const topic = `t-${randomUUID()}`;
+    await createTopics(broker.url, [topic], runtime);
+    const bus = await KafkaMessageBus.open({ ...runtime, url: proxy.through(broker.url), topics: [topic] });
+    const admin = plainKafka(broker.url).admin();
+    await admin.connect();
+    const written = async () => (await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0);
+    await bus.publish(topic, [message('a', 0)]);
+    proxy.silence({ how: 'to-client' });
+    const first = bus.publish(topic, [message('a', 1)]);
+    await until(async () => expect(await written()).toBe(2));
+    const second = bus.publish(topic, [message('a', 2)]);
+    proxy.cutSilent();
+    await Promise.all([first, second]);
+    const seen = new Set<number>();
+    const group = randomUUID();
+    const stop = new AbortController();
+    const handle = async (batch: readonly Delivered[]) => batch.forEach((each) => seen.add(numberOf(each)));
+    const consuming = supervise(group, runtime, stop.signal, (signal) =>
+      bus.consume({ group, topics: [topic], handle, signal }),
+    );
+    await until(() => expect(seen).toEqual(new Set([0, 1, 2])));
+    stop.abort();
+    await consuming;
+    await Promise.all([bus.close(), admin.disconnect()]);
+    await until(() => expect(proxy.silence()).toBe(0)); // Nothing is left open.
+  });
 
   test('connections that end amid an answer cost nothing but themselves', { timeout: 60_000 }, async () => {
     const topic = `t-${randomUUID()}`;
