@@ -40,6 +40,25 @@ describe.each(services)('%s', (service) => {
     expect(new Set<object>(projections)).toEqual(new Set(written));
   });
 
+  test('a projection with a row per stream gives all events of a stream one key, and each stream another', async () => {
+    const golden = Object.values(await goldenEvents(pathToFileURL(`${resolve(folder, 'golden')}/`), upcasters));
+    for (const projection of projections.filter(({ rowPerStream }) => rowPerStream)) {
+      expect(projection.categories, projection.name).toHaveLength(1);
+      const keysAt = (id: string) => {
+        const place = {
+          stream: `${projection.categories[0]}-${id}`,
+          revision: 0,
+          recordedAt: '2027-01-01T00:00:00.000Z',
+        };
+        const keys = golden.map((event) => projection.key({ ...event, ...place } as never));
+        return new Set(keys.filter((key) => key !== undefined).map((key) => JSON.stringify(key)));
+      };
+      const [one, other] = [keysAt('a'), keysAt('b')];
+      expect([one.size, other.size], projection.name).toEqual([1, 1]);
+      expect(one, projection.name).not.toEqual(other);
+    }
+  });
+
   test('every event in domain/ has its line in upcasters.ts, and a golden file', () => {
     const code = modulesIn(`${folder}/domain`).map(textOf).join('\n');
     const events = [...code.matchAll(/\btype: '(\w+)';\s+data:/g)].map(([, type]) => type!);

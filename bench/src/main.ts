@@ -4,7 +4,7 @@
  *   -- --only P3,P4   measures these rows; the results of the others stay
  *   -- --quick        a little of everything, to see that it works; nothing is kept of it
  *   -- --rounds 7     more rounds than five; fewer are shown, and not kept
- *   -- --counts       counts the statements of a checkout, and measures nothing
+ *   -- --counts       counts the statements of a checkout, fails when they are too many, and measures nothing
  *   -- --report       writes the documents again from results.json, and measures nothing
  *
  *   rows/*.ts ──measure──▶ results.json ──report──▶ docs/performance.md, docs/performance.svg
@@ -106,8 +106,7 @@ async function run({ rows, quick, rounds, counts }: Options, signal: AbortSignal
       note: (text) => console.error(text),
     };
     if (counts) {
-      await Promise.race([count(bench, join(folder, 'log')), aborted(signal)]);
-      return 0;
+      return await Promise.race([count(bench, join(folder, 'log')), aborted(signal)]);
     }
     const counted = !quick && rounds >= ROUNDS;
     if (!counted) console.log('This is to see that it works: nothing is kept of it.');
