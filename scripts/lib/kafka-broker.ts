@@ -61,6 +61,8 @@ const POM = 'scripts/lib/kafka-pom.xml';
 const JAVA_MAJOR = 17;
 /** A JVM that runs for a minute spends most of it compiling: with the quick compiler alone it starts in two thirds of the time. */
 const SHORT_LIVED = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+/** Java finds a folder named Łódź only where the locale has its letters. */
+const JAVA_ENV = { ...process.env, LC_ALL: 'C.UTF-8' };
 const STARTS_WITHIN_MS = 60_000;
 const STOPS_WITHIN_MS = 15_000;
 
@@ -165,9 +167,7 @@ export class KafkaBroker {
     if (readdirSync(this.folder).length > 0 && !existsSync(this.properties))
       throw new Advice(`${this.folder} contains something else than Kafka's data. Set LARDER_DATA to another folder.`);
     if (secure && !existsSync(this.keystore)) await this.makeCertificates();
-    const lines = Object.entries(this.settings()).map(
-      ([key, value]) => `${key}=${`${value}`.replaceAll('\\', '\\\\')}`,
-    );
+    const lines = Object.entries(this.settings()).map(([key, value]) => `${key}=${asProperty(`${value}`)}`);
     writeFileSync(this.properties, `${lines.join('\n')}\n`, { mode: 0o600 });
 
     // A half-formatted data folder is thrown away: only a complete one has this file.
@@ -192,7 +192,10 @@ export class KafkaBroker {
       ...(this.options.disposable ? SHORT_LIVED : []),
     ];
     const args = [...jvm, ...this.classpath, 'kafka.Kafka', this.properties];
-    const broker = spawnGuarded({ program: 'java', args, signal: 'SIGTERM' }, { cwd: this.folder, output });
+    const broker = spawnGuarded(
+      { program: 'java', args, signal: 'SIGTERM' },
+      { cwd: this.folder, output, env: JAVA_ENV },
+    );
     closeSync(output);
     this.process = broker;
     this.end = new Promise((ended) => broker.on('error', ended).on('exit', ended));
@@ -231,7 +234,7 @@ export class KafkaBroker {
   }
 
   private java(...args: string[]) {
-    return run('java', [...SHORT_LIVED, ...this.classpath, ...args]);
+    return run('java', [...SHORT_LIVED, ...this.classpath, ...args], { env: JAVA_ENV });
   }
 
   private settings(): Record<string, string | number | boolean> {
@@ -388,6 +391,13 @@ async function fetchJars(): Promise<string> {
     rmSync(draft, { recursive: true, force: true });
   }
   return folder;
+}
+
+/** Java reads this file as Latin-1, and takes \\uXXXX for the letters that Latin-1 lacks. */
+function asProperty(value: string): string {
+  return value
+    .replaceAll('\\', '\\\\')
+    .replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function outputOf(error: unknown): string {

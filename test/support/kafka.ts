@@ -28,8 +28,9 @@ export function kafkaClusterForTests(): Promise<KafkaBroker[]> {
   return startKafkaCluster([newFolder(), newFolder(), newFolder()]);
 }
 
+/** With a name that Java finds only where it is told how such letters are written. */
 function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'larder-kafka-'));
+  return mkdtempSync(join(tmpdir(), 'larder-kafka-Łódź-'));
 }
 
 /** A client that has nothing of our adapter, to look at what the adapter left. */

@@ -10,6 +10,9 @@ import { message, numberOf, until } from '../contract.js';
 import { createTopics, KafkaMessageBus } from './message-bus.js';
 import type { Delivered } from '../port.js';
 
+/** All of them with `LEADERS=all`: one that is started again takes a while to have everything. */
+const kills = process.env['LEADERS'] === 'all' ? 3 : 1;
+
 describe.skipIf(kafkaMissing)('on a cluster of three', () => {
   const random = new SeededRandom(1);
   const runtime = { clock: new SystemClock(), random, log: silentLog };
@@ -27,7 +30,7 @@ describe.skipIf(kafkaMissing)('on a cluster of three', () => {
     await Promise.all(nodes.map((node) => node.stop()));
   });
 
-  test('each broker is killed in turn: what was acknowledged is delivered, each key keeps its order, and nobody has to start again', async () => {
+  test('one broker after the other is killed: what was acknowledged is delivered, each key keeps its order, and nobody has to start again', async () => {
     const topic = `t-${randomUUID()}`;
     await createTopics(url, [topic], runtime);
     const partitionsOf = async (name: string) => {
@@ -70,13 +73,13 @@ describe.skipIf(kafkaMissing)('on a cluster of three', () => {
     };
 
     await workGoesOn();
-    for (const [i, node] of nodes.entries()) {
+    for (const [i, node] of nodes.slice(0, kills).entries()) {
       const leads = async () => (await partitionsOf(topic)).filter(({ leader }) => leader === i + 1).length;
       await until(async () => expect(await leads()).toBeGreaterThan(0));
       await node.kill();
       await until(async () => expect(await leads()).toBe(0), 60_000);
       await workGoesOn();
-      if (node === nodes.at(-1)) break;
+      if (i + 1 === kills) break;
       await node.start();
       await until(async () => {
         const partitions = (await Promise.all([topic, '__consumer_offsets'].map(partitionsOf))).flat();
