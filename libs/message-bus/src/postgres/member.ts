@@ -80,7 +80,6 @@ export class Member {
    * batch is under way. Returns true when others may find something to claim.
    */
   async share(): Promise<boolean> {
-    await this.store(); // The next owner of a partition resumes there.
     const locks = await this.query<{ id: number; lock: number; pid: number; mine: boolean }>(LOCKS, [this.ids()]);
     const giveUp: Claim[] = [];
     const claim: Claim[] = [];
@@ -99,7 +98,10 @@ export class Member {
       giveUp.push(...owned.filter(({ partition }) => plan.giveUp.includes(partition)));
       claim.push(...plan.claim.map((partition) => ({ subscription, partition, done: '0', stored: '0' })));
     }
-    if (giveUp.length > 0) await this.giveUp(giveUp);
+    if (giveUp.length > 0) {
+      await this.store(); // The next owner of a partition resumes there.
+      await this.giveUp(giveUp);
+    }
     const won = claim.length > 0 ? await this.claim(claim) : 0;
     // Another member was faster: look again at what is free now.
     if (won < claim.length) await this.share();
