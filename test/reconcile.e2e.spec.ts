@@ -216,7 +216,7 @@ test('while orders come in, those under way are not reported', { timeout: 240_00
       const orderId = await shop.place({ token: tokens[i % tokens.length]!, lines });
       if (i % 5 === 0) await call('POST', `${shop.order[0]}/orders/${orderId}/cancel`).catch(() => {});
       orderIds.push(orderId);
-      await sleep(50); // What is under way is looked at, and not how much of it a shop can do.
+      await sleep(200); // What is under way is looked at, and not how much of it a shop can do.
     }
   });
   try {

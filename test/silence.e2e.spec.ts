@@ -125,55 +125,57 @@ describe('connections to Postgres', () => {
   );
 });
 
-describe.runIf(all)('one kind of connection to Postgres after the other', () => {
-  const proxies = perService(() => new SilentProxy(server));
-  beforeAll(() => openBehind(proxies));
-  afterAll(async () => {
-    await shop?.close();
-    for (const proxy of Object.values(proxies)) proxy.close();
+if (all) {
+  describe('one kind of connection to Postgres after the other', () => {
+    const proxies = perService(() => new SilentProxy(server));
+    beforeAll(() => openBehind(proxies));
+    afterAll(async () => {
+      await shop?.close();
+      for (const proxy of Object.values(proxies)) proxy.close();
+    });
+
+    test.each(services)(
+      'when those of one name of %s fall silent, orders are taken again within 15 seconds, and every order becomes final',
+      { timeout: 600_000 },
+      async (service) => {
+        for (const name of proxies[service].applications()) {
+          const { taken, final, told } = await measure(() => proxies[service].silence({ of: name }), { red: [] });
+          console.log(`${service}, ${name.replaceAll('\0', '')}: ${told}.`);
+          expect(taken).toBeLessThan(15);
+          expect(final).toBeLessThan(20);
+        }
+        await expectInvariants(shop, orderIds, stock);
+      },
+    );
   });
 
-  test.each(services)(
-    'when those of one name of %s fall silent, orders are taken again within 15 seconds, and every order becomes final',
-    { timeout: 600_000 },
-    async (service) => {
-      for (const name of proxies[service].applications()) {
-        const { taken, final, told } = await measure(() => proxies[service].silence({ of: name }), { red: [] });
-        console.log(`${service}, ${name.replaceAll('\0', '')}: ${told}.`);
-        expect(taken).toBeLessThan(15);
-        expect(final).toBeLessThan(20);
-      }
-      await expectInvariants(shop, orderIds, stock);
-    },
-  );
-});
+  describe.skipIf(kafkaMissing)('connections to the broker', () => {
+    const proxies = perService(() => new SilentProxy(server));
+    let proxy: SilentProxy;
+    let broker: KafkaBroker;
+    beforeAll(async () => {
+      const port = await freePort();
+      proxy = new SilentProxy(`kafka://127.0.0.1:${port}`);
+      await proxy.open();
+      broker = await kafkaForTests({ port, advertisedPort: proxy.port });
+      await createTopics(broker.url);
+      await openBehind(proxies, proxy.through(broker.url));
+    }, KAFKA_STARTS_MS);
+    afterAll(async () => {
+      await shop?.close();
+      await broker?.stop();
+      for (const each of [proxy, ...Object.values(proxies)]) each?.close();
+    });
 
-describe.skipIf(!all || kafkaMissing)('connections to the broker', () => {
-  const proxies = perService(() => new SilentProxy(server));
-  let proxy: SilentProxy;
-  let broker: KafkaBroker;
-  beforeAll(async () => {
-    const port = await freePort();
-    proxy = new SilentProxy(`kafka://127.0.0.1:${port}`);
-    await proxy.open();
-    broker = await kafkaForTests({ port, advertisedPort: proxy.port });
-    await createTopics(broker.url);
-    await openBehind(proxies, proxy.through(broker.url));
-  }, KAFKA_STARTS_MS);
-  afterAll(async () => {
-    await shop?.close();
-    await broker?.stop();
-    for (const each of [proxy, ...Object.values(proxies)]) each?.close();
+    test.each(['both', 'to-server', 'to-client', 'trickle'] as const)(
+      'when those of all services fall silent (%s), orders are taken all the time, and every order becomes final',
+      { timeout: 120_000 },
+      async (how) => {
+        const { taken, told } = await measure(() => proxy.silence({ how }), { red: [] });
+        console.log(`the broker (${how}): ${told}.`);
+        expect(taken).toBeLessThan(2);
+        await expectInvariants(shop, orderIds, stock);
+      },
+    );
   });
-
-  test.each(['both', 'to-server', 'to-client', 'trickle'] as const)(
-    'when those of all services fall silent (%s), orders are taken all the time, and every order becomes final',
-    { timeout: 120_000 },
-    async (how) => {
-      const { taken, told } = await measure(() => proxy.silence({ how }), { red: [] });
-      console.log(`the broker (${how}): ${told}.`);
-      expect(taken).toBeLessThan(2);
-      await expectInvariants(shop, orderIds, stock);
-    },
-  );
-});
+}

@@ -44,6 +44,13 @@ export const ANSWER_MS = 10_000;
  */
 const SERVER_ENDS_AT = 0.9;
 
+const STATEMENT_TIMEOUT = 'statement_timeout';
+
+/** Sets it in milliseconds, unless the server, the database or the role allows less. */
+const atMost = (ms: string) =>
+  `SELECT set_config(name, '${Number(ms)}', false) FROM pg_settings
+   WHERE name = '${STATEMENT_TIMEOUT}' AND (setting = '0' OR setting::int > ${Number(ms)})`;
+
 /** On an idle connection nobody waits for an answer: there the kernel asks, after 4 s and then each second, ten times. */
 const KEEPALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 4_000 };
 
@@ -75,7 +82,7 @@ export class PostgresConnection extends pg.Client {
     super({ ...KEEPALIVE, ...config });
     const { query_timeout: answerMs } = (this as unknown as { connectionParameters: pg.ClientConfig })
       .connectionParameters;
-    const limit: Settings = answerMs ? { statement_timeout: `${Math.ceil(answerMs * SERVER_ENDS_AT)}` } : {};
+    const limit: Settings = answerMs ? { [STATEMENT_TIMEOUT]: `${Math.ceil(answerMs * SERVER_ENDS_AT)}` } : {};
     this.settings = { ...EVERY_SESSION, ...limit, ...settings };
     // Whoever uses the connection learns from his query that it broke; without a listener it would end the process.
     this.on('error', () => {});
@@ -115,7 +122,8 @@ export class PostgresConnection extends pg.Client {
   }
 
   private async set(): Promise<pg.Client> {
-    const set = ([name, value]: [string, string]) => `SET ${pg.escapeIdentifier(name)} = ${pg.escapeLiteral(value)}`;
+    const set = ([name, value]: [string, string]) =>
+      name === STATEMENT_TIMEOUT ? atMost(value) : `SET ${pg.escapeIdentifier(name)} = ${pg.escapeLiteral(value)}`;
     try {
       await this.query(Object.entries(this.settings).map(set).join('; '));
       connected.add(this);
