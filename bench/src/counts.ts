@@ -86,7 +86,7 @@ export async function count(bench: Bench, log: string): Promise<number> {
 
     for (const inFlight of [16, 64] as const) {
       const from = since();
-      const sample = await shop.placeOrders(inFlight, bench.quick ? 500 : 4_000, { prefer: 'wait=30' });
+      const sample = await shop.placeOrders(inFlight, 4_000, { prefer: 'wait=30' });
       await shop.settled();
       const each = transactions(statements(from)) / sample['calls']!;
       const counted = check(each, MOST.inFlight[inFlight]);
