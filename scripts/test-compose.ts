@@ -359,12 +359,21 @@ class ComposeTest {
   }
 
   private async surviveDown(): Promise<string> {
-    const read = () => call<{ items: OrderView[] }>('GET', `${urlOf('order')}/orders?status=completed`);
+    const read = async () => {
+      let found = '';
+      // A service that has just begun may be too slow for its first answer, and says that one should try again.
+      await until('the orders can be read', async () => {
+        const { items } = await call<{ items: OrderView[] }>('GET', `${urlOf('order')}/orders?status=completed`);
+        found = JSON.stringify(items);
+        return true;
+      });
+      return found;
+    };
     await this.up();
-    const before = JSON.stringify((await read()).items);
+    const before = await read();
     await this.compose('down');
     await this.up();
-    const after = JSON.stringify((await read()).items);
+    const after = await read();
     expect(after === before && before !== '[]', 'the orders have changed or are gone');
     await this.checkOut();
     return 'down and up again: every order is still there';
