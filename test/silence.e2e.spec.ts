@@ -7,13 +7,12 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { perService, type Service, services } from '../apps/shop.js';
 import { freshDatabases, openShop, type Shop } from '../proof/shop/open-shop.js';
 import { call } from '../scripts/lib/api.js';
-import { freePort } from '../scripts/lib/embedded-postgres.js';
 import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
 import { createTopics } from '../scripts/topics.js';
 import { expectInvariants } from './support/invariants.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing } from './support/kafka.js';
+import { KAFKA_STARTS_MS, kafkaBehindProxy, kafkaMissing } from './support/kafka.js';
 import { refuseOldBuild } from './support/shop.js';
-import { type Silence, SilentProxy } from './support/silent-proxy.js';
+import { type Silence, SilentProxy, SILENCES } from './support/silent-proxy.js';
 
 interface Row {
   readonly silent: readonly Service[];
@@ -28,8 +27,7 @@ const rows: Row[] = [
   { silent: ['inventory', 'payment'], how: 'both', instances: 1 },
 ];
 if (all) {
-  for (const how of ['both', 'to-server', 'to-client', 'trickle'] as const)
-    rows.push({ silent: services, how, instances: 1 });
+  for (const how of SILENCES) rows.push({ silent: services, how, instances: 1 });
   for (const service of services) rows.push({ silent: [service], how: 'both', instances: 2 });
 }
 
@@ -111,6 +109,23 @@ describe('connections to Postgres', () => {
     for (const proxy of Object.values(proxies)) proxy.close();
   });
 
+  // While each service has one instance.
+  if (all) {
+    test.each(services)(
+      'when those of one name of %s fall silent, orders are taken again within 15 seconds, and every order becomes final',
+      { timeout: 600_000 },
+      async (service) => {
+        for (const name of proxies[service].applications()) {
+          const { taken, final, told } = await measure(() => proxies[service].silence({ of: name }), { red: [] });
+          console.log(`${service}, ${name.replaceAll('\0', '')}: ${told}.`);
+          expect(taken).toBeLessThan(15);
+          expect(final).toBeLessThan(20);
+        }
+        await expectInvariants(shop, orderIds, stock);
+      },
+    );
+  }
+
   test.each(rows)(
     'when those of $silent fall silent ($how, 1 of $instances), orders are taken again within 15 seconds, and every order becomes final',
     { timeout: 120_000 },
@@ -126,38 +141,12 @@ describe('connections to Postgres', () => {
 });
 
 if (all) {
-  describe('one kind of connection to Postgres after the other', () => {
-    const proxies = perService(() => new SilentProxy(server));
-    beforeAll(() => openBehind(proxies));
-    afterAll(async () => {
-      await shop?.close();
-      for (const proxy of Object.values(proxies)) proxy.close();
-    });
-
-    test.each(services)(
-      'when those of one name of %s fall silent, orders are taken again within 15 seconds, and every order becomes final',
-      { timeout: 600_000 },
-      async (service) => {
-        for (const name of proxies[service].applications()) {
-          const { taken, final, told } = await measure(() => proxies[service].silence({ of: name }), { red: [] });
-          console.log(`${service}, ${name.replaceAll('\0', '')}: ${told}.`);
-          expect(taken).toBeLessThan(15);
-          expect(final).toBeLessThan(20);
-        }
-        await expectInvariants(shop, orderIds, stock);
-      },
-    );
-  });
-
   describe.skipIf(kafkaMissing)('connections to the broker', () => {
     const proxies = perService(() => new SilentProxy(server));
     let proxy: SilentProxy;
     let broker: KafkaBroker;
     beforeAll(async () => {
-      const port = await freePort();
-      proxy = new SilentProxy(`kafka://127.0.0.1:${port}`);
-      await proxy.open();
-      broker = await kafkaForTests({ port, advertisedPort: proxy.port });
+      ({ broker, proxy } = await kafkaBehindProxy());
       await createTopics(broker.url);
       await openBehind(proxies, proxy.through(broker.url));
     }, KAFKA_STARTS_MS);
@@ -167,7 +156,7 @@ if (all) {
       for (const each of [proxy, ...Object.values(proxies)]) each?.close();
     });
 
-    test.each(['both', 'to-server', 'to-client', 'trickle'] as const)(
+    test.each(SILENCES)(
       'when those of all services fall silent (%s), orders are taken all the time, and every order becomes final',
       { timeout: 120_000 },
       async (how) => {

@@ -4,6 +4,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
+import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import {
   type KafkaBroker,
   type KafkaOptions,
@@ -11,6 +12,7 @@ import {
   startKafka,
   startKafkaCluster,
 } from '../../scripts/lib/kafka-broker.js';
+import { SilentProxy } from './silent-proxy.js';
 
 /** Why no broker is available here, as a clause; undefined when one can: `describe.skipIf(kafkaMissing)(…)`. */
 export const kafkaMissing = missingForKafka();
@@ -23,7 +25,15 @@ export function kafkaForTests(options: Omit<KafkaOptions, 'folder' | 'disposable
   return startKafka({ ...options, folder: newFolder(), disposable: true });
 }
 
-/** Starts a cluster of three brokers, likewise. */
+/** Starts a broker that its clients reach through a proxy alone: it names the proxy's port as its own. */
+export async function kafkaBehindProxy(): Promise<{ broker: KafkaBroker; proxy: SilentProxy }> {
+  const port = await freePort();
+  const proxy = new SilentProxy(`kafka://127.0.0.1:${port}`);
+  await proxy.open();
+  return { broker: await kafkaForTests({ port, advertisedPort: proxy.port }), proxy };
+}
+
+/** Starts a cluster of three brokers without topics. They end with this process at the latest, and `stop` leaves nothing of them. */
 export function kafkaClusterForTests(): Promise<KafkaBroker[]> {
   return startKafkaCluster([newFolder(), newFolder(), newFolder()]);
 }

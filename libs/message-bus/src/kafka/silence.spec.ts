@@ -1,10 +1,9 @@
 /** Connections to a broker that fall silent: nothing more arrives, and nobody says that they are closed. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
 import type { KafkaBroker } from '../../../../scripts/lib/kafka-broker.js';
-import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, plainKafka } from '#test/kafka';
-import { type Silence, SilentProxy, SILENCES } from '#test/silent-proxy';
+import { KAFKA_STARTS_MS, kafkaBehindProxy, kafkaMissing, plainKafka } from '#test/kafka';
+import { type Silence, type SilentProxy, SILENCES } from '#test/silent-proxy';
 import { silentLog, supervise, SystemClock } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
 import { message, numberOf, until } from '../contract.js';
@@ -19,15 +18,24 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
   let proxy: SilentProxy;
   let broker: KafkaBroker;
   beforeAll(async () => {
-    const port = await freePort();
-    proxy = new SilentProxy(`kafka://127.0.0.1:${port}`);
-    await proxy.open();
-    broker = await kafkaForTests({ port, advertisedPort: proxy.port });
+    ({ broker, proxy } = await kafkaBehindProxy());
   }, KAFKA_STARTS_MS);
   afterAll(async () => {
     await broker?.stop();
     proxy?.close();
   });
+
+  /** Consumes into a list, and begins again after an error, until `stop()`. */
+  function collect(bus: KafkaMessageBus, topic: string) {
+    const seen: Delivered[] = [];
+    const group = randomUUID();
+    const stop = new AbortController();
+    const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
+    const ended = supervise(group, runtime, stop.signal, (signal) =>
+      bus.consume({ group, topics: [topic], handle, signal }),
+    );
+    return { seen, group, stop: () => (stop.abort(), ended) };
+  }
 
   test.each(silences)(
     'when all connections fall silent (%s), publishing, consuming and questions go on within 15 seconds',
@@ -37,13 +45,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
       await createTopics(broker.url, [topic], runtime);
       const open = () => KafkaMessageBus.open({ ...runtime, url: proxy.through(broker.url), topics: [topic] });
       const [one, two] = [await open(), await open()];
-      const seen: Delivered[] = [];
-      const stop = new AbortController();
-      const group = randomUUID();
-      const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
-      const consuming = supervise(group, runtime, stop.signal, (signal) =>
-        two.consume({ group, topics: [topic], handle, signal }),
-      );
+      const { seen, group, stop } = collect(two, topic);
       await one.publish(topic, [message('a', 0)]);
       await until(() => expect(seen.map(numberOf)).toContain(0));
 
@@ -61,8 +63,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
       ]);
       console.log(`${how}: published after ${published} s, asked after ${asked} s, consumed after ${consumed} s.`);
       expect(Math.max(published, asked, consumed)).toBeLessThan(15);
-      stop.abort();
-      await consuming;
+      await stop();
       await Promise.all([one.close(), two.close()]);
     },
   );
@@ -81,16 +82,9 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     const second = bus.publish(topic, [message('a', 2)]);
     proxy.cutSilent();
     await Promise.all([first, second]);
-    const seen = new Set<number>();
-    const group = randomUUID();
-    const stop = new AbortController();
-    const handle = async (batch: readonly Delivered[]) => batch.forEach((each) => seen.add(numberOf(each)));
-    const consuming = supervise(group, runtime, stop.signal, (signal) =>
-      bus.consume({ group, topics: [topic], handle, signal }),
-    );
-    await until(() => expect(seen).toEqual(new Set([0, 1, 2])));
-    stop.abort();
-    await consuming;
+    const { seen, stop } = collect(bus, topic);
+    await until(() => expect(new Set(seen.map(numberOf))).toEqual(new Set([0, 1, 2])));
+    await stop();
     await Promise.all([bus.close(), admin.disconnect()]);
     await until(() => expect(proxy.silence()).toBe(0)); // Nothing is left open.
   });
@@ -99,13 +93,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     const topic = `t-${randomUUID()}`;
     await createTopics(broker.url, [topic], runtime);
     const bus = await KafkaMessageBus.open({ ...runtime, url: proxy.through(broker.url), topics: [topic] });
-    const seen: Delivered[] = [];
-    const stop = new AbortController();
-    const group = randomUUID();
-    const handle = async (batch: readonly Delivered[]) => void seen.push(...batch);
-    const consuming = supervise(group, runtime, stop.signal, (signal) =>
-      bus.consume({ group, topics: [topic], handle, signal }),
-    );
+    const { seen, stop } = collect(bus, topic);
     for (const [i, bytes] of [1, 6, 20].entries()) {
       await bus.publish(topic, [message('a', 2 * i)]);
       await until(() => expect(seen.map(numberOf)).toContain(2 * i));
@@ -116,8 +104,7 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
         until(() => expect(seen.map(numberOf)).toContain(2 * i + 1)),
       ]);
     }
-    stop.abort();
-    await consuming;
+    await stop();
     await bus.close();
   });
 });
