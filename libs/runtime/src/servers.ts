@@ -63,17 +63,22 @@ export function isUnavailable(error: unknown, depth = 0): boolean {
 
 /**
  * Makes what a driver throws while it reads from a socket end that connection, with this error. It is thrown in no promise
- * and in no call of ours, so that a server which sends nonsense would otherwise end the process.
+ * and in no call of ours, so that a server which sends nonsense would otherwise end the process. What arrives may be
+ * changed on its way to the driver: `receive` delivers it.
  */
-export function endOnNonsense(socket: Socket): void {
+export function endOnNonsense(
+  socket: Socket,
+  receive = (bytes: Buffer, deliver: (bytes: Buffer) => void) => deliver(bytes),
+): void {
   const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;
+  const deliver = (bytes: Buffer) => void emit('data', bytes);
   socket.emit = ((event: string, ...values: unknown[]) => {
     if (event !== 'data') return emit(event, ...values);
     try {
-      return emit(event, ...values);
+      receive(values[0] as Buffer, deliver);
     } catch (error) {
       socket.destroy(error as Error);
-      return true;
     }
+    return true;
   }) as Socket['emit'];
 }

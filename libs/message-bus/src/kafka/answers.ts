@@ -17,14 +17,10 @@ const LONGEST = 2 ** 28;
  * is no answer, or cannot be read, ends the connection.
  */
 export function deliverWholeAnswers(socket: Socket): Socket {
-  const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean;
   let chunks: Buffer[] = [];
   let bytes = 0;
   let needed = LENGTH_BYTES;
-
-  socket.emit = ((event: string, ...values: unknown[]) => {
-    if (event !== 'data') return emit(event, ...values);
-    const chunk = values[0] as Buffer;
+  endOnNonsense(socket, (chunk, deliver) => {
     chunks.push(chunk);
     bytes += chunk.length;
     while (bytes >= needed && !socket.destroyed) {
@@ -36,10 +32,8 @@ export function deliverWholeAnswers(socket: Socket): Socket {
       chunks = [isWhole ? all.subarray(end) : all];
       bytes = chunks[0]!.length;
       needed = isWhole ? LENGTH_BYTES : end;
-      if (isWhole) emit('data', all.subarray(0, end));
+      if (isWhole) deliver(all.subarray(0, end));
     }
-    return true;
-  }) as Socket['emit'];
-  endOnNonsense(socket);
+  });
   return socket;
 }
