@@ -153,12 +153,12 @@ export class PostgresLedger extends Ledger {
   }
 
   private async open(orderIds: readonly string[]): Promise<Map<string, Page>> {
-    const unsure = orderIds.filter((orderId) => this.unsure.has(orderId));
-    const read = unsure.length > 0 ? await this.read(unsure) : new Map<string, Found>();
+    const unsure = new Set(orderIds.filter((orderId) => this.unsure.has(orderId)));
+    const read = unsure.size > 0 ? await this.read([...unsure]) : new Map<string, Found>();
     unsure.forEach((orderId) => this.unsure.delete(orderId));
     return new Map(
       orderIds.map((orderId) => {
-        const isRead = unsure.includes(orderId);
+        const isRead = unsure.has(orderId);
         const before = (isRead ? read : this.known).get(orderId) ?? NEW;
         return [orderId, { orderId, before, isRead, after: before.payment, works: [], entries: [], answers: [] }];
       }),
