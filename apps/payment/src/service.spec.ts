@@ -27,7 +27,16 @@ test('what the provider reports twice is read once', async () => {
   const captured = { type: 'RecordCaptured', authorizationId: 'auth_1', amount } as const;
   expect(await service.record(ORDER, authorized, cause)).toMatchObject({ position: 2n });
   expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 2n });
+  // The webhook comes while the answer is being written.
+  let webhook: Promise<{ position: bigint }> | undefined;
+  const write = store.append.bind(store);
+  vi.spyOn(store, 'append').mockImplementationOnce(async (writes) => {
+    await Promise.resolve();
+    webhook = service.record(ORDER, captured, cause);
+    return write(writes);
+  });
   expect(await service.record(ORDER, captured, cause)).toMatchObject({ position: 3n });
+  expect(await webhook).toEqual({ position: 3n });
   expect(await service.record(ORDER, captured, cause)).toEqual({ position: 3n });
   expect(await service.record(ORDER, authorized, cause)).toEqual({ position: 3n });
   expect(read).toHaveBeenCalledTimes(1);

@@ -224,12 +224,16 @@ export class Transactor {
     }
   }
 
-  /** The latest state of a stream. Pass `since` when a cached state at that position or later will do: that saves the read. */
+  /**
+   * The latest state of a stream. Pass `since` when a cached state at that position or later will do: that saves the read,
+   * and includes what is being decided on the stream here.
+   */
   async load<C, E extends DomainEvent, S>(
     decider: Decider<C, E, S>,
     stream: string,
     since?: bigint,
   ): Promise<{ state: S; revision: number | 'none'; position: bigint }> {
+    if (since !== undefined) await this.turns.get(stream);
     const cached = this.cache.get(stream);
     if (cached && since !== undefined && cached.position >= since) return cached;
     const { state, revision, position } = await this.readOn(stream, decider, cached);
