@@ -27,7 +27,7 @@ async function exportedFrom(folder: string, ...keys: string[]): Promise<object[]
 }
 
 describe.each(services)('%s', (service) => {
-  const { name, port, aggregates, upcasters, publishes, projections } = shop[service];
+  const { name, port, aggregates, upcasters, publishes, ignores, reactionTo, projections } = shop[service];
   const folder = `apps/${service}/src`;
 
   test('every decider in domain/ is among the aggregates of definition.ts', async () => {
@@ -56,6 +56,24 @@ describe.each(services)('%s', (service) => {
       const [one, other] = [keysAt('a'), keysAt('b')];
       expect([one.size, other.size], projection.name).toEqual([1, 1]);
       expect(one, projection.name).not.toEqual(other);
+    }
+  });
+
+  test('what it ignores is published, and leads to no command', async () => {
+    const published = await Promise.all(
+      services.map(async (other) => {
+        const { messageOf, upcasters } = shop[other];
+        const golden = await goldenEvents(pathToFileURL(`${resolve(`apps/${other}/src/golden`)}/`), upcasters);
+        return Object.values(golden).flatMap((event) => messageOf('0190a8c0-0000-7000-8000-000000000001', event) ?? []);
+      }),
+    );
+    for (const ignored of ignores) {
+      const messages = published.flat().filter(({ type }) => type === ignored);
+      expect(messages, ignored).not.toEqual([]);
+      expect(
+        messages.map((message) => reactionTo(message)),
+        ignored,
+      ).toEqual(messages.map(() => undefined));
     }
   });
 

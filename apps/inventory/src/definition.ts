@@ -20,6 +20,7 @@ export const inventoryDefinition = defineService({
   relays: ['reservation'],
   messageOf: inventoryMessageOf,
   subscribes: [orderEvents],
+  ignores: ['OrderStockReserved', 'OrderCompleted', 'OrderSettled'],
   reactionTo: inventoryReaction,
   projections: [stockLevel, reservationSummary, stockHold],
 });

@@ -31,6 +31,7 @@ export const paymentDefinition = defineService({
   relays: ['payment'],
   messageOf: paymentMessageOf,
   subscribes: [orderEvents],
+  ignores: ['OrderPlaced', 'OrderRejected', 'OrderCompleted', 'OrderSettled'],
   reactionTo: paymentReaction,
   projections: [paymentSummary, paymentTodo, moneyHold],
   leases: ['cashier'],

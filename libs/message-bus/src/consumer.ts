@@ -34,6 +34,8 @@ export interface ConsumerOptions {
   readonly name: string;
   readonly bus: MessageBus;
   readonly topics: readonly string[];
+  /** See ConsumeOptions. */
+  readonly ignores?: readonly string[];
   readonly parked: ParkedMessages;
   readonly leases: Leases;
   /**
@@ -127,10 +129,11 @@ export class Consumer {
   }
 
   private consume(): Promise<void> {
-    const { name, bus, topics, runtime, signal } = this.options;
+    const { name, bus, topics, ignores, runtime, signal } = this.options;
     return bus.consume({
       group: name,
       topics,
+      ...(ignores && { ignores }),
       signal,
       onAssigned: () => this.lines.mayHaveChanged(),
       handle: (batch, lost) =>

@@ -45,6 +45,11 @@ export interface ConsumeOptions {
   readonly group: string;
   readonly topics: readonly string[];
   /**
+   * Types of messages that are in no hurry, since nothing follows from them: a bus may leave them until one of another type
+   * comes, and for a second at most.
+   */
+  readonly ignores?: readonly string[];
+  /**
    * Processes a batch: messages of one or more partitions, each partition in order. While it runs, no later messages of
    * those partitions are delivered to this group. `lost` aborts when a partition of the batch has been taken away:
    * another instance may already be working on it. When it fails, the batch is delivered again.

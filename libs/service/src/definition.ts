@@ -35,6 +35,8 @@ export interface ServiceParts<
   readonly messageOf: (orderId: string, event: any) => MessageOf<Published> | undefined;
   /** The topics that it reads. */
   readonly subscribes: readonly Subscribed[];
+  /** The types among them that never lead to a command: its consumer is not woken for them, and reads them with the next one. */
+  readonly ignores?: readonly MessageOf<Subscribed>['type'][];
   /** The command that a message leads to; undefined when the message does not concern it. */
   readonly reactionTo: (message: any) => Command | undefined;
   readonly projections: readonly AnyProjection[];
@@ -64,8 +66,8 @@ export function defineService<
 >(
   parts: ServiceParts<Published, Subscribed, Command, Variables>,
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
-  const { name, port, projections, variables = {} as Variables, leases = [], rawBody = false } = parts;
+  const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
   const config = baseConfig.extend({ PORT: tcpPort(port), ...variables });
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
-  return { ...parts, variables, leases, rawBody, allLeases, config };
+  return { ...parts, variables, ignores, leases, rawBody, allLeases, config };
 }

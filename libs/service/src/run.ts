@@ -60,12 +60,12 @@ export async function runService(
   ports: ServicePorts,
   { handle, loops = {}, signal }: RunOptions,
 ): Promise<void> {
-  const { name, subscribes, projections } = definition;
+  const { name, subscribes, ignores, projections } = definition;
   const parts = { ...ports, runtime: ports, signal };
   await Promise.all([
     ...Object.entries(loops).map(([loop, run]) => supervise(loop, ports, signal, run)),
     relay({ ...parts, ...outboxOf(definition, ports), name }),
-    new Consumer({ ...parts, name, topics: subscribes.map((topic) => topic.name), handle }).run(),
+    new Consumer({ ...parts, name, topics: subscribes.map((topic) => topic.name), ignores, handle }).run(),
     ...projections.map((projection) => projector({ ...parts, projection })),
   ]);
 }

@@ -121,6 +121,39 @@ test('a waiting reader in another instance is woken by a notification, before it
   await Promise.all([writer.close(), reader.close()]);
 });
 
+test('a reader is not woken for types that it ignores: they come with the next message, or in a moment', async () => {
+  const manual = new ManualClock();
+  const [bus, topic, stop] = [await open({ clock: manual }), randomUUID(), new AbortController()];
+  const consume = (group: string, seen: number[], ignores: string[]) => {
+    const handle = async (batch: readonly Delivered[]) => void seen.push(...batch.map(numberOf));
+    return bus.consume({ group, topics: [topic], ignores, signal: stop.signal, handle });
+  };
+  const [all, some]: [number[], number[]] = [[], []];
+  const consuming = [consume('all', all, []), consume('some', some, ['Dull'])];
+  let published = 0;
+  const publish = async (type: string) => {
+    await bus.publish(topic, [{ ...message('a', published++), type }]);
+    await until(() => expect(all).toContain(published - 1));
+  };
+  // The clock stands still, so nobody polls. A message that is found on the way to sleep proves nothing: so ten in a row.
+  const left = async () => {
+    const before = some.length;
+    for (let n = 0; n < 10; n++) await publish('Dull');
+    expect(some).toHaveLength(before);
+  };
+  const caughtUp = () => until(() => expect(some).toEqual(Array.from({ length: published }, (_, n) => n)));
+  await publish('Tested');
+  await until(left);
+  await publish('Tested');
+  await caughtUp();
+  await until(left);
+  await manual.advance(1_000);
+  await caughtUp();
+  stop.abort();
+  await Promise.all(consuming);
+  await bus.close();
+});
+
 test('the partitions of a topic stay as many as they were at its first use', async () => {
   const topic = randomUUID();
   const [three, twelve] = [await open({ partitions: 3 }), await open()];

@@ -43,6 +43,8 @@ const DAY_MS = 24 * 60 * 60_000;
 const SWEEP_MS = 60 * 60_000;
 /** Expired messages that one statement deletes in each partition. */
 const SWEEP_ROWS = 1_000;
+/** So long may the types of a publication be, in characters: a notification holds less than 8,000 bytes. */
+const MAX_TYPES = 1_000;
 /** The channel on which members of groups announce that they join, leave or give up a partition. */
 const MEMBERS = 'message_bus';
 
@@ -99,18 +101,23 @@ export class PostgresMessageBus extends MessageBus {
         // JSON text has no line breaks, and as lines it needs none of the escaping that the text of an array needs.
         messages.map(({ data }) => JSON.stringify(data)).join('\n'),
         channelOf(topic),
+        typesOf(messages),
       ],
     });
     this.sweepLater(topic);
   }
 
-  override async consume({ group, topics, handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
+  override async consume({ group, topics, ignores = [], handle, onAssigned, signal }: ConsumeOptions): Promise<void> {
     const subscriptions = await this.subscriptions(group, topics);
     for (const each of await this.missed(group)) this.options.log.error({ group, ...each }, MISSED);
     const bell = new Bell();
     let membersChanged = true;
     const stopListening = [
-      ...topics.map((topic) => this.session.listen(channelOf(topic), () => bell.ring())),
+      ...topics.map((topic) =>
+        this.session.listen(channelOf(topic), (types) => {
+          if (types.split(' ').some((type) => !ignores.includes(type))) bell.ring();
+        }),
+      ),
       this.session.listen(MEMBERS, () => {
         membersChanged = true;
         bell.ring();
@@ -264,6 +271,12 @@ function channelOf(topic: string): string {
   return `message_bus:${topic}`;
 }
 
+/** What a publication tells its readers: the types of its messages; nothing where they would not fit into a notification. */
+function typesOf(messages: readonly Message[]): string {
+  const types = [...new Set(messages.map(({ type }) => type))].join(' ');
+  return types.length <= MAX_TYPES ? types : '';
+}
+
 async function createSchema(pool: pg.Pool): Promise<void> {
   const { rows } = await pool.query<{ begun: boolean; complete: boolean }>(
     `SELECT to_regclass('message_bus.offsets') IS NOT NULL AS begun,
@@ -354,7 +367,7 @@ const PUBLISH = `
       string_to_array($11, E'\\n')) WITH ORDINALITY
       AS m (partition, key, id, type, source, time, correlation_id, traceparent, data, n)
   )
-  SELECT pg_notify($12, '')`;
+  SELECT pg_notify($12, $13)`;
 
 /** Members share the lock (subscription, 0), so an exclusive lock on it proves that there are none. */
 const REWIND = `
