@@ -29,9 +29,8 @@ RUN cp -r node_modules/@kurrent /tmp \
 
 FROM node:24-bookworm-slim
 WORKDIR /larder
-# kafkajs sets timers for times in the past, and Node 24 warns about them in every process's log; they do no harm. V8's
-# space for new objects is a quarter of its default: 25 MB less memory for 4 % more CPU time.
-ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=TimeoutNegativeWarning --max-semi-space-size=4"
+# kafkajs sets timers for times in the past, and Node 24 warns about them in every process's log; they do no harm.
+ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=TimeoutNegativeWarning"
 COPY --from=production /larder/package.json ./
 COPY --from=production /larder/node_modules ./node_modules
 COPY scripts/run.mjs ./scripts/
