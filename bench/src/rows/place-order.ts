@@ -16,7 +16,7 @@ export const row: Row = {
     {
       name: 'orders accepted per second, of bare commits per second',
       unit: '%',
-      atLeast: 60,
+      atLeast: 45,
       value: ({ larder, bare }) => (100 * larder!['rate']!) / bare!['rate']!,
     },
   ],
