@@ -1,16 +1,17 @@
 /**
- * `npm run bench -- --counts`: what a checkout costs the server, as counts, which no busy machine changes: statements and
- * transactions by the server's log, and how often somebody waited until the log of the database was on the disk.
+ * What a checkout costs the server, as counts, which no busy machine changes: statements and transactions by the server's
+ * log, and how often somebody waited until the log of the database was on the disk.
  *
- * A warm shop, one checkout after the other, each alone until everything has caught up with it; and then many at once. CI
- * runs it, so that whoever adds a statement to every order learns of it at once.
+ * A warm shop, one checkout after the other, each alone until everything has caught up with it; and then many at once. Rows
+ * P12 and P13 count so. `npm run bench -- --counts` shows what was counted, and fails when it is far too much: CI runs it,
+ * so that whoever adds a statement to every order learns of it at once.
  */
+import { readFileSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readFileSync } from 'node:fs';
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { openBenchShop, orderBody, WATCHING } from './shop.js';
+import { type Share, shares } from './profile.js';
 import type { Bench } from './row.js';
+import { FINAL, openBenchShop, WATCHING } from './shop.js';
 
 const LONE = 20;
 const WARM_UP = 40;
@@ -21,8 +22,11 @@ const WARM_UP = 40;
  */
 const MOST = { statements: 62, transactions: 62, inFlight: { 16: 13, 64: 5 } } as const;
 
+/** Every statement, with what is needed to tell whose it is. */
+const LOGGING = { log_line_prefix: '%n %p %d %a|', log_parameter_max_length: '0', log_statement: 'all' };
+
 /** A statement that the server was given: when (ms since 1970), by which connection, in which database, for what. */
-interface Statement {
+export interface Statement {
   readonly atMs: number;
   readonly connection: string;
   readonly database: string;
@@ -30,52 +34,89 @@ interface Statement {
   readonly text: string;
 }
 
-/** Returns how many of the counts are more than MOST. */
-export async function count(bench: Bench, log: string): Promise<number> {
+/** Opens a shop, warms it up, and has the server log every statement until it is closed. */
+export async function openCountedShop(bench: Bench) {
+  const shop = await openBenchShop(bench);
+  for (let n = 0; n < WARM_UP; n++) await shop.checkOut();
+  await shop.settled();
   const server = new pg.Client({ connectionString: bench.serverUrl, application_name: WATCHING });
   await server.connect();
-  for (const [name, value] of Object.entries({
-    log_line_prefix: '%n %p %d %a|',
-    log_parameter_max_length: '0',
-    log_statement: 'all',
-  }))
-    await server.query(`ALTER SYSTEM SET ${name} = '${value}'`);
-  const shop = await openBenchShop(bench);
+  for (const [name, value] of Object.entries(LOGGING)) await server.query(`ALTER SYSTEM SET ${name} = '${value}'`);
+  await reload('all');
+
+  /** The server tells its processes one by one. */
+  async function reload(wanted: string): Promise<void> {
+    await server.query('SELECT pg_reload_conf()');
+    const setting = async () => (await server.query('SHOW log_statement')).rows[0]['log_statement'] as string;
+    while ((await setting()) !== wanted) await sleep(20);
+  }
+
+  const { databases } = shop.shop;
+  const names = new Map(Object.entries(databases).map(([name, url]) => [new URL(url).pathname.slice(1), name]));
+
+  /** What the services gave the server while `work` was done, in its order. */
+  async function statements(work: () => Promise<unknown>): Promise<Statement[]> {
+    const from = statSync(bench.log).size;
+    await work();
+    return parse(readFileSync(bench.log).subarray(from).toString())
+      .filter(({ application, database }) => application !== WATCHING && names.has(database))
+      .map((each) => ({ ...each, database: names.get(each.database)! }));
+  }
+
+  /** So many checkouts one after the other: the one in the middle of them, and how often each flushed the log, on average. */
+  async function alone(times: number) {
+    const each: Statement[][] = [];
+    const before = await flushes(server);
+    for (let n = 0; n < times; n++) {
+      const work = async () => {
+        await shop.checkOut();
+        await shop.settled();
+      };
+      each.push(await statements(work));
+    }
+    const typical = each.toSorted((a, b) => a.length - b.length)[times >> 1]!;
+    return {
+      typical,
+      statements: typical.length,
+      transactions: transactions(typical),
+      flushes: ((await flushes(server)) - before) / times,
+    };
+  }
+
+  /** Checkouts for so long, so many in flight: how many they were, their statements, and the transactions of each. */
+  async function atOnce(inFlight: number, ms: number) {
+    let calls = NaN;
+    const all = await statements(async () => {
+      calls = (await shop.placeOrders(inFlight, ms, FINAL))['calls']!;
+      await shop.settled();
+    });
+    return { calls, statements: all, transactions: transactions(all) / calls };
+  }
+
+  async function close(): Promise<void> {
+    await shop.close();
+    for (const name of Object.keys(LOGGING)) await server.query(`ALTER SYSTEM RESET ${name}`);
+    await reload('none');
+    await server.end();
+  }
+
+  return { shop, statements, alone, atOnce, close };
+}
+
+/** `--counts`: shows what a checkout costs, and returns how many of the counts are more than MOST. */
+export async function count(bench: Bench): Promise<number> {
+  const shop = await openCountedShop(bench);
   let exceeded = 0;
   const check = (counted: number, most: number) => {
     if (counted > most) exceeded++;
     return `${Number(counted.toFixed(1))} (at most ${most})`;
   };
   try {
-    for (let n = 0; n < WARM_UP; n++) await order(shop.shop.order[0]!, n);
-    await shop.settled();
-    await server.query('SELECT pg_reload_conf()');
-    const logged = async () => (await server.query('SHOW log_statement')).rows[0]['log_statement'] === 'all';
-    while (!(await logged())) await sleep(20);
-
-    const names = new Map(
-      Object.entries(shop.shop.databases).map(([name, url]) => [new URL(url).pathname.slice(1), name]),
-    );
-    const since = () => readFileSync(log, 'utf8').length;
-    const statements = (from: number) =>
-      parse(readFileSync(log, 'utf8').slice(from))
-        .filter(({ application, database }) => application !== WATCHING && names.has(database))
-        .map((each) => ({ ...each, database: names.get(each.database)! }));
-
-    const alone: Statement[][] = [];
-    const flushed = await flushes(server);
-    for (let n = 0; n < LONE; n++) {
-      const from = since();
-      await order(shop.shop.order[0]!, n);
-      await shop.settled();
-      alone.push(statements(from));
-    }
-    const perLone = ((await flushes(server)) - flushed) / LONE;
-    const typical = alone.toSorted((a, b) => a.length - b.length)[LONE / 2]!;
-    const stated = check(typical.length, MOST.statements);
-    const ended = check(transactions(typical), MOST.transactions);
+    const { typical, flushes, ...alone } = await shop.alone(LONE);
+    const stated = check(alone.statements, MOST.statements);
+    const ended = check(alone.transactions, MOST.transactions);
     console.log(
-      `A checkout alone: statements ${stated}, transactions ${ended}; ${perLone.toFixed(1)} of them waited for the disk.`,
+      `A checkout alone: statements ${stated}, transactions ${ended}; ${flushes.toFixed(1)} of them waited for the disk.`,
     );
     for (const [what, times] of grouped(typical)) console.log(`${String(times).padStart(5)}  ${what}`);
     console.log('\nIts statements, in their order:');
@@ -85,26 +126,20 @@ export async function count(bench: Bench, log: string): Promise<number> {
       );
 
     for (const inFlight of [16, 64] as const) {
-      const from = since();
-      const sample = await shop.placeOrders(inFlight, 4_000, { prefer: 'wait=30' });
-      await shop.settled();
-      const each = transactions(statements(from)) / sample['calls']!;
-      const counted = check(each, MOST.inFlight[inFlight]);
-      console.log(`With ${inFlight} in flight, of ${sample['calls']}: transactions per checkout ${counted}.`);
+      const { calls, transactions } = await shop.atOnce(inFlight, 4_000);
+      const counted = check(transactions, MOST.inFlight[inFlight]);
+      console.log(`With ${inFlight} in flight, of ${calls}: transactions per checkout ${counted}.`);
     }
     if (exceeded > 0) console.error('A checkout costs more than it may: see above, and MOST in bench/src/counts.ts.');
     return exceeded;
   } finally {
     await shop.close();
-    await server.end();
   }
 }
 
-async function order(url: string, n: number): Promise<void> {
-  const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID(), prefer: 'wait=30' };
-  const answer = await fetch(`${url}/orders`, { method: 'POST', headers, body: orderBody(n) });
-  const { status } = (await answer.json()) as { status: string };
-  if (status !== 'completed') throw new Error(`An order became ${status}.`);
+/** What there is most of among these statements, in percent. */
+export function sharesOf(statements: readonly Statement[]): Share[] {
+  return shares(new Map(grouped(statements)));
 }
 
 /** The statements of a log that was written with the prefix above. Those of several lines begin with a line that has one. */

@@ -84,11 +84,8 @@ function parse(args: string[]) {
 /** Measures the rows one after the other on a Postgres of the run's own. Returns how many failed. */
 async function run({ rows, quick, rounds, counts }: Options, signal: AbortSignal): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'larder-bench-'));
-  const starting = startPostgres({
-    folder: join(folder, 'postgres'),
-    port: await freePort(),
-    log: join(folder, 'log'),
-  });
+  const log = join(folder, 'log');
+  const starting = startPostgres({ folder: join(folder, 'postgres'), port: await freePort(), log });
   try {
     const server = await starting;
     const postgres = await settingsOf(server.url('postgres'));
@@ -97,6 +94,7 @@ async function run({ rows, quick, rounds, counts }: Options, signal: AbortSignal
     const bench: Bench = {
       quick,
       serverUrl: server.url('postgres'),
+      log,
       signal,
       async database() {
         const url = await freshDatabase(server.url('postgres'));
@@ -105,9 +103,7 @@ async function run({ rows, quick, rounds, counts }: Options, signal: AbortSignal
       },
       note: (text) => console.error(text),
     };
-    if (counts) {
-      return await Promise.race([count(bench, join(folder, 'log')), aborted(signal)]);
-    }
+    if (counts) return await Promise.race([count(bench), aborted(signal)]);
     const counted = !quick && rounds >= ROUNDS;
     if (!counted) console.log('This is to see that it works: nothing is kept of it.');
 

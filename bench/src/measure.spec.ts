@@ -10,6 +10,7 @@ const exact: Goal = { name: 'sold', unit: 'pieces', atLeast: 5, atMost: 5, value
 const bench: Bench = {
   quick: false,
   serverUrl: '',
+  log: '',
   signal: new AbortController().signal,
   database: () => Promise.reject(new Error('No row here needs one.')),
   note() {},

@@ -96,7 +96,8 @@ async function watching(url: string, work: () => Promise<unknown>): Promise<Shar
   return shares(samples);
 }
 
-function shares(counts: ReadonlyMap<string, number>): Share[] {
+/** The largest parts of all that was counted. */
+export function shares(counts: ReadonlyMap<string, number>): Share[] {
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   return [...counts]
     .map(([what, count]) => ({ what, percent: Math.round((count * 1_000) / all) / 10 }))

@@ -57,6 +57,8 @@ export interface Bench {
   database(): Promise<string>;
   /** A URL of the run's Postgres for what is about the whole server, such as pg_stat_activity. */
   readonly serverUrl: string;
+  /** The file that it logs to. */
+  readonly log: string;
   /** Aborts when the run is interrupted: a child process that is spawned with it ends then. */
   readonly signal: AbortSignal;
   /** A line for who watches. */

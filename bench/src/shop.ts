@@ -26,6 +26,9 @@ export const PRICE = { amountMinor: 1299, currency: 'EUR' };
 export const QUANTITY = 2;
 export const TOKEN = 'tok_approved';
 
+/** The headers of an order that is answered when it is final. */
+export const FINAL = { prefer: 'wait=30' };
+
 const PLENTY = 1_000_000;
 /** The name of the connections that only look at the shop. */
 export const WATCHING = 'bench';
@@ -36,7 +39,7 @@ export function atTheRoot(): void {
 }
 
 /** The body of the `n`-th order: one line, of each SKU in turn. */
-export function orderBody(n: number): string {
+function orderBody(n: number): string {
   return JSON.stringify({
     customerId: randomUUID(),
     lines: [{ sku: SKUS[n % SKUS.length], quantity: QUANTITY }],
@@ -46,11 +49,14 @@ export function orderBody(n: number): string {
 
 export type BenchShop = Awaited<ReturnType<typeof openBenchShop>>;
 
-/** Opens a shop with one instance of each of these services, and fills its shelves. */
-export async function openBenchShop(bench: Bench, running: readonly Service[] = services) {
+/** Opens a shop with one instance of each of these services, and fills its shelves. Its messages go over Postgres, or `busUrl`. */
+export async function openBenchShop(
+  bench: Bench,
+  { running = services, busUrl }: { running?: readonly Service[]; busUrl?: string } = {},
+) {
   atTheRoot();
-  const databases: Record<string, string> = {};
-  for (const name of [...services, 'bus']) databases[name] = await bench.database();
+  const databases: Record<string, string> = { bus: busUrl ?? (await bench.database()) };
+  for (const name of services) databases[name] = await bench.database();
   for (const name of services) await migrate(databases[name]!, `prisma/${name}/migrations`);
   const instances = Object.fromEntries(services.map((service) => [service, running.includes(service) ? 1 : 0]));
   const shop = await openShop({
@@ -72,6 +78,16 @@ export async function openBenchShop(bench: Bench, running: readonly Service[] = 
       body: orderBody(n++),
     });
     return httpLoad(shop.order[0]!, clients, ms, setupRequest);
+  }
+
+  let checkouts = 0;
+  /** Places an order of one line, and waits until it is completed. */
+  async function checkOut(): Promise<void> {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...FINAL };
+    const body = orderBody(checkouts++);
+    const answer = await fetch(`${shop.order[0]}/orders`, { method: 'POST', headers, body });
+    const { status } = (await answer.json()) as { status: string };
+    if (status !== 'completed') throw new Error(`An order became ${status}.`);
   }
 
   /** Waits until relays and read models have caught up with the events, and nothing moves. Returns how many milliseconds that took. */
@@ -112,7 +128,7 @@ export async function openBenchShop(bench: Bench, running: readonly Service[] = 
     return { Processors: sharesOf(before, ticksOf(groups)), Postgres: server ?? [] };
   }
 
-  return { shop, placeOrders, settled, profiled, close: () => shop.close() };
+  return { shop, placeOrders, checkOut, settled, profiled, close: () => shop.close() };
 }
 
 /** Cast, because others may have changed what the driver makes of a bigint. */

@@ -19,13 +19,12 @@ import type { DomainEvent } from '../../../libs/event-store/src/index.js';
 import { load } from '../load.js';
 import { openEmmett } from '../peers.js';
 import type { Row } from '../row.js';
-import { longAtFirst, openBenchShop, PRICE, QUANTITY, SKUS, TOKEN } from '../shop.js';
+import { FINAL, longAtFirst, openBenchShop, PRICE, QUANTITY, SKUS, TOKEN } from '../shop.js';
 
 /** Emmett's connections, and how many checkouts are in flight: a few, as when a shop is quiet, and many, as when it is full. */
 const CONNECTIONS = 16;
 const FEW = 16;
 const MANY = 64;
-const FINAL = { prefer: 'wait=30' };
 const TOTAL = { ...PRICE, amountMinor: PRICE.amountMinor * QUANTITY };
 
 export const row: Row = {

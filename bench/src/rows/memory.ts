@@ -3,10 +3,9 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Row } from '../row.js';
-import { httpLoad, longAtFirst, openBenchShop, openEmptyApplication } from '../shop.js';
+import { FINAL, httpLoad, longAtFirst, openBenchShop, openEmptyApplication } from '../shop.js';
 
 const CLIENTS = 16;
-const FINAL = { prefer: 'wait=30' };
 const MINUTE_MS = 60_000;
 /** How long a round loads, and the time between two looks. */
 const ROUND_MS = 4_000;

@@ -23,7 +23,7 @@ export const row: Row = {
   async open(bench) {
     const ms = bench.quick ? 1_000 : 3_000;
     const larderMs = longAtFirst(bench.quick ? 1_000 : 10_000, ms);
-    const shop = await openBenchShop(bench, ['order']);
+    const shop = await openBenchShop(bench, { running: ['order'] });
     const bare = await openBareEvents(await bench.database(), CLIENTS);
     const empty = await openEmptyApplication();
     const larder = async () => {
