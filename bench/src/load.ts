@@ -43,6 +43,17 @@ export async function alternately(
   return Object.fromEntries(each.map(({ name, latencies }) => [name, summary(latencies)]));
 }
 
+/** Does it so many times, one after the other, and returns what each took in milliseconds. */
+export async function timed(times: number, operation: () => Promise<unknown>): Promise<number[]> {
+  const latencies: number[] = [];
+  for (let n = 0; n < times; n++) {
+    const begin = performance.now();
+    await operation();
+    latencies.push(performance.now() - begin);
+  }
+  return latencies;
+}
+
 /** Percentiles of latencies in milliseconds, and how many there are. */
 export function summary(latencies: number[]): { p50Ms: number; p99Ms: number; calls: number } {
   const sorted = latencies.sort((a, b) => a - b);
