@@ -138,7 +138,7 @@ export async function count(bench: Bench): Promise<number> {
 }
 
 /** What there is most of among these statements, in percent. */
-export function sharesOf(statements: readonly Statement[]): Share[] {
+export function statementShares(statements: readonly Statement[]): Share[] {
   return shares(new Map(grouped(statements)));
 }
 

@@ -5,7 +5,7 @@
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import pg from 'pg';
 import { migrate } from '../../scripts/migrate.js';
 import { type Databases, openShop } from '../../proof/shop/open-shop.js';
 import { type Service, services } from '../../apps/shop.js';
+import { ticks } from './processor.js';
 import { profile, type Profile, type Share } from './profile.js';
 import type { Bench, Sample } from './row.js';
 
@@ -184,17 +185,6 @@ export function longAtFirst(firstMs: number, ms: number): () => number {
 function ticksOf(groups: ReadonlyMap<string, readonly number[]>): Map<string, number> {
   const sum = (pids: readonly number[]) => pids.map(ticks).reduce((a, b) => a + b, 0);
   return new Map(existsSync('/proc/self/stat') ? [...groups].map(([name, pids]) => [name, sum(pids)]) : []);
-}
-
-/** utime and stime of proc(5): the 14th and 15th field, counted from behind the name, which may contain anything. */
-function ticks(pid: number): number {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[11]) + Number(fields[12]);
-  } catch {
-    return 0; // It has ended.
-  }
 }
 
 /** What each took between two looks, of all that they took together. */

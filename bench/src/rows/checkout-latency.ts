@@ -12,7 +12,7 @@ const COMMITS = 100;
 export const row: Row = {
   id: 'P14',
   name: 'A checkout alone, from POST to the final answer',
-  how: `One customer, who orders one line, waits until the order is completed, and orders again. **Larder**: the three services as they are run, a process each, over HTTP; the messages go over Postgres. **Bare commit**: one connection and a prepared \`INSERT\` of one event into a table of events, in a transaction of its own, as in P2. The sides take turns within a round: ${CHECKOUTS} checkouts, then, when the shop has caught up with them and rests, ${COMMITS} commits. A checkout is some ten messages, each of which is durable before it is sent, and the simulated provider's webhooks.`,
+  how: `One customer, who orders one line, waits until the order is completed, and orders again. **Larder**: the three services as they are run, a process each, over HTTP; the messages go over Postgres. **Bare commit**: one connection and a prepared \`INSERT\` of one event into a table of events, in a transaction of its own, as in P2. The sides take turns within a round: ${CHECKOUTS} checkouts, then, when the shop has caught up with them and rests, ${COMMITS} commits. A checkout goes over some ten messages and over the webhooks of the simulated provider.`,
   goals: [
     {
       name: "p50 of a checkout, of a bare commit's",

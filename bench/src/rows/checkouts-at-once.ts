@@ -1,5 +1,5 @@
 /** P13: what many checkouts at once cost the server, each. */
-import { openCountedShop, sharesOf } from '../counts.js';
+import { openCountedShop, statementShares } from '../counts.js';
 import type { Row } from '../row.js';
 import { longAtFirst } from '../shop.js';
 
@@ -34,7 +34,7 @@ export const row: Row = {
     };
     return {
       contenders: { larder: () => larder(FEW), larderMany: () => larder(MANY) },
-      profile: async () => ({ 'its statements': sharesOf((await shop.atOnce(FEW, ms)).statements) }),
+      profile: async () => ({ 'its statements': statementShares((await shop.atOnce(FEW, ms)).statements) }),
       close: shop.close,
     };
   },

@@ -1,5 +1,5 @@
 /** P12: what a checkout alone costs the server, as counts. */
-import { openCountedShop, sharesOf, type Statement } from '../counts.js';
+import { openCountedShop, type Statement, statementShares } from '../counts.js';
 import type { Row } from '../row.js';
 
 export const row: Row = {
@@ -27,7 +27,7 @@ export const row: Row = {
           return counts;
         },
       },
-      profile: async () => ({ 'its statements': sharesOf(last) }),
+      profile: async () => ({ 'its statements': statementShares(last) }),
       close: shop.close,
     };
   },

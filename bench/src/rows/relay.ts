@@ -1,8 +1,5 @@
 /** P11: a service's events on their way to Kafka, next to kafkajs alone. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
 import { idOf, type RecordedEvent } from '../../../libs/event-store/src/index.js';
@@ -12,11 +9,10 @@ import { KafkaMessageBus } from '../../../libs/message-bus/src/kafka/message-bus
 import { recordOf } from '../../../libs/message-bus/src/kafka/record.js';
 import { MemoryLeases, silentLog, SystemClock, SystemIds, SystemRandom } from '../../../libs/runtime/src/index.js';
 import { PostgresCheckpoints, postgresPool } from '../../../libs/runtime/src/postgres/index.js';
-import { missingForKafka, startKafka } from '../../../scripts/lib/kafka-broker.js';
+import { openBenchKafka } from '../kafka.js';
 import { summary } from '../load.js';
 import type { Row } from '../row.js';
 import { placedOrder } from '../samples.js';
-import { atTheRoot } from '../shop.js';
 
 /** Messages that are sent at once: as many as the store gives to a relay that has to catch up. */
 const BATCH = 1_000;
@@ -44,14 +40,10 @@ export const row: Row = {
     },
   ],
   async open(bench) {
-    atTheRoot();
-    const missing = missingForKafka();
-    if (missing) throw new Error(`Kafka cannot be started here: ${missing}.`);
     const size = bench.quick ? 5_000 : 50_000;
     const hops = bench.quick ? 100 : 500;
     const runtime = { clock: new SystemClock(), ids: new SystemIds(), random: new SystemRandom(), log: silentLog };
-    const broker = await startKafka({ folder: mkdtempSync(join(tmpdir(), 'larder-bench-kafka-')), disposable: true });
-    bench.signal.addEventListener('abort', () => void broker.stop());
+    const broker = await openBenchKafka(bench);
     const kafka = new Kafka({ brokers: [new URL(broker.url).host], logLevel: logLevel.NOTHING });
     const admin = kafka.admin();
     const producer = kafka.producer();
