@@ -59,6 +59,7 @@ const PACKAGES = [
   '@event-driven-io/emmett',
   '@event-driven-io/emmett-postgresql',
   '@event-driven-io/pongo',
+  '@kurrent/kurrentdb-client',
   '@nestjs/core',
   '@prisma/client',
   'autocannon',

@@ -2,7 +2,7 @@
  * The shop for the rows that measure whole services: compiled, as processes of their own, over HTTP, on databases of the
  * run's Postgres. `npm run bench` builds them before it starts.
  */
-import { fork } from 'node:child_process';
+import { fork, type ForkOptions } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -13,7 +13,7 @@ import type autocannonType from 'autocannon';
 import pg from 'pg';
 import { migrate } from '../../scripts/migrate.js';
 import { type Databases, openShop } from '../../proof/shop/open-shop.js';
-import { type Service, services } from '../../apps/shop.js';
+import { perService, type Service, services } from '../../apps/shop.js';
 import { ticks } from './processor.js';
 import { profile, type Profile, type Share } from './profile.js';
 import type { Bench, Sample } from './row.js';
@@ -50,11 +50,16 @@ function orderBody(n: number): string {
 
 export type BenchShop = Awaited<ReturnType<typeof openBenchShop>>;
 
-/** Opens a shop with one instance of each of these services, and fills its shelves. Its messages go over Postgres, or `busUrl`. */
-export async function openBenchShop(
-  bench: Bench,
-  { running = services, busUrl }: { running?: readonly Service[]; busUrl?: string } = {},
-) {
+export interface BenchShopOptions {
+  /** Default: all services. */
+  readonly running?: readonly Service[];
+  /** Where the messages and the events are; default: in Postgres. */
+  readonly busUrl?: string;
+  readonly eventsUrl?: string;
+}
+
+/** Opens a shop with one instance of each service that is to run, and fills its shelves. */
+export async function openBenchShop(bench: Bench, { running = services, busUrl, eventsUrl }: BenchShopOptions = {}) {
   atTheRoot();
   const databases: Record<string, string> = { bus: busUrl ?? (await bench.database()) };
   for (const name of services) databases[name] = await bench.database();
@@ -63,6 +68,7 @@ export async function openBenchShop(
   const shop = await openShop({
     databases: databases as Databases,
     instances,
+    env: eventsUrl ? perService(() => ({ EVENT_STORE_URL: eventsUrl })) : {},
     onOpening: (opening) => bench.signal.addEventListener('abort', () => void opening.close({ abandoned: true })),
   });
   await shop.setPrices(Object.fromEntries(SKUS.map((sku) => [sku, PRICE.amountMinor])));
@@ -91,9 +97,16 @@ export async function openBenchShop(
     if (status !== 'completed') throw new Error(`An order became ${status}.`);
   }
 
-  /** Waits until relays and read models have caught up with the events, and nothing moves. Returns how many milliseconds that took. */
+  /**
+   * Waits until relays and read models have caught up with the events, and nothing moves; where the events are elsewhere,
+   * until the read models say that they have. Returns how many milliseconds that took.
+   */
   async function settled(): Promise<number> {
     const begin = performance.now();
+    if (eventsUrl) {
+      await shop.caughtUp();
+      return performance.now() - begin;
+    }
     const clients = running.map(
       (service) => new pg.Client({ connectionString: shop.databases[service], application_name: WATCHING }),
     );
@@ -157,15 +170,26 @@ export async function httpLoad(
 }
 
 /** An application of Nest on Fastify with one controller and nothing else (empty.mjs), as a process of its own. */
-export async function openEmptyApplication() {
-  const child = fork(fileURLToPath(new URL('empty.mjs', import.meta.url)), { execArgv: [] });
-  const [url] = (await once(child, 'message')) as [string];
+export function openEmptyApplication() {
+  return openProgram('empty.mjs', { execArgv: [] });
+}
+
+/** A stand-in for KurrentDB (kurrentdb/server.ts), as a process of its own, which is as slow as a real one. */
+export function openKurrentDb() {
+  return openProgram('kurrentdb/server.ts', { cwd: fileURLToPath(new URL('..', import.meta.url)) });
+}
+
+/** A program in this folder that sends its URL when it is ready, and ends with the channel to us. */
+async function openProgram(file: string, options: ForkOptions) {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), options);
+  const ended = once(child, 'exit');
+  const [url] = (await Promise.race([once(child, 'message'), ended])) as [string | number | null];
+  if (typeof url !== 'string') throw new Error(`${file} ended before it was ready.`);
   return {
     url,
     pid: child.pid!,
     async close() {
-      const ended = once(child, 'exit');
-      child.disconnect(); // Which it ends with.
+      child.disconnect();
       await ended;
     },
   };

@@ -31,7 +31,7 @@ import type { Client } from '../../libs/event-store/src/kurrentdb/event-store.js
 import { Bell } from '#runtime';
 
 /** What the server keeps, with data and metadata as the text that it stores. */
-interface Stored {
+export interface Stored {
   readonly id: string;
   readonly streamId: string;
   readonly revision: bigint;
@@ -474,7 +474,7 @@ function passes({ streamId }: Stored, filter: Filter | undefined): boolean {
 }
 
 /** The index of the first event behind a position. */
-function firstAfter(log: readonly Stored[], position: bigint): number {
+export function firstAfter(log: readonly Stored[], position: bigint): number {
   let [low, high] = [0, log.length];
   while (low < high) {
     const middle = (low + high) >> 1;
