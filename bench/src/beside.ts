@@ -11,10 +11,10 @@ export const HOW_BESIDE = `Both shops are open and warm, and are loaded in turn,
 
 /** Contenders `<name>`, `<name>Many` and `<name>Lone` of each shop. */
 export function besides(bench: Bench, shops: Readonly<Record<string, BenchShop>>): Opened['contenders'] {
-  const ms = bench.quick ? 1_000 : 3_000;
+  const ms = bench.quick ? 2_000 : 4_000;
   return Object.fromEntries(
     Object.entries(shops).flatMap(([name, shop]) => {
-      const nextMs = longAtFirst(bench.quick ? 1_000 : 15_000, ms);
+      const nextMs = longAtFirst(bench.quick ? 2_000 : 15_000, ms);
       const settled = async (sample: Promise<Sample>) => ({ ...(await sample), behindMs: await shop.settled() });
       return [
         [name, () => settled(shop.placeOrders(FEW, nextMs(), FINAL))],

@@ -85,12 +85,24 @@ export async function openCountedShop(bench: Bench) {
 
   /** Checkouts for so long, so many in flight: how many they were, their statements, and the transactions of each. */
   async function atOnce(inFlight: number, ms: number) {
-    let calls = NaN;
+    const before = await orders();
     const all = await statements(async () => {
-      calls = (await shop.placeOrders(inFlight, ms, FINAL))['calls']!;
+      await shop.placeOrders(inFlight, ms, FINAL);
       await shop.settled();
     });
-    return { calls, statements: all, transactions: transactions(all) / calls };
+    const checkouts = (await orders()) - before;
+    return { checkouts, statements: all, transactions: transactions(all) / checkouts };
+  }
+
+  /** By the events: those whose customers were gone when the time was over have cost as much as the others. */
+  async function orders(): Promise<number> {
+    const client = new pg.Client({ connectionString: databases.order, application_name: WATCHING });
+    await client.connect();
+    const { rows } = await client.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM event_store.events WHERE type = 'OrderPlaced'`,
+    );
+    await client.end();
+    return rows[0]!.n;
   }
 
   async function close(): Promise<void> {
@@ -126,9 +138,9 @@ export async function count(bench: Bench): Promise<number> {
       );
 
     for (const inFlight of [16, 64] as const) {
-      const { calls, transactions } = await shop.atOnce(inFlight, 4_000);
+      const { checkouts, transactions } = await shop.atOnce(inFlight, 4_000);
       const counted = check(transactions, MOST.inFlight[inFlight]);
-      console.log(`With ${inFlight} in flight, of ${calls}: transactions per checkout ${counted}.`);
+      console.log(`With ${inFlight} in flight, of ${checkouts}: transactions per checkout ${counted}.`);
     }
     if (exceeded > 0) console.error('A checkout costs more than it may: see above, and MOST in bench/src/counts.ts.');
     return exceeded;

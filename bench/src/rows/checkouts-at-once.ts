@@ -25,12 +25,12 @@ export const row: Row = {
     },
   ],
   async open(bench) {
-    const ms = bench.quick ? 1_000 : 4_000;
-    const firstMs = longAtFirst(bench.quick ? 1_000 : 10_000, ms);
+    const ms = bench.quick ? 2_000 : 4_000;
+    const firstMs = longAtFirst(bench.quick ? 2_000 : 10_000, ms);
     const shop = await openCountedShop(bench);
     const larder = async (inFlight: number) => {
-      const { calls, transactions } = await shop.atOnce(inFlight, firstMs());
-      return { calls, transactions };
+      const { checkouts, transactions } = await shop.atOnce(inFlight, firstMs());
+      return { checkouts, transactions };
     };
     return {
       contenders: { larder: () => larder(FEW), larderMany: () => larder(MANY) },
