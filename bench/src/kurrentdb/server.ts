@@ -16,6 +16,7 @@ import v1 from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/strea
 import errors from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v2/streams/errors_pb.js';
 import v2 from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v2/streams/streams_pb.js';
 import any from 'google-protobuf/google/protobuf/any_pb.js';
+import empty from 'google-protobuf/google/protobuf/empty_pb.js';
 import { firstAfter, KurrentDbStandIn, type Stored } from '../../../test/support/kurrentdb-stand-in.js';
 import { type Call, CallFailed, FAILED_PRECONDITION, grpcServer } from './grpc.js';
 
@@ -33,8 +34,10 @@ const LIVE_MS = 1;
 /** A read that goes alone over a connection, and one that goes with others (ms). */
 const LONE_READ_MS = 43;
 const READ_MS = 3;
-/** What the way here and back takes, as is measured when nothing waits (ms). */
+/** What the way here and back takes by itself (ms), and with an append to several streams, for each of them. */
 const WAY_MS = 1;
+const SESSION_MS = 2;
+const SESSION_STREAM_MS = 0.125;
 
 const NO_STREAM = -1n;
 const TICKS_PER_MS = 10_000;
@@ -74,7 +77,7 @@ const grpc = grpcServer({
     for (let next = await requests.next(); !next.done; next = await requests.next()) {
       writes.push(requestOf(v2.AppendRequest.deserializeBinary(next.value)));
     }
-    await sleep(appendMs(writes) - WAY_MS);
+    await sleep(appendMs(writes) - SESSION_MS - SESSION_STREAM_MS * writes.length);
     try {
       const position = server.append(writes);
       await send(new v2.AppendSessionResponse().setPosition(`${position}`).serializeBinary());
@@ -134,7 +137,8 @@ async function appendToStream(request: InstanceType<typeof v1.BatchAppendReq>): 
     if (!(error instanceof WrongExpectedVersionError)) throw error;
     const conflict = new shared.WrongExpectedVersion();
     if (error.actualState !== 'no_stream') conflict.setCurrentStreamRevision(`${numberOf(error.actualState)}`);
-    if (expectedState !== 'no_stream') conflict.setExpectedStreamPosition(`${expectedState}`);
+    if (expectedState === 'no_stream') conflict.setExpectedNoStream(new empty.Empty());
+    else conflict.setExpectedStreamPosition(`${expectedState}`);
     answer.setError(statusWith(conflict.serializeBinary(), 'event_store.client.WrongExpectedVersion'));
   }
   return answer.serializeBinary();
