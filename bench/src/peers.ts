@@ -1,6 +1,8 @@
 /** The peers that several rows know, set up as their own documentation advises. */
 import { getPostgreSQLEventStore, type PostgresEventStore } from '@event-driven-io/emmett-postgresql';
-import pg from 'pg';
+import { openPool } from './pool.js';
+
+export { openPool };
 
 /**
  * Emmett's store, its schema migrated ahead. The pool is ours, so that it can be as wide as there are clients, which is
@@ -20,14 +22,6 @@ export async function openEmmett(
       await pool.end();
     },
   };
-}
-
-/** Bare `pg`: a pool, for statements that have a name and so are prepared once per connection. */
-export function openPool(url: string, connections: number): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max: connections });
-  // Without a listener, an idle connection that the server closes would end the process.
-  pool.on('error', () => {});
-  return pool;
 }
 
 /** What an event store needs of a table at least: a global order, and each stream's revisions once. */

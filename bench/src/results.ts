@@ -56,12 +56,15 @@ export interface Results {
 
 const FILE = fileURLToPath(new URL('../results.json', import.meta.url));
 const PACKAGES = [
+  '@dbos-inc/dbos-sdk',
   '@event-driven-io/emmett',
   '@event-driven-io/emmett-postgresql',
   '@event-driven-io/pongo',
   '@kurrent/kurrentdb-client',
   '@nestjs/core',
   '@prisma/client',
+  '@restatedev/restate-sdk',
+  `@restatedev/restate-server-${process.platform}-${process.arch}`,
   'autocannon',
   'fastify',
   'kafkajs',

@@ -30,7 +30,8 @@ export const TOKEN = 'tok_approved';
 /** The headers of an order that is answered when it is final. */
 export const FINAL = { prefer: 'wait=30' };
 
-const PLENTY = 1_000_000;
+/** Units of each SKU in stock: more than are ordered in a run. */
+export const PLENTY = 1_000_000;
 /** The name of the connections that only look at the shop. */
 export const WATCHING = 'bench';
 
@@ -40,7 +41,7 @@ export function atTheRoot(): void {
 }
 
 /** The body of the `n`-th order: one line, of each SKU in turn. */
-function orderBody(n: number): string {
+export function orderBody(n: number): string {
   return JSON.stringify({
     customerId: randomUUID(),
     lines: [{ sku: SKUS[n % SKUS.length], quantity: QUANTITY }],
