@@ -1,8 +1,8 @@
 /**
  * One instance of a consumer group in Kafka.
  *
- *   fetch ──▶ a batch of each partition ──▶ gathered into one ──▶ handle ──▶ offsets committed ──▶ next fetch
- *                                                                  │ fails
+ *   fetch ──▶ a batch of each partition ──▶ gathered into one ──▶ handle ──▶ next fetch … ──▶ offsets committed
+ *                                                                  │ fails                     a moment later
  *                                                                  └──▶ again after a pause
  *
  * kafkajs fetches again, or rejoins the group, only after all batches of a fetch are finished. So no partition moves
@@ -22,6 +22,8 @@ import { type ConsumeOptions, redeliveryPauseMs } from '../port.js';
 /** After this long without a heartbeat, the group gives our partitions to others. */
 const SESSION_MS = 6_000;
 const HEARTBEAT_MS = 500;
+/** The offsets of finished batches are committed within this time: a commit costs a round trip, and includes all before it. */
+const STORE_MS = 500;
 /** How long the group waits for a member that is handling a batch, before it continues without it. */
 const REBALANCE_MS = 30_000;
 /** A fetch waits this long for messages. A member learns of joining and leaving members between two fetches. */
@@ -45,6 +47,9 @@ interface Part {
 export class KafkaMember {
   private readonly over = new AbortController();
   private pending: Part[] = [];
+  /** A batch that is finished since offsets were last committed: by it, kafkajs tells and commits them. */
+  private uncommitted: EachBatchPayload | undefined;
+  private storing: Promise<void> | undefined;
   /** One controller for each batch under way; it aborts when the partitions are lost. */
   private readonly atWork = new Set<AbortController>();
   private aliveMs: number;
@@ -69,12 +74,14 @@ export class KafkaMember {
       maxWaitTimeInMs: FETCH_WAIT_MS,
       allowAutoTopicCreation: false,
     });
-    const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT } = consumer.events;
+    const { CRASH, FETCH, GROUP_JOIN, HEARTBEAT, REBALANCING } = consumer.events;
     consumer.on(CRASH, ({ payload }) => this.handleCrash(payload));
     consumer.on(GROUP_JOIN, () => {
       this.loseAll();
       this.options.onAssigned?.();
     });
+    // On the way to joining again, so that who gets our partitions finds how far we are.
+    consumer.on(REBALANCING, () => void this.store());
     consumer.on(FETCH, () => this.markAlive());
     consumer.on(HEARTBEAT, () => this.markAlive());
     const ended = AbortSignal.any([signal, this.over.signal]);
@@ -94,6 +101,7 @@ export class KafkaMember {
       if (!signal.aborted) throw translateError(error);
     } finally {
       await Promise.race([running.catch(() => {}), this.clock.sleep(JOIN_WAIT_MS, this.over.signal)]);
+      await Promise.race([this.store(), this.clock.sleep(JOIN_WAIT_MS)]);
       await consumer.disconnect().catch(() => {});
     }
     if (!signal.aborted) throw translateError(this.over.signal.reason);
@@ -150,13 +158,35 @@ export class KafkaMember {
     const beating = this.beat(parts[0]!.payload.heartbeat, lost, done.signal);
     try {
       if (!(await this.handle(parts, lost.signal))) return;
-      await parts[0]!.payload.commitOffsetsIfNecessary({ topics: offsetsOf(parts) });
       for (const { payload } of parts) payload.resolveOffset(payload.batch.lastOffset());
+      this.uncommitted = parts[0]!.payload;
+      if (this.options.signal.aborted) await this.store();
+      else this.storing ??= this.storeSoon();
     } finally {
       this.atWork.delete(lost);
       this.markAlive();
       done.abort();
       await beating;
+    }
+  }
+
+  private async storeSoon(): Promise<void> {
+    const ended = AbortSignal.any([this.options.signal, this.over.signal]);
+    while (this.uncommitted && !ended.aborted) {
+      await this.clock.sleep(STORE_MS, ended);
+      await this.store();
+    }
+    this.storing = undefined;
+  }
+
+  /** Commits the offsets of finished batches. What fails is committed with a later one, or the messages come again. */
+  private async store(): Promise<void> {
+    const batch = this.uncommitted;
+    this.uncommitted = undefined;
+    try {
+      await batch?.commitOffsetsIfNecessary(batch.uncommittedOffsets());
+    } catch {
+      this.uncommitted ??= batch;
     }
   }
 
@@ -201,15 +231,4 @@ export class KafkaMember {
   private nowMs(): number {
     return this.clock.monotonicMs();
   }
-}
-
-/** For each partition, the offset of the next message. */
-function offsetsOf(parts: readonly Part[]) {
-  const byTopic = new Map<string, { partition: number; offset: string }[]>();
-  for (const { payload } of parts) {
-    const { topic, partition } = payload.batch;
-    const offset = String(BigInt(payload.batch.lastOffset()) + 1n);
-    byTopic.set(topic, [...(byTopic.get(topic) ?? []), { partition, offset }]);
-  }
-  return [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
 }

@@ -45,6 +45,38 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
 
   messageBusContract('KafkaMessageBus', async () => ({ open, topic: freshTopic }));
 
+  test('offsets are committed together: in a moment, and at once when the group shares its partitions anew', async () => {
+    const [topic, group, clock, keys] = [await freshTopic(), randomUUID(), new ManualClock(), ['a', 'b', 'c', 'd']];
+    const [member, joining] = [await open([], clock), await open()];
+    const seen: string[] = [];
+    const consume = (bus: KafkaMessageBus) => {
+      const handle = async (batch: readonly Delivered[]) => void seen.push(...batch.map(({ id }) => id));
+      return bus.consume({ group, topics: [topic], signal: stop.signal, handle });
+    };
+    const publish = async (n: number) => {
+      for (const key of keys) await member.publish(topic, [message(key, n)]);
+      await until(() => expect(seen).toHaveLength((n + 1) * keys.length));
+    };
+    const unread = async () => (await member.unread(group, [topic])).map((partition) => partition.unread);
+    const consuming = consume(member);
+    await publish(0);
+    expect(await unread()).toEqual(keys.map(() => 1));
+    await until(async () => {
+      await clock.advance(500);
+      expect(await unread()).toEqual([]);
+    });
+
+    await publish(1);
+    expect(await unread()).toEqual(keys.map(() => 1));
+    const too = consume(joining);
+    await until(async () => expect(await unread()).toEqual([]));
+    await publish(2);
+    expect(new Set(seen).size).toBe(seen.length);
+    stop.abort();
+    await Promise.all([consuming, too]);
+    await Promise.all([member.close(), joining.close()]);
+  });
+
   test("records are CloudEvents in binary mode, in the partitions that Kafka's own clients choose", async () => {
     const topic = await freshTopic();
     const bus = await open();
