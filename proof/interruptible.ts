@@ -110,7 +110,8 @@ async function* steppedBatches<T>(step: Step, items: () => AsyncIterable<T>, onS
   }
 }
 
-function override<T extends object>(object: T, methods: object): T {
+/** The same object, with these methods in the place of its own. */
+export function override<T extends object>(object: T, methods: object): T {
   return new Proxy(object, {
     get: (target, key) => {
       const value: unknown = Reflect.get(Object.hasOwn(methods, key) ? methods : target, key);

@@ -81,7 +81,7 @@ function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
       workers: wholeNumber(workers, from(1)),
       quiet,
       ...(seed !== undefined && { seed: wholeNumber(seed, from(0)) }),
-      ...(only !== undefined && { only: only.split(',').map((n) => wholeNumber(n, from(1))) }),
+      ...(only !== undefined && { only: only.split(',').map((n) => wholeNumber(n, from(0))) }),
     };
   });
 }
@@ -183,7 +183,7 @@ async function printOne(world: World, wanted: Wanted, run: Run, out: Output): Pr
   say(...timeline(small.story, new Set(small.violations.flatMap(({ orders }) => orders))), '');
   say(`All of it again:  npm run simulate -- --seed ${seed}${orders}`);
   say(
-    `The small one:    npm run simulate -- --seed ${seed}${orders} --only ${small.plan.items.map(({ n }) => n).join(',')}`,
+    `The small one:    npm run simulate -- --seed ${seed}${orders} --only ${small.plan.items.map(({ n }) => n).join(',') || '0'}`,
   );
   return 1;
 }

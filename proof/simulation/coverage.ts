@@ -34,6 +34,8 @@ export function faultOf(item: Item): string | undefined {
   switch (item.kind) {
     case 'outage':
       return `outage: ${item.server} of ${item.service}`;
+    case 'broken-table':
+      return `table takes no rows: ${item.projection}`;
     case 'disconnect':
       return `broken connections: ${item.server} of ${item.service}`;
     case 'lost-lease':
@@ -98,6 +100,7 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
       `crash: ${service}`,
       `stop: ${service}`,
       ...each(['store', 'bus', 'tables'], (server) => `outage: ${server} of ${service}`),
+      ...shop[service].projections.map(({ name }) => `table takes no rows: ${name}`),
       ...each(['store', 'bus'], (server) => `broken connections: ${server} of ${service}`),
       ...each(shop[service].allLeases, (lease) => `lost lease: ${lease}`),
       ...each(['before', 'after'], (moment) => `step fails ${moment} its effect: ${service}`),

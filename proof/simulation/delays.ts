@@ -28,6 +28,7 @@ export function delaysMs(item: Item): number {
     case 'stall':
     case 'held-up':
     case 'outage':
+    case 'broken-table':
     case 'provider-down':
       return item.forMs + 3 * SECOND;
     case 'poison':

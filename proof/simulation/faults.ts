@@ -6,7 +6,7 @@ import { isAt, type Moment } from './fault-points.js';
 
 type Kind<K extends Item['kind']> = Extract<Item, { kind: K }>;
 type Armed = Kind<'crash' | 'error' | 'stall' | 'delivered-twice' | 'provider' | 'stray'>;
-type Lasting = Kind<'outage' | 'held-up' | 'poison' | 'provider-down' | 'webhooks'>;
+type Lasting = Kind<'outage' | 'broken-table' | 'held-up' | 'poison' | 'provider-down' | 'webhooks'>;
 
 /** How long what concerns a poisoned order cannot be written: longer than a consumer tries. */
 export const POISON_MS = 40 * 60_000;
@@ -70,6 +70,15 @@ export class Faults {
 
   isDown(service: Service, server: Server): boolean {
     return this.find((it) => it.kind === 'outage' && it.service === service && it.server === server) !== undefined;
+  }
+
+  /** Whether the table of a projection takes no rows. */
+  isTableBroken(service: Service, projection: string): boolean {
+    const item = this.find(
+      (it) => it.kind === 'broken-table' && it.service === service && it.projection === projection,
+    );
+    if (item) this.onStrike(item);
+    return item !== undefined;
   }
 
   /** Whether a service cannot write what concerns an order, which is given by the number of its item. */

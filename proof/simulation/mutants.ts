@@ -42,7 +42,17 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/message-bus/src/memory.ts',
-        'await handle(batch, member.lost);\n        if (!member.lost.aborted) done();',
+        'await handle(batch, member.lost);',
+        'done();\n        subscriptions.forEach((subscription) => store(subscription, member));\n        await handle(batch, member.lost);',
+      ),
+    ],
+  },
+  {
+    name: 'the offset of a batch that failed goes along with the next fetch',
+    edits: [
+      edit(
+        'libs/message-bus/src/memory.ts',
+        'await handle(batch, member.lost);',
         'done();\n        await handle(batch, member.lost);',
       ),
     ],
@@ -121,6 +131,26 @@ export const mutants: readonly Mutant[] = [
         'await tables.commit({ projection, from, to, upserts, deletes });',
         'await tables.commit({ projection, from, to: from, upserts, deletes });\n' +
           '  await tables.commit({ projection, from, to, upserts: [], deletes: [] });',
+      ),
+    ],
+  },
+  {
+    name: 'of what is committed together, only the first projection is written, and all checkpoints move',
+    edits: [
+      edit(
+        'libs/projections/src/joint-commits.ts',
+        'write(all.map(({ change }) => change))',
+        'write(all.map(({ change }, i) => (i === 0 ? change : { ...change, upserts: [], deletes: [] })))',
+      ),
+    ],
+  },
+  {
+    name: 'a projection whose table takes no rows fails those that are committed with it',
+    edits: [
+      edit(
+        'libs/projections/src/joint-commits.ts',
+        'this.apart.add(each.change.projection.name);\n      void this.writeAlone(each);',
+        "each.reject(new Error('What was committed together has failed.'));",
       ),
     ],
   },
@@ -211,6 +241,37 @@ export const mutants: readonly Mutant[] = [
         'apps/inventory/src/warehouse.ts',
         "if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked') continue;",
         "if (event.type === 'ReservationRejected' || event.type === 'ReservationBlocked' || event.type === 'ReservationReturned') continue;",
+      ),
+    ],
+  },
+  {
+    name: 'who writes events wakes nobody who follows them, and they are found at the next poll',
+    edits: [
+      edit('libs/event-store/src/memory.ts', 'this.events.bells.forEach((bell) => bell.ring());', ''),
+      edit(
+        'libs/event-store/src/memory.ts',
+        'await bell.wait(stop);',
+        'await bell.wait(stop, { clock: this.clock, pollMs: 1_000 });',
+      ),
+    ],
+  },
+  {
+    name: 'the cashier learns of payments from its table alone',
+    edits: [
+      edit(
+        'apps/payment/src/cashier.ts',
+        'if (paymentTodo.apply(undefined, event)) desk.take(idOf(event.stream), event.position);',
+        'void event;',
+      ),
+    ],
+  },
+  {
+    name: 'who waits for an order is not woken when it is completed',
+    edits: [
+      edit(
+        'apps/order/src/settlement-waits.ts',
+        "if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;",
+        "if (type !== 'OrderSettled') continue;",
       ),
     ],
   },

@@ -129,6 +129,11 @@ export class People {
     ]);
   }
 
+  /** The owner sees to it that there is one of a SKU, at a price. */
+  async offer(n: number, sku: string): Promise<void> {
+    await Promise.all([this.setPrice(sku, 1_000, `price-${n}`), this.enter(`receipt-${n}`, 'receipt', sku, 1)]);
+  }
+
   private async setPrice(sku: string, amountMinor: number, causationId: string): Promise<void> {
     const amount = { amountMinor, currency: 'EUR' };
     const answer = await this.ask('order', `the price of ${sku} is ${amountMinor}`, (it) =>

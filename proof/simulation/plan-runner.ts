@@ -68,6 +68,7 @@ export class PlanRunner {
       case 'stray':
         return this.world.faults.arm(item);
       case 'outage':
+      case 'broken-table':
       case 'held-up':
       case 'poison':
       case 'provider-down':

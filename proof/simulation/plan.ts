@@ -45,6 +45,8 @@ export type Happening =
   | { readonly kind: 'error'; readonly at: Point; readonly times: number }
   | { readonly kind: 'stall'; readonly at: Point; readonly forMs: number }
   | { readonly kind: 'outage'; readonly service: Service; readonly server: Server; readonly forMs: number }
+  /** The table of one projection takes no rows: it was altered by hand, or its disk is full. */
+  | { readonly kind: 'broken-table'; readonly service: Service; readonly projection: string; readonly forMs: number }
   | { readonly kind: 'disconnect'; readonly service: Service; readonly server: 'store' | 'bus' }
   | { readonly kind: 'lost-lease'; readonly service: Service; readonly lease: string; readonly noticeMs: number }
   | { readonly kind: 'delivered-twice'; readonly service: Service; readonly type: string }
@@ -79,6 +81,11 @@ export interface Plan {
   /** The share of steps that take long. */
   readonly slowShare: number;
 }
+
+/** The tables of all projections. */
+export const tables = services.flatMap((service) =>
+  shop[service].projections.map(({ name: projection }) => ({ service, projection })),
+);
 
 export const skus = ['olive-oil', 'honey', 'bread', 'sea-salt'];
 
@@ -300,6 +307,12 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
       forMs: dice.pick([100, 5_000, MINUTE]),
     }),
   },
+  'broken-table': {
+    share: 0.2,
+    gently: 0.1,
+    most: 2,
+    make: (dice) => ({ kind: 'broken-table', ...dice.pick(tables), forMs: dice.pick([500, 5_000, MINUTE]) }),
+  },
   disconnect: {
     share: 0.3,
     gently: 0.3,
@@ -436,6 +449,8 @@ export function describe(item: Item): string {
       return `${nameOf(item.at)}, hangs for ${duration(item.forMs)}`;
     case 'outage':
       return `the ${item.server} of ${item.service} cannot be reached for ${duration(item.forMs)}`;
+    case 'broken-table':
+      return `the table of ${item.projection} takes no rows ${item.forMs === Infinity ? 'any more' : `for ${duration(item.forMs)}`}`;
     case 'disconnect':
       return `the connections of ${item.service} to its ${item.server} break`;
     case 'lost-lease':

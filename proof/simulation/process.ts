@@ -25,9 +25,9 @@ import {
   type Message,
   MessageBus,
 } from '#message-bus';
-import { MemoryTables } from '#projections';
+import { CheckpointMoved, JointCommits, MemoryTables, type TableChange } from '#projections';
 import { Ids, type Log, MemoryCheckpoints, ServerUnavailable } from '#runtime';
-import { type OnStep, type Step, stepped, steppedPort } from '../interruptible.js';
+import { type OnStep, override, type Step, stepped, steppedPort } from '../interruptible.js';
 import { withTimeout } from '../provider-timeout.js';
 import type { ServicePorts } from '#service';
 import { diceFor, hash } from './chance.js';
@@ -86,6 +86,9 @@ export interface Surroundings {
   ended(process: Process, error: unknown): void;
 }
 
+/** What is committed within this time is committed together: far more often than in a real service, so that short worlds have it. */
+const JOINT_MS = 3;
+
 /** How long a process waits for an answer of the provider. */
 const PROVIDER_TIMEOUT_MS = 2_000;
 
@@ -139,7 +142,7 @@ export class Process {
       store: this.store,
       bus: this.bus,
       snapshots: this.onServer('tables', snapshots, []),
-      tables: this.onServer('tables', tables, ['commit']),
+      tables: this.jointly(this.onServer('tables', tables, ['commit']), clock),
       checkpoints: this.onServer('tables', checkpoints, ['save']),
       parked: this.onServer('tables', parked, ['park', 'recordRetries']),
       deadLetters: this.onServer('tables', parked, ['resolve', 'resolveMany']),
@@ -245,6 +248,32 @@ export class Process {
         };
       },
     });
+  }
+
+  /** The same tables, to which what the projections of the process commit in a moment is written together, as on Postgres. */
+  private jointly(tables: MemoryTables, clock: VirtualClock): MemoryTables {
+    const { scheduler, faults } = this.world;
+    const writeOne = (change: TableChange) =>
+      tables.commit(change).then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof CheckpointMoved) return false;
+          throw error;
+        },
+      );
+    const commits = new JointCommits({
+      clock,
+      soon: (then) => scheduler.after(JOINT_MS, () => this.living && then()),
+      write: async (changes) => {
+        const broken = changes.find(
+          ({ projection, upserts, deletes }) =>
+            upserts.length + deletes.length > 0 && faults.isTableBroken(this.of, projection.name),
+        );
+        if (broken) throw new Error(`The table of ${broken.projection.name} takes no rows.`);
+        return Promise.all(changes.map(writeOne));
+      },
+    });
+    return override(tables, { commit: (change: TableChange) => commits.commit(change) });
   }
 
   private logger(): Log {

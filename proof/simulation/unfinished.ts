@@ -15,7 +15,7 @@ interface Books {
 }
 
 /** Relays and read models that are behind the last event. */
-async function behind({ servers }: Pick<Books, 'servers'>): Promise<string[]> {
+export async function behind({ servers }: Pick<Books, 'servers'>): Promise<string[]> {
   const found: string[] = [];
   for (const service of services) {
     const { tables, checkpoints, events } = servers[service];
@@ -44,8 +44,8 @@ export async function unfinished({ servers, log, ledger, webhooksUnderWay }: Boo
     const { parked } = servers[service];
     const keys: string[] = [];
     for (const { name } of shop[service].subscribes) {
-      const { messages, done } = log.subscription(service, name);
-      if (messages.some((partition, i) => done[i]! < partition.length)) found.push(`${service} has not read ${name}`);
+      const { messages, stored } = log.subscription(service, name);
+      if (messages.some((partition, i) => stored[i]! < partition.length)) found.push(`${service} has not read ${name}`);
       keys.push(...messages.flat().map(({ key }) => key));
     }
     if ((await parked.parkedKeys(service, keys))?.size) found.push(`${service} has parked messages`);

@@ -22,6 +22,7 @@ import { count, type Coverage, emptyCoverage, endingOf } from './coverage.js';
 import { delaysMs, hindersMs, lastsMs } from './delays.js';
 import { Faults } from './faults.js';
 import { nameOf } from './fault-points.js';
+import { checkOutAlone } from './lone-checkout.js';
 import { People } from './people.js';
 import { duration, type Item, type Plan, planOf } from './plan.js';
 import { PlanRunner } from './plan-runner.js';
@@ -92,7 +93,6 @@ class Simulation implements Surroundings {
   readonly scheduler = new Scheduler();
   readonly log = new MemoryLog(6);
   readonly provider: PaymentProvider;
-  readonly slowShare: number;
   readonly faults: Faults;
 
   readonly plan: Plan;
@@ -109,6 +109,8 @@ class Simulation implements Surroundings {
   private readonly beganMs = this.scheduler.nowMs;
   private changedMs = this.beganMs;
   webhooksUnderWay = 0;
+  /** The loop that alone may still say that something went wrong. */
+  private excused: string | undefined;
   private calmMs = Infinity;
   private readonly setBacks: { readonly byMs: number; readonly toMs: number }[] = [];
   readonly handled = perService(() => new Set<string>());
@@ -124,7 +126,6 @@ class Simulation implements Surroundings {
     private readonly options: WorldOptions,
   ) {
     this.plan = planOf(seed, options.orders ?? 24);
-    this.slowShare = this.plan.slowShare;
     const only = options.only && new Set(options.only);
     this.items = this.plan.items.filter(({ n }) => !only || only.has(n));
     this.faults = new Faults((item) => this.runner.recordStrike(item));
@@ -149,6 +150,15 @@ class Simulation implements Surroundings {
     this.provider = new Unreliable(this.simulated, this);
   }
 
+  /** The share of steps that take long. */
+  get slowShare(): number {
+    return this.excused === undefined ? this.plan.slowShare : 0;
+  }
+
+  expectQuiet(but: string): void {
+    this.excused = but;
+  }
+
   /** Whether nothing has gone wrong for so long that the services have done what was due: leases have passed on, too. */
   get unhindered(): boolean {
     return this.scheduler.nowMs - this.calmMs >= UNHINDERED_MS;
@@ -161,6 +171,7 @@ class Simulation implements Surroundings {
     await this.troubledTimes();
     await this.calmTimes();
     if (this.found.length === 0) await this.nothingMoves();
+    if (this.found.length === 0) this.found.push(...(await checkOutAlone(this, this.plan.items.length + 1)));
 
     const durable: Durable = {
       events: perService((service) => this.servers[service].events.all),
@@ -242,6 +253,10 @@ class Simulation implements Surroundings {
         `says: ${message}${error instanceof Error ? ` (${error.name}: ${error.message})` : ''}${orders.map((id) => ` ${id}`).join('')}`,
       () => orders,
     );
+    if (this.excused !== undefined && fields['loop'] !== this.excused) {
+      const text = `${process.name} says, when nothing goes wrong: ${message} ${String(error ?? '')}`;
+      this.found.push({ rule: 'trouble-alone', text, orders });
+    }
     if (level === 'error') count(this.coverage.faults, `dead letter: ${process.of}`);
     if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) {
       this.found.push({ rule: 'error-in-code', text: `${process.name}: ${error.stack ?? error.message}`, orders });
@@ -311,7 +326,7 @@ class Simulation implements Surroundings {
   }
 
   /** Continues until nothing has changed for a while and nobody waits for an answer. */
-  private async rest(): Promise<boolean> {
+  async rest(): Promise<boolean> {
     this.changed();
     while (this.scheduler.nowMs - this.changedMs < REST_MS || this.people.waiting || !this.scheduler.quiet) {
       if (!(await this.move())) return false;
@@ -319,7 +334,7 @@ class Simulation implements Surroundings {
     return true;
   }
 
-  private async move(): Promise<boolean> {
+  async move(): Promise<boolean> {
     if (this.scheduler.steps < STEP_LIMIT) return this.scheduler.step();
     this.found.push({ rule: 'no-end', text: `It did not come to rest within ${STEP_LIMIT} steps.`, orders: [] });
     return false;

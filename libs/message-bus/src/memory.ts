@@ -16,6 +16,8 @@ import { PARTITIONS, partitionOf, rebalance } from './partitions.js';
 
 /** The approximate number of messages in a batch, shared equally by the partitions. */
 const BATCH = 500;
+/** As on Postgres, an offset is stored when the next messages are taken, and within this time. */
+const STORE_MS = 500;
 
 /** One `consume()` of a group. */
 interface Member {
@@ -25,13 +27,19 @@ interface Member {
   readonly lost: AbortSignal;
 }
 
+/** A partition that a member owns, and how many of its messages the member is done with. */
+interface Claim {
+  readonly member: Member;
+  done: number;
+}
+
 /** A group's place in a topic. */
 interface Subscription {
   readonly messages: readonly (readonly Delivered[])[];
   readonly members: Member[];
-  /** For each partition: how many messages are done, and who owns it. */
-  readonly done: number[];
-  readonly owners: (Member | undefined)[];
+  /** For each partition: how many messages are done as the log knows it, and who owns it. */
+  readonly stored: number[];
+  readonly claims: (Claim | undefined)[];
 }
 
 /** The published messages, and how far each group has got. */
@@ -64,7 +72,7 @@ export class MemoryLog {
     const known = groups.get(group);
     if (known) return known;
     const messages = this.topic(topic);
-    const made = { messages, members: [], done: messages.map(() => 0), owners: messages.map(() => undefined) };
+    const made = { messages, members: [], stored: messages.map(() => 0), claims: messages.map(() => undefined) };
     groups.set(group, made);
     return made;
   }
@@ -132,19 +140,23 @@ export class MemoryMessageBus extends MessageBus {
     let failures = 0;
     while (!stop.aborted) {
       subscriptions.forEach((subscription) => share(subscription, member));
-      const { batch, done } = takeBatch(subscriptions, member);
+      member.bell.reset();
+      const { batch, mayHaveMore, done } = takeNext(subscriptions, member);
       if (batch.length === 0) {
         await member.bell.wait(stop);
         continue;
       }
       try {
         await handle(batch, member.lost);
-        if (!member.lost.aborted) done();
         failures = 0;
       } catch {
         await this.clock.sleep(redeliveryPauseMs(failures++), stop);
+        continue;
       }
+      done();
+      if (!mayHaveMore) await member.bell.wait(stop, { clock: this.clock, pollMs: STORE_MS });
     }
+    if (!member.lost.aborted) subscriptions.forEach((subscription) => store(subscription, member));
     if (!signal.aborted) this.assertOpen();
   }
 
@@ -154,14 +166,14 @@ export class MemoryMessageBus extends MessageBus {
     if (subscriptions.some(({ members }) => members.length > 0)) {
       throw new Error(`The group ${group} is consuming: stop its instances, then rewind it.`);
     }
-    subscriptions.forEach(({ done }) => done.fill(0));
+    subscriptions.forEach(({ stored }) => stored.fill(0));
   }
 
   override async unread(group: string, topics: readonly string[]): Promise<readonly Unread[]> {
     this.assertOpen();
     return topics.flatMap((topic) => {
       const subscription = this.log.groups(topic).get(group);
-      return (subscription?.done ?? []).flatMap((done, partition) => {
+      return (subscription?.stored ?? []).flatMap((done, partition) => {
         const unread = subscription!.messages[partition]!.length - done;
         return unread > 0 ? [{ topic, partition, done: BigInt(done - 1), unread }] : [];
       });
@@ -189,41 +201,51 @@ function ringAll({ members }: Subscription): void {
 
 /** Gives up what exceeds the member's fair share and claims what it lacks. Runs between batches. */
 function share(subscription: Subscription, member: Member): void {
-  const { members, owners } = subscription;
-  const partitions = [...owners.keys()];
+  const { members, stored, claims } = subscription;
+  const partitions = [...claims.keys()];
   const { giveUp, claim } = rebalance({
-    partitions: owners.length,
+    partitions: claims.length,
     members: members.length,
     rank: members.indexOf(member),
-    owned: partitions.filter((partition) => owners[partition] === member),
-    free: partitions.filter((partition) => owners[partition] === undefined),
+    owned: partitions.filter((partition) => claims[partition]?.member === member),
+    free: partitions.filter((partition) => claims[partition] === undefined),
   });
-  for (const partition of claim) owners[partition] = member;
+  for (const partition of claim) claims[partition] = { member, done: stored[partition]! };
   if (claim.length > 0) member.onAssigned?.();
-  for (const partition of giveUp) owners[partition] = undefined;
-  if (giveUp.length > 0) members.filter((other) => other !== member).forEach(({ bell }) => bell.ring());
+  if (giveUp.length === 0) return;
+  store(subscription, member); // The next owner of a partition resumes there.
+  for (const partition of giveUp) claims[partition] = undefined;
+  members.filter((other) => other !== member).forEach(({ bell }) => bell.ring());
 }
 
 function dismiss(subscription: Subscription, member: Member): void {
-  const { members, owners } = subscription;
+  const { members, claims } = subscription;
   if (!members.includes(member)) return;
   members.splice(members.indexOf(member), 1);
-  for (const partition of owners.keys()) if (owners[partition] === member) owners[partition] = undefined;
+  for (const partition of claims.keys()) if (claims[partition]?.member === member) claims[partition] = undefined;
   ringAll(subscription);
 }
 
-/** The next messages of all partitions that the member owns; `done` stores their offsets. */
-function takeBatch(subscriptions: readonly Subscription[], member: Member): { batch: Delivered[]; done: () => void } {
-  const owned = subscriptions.flatMap((subscription) =>
-    [...subscription.owners.keys()]
-      .filter((partition) => subscription.owners[partition] === member)
-      .map((partition) => ({ ...subscription, partition })),
+/** Stores the offsets of what the member is done with. */
+function store({ stored, claims }: Subscription, member: Member): void {
+  for (const [partition, claim] of claims.entries()) if (claim?.member === member) stored[partition] = claim.done;
+}
+
+/** Stores what is done, and takes the next messages of all partitions that the member owns; `done` marks them as done. */
+function takeNext(subscriptions: readonly Subscription[], member: Member) {
+  subscriptions.forEach((subscription) => store(subscription, member));
+  const owned = subscriptions.flatMap(({ messages, claims }) =>
+    claims.flatMap((claim, partition) => (claim?.member === member ? [{ claim, log: messages[partition]! }] : [])),
   );
   const limit = Math.ceil(BATCH / owned.length);
-  const parts = owned.map(({ messages, done, partition }) => {
-    const from = done[partition]!;
-    const part = messages[partition]!.slice(from, from + limit);
-    return { part, store: () => (done[partition] = from + part.length) };
+  const parts = owned.map(({ claim, log }) => {
+    const messages = log.slice(claim.done, claim.done + limit);
+    return { messages, claim, end: claim.done + messages.length };
   });
-  return { batch: parts.flatMap(({ part }) => part), done: () => parts.forEach(({ store }) => store()) };
+  return {
+    batch: parts.flatMap(({ messages }) => messages),
+    /** Whether a partition filled its share. */
+    mayHaveMore: parts.some(({ messages }) => messages.length === limit),
+    done: () => parts.forEach(({ claim, end }) => (claim.done = end)),
+  };
 }

@@ -2,5 +2,6 @@ export * from './projection.js';
 export * from './port.js';
 export type { Staleness } from './built-by.js';
 export { fold, foldStream, type Folded } from './fold.js';
+export { JointCommits } from './joint-commits.js';
 export * from './memory.js';
 export { projector, type ProjectorOptions, waitForPosition } from './projector.js';

@@ -6,7 +6,7 @@ import { CheckpointMoved, MemoryTables, projection } from '#projections';
 import { PostgresTables } from '#projections/postgres';
 import { ManualClock } from '#runtime/testing';
 import { CONTRACT_TABLE, tablesContract } from './contract.js';
-import { TOGETHER_MS } from './postgres/tables.js';
+import { TOGETHER_MS } from './joint-commits.js';
 
 const CHECKPOINTS = 'CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL, built_by text)';
 

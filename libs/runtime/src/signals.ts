@@ -28,7 +28,8 @@ export class Bell {
       const woken = new AbortController();
       const stop = () => abortQuietly(woken);
       this.wake = stop;
-      signal.addEventListener('abort', stop);
+      // Once: a wait that never ends, because its clock belongs to a process that was killed, leaves nothing at the signal.
+      signal.addEventListener('abort', stop, { once: true });
       if (poll) await poll.clock.sleep(poll.pollMs, woken.signal);
       else await new Promise((resolve) => woken.signal.addEventListener('abort', resolve));
       signal.removeEventListener('abort', stop);

@@ -3,8 +3,8 @@
  *
  * A batch costs two round trips: one statement loads the rows that it touches, one writes them and moves the checkpoint.
  * Rows travel as one array per column, which Postgres unnests, so a batch of any size is the same statement. Projectors
- * that follow the same events commit at the same moment: what they write then goes together, as one statement. What fails
- * together is written again one by one, so that a table that is broken or locked is the trouble of its own projection.
+ * that follow the same events commit at the same moment: what they write then goes together, as one statement
+ * (joint-commits.ts).
  *
  * A rebuild (rebuild.ts) may replace a table while a batch is between its two statements. Rows folded from the old table
  * must not reach the new one, so the write also checks that the table is still the one whose columns were read at first;
@@ -12,10 +12,11 @@
  */
 import { createHash } from 'node:crypto';
 import pg from 'pg';
-import { type Clock, endsWithin, SystemClock } from '#runtime';
+import { type Clock, SystemClock } from '#runtime';
 import { digestOf, type Staleness, stalenessOf } from '../built-by.js';
+import { JointCommits } from '../joint-commits.js';
 import type { AnyProjection, Projection } from '../projection.js';
-import { CheckpointMoved, type TableChange, Tables } from '../port.js';
+import { type TableChange, Tables } from '../port.js';
 
 /** A pool, or one connection of it. */
 export type Database = Pick<pg.Pool | pg.ClientBase, 'query'>;
@@ -36,13 +37,6 @@ interface Layout {
 
 /** How a part of a statement calls its WITH queries. */
 type PartNames = Readonly<Record<'moved' | 'upserted' | 'deleted', string>>;
-
-/** A change on its way to the database. */
-interface Waiting {
-  readonly change: TableChange;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** A change as a part of a statement. */
 interface Part {
@@ -69,12 +63,6 @@ const { escapeIdentifier } = pg;
 
 /** The name of a projection's checkpoint in the table `checkpoints`. */
 export const checkpointName = (projection: AnyProjection) => `projection:${projection.name}`;
-
-/**
- * How long projections wait for each other: for an answer to what they wrote together, which one locked table holds up. Less
- * would make a server that is slow do everything twice.
- */
-export const TOGETHER_MS = 3_000;
 
 /**
  * Moves the checkpoint $1 from $2 to $3. A missing row counts as 0, and the new row records that $4 built the table.
@@ -120,15 +108,14 @@ export class PostgresTables extends Tables {
   private readonly layouts = new Map<string, Promise<Layout>>();
   /** By the kinds of its parts. Tables that are replaced leave some behind, which a restart forgets. */
   private readonly statements = new Map<string, Statement>();
-  private waiting: Waiting[] = [];
-  /** Projections whose table failed or hung, until it has been written alone. */
-  private readonly apart = new Set<string>();
+  private readonly commits: JointCommits;
 
   constructor(
     private readonly db: Database,
-    private readonly clock: Clock = new SystemClock(),
+    clock: Clock = new SystemClock(),
   ) {
     super();
+    this.commits = new JointCommits({ clock, write: (changes) => this.write(changes) });
   }
 
   override async checkpoint(projection: AnyProjection): Promise<bigint> {
@@ -149,10 +136,7 @@ export class PostgresTables extends Tables {
   }
 
   override commit(change: TableChange): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.waiting.length === 0) setImmediate(() => this.writeWaiting());
-      this.waiting.push({ change, resolve, reject });
-    });
+    return this.commits.commit(change);
   }
 
   override async due<R extends object>(
@@ -201,62 +185,15 @@ export class PostgresTables extends Tables {
     return undefined;
   }
 
-  /** Writes what has come in this turn of the event loop: together, apart from those that go alone. */
-  private writeWaiting(): void {
-    const all = this.waiting;
-    this.waiting = [];
-    const names = new Set<string>();
-    const together: Waiting[] = [];
-    for (const each of all) {
-      const { name } = each.change.projection;
-      if (names.has(name) || this.apart.has(name)) void this.writeAlone(each);
-      else together.push(each);
-      names.add(name);
-    }
-    if (together.length === 1) void this.writeAlone(together[0]!);
-    else if (together.length > 1) void this.writeTogether(together);
-  }
-
-  private async writeTogether(all: readonly Waiting[]): Promise<void> {
-    const writing = this.write(all.map(({ change }) => change));
-    writing.catch(() => {}); // It may fail when nobody waits for it any longer.
-    try {
-      if (await endsWithin(this.clock, TOGETHER_MS, writing)) {
-        const moved = await writing;
-        return all.forEach((each, i) => this.answer(each, moved[i]!));
-      }
-    } catch {
-      // Below.
-    }
-    // Nothing was written; or it is later, and whoever comes second finds that its checkpoint has moved.
-    for (const each of all) {
-      this.apart.add(each.change.projection.name);
-      void this.writeAlone(each);
-    }
-  }
-
-  private async writeAlone(one: Waiting): Promise<void> {
-    try {
-      const [moved] = await this.write([one.change]);
-      this.apart.delete(one.change.projection.name);
-      this.answer(one, moved!);
-    } catch (error) {
-      one.reject(error);
-    }
-  }
-
-  private answer({ change: { projection }, resolve, reject }: Waiting, moved: boolean): void {
-    if (moved) return resolve();
-    this.layouts.delete(projection.name); // The table may have been replaced.
-    reject(new CheckpointMoved(projection.name));
-  }
-
   /** Writes changes of different projections in one statement. Returns for each whether its checkpoint was where it begins. */
   private async write(changes: readonly TableChange[]): Promise<boolean[]> {
     const parts = await Promise.all(changes.map((change) => this.partOf(change)));
     const values = parts.flatMap((part) => part.values);
     const { rows } = await this.db.query<{ moved: boolean[] }>({ ...this.statementOf(parts), values });
-    return rows[0]!.moved;
+    const { moved } = rows[0]!;
+    // Where a checkpoint has moved, the table may have been replaced.
+    for (const [i, { projection }] of changes.entries()) if (!moved[i]) this.layouts.delete(projection.name);
+    return moved;
   }
 
   private statementOf(parts: readonly Part[]): pg.QueryConfig {
