@@ -12,5 +12,6 @@ export async function openBenchKafka(bench: Bench): Promise<KafkaBroker> {
   if (missing) throw new Error(`Kafka cannot be started here: ${missing}.`);
   const broker = await startKafka({ folder: mkdtempSync(join(tmpdir(), 'larder-bench-kafka-')), disposable: true });
   bench.signal.addEventListener('abort', () => void broker.stop());
+  if (bench.signal.aborted) await broker.stop();
   return broker;
 }

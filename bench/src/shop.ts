@@ -66,6 +66,7 @@ export async function openBenchShop(bench: Bench, { running = services, busUrl, 
   for (const name of services) databases[name] = await bench.database();
   for (const name of services) await migrate(databases[name]!, `prisma/${name}/migrations`);
   const instances = Object.fromEntries(services.map((service) => [service, running.includes(service) ? 1 : 0]));
+  bench.signal.throwIfAborted(); // Who is interrupted from here on closes it.
   const shop = await openShop({
     databases: databases as Databases,
     instances,
