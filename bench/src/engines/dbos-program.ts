@@ -8,7 +8,7 @@ import { openPool } from '../pool.js';
 import { newServer, openProvider, post, ready, serveOrders, settingsOf } from './program.js';
 import { markAs, type Order, place, reserve, ship } from './tables.js';
 
-/** Of DBOS' own pool, whose default is 10, and of the steps' pool. More were not faster here. */
+/** Of DBOS' own pool, whose default is 10, and of the steps' pool. */
 const CONNECTIONS = 20;
 
 const { role, port, databases, urls, unitMinor } = settingsOf(process.argv);
