@@ -1,6 +1,6 @@
 import type { Bench } from '../row.js';
 import { PLENTY, SKUS } from '../shop.js';
-import { type Engine, openTables, placeOrders, providerDatabase, startPrograms } from './engine.js';
+import { checkingOutAt, type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
 import { createTables, ORDERS, STOCK, stockUp } from './tables.js';
 
 /** One process and one database, in which DBOS keeps its own tables too. */
@@ -32,8 +32,7 @@ async function open(
   const tables = openTables(databases);
   const first = roles[0]!;
   return {
-    place: (clients, ms) => placeOrders(programs.urls[first]!, clients, ms),
-    orders: () => tables.counts(first),
+    checkOut: checkingOutAt(programs.urls[first]!),
     async books() {
       const [orders, shelves, ledger] = await Promise.all([
         tables.orders(first),

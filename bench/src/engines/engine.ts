@@ -5,23 +5,23 @@
 import { fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 import { freePort } from '../../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../../scripts/migrate.js';
+import { load } from '../load.js';
 import { openPool } from '../pool.js';
 import { ticks, ticksOfServer, TICKS_PER_SECOND } from '../processor.js';
 import type { Bench, Sample } from '../row.js';
-import { atTheRoot, httpLoad, orderBody, PLENTY, PRICE, WATCHING } from '../shop.js';
+import { atTheRoot, orderBody, PLENTY, PRICE, WATCHING } from '../shop.js';
 import { type Books, judge } from './books.js';
 import type { Settings } from './program.js';
 
 export interface Engine {
-  /** `clients` connections place orders for `ms` milliseconds, each answered when its order is completed. */
-  place(clients: number, ms: number): Promise<Sample>;
-  /** How many orders there are, and how many of them are not completed yet. */
-  orders(): Promise<Orders>;
+  /** Places an order of one line, and waits until it is completed. */
+  checkOut(): Promise<void>;
+  /** Where something follows on the answer: waits for that. */
+  settled?(): Promise<unknown>;
   books(): Promise<Books>;
   /** The processes that do the work, but for Postgres'. */
   readonly pids: readonly number[];
@@ -30,39 +30,29 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-export interface Orders {
-  readonly all: number;
-  readonly open: number;
-}
-
 const TERMS = { stocked: PLENTY, unitMinor: PRICE.amountMinor };
-/** What was under way when the load ended has so long to complete. */
-const PATIENCE_MS = 60_000;
-
 /**
- * Loads an engine, waits until nothing is under way, and judges its books. Returns what the clients measured and, for each
- * checkout, `cpuMs`, the processor time of its processes and of its connections on the server, and `transactions`, those
- * of the server that wrote something: each takes a number.
- * @throws when the books do not add up, or there are not as many new orders as the clients were told of
+ * Loads an engine with so many customers, each of whom orders again when the last order is completed, and judges its
+ * books. Returns what the customers measured and, for each checkout, `cpuMs`, the processor time of the engine's processes
+ * and of its connections on the server, and `transactions`, those of the server that wrote something: each takes a number.
+ * @throws when the books do not add up, or there are not as many new orders as the customers were told of
  */
-export async function measured(engine: Engine, server: pg.Pool, clients: number, ms: number): Promise<Sample> {
+export async function measured(engine: Engine, server: pg.Pool, customers: number, ms: number): Promise<Sample> {
   const completedBefore = judge(await engine.books(), TERMS);
   const before = await costsOf(engine, server);
-  const sample = await engine.place(clients, ms);
-  await settled(engine);
+  const sample = await load(customers, ms, engine.checkOut);
+  await engine.settled?.();
   const after = await costsOf(engine, server);
   const checkouts = judge(await engine.books(), TERMS) - completedBefore;
-  const answered = sample['calls']!;
-  // A client that the load cuts off at its end has placed an order too.
-  if (checkouts < answered || checkouts > answered + clients) {
-    throw new Error(`${answered} clients were told that their order is completed, and ${checkouts} orders are.`);
+  if (checkouts !== sample['calls']) {
+    throw new Error(
+      `${sample['calls']} customers were told that their order is completed, and ${checkouts} orders are.`,
+    );
   }
   const took = [...after.ticks].reduce((sum, [pid, now]) => sum + now - (before.ticks.get(pid) ?? 0), 0);
   // Where there is a /proc.
   const cpu: Sample = took > 0 ? { cpuMs: (took * 1_000) / TICKS_PER_SECOND / checkouts } : {};
-  // Too slow to be measured in the time that `--quick` gives.
-  const unknown: Sample = answered === 0 ? { rate: NaN, p50Ms: NaN, p99Ms: NaN } : {};
-  return { ...sample, ...unknown, ...cpu, transactions: (after.transactions - before.transactions) / checkouts };
+  return { ...sample, ...cpu, transactions: (after.transactions - before.transactions) / checkouts };
 }
 
 /** The processor time of each process and connection so far, and how many transactions of the server have written something. */
@@ -80,31 +70,18 @@ async function costsOf({ databases, pids }: Engine, server: pg.Pool) {
   return { ticks: new Map(each), transactions: Number(rows[0]!.next) };
 }
 
-/** Waits until all orders are completed and none is added: what a client sent last may still be on its way. */
-async function settled(engine: Engine): Promise<void> {
-  const giveUpAt = performance.now() + PATIENCE_MS;
-  for (let before = -1; ; await sleep(100)) {
-    const { all, open } = await engine.orders();
-    if (open === 0 && all === before) return;
-    if (performance.now() > giveUpAt) throw new Error(`${open} of ${all} orders are still not completed.`);
-    before = all;
-  }
-}
-
-/** POSTs orders to `url`, each named by its Idempotency-Key, or by the path that `pathOf` makes of its id. */
-export function placeOrders(
-  url: string,
-  clients: number,
-  ms: number,
-  pathOf?: (orderId: string) => string,
-): Promise<Sample> {
-  let n = 0;
-  return httpLoad(url, clients, ms, (request) => {
+/** Checks out at `url`, where an order is named by its Idempotency-Key, or by the path that `pathOf` makes of its id. */
+export function checkingOutAt(url: string, pathOf?: (orderId: string) => string): Engine['checkOut'] {
+  let checkouts = 0;
+  return async () => {
     const orderId = randomUUID();
     const key = pathOf ? {} : { 'idempotency-key': orderId };
     const headers = { 'content-type': 'application/json', ...key };
-    return { ...request, method: 'POST', path: pathOf?.(orderId) ?? '/orders', headers, body: orderBody(n++) };
-  });
+    const body = orderBody(checkouts++);
+    const answer = await fetch(`${url}${pathOf?.(orderId) ?? '/orders'}`, { method: 'POST', headers, body });
+    const { status } = (await answer.json()) as { status?: string };
+    if (status !== 'completed') throw new Error(`${url} answered ${answer.status}, and the order is ${status}.`);
+  };
 }
 
 /** A database with the books of the provider. */
@@ -169,10 +146,6 @@ export function openTables(urls: Readonly<Record<string, string>>) {
     rows,
     orders: (name: string) =>
       rows<Books['orders'][number]>(name, 'SELECT order_id AS "orderId", status, sku, quantity FROM orders'),
-    async counts(name: string): Promise<Orders> {
-      const open = `count(*) FILTER (WHERE status <> 'completed')::int AS open`;
-      return (await rows<Orders & pg.QueryResultRow>(name, `SELECT count(*)::int AS all, ${open} FROM orders`))[0]!;
-    },
     shelves: (name: string) => rows<Books['shelves'][number]>(name, 'SELECT sku, available, reserved FROM stock'),
     ledger: (name: string) =>
       rows<Books['ledger'][number]>(

@@ -1,5 +1,5 @@
 import type { Bench } from '../row.js';
-import { FINAL, openBenchShop } from '../shop.js';
+import { openBenchShop } from '../shop.js';
 import { type Engine, openTables } from './engine.js';
 
 /** The three services as they are run. */
@@ -8,12 +8,8 @@ export async function openLarder(bench: Bench) {
   const { databases } = shop.shop;
   const tables = openTables(databases);
   const engine: Engine = {
-    place: (clients, ms) => shop.placeOrders(clients, ms, FINAL),
-    async orders() {
-      await shop.settled(); // What it looks at is a read model.
-      const counts = 'SELECT count(*)::int AS all, count(*) FILTER (WHERE NOT settled)::int AS open FROM order_summary';
-      return (await tables.rows<{ all: number; open: number }>('order', counts))[0]!;
-    },
+    checkOut: shop.checkOut,
+    settled: shop.settled, // The read models, which the books are.
     async books() {
       const [orders, shelves, ledger] = await Promise.all([
         tables.rows<{ orderId: string; status: string; sku: string; quantity: number }>(

@@ -1,6 +1,6 @@
 import type { Bench } from '../row.js';
 import { PLENTY, SKUS } from '../shop.js';
-import { type Engine, openTables, placeOrders, providerDatabase, startPrograms } from './engine.js';
+import { checkingOutAt, type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
 import { createTables, ORDERS, STOCK, stockUp } from './tables.js';
 
 const MESSAGES = `
@@ -38,8 +38,7 @@ export async function openOutbox(bench: Bench): Promise<Engine> {
   const programs = await startPrograms(bench, 'outbox-program.ts', ['order', 'inventory', 'payment'], databases);
   const tables = openTables(databases);
   return {
-    place: (clients, ms) => placeOrders(programs.urls['order']!, clients, ms),
-    orders: () => tables.counts('order'),
+    checkOut: checkingOutAt(programs.urls['order']!),
     async books() {
       const [orders, shelves, ledger] = await Promise.all([
         tables.orders('order'),

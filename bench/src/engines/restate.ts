@@ -9,7 +9,7 @@ import { killGuarded, spawnGuarded } from '../../../scripts/lib/guarded.js';
 import type { Bench } from '../row.js';
 import { PLENTY, SKUS } from '../shop.js';
 import type { Books } from './books.js';
-import { type Engine, openTables, placeOrders, providerDatabase, startPrograms } from './engine.js';
+import { checkingOutAt, type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
 import { createTables, STOCK, stockUp } from './tables.js';
 
 const READY_WITHIN_MS = 30_000;
@@ -49,14 +49,7 @@ async function open(bench: Bench, databases: Readonly<Record<string, string>>): 
   }
 
   return {
-    place: (clients, ms) => placeOrders(server.ingress, clients, ms, (orderId) => `/Order/${orderId}/run`),
-    async orders() {
-      const counts = await query<{ status: string; invocations: number }>(
-        `SELECT status, count(*) AS invocations FROM sys_invocation WHERE target_service_name = 'Order' GROUP BY status`,
-      );
-      const sum = (rows: typeof counts) => rows.reduce((total, { invocations }) => total + invocations, 0);
-      return { all: sum(counts), open: sum(counts.filter(({ status }) => status !== 'completed')) };
-    },
+    checkOut: checkingOutAt(server.ingress, (orderId) => `/Order/${orderId}/run`),
     async books() {
       const [orders, shelves, ledger] = await Promise.all([
         statesOf<Books['orders'][number]>('Order'),
