@@ -101,6 +101,7 @@ export async function startPrograms(
 ) {
   const ports = await Promise.all(roles.map(() => freePort()));
   const urls = Object.fromEntries(roles.map((role, i) => [role, `http://127.0.0.1:${ports[i]}`]));
+  bench.signal.throwIfAborted(); // Who is interrupted from here on ends them.
   const children = roles.map((role, i) => {
     const settings: Settings = { role, port: ports[i]!, databases, urls, unitMinor: PRICE.amountMinor };
     return fork(fileURLToPath(new URL(file, import.meta.url)), [JSON.stringify(settings)], {

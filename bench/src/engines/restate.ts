@@ -1,9 +1,9 @@
+import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { once } from 'node:events';
 import { freePort } from '../../../scripts/lib/embedded-postgres.js';
 import { killGuarded, spawnGuarded } from '../../../scripts/lib/guarded.js';
 import type { Bench } from '../row.js';
@@ -30,12 +30,25 @@ export async function openRestateOnPostgres(bench: Bench): Promise<Engine> {
 
 async function open(bench: Bench, databases: Readonly<Record<string, string>>): Promise<Engine> {
   const programs = await startPrograms(bench, 'restate-program.ts', ['order', 'inventory', 'payment'], databases);
-  const server = await startServer(bench);
-  for (const uri of Object.values(programs.urls)) await send(`${server.admin}/deployments`, { uri });
-  if (!databases['inventory']) {
-    for (const sku of SKUS) await send(`${server.ingress}/Shelf/${sku}/receive`, PLENTY);
-  }
+  const server = await startServer(bench).catch(async (error: unknown) => {
+    await programs.close();
+    throw error;
+  });
   const tables = openTables(databases);
+  const close = async () => {
+    await programs.close();
+    await server.close();
+    await tables.close();
+  };
+  try {
+    for (const uri of Object.values(programs.urls)) await send(`${server.admin}/deployments`, { uri });
+    if (!databases['inventory']) {
+      for (const sku of SKUS) await send(`${server.ingress}/Shelf/${sku}/receive`, PLENTY);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
 
   /** By SQL, which Restate answers over its own state. */
   async function query<T>(text: string): Promise<readonly T[]> {
@@ -60,11 +73,7 @@ async function open(bench: Bench, databases: Readonly<Record<string, string>>): 
     },
     pids: [server.pid, ...programs.pids],
     databases: Object.values(databases),
-    async close() {
-      await programs.close();
-      await server.close();
-      await tables.close();
-    },
+    close,
   };
 }
 
@@ -74,9 +83,10 @@ function shelvesOf(states: readonly { key: string; available: number; reserved: 
 
 /** One node with a folder of its own, which ends with this process. */
 async function startServer(bench: Bench) {
+  const [node, ingress, admin] = await Promise.all([freePort(), freePort(), freePort()]);
+  bench.signal.throwIfAborted(); // Who is interrupted from here on ends it.
   const folder = mkdtempSync(join(tmpdir(), 'larder-restate-'));
   const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
-  const [node, ingress, admin] = await Promise.all([freePort(), freePort(), freePort()]);
   const log = join(folder, 'log');
   const output = openSync(log, 'a');
   const guarded = spawnGuarded(
@@ -101,12 +111,15 @@ async function startServer(bench: Bench) {
   );
   closeSync(output);
   const ended = once(guarded, 'exit');
+  const kill = () => {
+    if (guarded.exitCode === null && guarded.signalCode === null) killGuarded(guarded);
+  };
   bench.signal.addEventListener('abort', () => {
-    killGuarded(guarded);
+    kill();
     process.once('exit', remove);
   });
   const close = async () => {
-    killGuarded(guarded); // Its data goes with it.
+    kill(); // Its data goes with it.
     await ended;
     remove();
   };
@@ -119,7 +132,7 @@ async function startServer(bench: Bench) {
   while (!(await isReady().catch(() => false))) {
     if (guarded.exitCode !== null || performance.now() > giveUpAt) {
       const words = readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n');
-      if (guarded.exitCode === null) killGuarded(guarded);
+      kill();
       remove();
       throw new Error(`Restate did not start: ${words}`);
     }
