@@ -1,5 +1,5 @@
 /** The simulator: the same seed is the same world, a healthy shop keeps every rule, and a broken one is found and has its story. */
-import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { MemoryLog } from '#message-bus';
@@ -10,6 +10,7 @@ import { simulate } from '../proof/simulate.js';
 import { type Durable, findViolations } from '../proof/simulation/violations.js';
 import { points } from '../proof/simulation/fault-points.js';
 import { type Compositions, runWorld } from '../proof/simulation/world.js';
+import { refuseOldBuild, spawnCommand } from './support/shop.js';
 
 async function run(argv: readonly string[], compositions?: Partial<Compositions>) {
   const written = { stdout: '', stderr: '' };
@@ -80,14 +81,16 @@ test('a broken shop is found; its seed is shrunk, has a story, and replays exact
   expect(await run(small), 'fixed, the same world keeps every rule').toMatchObject({ code: 0 });
 });
 
-test('threads change nothing but the time it takes', { timeout: 120_000 }, () => {
-  const report = (workers: string) => {
-    const args = ['scripts/run.mjs', 'simulate', '--seeds', '4', '--orders', '12', '--workers', workers];
-    const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    expect(status).toBe(0);
-    return stdout.replace(/[\d,]+ worlds a minute/, '');
+test('threads change nothing but the time it takes', { timeout: 120_000 }, async () => {
+  refuseOldBuild();
+  const report = async (workers: string) => {
+    const child = spawnCommand('simulate', ['--seeds', '4', '--orders', '12', '--workers', workers]);
+    let output = '';
+    child.stdout!.on('data', (text) => (output += text));
+    expect(await once(child, 'close')).toEqual([0, null]);
+    return output.replace(/[\d,]+ worlds a minute/, '');
   };
-  expect(report('2')).toBe(report('1'));
+  expect(await report('2')).toBe(await report('1'));
 });
 
 test('every event that a service appends is a place where it can be struck', () => {

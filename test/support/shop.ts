@@ -1,5 +1,6 @@
 /** A whole shop for a spec, on databases of its own on the test run's Postgres. What it can do stands in proof/shop/open-shop.ts. */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { inject } from 'vitest';
 import { freshDatabases, openShop as open, type Shop, type ShopOptions } from '../../proof/shop/open-shop.js';
@@ -18,6 +19,16 @@ export async function openShop({
 }: Omit<ShopOptions, 'databases' | 'onOpening'> & { postgresUrl?: string; busUrl?: string } = {}): Promise<Shop> {
   refuseOldBuild();
   return open({ ...options, databases: await freshDatabases(postgresUrl, busUrl) });
+}
+
+/**
+ * A command of package.json in a process of its own, as it was compiled. scripts/run.mjs would compare the build with the
+ * sources first, which takes longer than many a command: a spec that runs some of them does that once (refuseOldBuild).
+ */
+export function spawnCommand(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const folder = existsSync(`proof/${name}.ts`) ? 'proof' : 'scripts';
+  const program = `import('./dist/${folder}/${name}.js').then(({ main }) => main(process.argv.slice(1)))`;
+  return spawn(process.execPath, ['-e', program, '--', ...args], { env: { ...process.env, ...env } });
 }
 
 /** The services run as they were compiled, so a spec that runs on an old build would prove nothing. */

@@ -203,50 +203,59 @@ describe.skipIf(kafkaMissing)('on Kafka', () => {
     await bus.close();
   });
 
-  test('a batch is given up when the member has sent no heartbeat for a session', async () => {
-    const topic = await freshTopic();
+  describe('while the broker is away', () => {
     const clock = new ManualClock();
-    const bus = await open([], clock);
+    const ending = new AbortController();
+    let topic: string;
+    let bus: KafkaMessageBus;
+    let consuming: KafkaMessageBus;
+    /** Of a batch that was begun before, and does not end. */
     let lost: AbortSignal | undefined;
-    const ended = bus.consume({
-      group: randomUUID(),
-      topics: [topic],
-      signal: stop.signal,
-      handle: (_, signal) => {
-        lost = signal;
-        return new Promise(() => {});
-      },
+    beforeAll(async () => {
+      topic = await freshTopic();
+      [bus, consuming] = await Promise.all([open([topic]), open([], clock)]);
+      const ended = consuming.consume({
+        group: randomUUID(),
+        topics: [topic],
+        signal: ending.signal,
+        handle: (_, signal) => {
+          lost = signal;
+          return new Promise(() => {});
+        },
+      });
+      ended.catch(() => {}); // The broker is gone: how it ends is of no interest.
+      await bus.publish(topic, [message('a', 0)]);
+      await until(() => expect(lost).toBeDefined());
+      await broker.kill();
     });
-    ended.catch(() => {}); // The broker is gone: how it ends is of no interest.
-    await bus.publish(topic, [message('a', 0)]);
-    await until(() => expect(lost).toBeDefined());
-    await broker.kill();
-    await clock.advance(9_000);
-    await sleep(50); // Time for a wrong abort to happen.
-    expect(lost!.aborted).toBe(false);
-    await until(async () => {
-      await clock.advance(500);
-      expect(lost!.aborted).toBe(true);
+    afterAll(async () => {
+      ending.abort();
+      await Promise.all([bus?.close(), consuming?.close()]);
     });
-    stop.abort();
-    await bus.close();
-    await broker.start();
-  }, 60_000);
 
-  test('while the broker is away, publish and ping fail after some seconds; both work again when it is back', async () => {
-    const topic = await freshTopic();
-    const bus = await open([topic]);
-    await bus.publish(topic, [message('a', 0)]);
-    await broker.kill();
-    await expect(bus.publish(topic, [message('a', 1)])).rejects.toMatchObject({ name: 'ServerUnavailable' });
-    await expect(bus.ping()).rejects.toMatchObject({ name: 'ServerUnavailable' });
-    await broker.start();
-    await until(() => bus.ping());
-    await until(() => bus.publish(topic, [message('a', 1)]));
-    const seen = collect(bus, topic);
-    await until(() => expect(new Set(seen.map(numberOf))).toEqual(new Set([0, 1])));
-    await bus.close();
-  }, 60_000);
+    test('a batch is given up when the member has sent no heartbeat for a session', async () => {
+      await clock.advance(9_000);
+      await sleep(50); // Time for a wrong abort to happen.
+      expect(lost!.aborted).toBe(false);
+      await until(async () => {
+        await clock.advance(500);
+        expect(lost!.aborted).toBe(true);
+      });
+    });
+
+    test('publish and ping fail after some seconds; both work again when it is back', async () => {
+      const unavailable = { name: 'ServerUnavailable' };
+      await Promise.all([
+        expect(bus.publish(topic, [message('a', 1)])).rejects.toMatchObject(unavailable),
+        expect(bus.ping()).rejects.toMatchObject(unavailable),
+      ]);
+      await broker.start();
+      await until(() => bus.ping());
+      await until(() => bus.publish(topic, [message('a', 1)]));
+      const seen = collect(bus, topic);
+      await until(() => expect(new Set(seen.map(numberOf))).toEqual(new Set([0, 1])));
+    }, 60_000);
+  });
 
   test('the broker is killed twice under load: nothing is lost, and each key keeps its order', async () => {
     const topic = await freshTopic();
