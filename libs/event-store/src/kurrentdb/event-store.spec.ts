@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
 import { ANY, jsonEvent, UnavailableError, UnknownError } from '@kurrent/kurrentdb-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
@@ -169,7 +168,7 @@ describe('the event store in KurrentDB', () => {
     const store = await open(clock);
     const head = await store.head();
     const waiting = Array.from({ length: 5 }, () => next(following(store, ['note'], head)));
-    await expect.poll(() => server.live).toBe(5);
+    await expect.poll(() => [server.live, server.pages]).toEqual([1, 5]);
     const before = server.headReads;
     for (let seconds = 0; seconds < 10; seconds++) {
       for (const ms of [250, 750]) {
@@ -183,23 +182,54 @@ describe('the event store in KurrentDB', () => {
     await Promise.all(waiting);
   });
 
-  test('buffers a bounded number of events for a slow subscriber, and then makes the server wait', async () => {
+  test('keeps a bounded number of events for a slow subscriber, who reads the others as history and holds nobody up', async () => {
     const store = await open(new ManualClock());
-    const batches = following(store, ['note'], await store.head());
-    const first = next(batches);
+    const head = await store.head();
+    const [slow, quick] = [following(store, ['note'], head), following(store, ['note'], head)];
+    const firsts = Promise.all([next(slow), next(quick)]);
     await expect.poll(() => server.live).toBe(1);
     server.write('note-1', 1);
-    await first;
+    await firsts;
+    const { pages } = server;
     server.write('note-1', 20_000);
-    let before = -1;
-    while (before < server.sent) {
-      before = server.sent;
-      for (let turns = 0; turns < 20; turns++) await turn();
-    }
-    expect(server.sent).toBeLessThan(5_000);
-    let count = 0;
-    while (count < 20_000) count += (await next(batches))!.events.length;
+    const read = async (batches: typeof slow) => {
+      const revisions: number[] = [];
+      while (revisions.length < 20_000)
+        revisions.push(...(await next(batches))!.events.map(({ revision }) => revision));
+      expect(revisions).toEqual(Array.from({ length: 20_000 }, (_, i) => i + 1));
+    };
+    await read(quick);
+    await expect.poll(() => server.sent).toBeGreaterThan(20_000);
+    await read(slow);
+    expect(server.pages - pages).toBeGreaterThanOrEqual(19);
     await store.close();
+  });
+
+  test('brings categories that are asked for later by one subscription, too, without a gap or a repetition', async () => {
+    const store = await open(new ManualClock());
+    const head = await store.head();
+    const seen: Record<string, string[]> = { note: [], task: [], both: [] };
+    const follow = async (name: string, categories: string[]) => {
+      for await (const { events } of following(store, categories, head)) {
+        seen[name]!.push(...events.map(({ stream, revision }) => `${stream}/${revision}`));
+      }
+    };
+    const write = (stream: string, first: number) => {
+      server.write(stream, 2);
+      return [`${stream}/${first}`, `${stream}/${first + 1}`];
+    };
+    const ends = [follow('note', ['note'])];
+    await expect.poll(() => server.live).toBe(1);
+    const [notes, tasks] = [write('note-1', 0), write('task-1', 0)];
+    await expect.poll(() => seen['note']).toEqual(notes);
+    ends.push(follow('task', ['task']), follow('both', ['note', 'task']));
+    await expect.poll(() => seen).toEqual({ note: notes, task: tasks, both: [...notes, ...tasks] });
+    const [later, more] = [write('task-1', 2), write('note-1', 2)];
+    const both = [...notes, ...tasks, ...later, ...more];
+    await expect.poll(() => seen).toEqual({ note: [...notes, ...more], task: [...tasks, ...later], both });
+    expect(server.live).toBe(1);
+    await store.close();
+    await Promise.all(ends);
   });
 
   test('reads history of any length page by page before it goes live', async () => {

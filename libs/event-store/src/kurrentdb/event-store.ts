@@ -3,7 +3,7 @@
  *
  *   subscribe ──▶ pages of history ──▶ live from where they end ─┬─▶ batches
  *                                                                │
- *   watch ──▶ has the head moved past what came? then news ──────┘   one watch for all subscriptions
+ *   watch ──▶ has the head moved past what came? then news ──────┘   one watch and one live log for all subscriptions
  *
  * What is read and is no full page ends at the head, at least as it was before the read. That is how a position gets past
  * other people's events on a quiet server, where a live subscription does not report them.
@@ -26,13 +26,13 @@ import {
   type RecordedEvent as StoredEvent,
   type ResolvedEvent,
   START,
-  streamNameFilter,
   StreamNotFoundError,
   type StreamSubscription,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
 import { Bell, type Clock, ServerRefusal, ServerUnavailable, shareCalls, within } from '#runtime';
 import { translateError } from './errors.js';
+import { type From, LiveLog, optionsAfter, placeOf } from './live-log.js';
 import { Batches, positionOf, toRecorded, requestsOf } from './record.js';
 import { connectionString, malformedUrl } from './url.js';
 import {
@@ -51,9 +51,6 @@ const PAGE = 1_000;
 const LOOK_MS = 250;
 /** The time between two reads of the head while nothing moves and this process does not write. */
 const IDLE_LOOK_MS = 1_000;
-/** A subscription scans this many events at a time, and reports its progress after `WINDOWS` times as many. */
-const WINDOW = 1_024;
-const WINDOWS = 4;
 /** So many short reads at once keep the connection of the native part busy: then none waits for an acknowledgement. */
 const CROWD = 4;
 /** How long the server may be silent during a short read. */
@@ -75,7 +72,7 @@ export type Client = Pick<
   }>;
 };
 
-/** A subscription as the watch sees it. */
+/** A subscription, as what may end it sees it. */
 interface Follower {
   readonly bell: Bell;
   /** The reason why it has to end. */
@@ -85,6 +82,8 @@ interface Follower {
 export class KurrentDbEventStore extends EventStore {
   private readonly appends = new Set<Promise<bigint>>();
   private readonly followers = new Set<Follower>();
+  /** Where the subscriptions that have read their history are. */
+  private live: LiveLog | undefined;
   private watching = false;
   /** The short reads that are under way. */
   private reading = 0;
@@ -186,39 +185,40 @@ export class KurrentDbEventStore extends EventStore {
     readonly signal: AbortSignal;
   }): AsyncIterable<Batch> {
     const stop = AbortSignal.any([options.signal, this.closing.signal]);
-    const batches = new Batches(options.categories, options.after);
+    const { categories } = options;
     const follower: Follower = { bell: new Bell() };
     this.followers.add(follower);
     if (!this.watching) void this.watch();
-    let live: AllStreamSubscription | undefined;
-    let looking = false;
+    let position = options.after;
+    let history: Batches | undefined;
     try {
       while (!stop.aborted) {
         if (follower.failure !== undefined) throw follower.failure;
-        if (!live) {
-          const ended = await this.readPage(batches, options.categories);
-          if (ended && !stop.aborted) live = this.goLive(batches, options.categories, follower);
-        } else if (!this.takeLive(live, batches) && this.known > batches.seen && !looking) {
-          // Not awaited: it only moves the position, and what comes live meanwhile need not wait for it.
-          looking = true;
-          void this.readNews(batches, options.categories)
-            .catch((error: unknown) => (follower.failure ??= error))
-            .finally(() => {
-              looking = false;
-              follower.bell.ring();
-            });
+        const { live } = this;
+        let batch: Batch | undefined;
+        if (live?.covers(position, categories)) {
+          history = undefined;
+          batch = live.readAfter(position, categories);
+          if (!batch) {
+            await follower.bell.wait(stop);
+            continue;
+          }
+        } else {
+          history ??= new Batches(categories, position);
+          const ended = await this.readPage(history, categories);
+          if (stop.aborted) return;
+          batch = history.take();
+          if (ended) this.goLive(batch?.position ?? position, categories);
         }
-        const batch = batches.take();
-        if (stop.aborted) return;
-        if (batch) yield batch;
-        else if (live) await follower.bell.wait(stop);
+        if (!batch) continue;
+        position = batch.position;
+        yield batch;
       }
     } catch (error) {
       if (!stop.aborted) throw translateError(error);
     } finally {
       this.followers.delete(follower);
-      // Not awaited: where there is no server, the client may be looking for one.
-      live?.unsubscribe().catch(() => {});
+      if (this.followers.size === 0) this.endLive();
     }
   }
 
@@ -323,7 +323,7 @@ export class KurrentDbEventStore extends EventStore {
   /** Reads a page of history after what was seen. Returns whether the log ended there. */
   private async readPage(batches: Batches, categories: readonly string[]): Promise<boolean> {
     const { known } = this;
-    const page = this.client.readAll({ ...optionsAfter(batches, categories), maxCount: PAGE });
+    const page = this.client.readAll({ ...optionsAfter(batches.seen, categories), maxCount: PAGE });
     let size = 0;
     for await (const { event } of page) {
       size++;
@@ -337,7 +337,7 @@ export class KurrentDbEventStore extends EventStore {
   /** Reads what may have come after what was seen live, at most a page: that gets past what is not of its categories. */
   private async readNews(batches: Batches, categories: readonly string[]): Promise<void> {
     const { known } = this;
-    const options = optionsAfter(batches, categories);
+    const options = optionsAfter(batches.seen, categories);
     let size = 0;
     const events = this.readShort(
       () => this.client.readAll({ ...options, maxCount: PAGE }),
@@ -350,40 +350,41 @@ export class KurrentDbEventStore extends EventStore {
     batches.reach(known);
   }
 
-  /** Subscribes from exactly where the pages ended. The stream buffers a page and then stops its source. */
-  private goLive(batches: Batches, categories: readonly string[], follower: Follower): AllStreamSubscription {
-    const { fromPosition } = optionsAfter(batches, categories);
-    const ring = () => follower.bell.ring();
-    const fail = (error: unknown) => {
-      follower.failure ??= error;
-      ring();
-    };
-    const filter = streamNameFilter({
-      prefixes: [...categories],
-      maxSearchWindow: WINDOW,
-      checkpointInterval: WINDOWS,
-      checkpointReached: (_, { commit }) => {
-        // This call is not queued behind events: earlier ones may still wait to be taken. There will be another checkpoint.
-        if (live.readableLength > 0) return;
-        batches.reach(commit);
-        ring();
+  /**
+   * Makes the live log cover these categories after `position`, where their history ends. For what it did not have it begins
+   * again, from there: who is further on waits until it is, too.
+   */
+  private goLive(position: bigint, categories: readonly string[]): void {
+    const { live } = this;
+    if (live?.covers(position, categories)) return;
+    const from = live && live.end < position ? live.end : position;
+    this.endLive();
+    const source = {
+      subscribe: (options: From) => this.client.subscribeToAll(options, { highWaterMark: PAGE }),
+      readNews: (batches: Batches, all: readonly string[]) => this.readNews(batches, all),
+      known: () => this.known,
+      heard: (heard: bigint) => {
+        this.hear(heard);
+        this.hasten.ring();
       },
-    });
-    const live = this.client.subscribeToAll({ fromPosition, filter }, { highWaterMark: PAGE });
-    live.on('readable', ring);
-    live.on('error', fail);
-    live.on('end', () => fail(new ServerUnavailable('KurrentDB ended a subscription.')));
-    return live;
+      moved: () => this.followers.forEach(({ bell }) => bell.ring()),
+      failed: (error: unknown) => this.fail(error),
+    };
+    this.live = new LiveLog(source, new Set([...(live?.categories ?? []), ...categories]), from);
   }
 
-  /** Passes what has come to `batches`. Returns whether there was anything. */
-  private takeLive(live: AllStreamSubscription, batches: Batches): boolean {
-    let size = 0;
-    for (let next = live.read(); next !== null; next = live.read(), size++) batches.see(next.event);
-    if (size === 0) return false;
-    this.hear(batches.seen);
-    this.hasten.ring();
-    return true;
+  private endLive(): void {
+    this.live?.stop();
+    this.live = undefined;
+  }
+
+  /** Ends all subscriptions. */
+  private fail(error: unknown): void {
+    this.endLive();
+    for (const follower of this.followers) {
+      follower.failure ??= error;
+      follower.bell.ring();
+    }
   }
 
   /**
@@ -401,10 +402,10 @@ export class KurrentDbEventStore extends EventStore {
         moved = head > this.known;
         if (moved) this.known = head;
       } catch (error) {
-        for (const follower of this.followers) follower.failure ??= error;
+        this.fail(error);
         moved = true;
       }
-      if (moved) for (const { bell } of this.followers) bell.ring();
+      if (moved) this.live?.take();
       await this.clock.sleep(LOOK_MS, stop);
       if (!moved) await this.hasten.wait(stop, { clock: this.clock, pollMs: IDLE_LOOK_MS - LOOK_MS });
     }
@@ -441,19 +442,4 @@ async function askForHead(client: Client): Promise<bigint> {
   let head = 0n;
   for await (const { event } of client.readAll(LAST)) if (event) head = positionOf(event);
   return head;
-}
-
-/**
- * Where to continue, and with which filter. The filter lets more through than wanted, `stockpile-1` with `stock-1`,
- * because a stream's name may be its category alone; `Batches` leaves the others out.
- */
-function optionsAfter({ seen }: Batches, categories: readonly string[]) {
-  return {
-    fromPosition: placeOf(seen),
-    filter: streamNameFilter({ prefixes: [...categories], maxSearchWindow: WINDOW, checkpointInterval: WINDOWS }),
-  } as const;
-}
-
-function placeOf(position: bigint) {
-  return position === 0n ? START : { commit: position, prepare: position };
 }
