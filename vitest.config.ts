@@ -9,7 +9,8 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.ts'],
     // Many files wait for servers and processes more than they compute.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 20_000,
+    // Longer than what a test waits for by itself: that says what has not happened.
+    testTimeout: 90_000,
     // Most open a shop, or close one.
     hookTimeout: 60_000,
     // A condition that is waited for may take long on a machine that others use.
