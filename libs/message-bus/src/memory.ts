@@ -10,14 +10,13 @@ import {
   type Message,
   MessageBus,
   redeliveryPauseMs,
+  STORE_MS,
   type Unread,
 } from './port.js';
 import { PARTITIONS, partitionOf, rebalance } from './partitions.js';
 
 /** The approximate number of messages in a batch, shared equally by the partitions. */
 const BATCH = 500;
-/** As on Postgres, an offset is stored when the next messages are taken, and within this time. */
-const STORE_MS = 500;
 
 /** One `consume()` of a group. */
 interface Member {

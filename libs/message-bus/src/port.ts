@@ -115,6 +115,12 @@ export abstract class MessageBus {
   abstract close(): Promise<void>;
 }
 
+/**
+ * The offsets of finished batches are stored within this time. A store costs a round trip and includes all before it; after a
+ * crash some messages come again.
+ */
+export const STORE_MS = 500;
+
 /** How long an adapter pauses before it delivers a batch again whose handler has failed; `failures` counts from 0. */
 export function redeliveryPauseMs(failures: number): number {
   return Math.min(100 * 2 ** failures, 5_000);

@@ -17,13 +17,11 @@ import type { EachBatchPayload, Kafka } from 'kafkajs';
 import { type Clock, type Log, ServerUnavailable, untilAborted } from '#runtime';
 import { translateError, typeOf } from './errors.js';
 import { toDelivered } from './record.js';
-import { type ConsumeOptions, redeliveryPauseMs } from '../port.js';
+import { type ConsumeOptions, redeliveryPauseMs, STORE_MS } from '../port.js';
 
 /** After this long without a heartbeat, the group gives our partitions to others. */
 const SESSION_MS = 6_000;
 const HEARTBEAT_MS = 500;
-/** The offsets of finished batches are committed within this time: a commit costs a round trip, and includes all before it. */
-const STORE_MS = 500;
 /** How long the group waits for a member that is handling a batch, before it continues without it. */
 const REBALANCE_MS = 30_000;
 /** A fetch waits this long for messages. A member learns of joining and leaving members between two fetches. */

@@ -20,7 +20,15 @@
 import type pg from 'pg';
 import { Bell, type Clock, type Log, silentLog } from '#runtime';
 import { assertHoldsEveryText, byteOrderSql, postgresPool, PostgresSession } from '#runtime/postgres';
-import { type ConsumeOptions, type Message, MessageBus, type Missed, redeliveryPauseMs, type Unread } from '../port.js';
+import {
+  type ConsumeOptions,
+  type Message,
+  MessageBus,
+  type Missed,
+  redeliveryPauseMs,
+  STORE_MS,
+  type Unread,
+} from '../port.js';
 import { PARTITIONS, partitionOf } from '../partitions.js';
 import { Member, type Subscription } from './member.js';
 
@@ -36,8 +44,6 @@ export interface PostgresMessageBusOptions {
 
 /** How long a reader waits for a notification before it polls. */
 const POLL_MS = 1_000;
-/** The offsets of finished batches are stored within this time, mostly by the statement that asks for the next messages. */
-const STORE_MS = 500;
 const DAY_MS = 24 * 60 * 60_000;
 /** How often expired messages are looked for. */
 const SWEEP_MS = 60 * 60_000;
