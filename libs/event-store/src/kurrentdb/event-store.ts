@@ -199,10 +199,7 @@ export class KurrentDbEventStore extends EventStore {
         if (live?.covers(position, categories)) {
           history = undefined;
           batch = live.readAfter(position, categories);
-          if (!batch) {
-            await follower.bell.wait(stop);
-            continue;
-          }
+          if (!batch) await follower.bell.wait(stop);
         } else {
           history ??= new Batches(categories, position);
           const ended = await this.readPage(history, categories);
@@ -210,9 +207,10 @@ export class KurrentDbEventStore extends EventStore {
           batch = history.take();
           if (ended) this.goLive(batch?.position ?? position, categories);
         }
-        if (!batch) continue;
-        position = batch.position;
-        yield batch;
+        if (batch) {
+          position = batch.position;
+          yield batch;
+        }
       }
     } catch (error) {
       if (!stop.aborted) throw translateError(error);
