@@ -137,6 +137,38 @@ export async function startPrograms(
   return { urls, pids: children.map(({ pid }) => pid!), close };
 }
 
+/**
+ * Starts the program in `file` for each role, as an engine whose books are its tables. The first role is the one that clients
+ * ask, and the stock is with it unless there is an inventory.
+ */
+export async function openOnTables(
+  bench: Bench,
+  file: string,
+  roles: readonly string[],
+  databases: Readonly<Record<string, string>>,
+): Promise<Engine> {
+  const programs = await startPrograms(bench, file, roles, databases);
+  const tables = openTables(databases);
+  const first = roles[0]!;
+  return {
+    checkOut: checkingOutAt(programs.urls[first]!),
+    async books() {
+      const [orders, shelves, ledger] = await Promise.all([
+        tables.orders(first),
+        tables.shelves(roles.includes('inventory') ? 'inventory' : first),
+        tables.ledger('provider'),
+      ]);
+      return { orders, shelves, ledger };
+    },
+    pids: programs.pids,
+    databases: Object.values(databases),
+    async close() {
+      await programs.close();
+      await tables.close();
+    },
+  };
+}
+
 /** Reads the tables of an engine, over one connection for each database. */
 export function openTables(urls: Readonly<Record<string, string>>) {
   const watching = (url: string) => openPool(`${url}?application_name=${WATCHING}`, 1);

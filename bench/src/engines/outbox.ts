@@ -1,6 +1,6 @@
 import type { Bench } from '../row.js';
 import { PLENTY, SKUS } from '../shop.js';
-import { checkingOutAt, type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
+import { type Engine, openOnTables, providerDatabase } from './engine.js';
 import { createTables, ORDERS, STOCK, stockUp } from './tables.js';
 
 const MESSAGES = `
@@ -35,23 +35,5 @@ export async function openOutbox(bench: Bench): Promise<Engine> {
   await createTables(databases.inventory, STOCK, MESSAGES);
   await createTables(databases.payment, PAYMENTS, MESSAGES);
   await stockUp(databases.inventory, SKUS, PLENTY);
-  const programs = await startPrograms(bench, 'outbox-program.ts', ['order', 'inventory', 'payment'], databases);
-  const tables = openTables(databases);
-  return {
-    checkOut: checkingOutAt(programs.urls['order']!),
-    async books() {
-      const [orders, shelves, ledger] = await Promise.all([
-        tables.orders('order'),
-        tables.shelves('inventory'),
-        tables.ledger('provider'),
-      ]);
-      return { orders, shelves, ledger };
-    },
-    pids: programs.pids,
-    databases: Object.values(databases),
-    async close() {
-      await programs.close();
-      await tables.close();
-    },
-  };
+  return openOnTables(bench, 'outbox-program.ts', ['order', 'inventory', 'payment'], databases);
 }
