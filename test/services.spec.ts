@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { services, shop } from '../apps/shop.js';
+import { type Service, services, shop } from '../apps/shop.js';
 import { topics } from '#contracts';
 import { freshDatabase } from './support/database.js';
 import { goldenEvents, versionsIn, versionsOf } from './support/golden.js';
@@ -26,6 +26,10 @@ async function exportedFrom(folder: string, ...keys: string[]): Promise<object[]
   return objects.filter((value) => keys.every((key) => key in value));
 }
 
+/** The golden files of a service, lifted to their current shapes. */
+const goldenOf = (service: Service) =>
+  goldenEvents(pathToFileURL(`${resolve(`apps/${service}/src/golden`)}/`), shop[service].upcasters);
+
 describe.each(services)('%s', (service) => {
   const { name, port, aggregates, upcasters, publishes, ignores, reactionTo, projections } = shop[service];
   const folder = `apps/${service}/src`;
@@ -41,7 +45,7 @@ describe.each(services)('%s', (service) => {
   });
 
   test('a projection with a row per stream gives all events of a stream one key, and each stream another', async () => {
-    const golden = Object.values(await goldenEvents(pathToFileURL(`${resolve(folder, 'golden')}/`), upcasters));
+    const golden = Object.values(await goldenOf(service));
     for (const projection of projections.filter(({ rowPerStream }) => rowPerStream)) {
       expect(projection.categories, projection.name).toHaveLength(1);
       const keysAt = (id: string) => {
@@ -62,9 +66,10 @@ describe.each(services)('%s', (service) => {
   test('what it ignores is published, and leads to no command', async () => {
     const published = await Promise.all(
       services.map(async (other) => {
-        const { messageOf, upcasters } = shop[other];
-        const golden = await goldenEvents(pathToFileURL(`${resolve(`apps/${other}/src/golden`)}/`), upcasters);
-        return Object.values(golden).flatMap((event) => messageOf('0190a8c0-0000-7000-8000-000000000001', event) ?? []);
+        const { messageOf } = shop[other];
+        return Object.values(await goldenOf(other)).flatMap(
+          (event) => messageOf('0190a8c0-0000-7000-8000-000000000001', event) ?? [],
+        );
       }),
     );
     for (const ignored of ignores) {
@@ -86,7 +91,7 @@ describe.each(services)('%s', (service) => {
   });
 
   test('every event has a golden file for each version of its shape, and no file is left over', async () => {
-    const golden = await goldenEvents(pathToFileURL(`${resolve(folder, 'golden')}/`), upcasters);
+    const golden = await goldenOf(service);
     expect(versionsIn(golden)).toEqual(versionsOf(upcasters));
   });
 

@@ -89,15 +89,7 @@ export async function openBenchShop(bench: Bench, { running = services, busUrl, 
     return httpLoad(shop.order[0]!, clients, ms, setupRequest);
   }
 
-  let checkouts = 0;
-  /** Places an order of one line, and waits until it is completed. */
-  async function checkOut(): Promise<void> {
-    const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...FINAL };
-    const body = orderBody(checkouts++);
-    const answer = await fetch(`${shop.order[0]}/orders`, { method: 'POST', headers, body });
-    const { status } = (await answer.json()) as { status: string };
-    if (status !== 'completed') throw new Error(`An order became ${status}.`);
-  }
+  const checkOut = checkingOutAt(shop.order[0]!, { headers: FINAL });
 
   /**
    * Waits until relays and read models have caught up with the events, and nothing moves; where the events are elsewhere,
@@ -145,6 +137,29 @@ export async function openBenchShop(bench: Bench, { running = services, busUrl, 
   }
 
   return { shop, placeOrders, checkOut, settled, profiled, close: () => shop.close() };
+}
+
+/**
+ * What places an order of one line at `url`, and waits until it is completed. An order is named by its Idempotency-Key, or by
+ * the path that `pathOf` makes of its id.
+ */
+export function checkingOutAt(
+  url: string,
+  { headers, pathOf }: { headers?: Record<string, string>; pathOf?: (orderId: string) => string } = {},
+): () => Promise<void> {
+  let checkouts = 0;
+  return async () => {
+    const orderId = randomUUID();
+    const key = pathOf ? {} : { 'idempotency-key': orderId };
+    const body = orderBody(checkouts++);
+    const answer = await fetch(`${url}${pathOf?.(orderId) ?? '/orders'}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...key, ...headers },
+      body,
+    });
+    const { status } = (await answer.json()) as { status?: string };
+    if (status !== 'completed') throw new Error(`${url} answered ${answer.status}, and the order is ${status}.`);
+  };
 }
 
 /** Cast, because others may have changed what the driver makes of a bigint. */

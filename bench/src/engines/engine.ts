@@ -3,7 +3,6 @@
  * judged by.
  */
 import { fork } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
@@ -13,7 +12,7 @@ import { load } from '../load.js';
 import { openPool } from '../pool.js';
 import { ticks, ticksOfServer, TICKS_PER_SECOND } from '../processor.js';
 import type { Bench, Sample } from '../row.js';
-import { atTheRoot, orderBody, PLENTY, PRICE, WATCHING } from '../shop.js';
+import { atTheRoot, checkingOutAt, PLENTY, PRICE, WATCHING } from '../shop.js';
 import { type Books, judge } from './books.js';
 import type { Settings } from './program.js';
 
@@ -68,20 +67,6 @@ async function costsOf({ databases, pids }: Engine, server: pg.Pool) {
     ...backends.rows.map(({ pid }) => [pid, ticks(pid)] as const),
   ];
   return { ticks: new Map(each), transactions: Number(rows[0]!.next) };
-}
-
-/** Checks out at `url`, where an order is named by its Idempotency-Key, or by the path that `pathOf` makes of its id. */
-export function checkingOutAt(url: string, pathOf?: (orderId: string) => string): Engine['checkOut'] {
-  let checkouts = 0;
-  return async () => {
-    const orderId = randomUUID();
-    const key = pathOf ? {} : { 'idempotency-key': orderId };
-    const headers = { 'content-type': 'application/json', ...key };
-    const body = orderBody(checkouts++);
-    const answer = await fetch(`${url}${pathOf?.(orderId) ?? '/orders'}`, { method: 'POST', headers, body });
-    const { status } = (await answer.json()) as { status?: string };
-    if (status !== 'completed') throw new Error(`${url} answered ${answer.status}, and the order is ${status}.`);
-  };
 }
 
 /** A database with the books of the provider. */

@@ -7,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../../scripts/lib/embedded-postgres.js';
 import { killGuarded, spawnGuarded } from '../../../scripts/lib/guarded.js';
 import type { Bench } from '../row.js';
-import { PLENTY, SKUS } from '../shop.js';
+import { checkingOutAt, PLENTY, SKUS } from '../shop.js';
 import type { Books } from './books.js';
-import { checkingOutAt, type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
+import { type Engine, openTables, providerDatabase, startPrograms } from './engine.js';
 import { createTables, STOCK, stockUp } from './tables.js';
 
 const READY_WITHIN_MS = 30_000;
@@ -62,7 +62,7 @@ async function open(bench: Bench, databases: Readonly<Record<string, string>>): 
   }
 
   return {
-    checkOut: checkingOutAt(server.ingress, (orderId) => `/Order/${orderId}/run`),
+    checkOut: checkingOutAt(server.ingress, { pathOf: (orderId) => `/Order/${orderId}/run` }),
     async books() {
       const [orders, shelves, ledger] = await Promise.all([
         statesOf<Books['orders'][number]>('Order'),
