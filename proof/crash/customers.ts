@@ -26,10 +26,17 @@ const WISHES = [
   'cancel at the pivot',
   'be refused',
   'have it called off late',
+  'meet a provider that errs',
   'bring something',
   'set a price',
+  'end a sale',
 ] as const;
 export type Wish = (typeof WISHES)[number];
+
+/** Of those who have it called off late. */
+const LATE = ['tok_approved', 'tok_refund_refused_once', 'tok_refunded_in_part'];
+/** A second hold, half of the sum, and all of it given back, none of which anybody asked for. */
+const ERRING = ['tok_held_twice', 'tok_captured_in_part', 'tok_refunded_by_provider'];
 
 /** How many of ten wishes are the one that is wanted often. */
 const OFTEN = 6;
@@ -149,13 +156,20 @@ export class Customers {
         await this.place(some, chance < 0.5 ? 'tok_capture_refused' : 'tok_capture_refused_once');
         return;
       case 'have it called off late':
-        await this.callOffLate(await this.place(some, chance < 0.5 ? 'tok_refund_refused_once' : 'tok_approved'));
+        await this.callOffLate(await this.place(some, oneOf(LATE, chance)));
+        return;
+      case 'meet a provider that errs': // The clerk tries once more, or accepts what it did.
+        await this.place(some, oneOf(ERRING, chance));
         return;
       case 'bring something':
         await this.receive(scarce, units);
         return;
       case 'set a price':
         await this.setPrice(plenty, 800 + units);
+        return;
+      case 'end a sale': // Of what nobody orders: an order of what is not sold would be refused.
+        await this.setPrice(`${plenty}-of-the-day`, 800 + units);
+        await this.requestUntilAnswered('DELETE', `/prices/${plenty}-of-the-day`);
         return;
     }
   }
@@ -181,7 +195,7 @@ export class Customers {
     await this.decide(orderId, 'call-off');
   }
 
-  /** The clerk: what was refused is tried once more, and then called off where that can be. */
+  /** The clerk: what the provider did by itself is accepted; what was refused is tried once more, and then called off where that can be. */
   private async decideForThem(): Promise<void> {
     const { signal } = this.closing;
     while (!signal.aborted) {
@@ -190,8 +204,9 @@ export class Customers {
         for (const { orderId, choices } of items) {
           const again = !this.retried.has(orderId);
           this.retried.add(orderId);
-          const callOff = choices.some(({ decision }) => decision === 'call-off');
-          await this.decide(orderId, again || !callOff ? 'retry' : 'call-off');
+          const can = (decision: string) => choices.some((choice) => choice.decision === decision);
+          const otherwise = can('call-off') ? 'call-off' : 'retry';
+          await this.decide(orderId, can('accept') ? 'accept' : again ? 'retry' : otherwise);
         }
         return { done: true, found: items };
       });
@@ -230,6 +245,11 @@ export class Customers {
       return { done: true, found: amountMinor };
     });
   }
+}
+
+/** `chance` is from 0 to below 1. */
+function oneOf<T>(items: readonly T[], chance: number): T {
+  return items[Math.floor(chance * items.length)]!;
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {

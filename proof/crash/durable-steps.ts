@@ -50,6 +50,14 @@ const takes: Readonly<Record<string, Wish>> = {
   ReservationReturned: 'be refused',
   PaymentRefunded: 'have it called off late',
   PaymentRefundRefused: 'have it called off late',
+  PaymentRefundedInPart: 'have it called off late',
+  PaymentHeldTwice: 'meet a provider that errs',
+  PaymentHoldReleased: 'meet a provider that errs',
+  PaymentMiscaptured: 'meet a provider that errs',
+  PaymentMovedByProvider: 'meet a provider that errs',
+  OrderPaymentMoved: 'meet a provider that errs',
+  OrderPaymentMoveAccepted: 'meet a provider that errs',
+  PriceWithdrawn: 'end a sale',
 };
 
 export const steps: readonly DurableStep[] = services.flatMap((service) => [
