@@ -93,14 +93,9 @@ async function installSchemathesis({ stderr }: Output): Promise<void> {
   stderr.write('Installing schemathesis …\n');
   rmSync(VENV, { recursive: true, force: true });
   await runPython('python3', '-m', 'venv', VENV);
-  await runPython(
-    join(VENV, 'bin/pip'),
-    'install',
-    '--quiet',
-    '--no-deps',
-    '--requirement',
-    join(FOLDER, 'requirements.txt'),
-  );
+  // A package whose hash is another, or that is not listed, is refused.
+  const packages = ['--require-hashes', '--requirement', join(FOLDER, 'requirements.txt')];
+  await runPython(join(VENV, 'bin/pip'), 'install', '--quiet', ...packages);
   writeFileSync(marker, wanted);
 }
 
