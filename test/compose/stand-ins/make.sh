@@ -77,7 +77,7 @@ apache/kafka:*)
   jars=$checkout/.cache/kafka/${image##*:}
   if [ ! -f "$tar" ] && [ ! -d "$jars" ]; then
     need mvn maven
-    mvn --quiet --batch-mode --file "$checkout/scripts/lib/kafka-pom.xml" dependency:copy-dependencies "-DoutputDirectory=$work/jars"
+    mvn --quiet --batch-mode --strict-checksums --file "$checkout/scripts/lib/kafka-pom.xml" dependency:copy-dependencies "-DoutputDirectory=$work/jars"
     jars=$work/jars
   fi
   debian --include=openjdk-17-jre-headless --customize-hook='mkdir -p "$1/opt/kafka/libs" "$1/var/lib/kafka/data"' \
