@@ -26,12 +26,18 @@ RUN cp -r node_modules/@kurrent /tmp \
        node_modules/@prisma/client/runtime/query_compiler_*.sqlite.* \
        node_modules/@prisma/client/runtime/query_compiler_*.sqlserver.* \
  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
+# What the image is made of, for people and for scanners. `npm sbom --omit dev` would leave out whatever development needs
+# as well, the driver of Postgres for one: so it is asked when nothing is left for development.
+COPY scripts/notices.mjs ./scripts/
+RUN node scripts/notices.mjs > THIRD-PARTY-NOTICES \
+ && npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx --sbom-type application > sbom.cdx.json
 
 FROM node:24-bookworm-slim
 WORKDIR /larder
 # kafkajs sets timers for times in the past, and Node 24 warns about them in every process's log; they do no harm.
 ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=TimeoutNegativeWarning"
-COPY --from=production /larder/package.json ./
+COPY LICENSE ./
+COPY --from=production /larder/package.json /larder/THIRD-PARTY-NOTICES /larder/sbom.cdx.json ./
 COPY --from=production /larder/node_modules ./node_modules
 COPY scripts/run.mjs ./scripts/
 COPY prisma ./prisma

@@ -143,6 +143,7 @@ class ComposeTest {
 
     await this.check('build', () => this.build());
     await this.check('up', () => this.up());
+    await this.check('parts', () => this.namesItsParts());
     await this.check('locked', () => this.locked());
     await this.check('ports', () => this.boundToThisMachine());
     await this.check('checkout', async () => {
@@ -216,6 +217,25 @@ class ComposeTest {
     }
     for (const service of services) await call('GET', `${urlOf(service)}/health/ready`);
     return `${containers.length} containers, every service healthy`;
+  }
+
+  /** The image has the licence of every package in it, and says which they are in the form that scanners read. */
+  private async namesItsParts(): Promise<string> {
+    const missing = `
+      import { readdirSync, readFileSync } from 'node:fs';
+      const manifest = /(^|\\/)node_modules\\/(@[^/]+\\/)?[^@/]+\\/package\\.json$/;
+      const paths = readdirSync('.', { recursive: true }).filter((path) => manifest.test(path));
+      const packages = paths.map((path) => JSON.parse(readFileSync(path, 'utf8')));
+      const { components } = JSON.parse(readFileSync('sbom.cdx.json', 'utf8'));
+      const notices = readFileSync('THIRD-PARTY-NOTICES', 'utf8');
+      const lacking = packages.filter(({ name, version }) =>
+        !components.some((each) => each.name === name && each.version === version) ||
+        !notices.includes('\\n' + name + ' ' + version + ': '));
+      console.log(JSON.stringify({ all: packages.length, lacking: lacking.map(({ name }) => name) }));`;
+    const [order] = await this.containers('order');
+    const { all, lacking } = JSON.parse(await runIn(order!, missing)) as { all: number; lacking: string[] };
+    expect(all > 100 && lacking.length === 0, `of ${all} packages the notices or the SBOM lack ${lacking.join(', ')}`);
+    return `${all} packages, each with its licence and in the SBOM`;
   }
 
   /** Our own containers can neither become root nor write to any file; all are limited, and only the gateway is on the edge. */
