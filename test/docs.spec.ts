@@ -243,6 +243,7 @@ describe('docs/operations.md', () => {
 describe.each([
   ['docs/guarantees.md', 30],
   ['docs/consistency.md', 10],
+  ['docs/threat-model.md', 15],
 ])('%s', (document, least) => {
   const proofs = [...textOf(document).matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+)\)/g)].map(
     ([, named, file]) => [named!, file!] as const,
@@ -268,6 +269,7 @@ test('every link between the documents has a target', () => {
     'README.md',
     'CONTRIBUTING.md',
     'AGENTS.md',
+    'SECURITY.md',
     ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.md'))
       .map((name) => join('docs', name)),
