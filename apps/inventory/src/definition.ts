@@ -14,6 +14,13 @@ import { upcasters } from './upcasters.js';
 export const inventoryDefinition = defineService({
   name: 'inventory',
   port: 3002,
+  access: {
+    'GET /stock': { clerk: 'any', operator: 'any' },
+    'GET /stock/:sku': { clerk: 'any', operator: 'any' },
+    'POST /stock/:sku/receipts': { clerk: 'any' },
+    'POST /stock/:sku/recounts': { clerk: 'any' },
+    'GET /reservations/:orderId': { clerk: 'any', operator: 'any' },
+  },
   aggregates: { reservation, stock, entry },
   upcasters,
   publishes: inventoryEvents,

@@ -13,6 +13,16 @@ import { upcasters } from './upcasters.js';
 export const orderDefinition = defineService({
   name: 'order',
   port: 3001,
+  access: {
+    'POST /orders': { customer: 'own', clerk: 'any' },
+    'GET /orders': { customer: 'own', clerk: 'any', operator: 'any' },
+    'GET /orders/:orderId': { customer: 'own', clerk: 'any', operator: 'any' },
+    'GET /orders/:orderId/history': { customer: 'own', clerk: 'any', operator: 'any' },
+    'POST /orders/:orderId/cancel': { customer: 'own', clerk: 'any' },
+    'GET /prices': { customer: 'any', clerk: 'any', operator: 'any' },
+    'PUT /prices/:sku': { clerk: 'any' },
+    'DELETE /prices/:sku': { clerk: 'any' },
+  },
   variables: {
     ORDER_DEADLINE: duration()
       .prefault('15min')

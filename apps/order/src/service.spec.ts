@@ -22,8 +22,8 @@ test('waiting for an order leaves nothing behind on the signal that would end al
   await service.place({ orderId: ORDER, customerId: ORDER, lines, paymentToken: 'tok' }, cause);
 
   const { signal } = new AbortController();
-  const waits = Array.from({ length: 10 }, () => service.awaitSettled(ORDER, 1_000, signal));
-  const unknown = service.awaitSettled('0190a8c0-0000-7000-8000-000000000002', 1_000, signal);
+  const waits = Array.from({ length: 10 }, () => service.awaitSettled(ORDER, undefined, 1_000, signal));
+  const unknown = service.awaitSettled('0190a8c0-0000-7000-8000-000000000002', undefined, 1_000, signal);
   const refused = expect(unknown).rejects.toThrow('There is no such order.');
   await clock.advance(1_000);
   for (const { order } of await Promise.all(waits)) expect(order.status).toBe('placed');

@@ -2,14 +2,23 @@
  * The order service without a framework: its operations, and what runs in the background. A plain function of its ports,
  * so that Nest, a test and a simulation compose the same service.
  */
-import { Conflict, NotFound } from '#decider';
+import { Conflict } from '#decider';
 import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { within } from '#runtime';
 import { type Attention, inboxOf, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
 import { orderDefinition } from './definition.js';
-import { isSettled, type Money, type Order, order, type OrderEvent, type PlacedOrder } from './domain/order.js';
+import {
+  assertOwn,
+  isSettled,
+  type Money,
+  type Order,
+  order,
+  type OrderEvent,
+  orderNotFound,
+  type PlacedOrder,
+} from './domain/order.js';
 import { price } from './domain/price.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
@@ -87,15 +96,22 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     return found.status === 'set' ? { amountMinor: found.amountMinor, currency: found.currency } : undefined;
   }
 
-  async function cancel(orderId: string, cause: Cause): Promise<KnownOrder> {
-    return requireOrder(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel' }, cause));
+  /** `owner` is whose order it has to be, here and below; undefined: anybody's. */
+  async function cancel(orderId: string, owner: string | undefined, cause: Cause): Promise<KnownOrder> {
+    return requireOrder(await transactor.transact(order, `order-${orderId}`, { type: 'Cancel', owner }, cause));
   }
 
   /**
    * Waits up to `ms` milliseconds for the order to be settled, and returns it as it is then. Pass `since` when you have
    * just written at that position: the cached state is then used without a read.
    */
-  async function awaitSettled(orderId: string, ms: number, signal: AbortSignal, since?: bigint): Promise<KnownOrder> {
+  async function awaitSettled(
+    orderId: string,
+    owner: string | undefined,
+    ms: number,
+    signal: AbortSignal,
+    since?: bigint,
+  ): Promise<KnownOrder> {
     const stream = `order-${orderId}`;
     const wait = settlementWaits.begin(orderId);
     const settledAt = within(
@@ -107,17 +123,21 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
     );
     try {
       const current = await transactor.load(order, stream, since);
+      assertOwn(requireOrder(current).order, owner);
       return requireOrder(isSettled(current.state) ? current : await transactor.load(order, stream, await settledAt));
     } finally {
       wait.end();
     }
   }
 
-  /** The events of an order, oldest first. */
-  async function history(orderId: string): Promise<RecordedEvent<OrderEvent>[]> {
+  /** The events of an order, oldest first; none when there is no such order. */
+  async function history(orderId: string, owner?: string): Promise<RecordedEvent<OrderEvent>[]> {
     const events: RecordedEvent[] = [];
     for await (const event of store.read(`order-${orderId}`)) events.push(event);
-    return events as RecordedEvent<OrderEvent>[];
+    const history = events as RecordedEvent<OrderEvent>[];
+    const [placed] = history;
+    const isOwn = owner === undefined || (placed?.type === 'OrderPlaced' && placed.data.customerId === owner);
+    return isOwn ? history : [];
   }
 
   /** Sets the price at which further orders are placed. */
@@ -157,9 +177,9 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       async ({ order_id, attention_at }) => attentionItem(order_id, await history(order_id), attention_at!),
     ),
 
-    resolve(orderId, { decision, actor, reason }, cause) {
+    resolve(orderId, { decision, reason }, cause) {
       const command = { type: COMMANDS[decision] };
-      return transactor.transact(order, `order-${orderId}`, command, { ...cause, actor, reason });
+      return transactor.transact(order, `order-${orderId}`, command, { ...cause, reason });
     },
   };
 
@@ -178,6 +198,6 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
 
 /** @throws NotFound */
 function requireOrder({ state, position }: { state: Order; position: bigint }): KnownOrder {
-  if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
+  if (state.status === 'none') throw orderNotFound();
   return { order: state, position };
 }

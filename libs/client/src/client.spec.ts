@@ -186,3 +186,20 @@ test('a wait is asked for, and a moment of the past', async () => {
     '/orders/o/history?asOf=2026-11-21T12%3A00%3A00.000Z',
   ]);
 });
+
+test('every request says who calls, also one that is sent again when the first token has expired', async () => {
+  const seen: (string | null)[] = [];
+  let n = 0;
+  const shop = new LarderClient(
+    { order: 'http://shop.example' },
+    {
+      token: async () => `token-${++n}`,
+      fetch: async ({ headers }) => {
+        seen.push(headers.get('Authorization'));
+        return new Response('{}', { status: seen.length === 1 ? 503 : 200, headers: { 'Retry-After': '0' } });
+      },
+    },
+  );
+  await shop.order('0190a8c0-0000-7000-8000-000000000002');
+  expect(seen).toEqual(['Bearer token-1', 'Bearer token-2']);
+});

@@ -2,8 +2,8 @@
  * A client of the shop, for a server or a browser: it needs `fetch` and nothing else. Its types are made from the OpenAPI
  * documents of the three services.
  *
- *   const shop = new LarderClient({ order: 'http://localhost:3001', inventory: 'http://localhost:3002' });
- *   const { orderId } = await shop.placeOrder({ customerId, lines, payment: { token: 'tok_approved' } });
+ *   const shop = new LarderClient({ order: 'http://localhost:3001', inventory: 'http://localhost:3002' }, { token });
+ *   const { orderId } = await shop.placeOrder({ lines, payment: { token: 'tok_approved' } });
  *   const order = await shop.order(orderId, { wait: 5 });
  *
  * Besides the types it does what every caller of the API would otherwise have to do by hand:
@@ -43,7 +43,9 @@ export interface ClientOptions {
   readonly positions?: string;
   /** How often a request is sent again that was answered with 429, 502, 503 or 504, or not at all; default: 3. */
   readonly retries?: number;
-  /** Replaces the global `fetch`: the place for credentials and timeouts. */
+  /** The access token that says who calls, or what gets one that is still good: asked before every request. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** Replaces the global `fetch`: the place for timeouts. */
   readonly fetch?: (request: Request) => Promise<Response>;
 }
 
@@ -65,14 +67,16 @@ const TRY_AGAIN: readonly number[] = [429, 502, 503, 504];
 export class LarderClient {
   private readonly known = new Map<string, bigint>();
   private readonly retries: number;
+  private readonly token: ClientOptions['token'];
   private readonly fetch: (request: Request) => Promise<Response>;
   private readonly api;
 
   constructor(
     urls: Urls,
-    { positions = '', retries = 3, fetch = (request) => globalThis.fetch(request) }: ClientOptions = {},
+    { positions = '', retries = 3, token, fetch = (request) => globalThis.fetch(request) }: ClientOptions = {},
   ) {
     this.learn(positions);
+    this.token = token;
     this.retries = retries;
     this.fetch = fetch;
     const of = (service: keyof Urls) => ({
@@ -168,6 +172,8 @@ export class LarderClient {
   private async send(service: keyof Urls, request: Request): Promise<Response> {
     if (this.known.size > 0) request.headers.set('Larder-Position', this.positions);
     for (let left = this.retries; ; left--) {
+      const token = typeof this.token === 'function' ? await this.token() : this.token;
+      if (token !== undefined) request.headers.set('Authorization', `Bearer ${token}`);
       const response = await this.fetch(request.clone()).catch((error: unknown) => {
         if (left <= 0 || request.signal.aborted) throw error;
         return undefined;

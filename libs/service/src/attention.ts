@@ -4,7 +4,7 @@ import { line, money, orderId } from '#contracts';
 import { NotFound } from '#decider';
 import type { Cause } from '#event-store';
 import type { Projection, Tables } from '#projections';
-import { decidedBy } from './free-text.js';
+import { decisionReason } from './free-text.js';
 
 const choice = z.enum(['retry', 'call-off', 'accept']);
 
@@ -26,7 +26,7 @@ export type AttentionItem = z.infer<typeof attentionItem>;
 
 export const resolution = z.strictObject({
   decision: choice.describe('One of the choices of the item'),
-  ...decidedBy,
+  ...decisionReason,
 });
 
 export type Resolution = z.infer<typeof resolution>;
@@ -51,7 +51,7 @@ export interface Attention {
   /** How many cases wait. */
   count(): Promise<number>;
   /**
-   * Carries out a decision. Repeating it changes nothing. Returns the position of what was written, if anything was.
+   * Carries out a decision of `cause.actor`. Repeating it changes nothing. Returns the position of what was written, if anything was.
    * @throws DomainError when this service knows no such order, or when the decision no longer applies
    */
   resolve(orderId: string, decision: Resolution, cause: Cause): Promise<{ position: bigint } | undefined>;

@@ -10,6 +10,7 @@ const env = {
   EVENT_STORE_URL: 'postgresql://larder:s3cret@localhost:5432/order',
   MESSAGE_BUS_URL: 'postgresql://larder:s3cret@localhost:5432/bus',
   DATABASE_URL: 'postgresql://larder:s3cret@localhost:5432/order',
+  AUTH_ISSUER: 'https://login.example.com/shop',
 };
 
 function refused(changes: NodeJS.ProcessEnv): StartError {
@@ -45,6 +46,28 @@ test('white space around a value is not part of it: a secret from a file often e
   });
   expect(() => loadConfig(secret, { ...given, SECRET: ' \n' })).toThrow('SECRET is not set. Set it: What signs.');
 });
+
+test.each([
+  'https://login.example.com',
+  'https://login.example.com/shop/',
+  'http://localhost:3000',
+  'http://127.0.0.1:3000',
+  'http://[::1]:3000',
+  'http://identity:3000',
+])('%s is an issuer', (AUTH_ISSUER) =>
+  expect(loadConfig(schema, { ...env, AUTH_ISSUER })).toMatchObject({ AUTH_ISSUER }),
+);
+
+test.each([
+  'http://login.example.com',
+  'http://10.0.0.7:3000',
+  'http://127.0.0.1.example.com',
+  'ftp://localhost',
+  'login.example.com',
+  'https://login.example.com/?tenant=shop',
+])("%s is none: its keys could be anybody's", (AUTH_ISSUER) =>
+  expect(refused({ AUTH_ISSUER }).message).toMatch(/^AUTH_ISSUER is n[^\n]+ Set it: The OpenID provider [^\n]+\.$/),
+);
 
 test('origins are a list', () => {
   const listed = loadConfig(schema, { ...env, CORS_ORIGINS: 'https://shop.example, http://localhost:5173' });

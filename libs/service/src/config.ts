@@ -47,6 +47,27 @@ const urlText = z.string().regex(/^(?!.*[?&]schema=(?!public(&|$)))/, 'names a s
 
 const url = urlText.regex(/^[a-z][a-z0-9+.-]*:\/\/./, 'is not a URL');
 
+/**
+ * The name of the issuer of tokens, which is also where it is found. Over plain HTTP anybody on the way could hand out keys
+ * of their own, so that is for this machine and for the network of a compose file, where names have no dot.
+ */
+const issuer = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), {
+    error: 'is not an https:// URL',
+    abort: true,
+  })
+  .refine((text) => {
+    const { protocol, hostname, search, hash } = new URL(text);
+    const isNear = isLoopback(hostname) || /^[^.:]+$/.test(hostname);
+    return (protocol === 'https:' || isNear) && search === '' && hash === '';
+  }, 'is neither an https:// URL nor an http:// URL of this machine, without a query');
+
+/** Whether a host is this machine: `localhost`, `127.0.0.1`, `[::1]`. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
+}
+
 /** Origins as browsers send them, without a path: `https://shop.example,http://localhost:5173`. */
 const origins = z
   .string()
@@ -68,6 +89,18 @@ export const baseConfig = z.object({
   DATABASE_URL: urlText
     .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL')
     .describe("The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order"),
+  AUTH_ISSUER: issuer.describe(
+    'The OpenID provider whose access tokens are accepted, exactly as they name it in `iss`: https://login.example.com/shop',
+  ),
+  AUTH_AUDIENCE: z.string().default('larder').describe('What `aud` of an access token has to name'),
+  AUTH_ROLES_CLAIM: z
+    .string()
+    .default('roles')
+    .describe('The claim with the roles of the caller; a dot leads into an object: realm_access.roles'),
+  AUTH_TOKEN_TYPE: z
+    .string()
+    .default('at+jwt')
+    .describe('What `typ` of an access token has to be; set it to JWT for a provider that does not follow RFC 9068'),
   CORS_ORIGINS: origins
     .optional()
     .describe('The origins whose pages may call the service from a browser, separated by commas; by default none'),

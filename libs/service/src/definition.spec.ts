@@ -16,6 +16,7 @@ const rows = projection<{ id: string }, never>({
 const definition = defineService({
   name: 'shop',
   port: 3009,
+  access: {},
   variables: { GREETING: z.string().default('hello').describe('What it says') },
   aggregates: {},
   upcasters: {},

@@ -8,6 +8,7 @@ import type { AnyTopic, MessageOf } from '#contracts';
 import type { Decider } from '#decider';
 import type { Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
+import type { AccessTable } from './access.js';
 import { baseConfig, tcpPort } from './config.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
@@ -21,6 +22,8 @@ export interface ServiceParts<
   readonly name: string;
   /** The default TCP port of its HTTP server; the variable PORT overrides it. */
   readonly port: number;
+  /** Who may call which of its own routes; libs/nest knows who may call those of every service. */
+  readonly access: AccessTable;
   /** The environment variables that it reads besides those of every service, each with a description. */
   readonly variables?: Variables;
   /** Its aggregates, by the category of their streams. */

@@ -19,8 +19,5 @@ export function freeText(max: number) {
     .regex(ONE_LINE, 'This has a control character, such as a line break, a tab or U+0000: leave it out.');
 }
 
-/** Who decides something, and why. It is kept with what was decided. */
-export const decidedBy = {
-  actor: freeText(200).describe('Who decides'),
-  reason: freeText(2_000).describe('Why; it is kept with the decision'),
-};
+/** Why a person decides something. It is kept with what was decided, and so is who they are, which their token says. */
+export const decisionReason = { reason: freeText(2_000).describe('Why; it is kept with the decision') };

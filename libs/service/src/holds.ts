@@ -59,7 +59,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
   return {
     ...inboxOf(tables, projection, 'attention_at', () => clock.now(), item),
 
-    async resolve(orderId, { decision, actor, reason }, cause) {
+    async resolve(orderId, { decision, reason }, cause) {
       if (decision === 'accept') throw new Conflict('nothing-to-accept', `The ${name} service asks for no acceptance.`);
       const { status, held } = await find(orderId);
       if (status === 'none') throw new NotFound(`${name}-not-found`, `There is no ${name} for this order.`);
@@ -69,7 +69,7 @@ export function holdsWithoutVerdict({ tables, clock }: ServicePorts, holds: Hold
         const until = row ? `Until ${row.attention_at}` : 'For a day';
         throw new Conflict('hold-too-young', `${until} the order itself decides what becomes of the ${name}.`);
       }
-      if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, actor, reason });
+      if (decision === 'call-off') return holds.giveUp(orderId, { ...cause, reason });
       await holds.publishAgain(orderId);
       return undefined;
     },

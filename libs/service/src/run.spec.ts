@@ -13,6 +13,7 @@ const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
 const definition = defineService({
   name: 'shop',
   port: 3009,
+  access: {},
   aggregates: {},
   upcasters: {},
   publishes: orderEvents,

@@ -2,6 +2,7 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { commonAccess } from '../../../libs/nest/src/access/common.js';
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { openApiDocument } from '../../../libs/nest/src/http/openapi.js';
@@ -29,5 +30,6 @@ export async function openApi(service: Service): Promise<object> {
     logger: ['error'],
     abortOnError: false,
   });
-  return openApiDocument(app, `Larder: ${service}`);
+  const access = { ...commonAccess, ...shop[service].access };
+  return openApiDocument(app, `Larder: ${service}`, access);
 }

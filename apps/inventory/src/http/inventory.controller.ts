@@ -14,10 +14,12 @@ import {
   Problem,
   ReadYourWrites,
   refuses,
+  RequestCaller,
   RequestCause,
   route,
   toPage,
 } from '#nest';
+import type { Caller } from '#service';
 import type { Booking } from '../domain/entry.js';
 import { reservationSummary } from '../read-models/reservation-summary.js';
 import { stockLevel } from '../read-models/stock-level.js';
@@ -38,7 +40,7 @@ import {
 } from './inventory.dto.js';
 import { BookStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
 
-/** The UUIDv5 namespace of entry ids: an id is determined by the SKU and the Idempotency-Key. */
+/** The UUIDv5 namespace of entry ids: an id is determined by the caller, the SKU and the Idempotency-Key. */
 const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
 
 const UNBOOKABLE = ['stock-out-of-range', 'idempotency-key-reused'] as const;
@@ -61,9 +63,10 @@ export class InventoryController {
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: receiptBody }) { quantity }: z.infer<typeof receiptBody>,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ): Promise<Answer<StockView>> {
-    return this.bookStock(key, { kind: 'receipt', sku, quantity }, cause);
+    return this.bookStock(key, { kind: 'receipt', sku, quantity }, caller, cause);
   }
 
   @Post('stock/:sku/recounts')
@@ -82,15 +85,21 @@ export class InventoryController {
     @IdempotencyKey() key: string,
     @Param('sku', { schema: skuSchema }) sku: string,
     @Body({ schema: recountBody }) { counted, asOf }: z.infer<typeof recountBody>,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ): Promise<Answer<RecountView>> {
     const at = asOf === undefined ? {} : { asOf: asOf.slice('inventory:'.length) };
-    return this.bookStock(key, { kind: 'recount', sku, quantity: counted, ...at }, cause);
+    return this.bookStock(key, { kind: 'recount', sku, quantity: counted, ...at }, caller, cause);
   }
 
-  private async bookStock(key: string, booking: Booking, cause: Cause): Promise<Answer<RecountView>> {
+  private async bookStock(
+    key: string,
+    booking: Booking,
+    { subject }: Caller,
+    cause: Cause,
+  ): Promise<Answer<RecountView>> {
     const { sku } = booking;
-    const entryId = nameBasedId(ENTRIES, sku, key);
+    const entryId = nameBasedId(ENTRIES, subject, sku, key);
     const { result, position } = await this.commands.execute(new BookStock({ entryId, ...booking }, cause));
     return new Answer({ sku, ...result }, { position });
   }

@@ -53,7 +53,8 @@ export type OrderCommand =
       /** ISO 8601: the order is called off when it is not confirmed by then. */
       deadlineAt: string;
     }
-  | { type: 'Cancel' }
+  /** `owner` is whose order it has to be; absent: anybody's. */
+  | { type: 'Cancel'; owner?: string | undefined }
   | { type: 'Expire'; now: string }
   /** From an operator: possible past the pivot, too. */
   | { type: 'CallOff' }
@@ -183,10 +184,11 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
 
   decide(command, state) {
     if (command.type === 'Place') return place(command, state);
-    if (state.status === 'none') throw new NotFound('order-not-found', 'There is no such order.');
+    if (state.status === 'none') throw orderNotFound();
 
     switch (command.type) {
       case 'Cancel':
+        assertOwn(state, command.owner);
         if (state.status === 'confirmed' || state.status === 'completed') {
           throw new Conflict(
             'order-confirmed',
@@ -347,6 +349,18 @@ function movesOf({ moves, question }: PlacedOrder): Moves {
   return { ...(moves && { moves }), ...(question && { question }) };
 }
 
+/**
+ * To a stranger somebody else's order is one that does not exist: that it does is theirs to know.
+ * @throws NotFound
+ */
+export function assertOwn({ terms }: PlacedOrder, owner: string | undefined): void {
+  if (owner !== undefined && terms.customerId !== owner) throw orderNotFound();
+}
+
+export function orderNotFound(): NotFound {
+  return new NotFound('order-not-found', 'There is no such order.');
+}
+
 /** Whether the order may still wait for other services. */
 function isOpen(state: Order): state is OpenOrder {
   return state.status !== 'none' && state.status !== 'completed';
@@ -385,7 +399,8 @@ function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order):
     // Prices may have changed since, so only what the customer asked for is compared.
     const { terms } = state;
     const sameContents = contentsOf(command.lines, paymentToken) === contentsOf(terms.lines, terms.paymentToken);
-    if (sameContents && (!expectedTotal || isSame(expectedTotal, terms.total))) return [];
+    if (sameContents && customerId === terms.customerId && (!expectedTotal || isSame(expectedTotal, terms.total)))
+      return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
   }
   const lines = command.lines.map(assertSold);

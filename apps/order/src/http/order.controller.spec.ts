@@ -1,6 +1,7 @@
 /** The order service in this process, on a store that fails when it is told to. */
 import request from 'supertest';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { bearer, Issuer } from '../../../../proof/shop/issuer.js';
 import { type RunningService, startService } from '#nest';
 import { ServerUnavailable } from '#runtime';
 import { freshDatabase } from '#test/database';
@@ -10,12 +11,16 @@ import OrderModule from './order.module.js';
 const CUSTOMER = '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e';
 
 let service: RunningService;
+let issuer: Issuer;
+let clerk: { readonly authorization: string };
 /** What becomes of a read of an order. */
 let readOrder: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
+  issuer = await Issuer.open();
+  clerk = bearer(issuer.token('carla', ['clerk']));
   const [own, bus] = await Promise.all([freshDatabase('order'), freshDatabase()]);
-  const urls = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus };
+  const urls = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus, AUTH_ISSUER: issuer.url };
   service = await startService(orderDefinition, OrderModule, {
     env: { ...urls, PORT: '0', LOG_LEVEL: 'silent', REQUEST_TIMEOUT: '300ms' },
     wrapPorts: (ports) => ({
@@ -32,14 +37,18 @@ beforeAll(async () => {
       }),
     }),
   });
-  await request(service.url).put('/prices/tea').send({ amountMinor: 300, currency: 'EUR' }).expect(200);
+  await request(service.url).put('/prices/tea').set(clerk).send({ amountMinor: 300, currency: 'EUR' }).expect(200);
 });
 beforeEach(() => (readOrder = undefined));
-afterAll(() => service?.stop());
+afterAll(async () => {
+  await service?.stop();
+  issuer?.close();
+});
 
 const place = (key: string) =>
   request(service.url)
     .post('/orders')
+    .set(clerk)
     .set('Idempotency-Key', `"${key}"`)
     .set('Prefer', 'wait=1')
     .send({ customerId: CUSTOMER, lines: [{ sku: 'tea', quantity: 1 }], payment: { token: 'tok_approved' } });
@@ -61,7 +70,7 @@ test.each([
     const position = answer.headers['larder-position']!;
     const found = await request(service.url)
       .get(answer.headers['location']!)
-      .set('Larder-Position', position)
+      .set({ ...clerk, 'Larder-Position': position })
       .expect(200);
     expect(found.body).toMatchObject({ status: 'placed', customerId: CUSTOMER });
     const again = await place(key).expect(202);
@@ -75,7 +84,11 @@ test('a member that is unknown is refused wherever it stands in an order', async
     lines: [{ sku: 'tea', quantity: 1, colour: 'green' }],
     payment: { token: 'tok' },
   };
-  const answer = await request(service.url).post('/orders').set('Idempotency-Key', 'k').send(body).expect(422);
+  const answer = await request(service.url)
+    .post('/orders')
+    .set({ ...clerk, 'Idempotency-Key': 'k' })
+    .send(body)
+    .expect(422);
   expect(answer.body.errors).toEqual([
     { pointer: '/lines/0', code: 'unrecognized_keys', detail: expect.stringContaining('colour') },
   ]);

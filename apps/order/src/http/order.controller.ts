@@ -18,11 +18,14 @@ import {
   Problem,
   ReadYourWrites,
   refuses,
+  RequestCaller,
   RequestCause,
   route,
   toPage,
   WriteHead,
 } from '#nest';
+import type { Caller } from '#service';
+import { customerOf, ownerFor } from './customer.js';
 import { orderSummary } from '../read-models/order-summary.js';
 import { priceList } from '../read-models/price-list.js';
 import {
@@ -57,7 +60,7 @@ import {
   WithdrawPrice,
 } from './order.handlers.js';
 
-/** The UUIDv5 namespace of order ids: an id is determined by the customer and the Idempotency-Key. */
+/** The UUIDv5 namespace of order ids: an id is determined by the caller and the Idempotency-Key. */
 const ORDERS = 'b1c7a1de-4f0c-5d3a-9f0e-2d6d3c1f7a11';
 
 const locationHeader = { Location: { description: 'Path of the order', schema: { type: 'string' as const } } };
@@ -86,17 +89,19 @@ export class OrderController {
     @Body({ schema: placeOrderBody }) body: z.infer<typeof placeOrderBody>,
     @AfterPosition() after: bigint | undefined,
     @PreferWait() waitMs: number | undefined,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
     @WriteHead() writeHead: WriteHead,
   ): Promise<Answer<OrderView>> {
     await this.readYourWrites.refuseUnknown(after);
-    const { customerId, lines, payment, expectedTotal } = body;
-    const orderId = nameBasedId(ORDERS, customerId, key);
+    const { lines, payment, expectedTotal } = body;
+    const customerId = customerOf(caller, body.customerId);
+    const orderId = nameBasedId(ORDERS, caller.subject, key);
     const request = { orderId, customerId, lines, paymentToken: payment.token, expectedTotal, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
     // From here on the order exists, whatever becomes of the wait.
     writeHead({ position, location: `/orders/${orderId}` });
-    const awaited = waitMs === undefined ? undefined : await this.awaitOrder(orderId, waitMs, position);
+    const awaited = waitMs === undefined ? undefined : await this.awaitOrder(orderId, customerId, waitMs, position);
     if (awaited?.body.settled) return new Answer(awaited.body, { ...awaited.head, status: 200 });
     // The first answer, whatever has become of the order since.
     const { reason: _, ...view } = viewOf(orderId, order);
@@ -108,9 +113,11 @@ export class OrderController {
   async listOrders(
     @Query({ schema: listOrdersQuery }) query: z.infer<typeof listOrdersQuery>,
     @AfterPosition() after: bigint | undefined,
+    @RequestCaller() caller: Caller,
   ): Promise<Answer<OrderPage>> {
-    const { cursor, limit, ...filter } = query;
-    const page = new ListOrders(filter, cursor, limit + 1);
+    const { cursor, limit, status } = query;
+    const customerId = ownerFor(caller, query.customerId);
+    const page = new ListOrders({ customerId, status }, cursor, limit + 1);
     const { found, position } = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
     return new Answer(
       toPage(found, limit, viewOfRow, ({ placedAt, orderId }) => [placedAt.toISOString(), orderId]),
@@ -128,13 +135,15 @@ export class OrderController {
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
     @AfterPosition() after: bigint | undefined,
     @PreferWait() waitMs: number | undefined,
+    @RequestCaller() caller: Caller,
   ): Promise<Answer<OrderView>> {
-    const query = () => this.queries.execute(new GetOrder(orderId));
+    const owner = ownerFor(caller);
+    const query = () => this.queries.execute(new GetOrder(orderId, owner));
     const { found, position } = await this.readYourWrites.read(orderSummary, after, query);
     if (!found) throw orderNotFound(position);
     const view = viewOfRow(found);
     if (waitMs === undefined || view.settled) return new Answer(view, { position, waitedMs: waitMs });
-    const { body, head } = await this.awaitOrder(orderId, waitMs);
+    const { body, head } = await this.awaitOrder(orderId, owner, waitMs);
     return new Answer(body, { ...head, position: answerPosition(after, head.position) });
   }
 
@@ -142,9 +151,9 @@ export class OrderController {
    * Answers with the order when it is final or the wait is over. `since` is the position of a write that was just made:
    * see AwaitOrder.
    */
-  private async awaitOrder(orderId: string, waitMs: number, since?: bigint) {
+  private async awaitOrder(orderId: string, owner: string | undefined, waitMs: number, since?: bigint) {
     const { stopping } = this.background;
-    const { order, position } = await this.queries.execute(new AwaitOrder(orderId, waitMs, stopping, since));
+    const { order, position } = await this.queries.execute(new AwaitOrder(orderId, owner, waitMs, stopping, since));
     const body = viewOf(orderId, order);
     // A service that stops cuts the wait short: then it was not granted.
     const waitedMs = body.settled || !stopping.aborted ? waitMs : undefined;
@@ -161,16 +170,18 @@ export class OrderController {
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
     @Query({ schema: historyQuery }) query: z.infer<typeof historyQuery>,
     @AfterPosition() after: bigint | undefined,
+    @RequestCaller() caller: Caller,
   ): Promise<Answer<z.infer<typeof historyView>>> {
     await this.readYourWrites.refuseUnknown(after);
-    const events = await this.queries.execute(new GetHistory(orderId));
+    const events = await this.queries.execute(new GetHistory(orderId, ownerFor(caller)));
     const first = events[0];
     const last = events.at(-1);
     if (!first || !last) throw orderNotFound();
     const position = answerPosition(after, last.position);
-    const history = historyOf(orderId, events, query.asOf);
+    const isForStaff = caller.whose === 'any';
+    const history = historyOf(orderId, events, query.asOf, isForStaff);
     if (history) return new Answer(history, { position });
-    const placed = historyOf(orderId, events, first.revision)?.order;
+    const placed = historyOf(orderId, events, first.revision, isForStaff)?.order;
     const detail = `The order was placed later than that, at ${placed?.placedAt}.`;
     throw new Problem(404, 'order-not-placed-yet', detail, { position });
   }
@@ -184,9 +195,10 @@ export class OrderController {
   )
   async cancelOrder(
     @Param('orderId', { schema: orderIdSchema }) orderId: string,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ): Promise<Answer<OrderView>> {
-    const { order, position } = await this.commands.execute(new CancelOrder(orderId, cause));
+    const { order, position } = await this.commands.execute(new CancelOrder(orderId, ownerFor(caller), cause));
     return new Answer(viewOf(orderId, order), { position });
   }
 

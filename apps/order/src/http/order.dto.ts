@@ -16,7 +16,11 @@ type Reason = Extract<PlacedOrder, { reason: string }>['reason'];
 
 export const placeOrderBody = z
   .strictObject({
-    customerId: z.uuid().toLowerCase().describe('The customer who orders'),
+    customerId: z
+      .uuid()
+      .toLowerCase()
+      .optional()
+      .describe('For whom a clerk orders; by default whoever sends the request'),
     lines: z.array(z.strictObject(line.shape)).min(1).max(100).describe('What is ordered; each SKU only once'),
     payment: z.strictObject({
       token: z.string().min(1).max(255).describe('Token of the means of payment: tok_approved, tok_declined, …'),
@@ -58,7 +62,11 @@ const reason = z.enum([
 ]) satisfies z.ZodType<Reason>;
 
 export const listOrdersQuery = z.object({
-  customerId: z.uuid().toLowerCase().optional(),
+  customerId: z
+    .uuid()
+    .toLowerCase()
+    .optional()
+    .describe('Only the orders of this customer; customers themselves get only their own'),
   status: status.optional(),
   cursor: cursor(moment, orderId),
   limit: pageLimit,
@@ -116,8 +124,8 @@ export const historyView = z
         type: z.string(),
         at: z.iso.datetime(),
         data: z.record(z.string(), z.unknown()),
-        actor: z.string().optional().describe('The operator who decided it, if one did'),
-        reason: z.string().optional().describe("The operator's reason"),
+        actor: z.string().optional().describe('Who had it done, if a person did; only staff are told'),
+        reason: z.string().optional().describe("An operator's reason; only staff are told"),
       }),
     ),
   })
@@ -176,6 +184,7 @@ export function historyOf(
   orderId: string,
   events: readonly RecordedEvent<OrderEvent>[],
   asOf: number | string | undefined,
+  isForStaff: boolean,
 ): z.infer<typeof historyView> | undefined {
   const until = typeof asOf === 'string' ? Date.parse(asOf) : Infinity;
   // The clock of another instance may be behind: an event that follows a later one cannot be shown without that one.
@@ -187,7 +196,7 @@ export function historyOf(
     order: viewOf(orderId, state),
     events: past.map(({ revision, type, recordedAt, data, metadata: { actor, reason } }) => {
       const { paymentToken: _, ...shown } = data as Record<string, unknown>;
-      return { revision, type, at: recordedAt, data: shown, ...(actor && { actor, reason }) };
+      return { revision, type, at: recordedAt, data: shown, ...(isForStaff && { actor, reason }) };
     }),
   };
 }

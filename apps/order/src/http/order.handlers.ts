@@ -27,9 +27,11 @@ export class PlaceOrderHandler implements ICommandHandler<PlaceOrder> {
   }
 }
 
+/** `owner` is whose order it has to be, here and in the queries; undefined: anybody's. */
 export class CancelOrder extends Command<KnownOrder> {
   constructor(
     readonly orderId: string,
+    readonly owner: string | undefined,
     readonly cause: Cause,
   ) {
     super();
@@ -40,8 +42,8 @@ export class CancelOrder extends Command<KnownOrder> {
 export class CancelOrderHandler implements ICommandHandler<CancelOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId, cause }: CancelOrder): Promise<KnownOrder> {
-    return this.orders.cancel(orderId, cause);
+  execute({ orderId, owner, cause }: CancelOrder): Promise<KnownOrder> {
+    return this.orders.cancel(orderId, owner, cause);
   }
 }
 
@@ -89,6 +91,7 @@ export class WithdrawPriceHandler implements ICommandHandler<WithdrawPrice> {
 export class AwaitOrder extends Query<KnownOrder> {
   constructor(
     readonly orderId: string,
+    readonly owner: string | undefined,
     readonly waitMs: number,
     readonly signal: AbortSignal,
     readonly since?: bigint,
@@ -101,13 +104,16 @@ export class AwaitOrder extends Query<KnownOrder> {
 export class AwaitOrderHandler implements IQueryHandler<AwaitOrder> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId, waitMs, signal, since }: AwaitOrder): Promise<KnownOrder> {
-    return this.orders.awaitSettled(orderId, waitMs, signal, since);
+  execute({ orderId, owner, waitMs, signal, since }: AwaitOrder): Promise<KnownOrder> {
+    return this.orders.awaitSettled(orderId, owner, waitMs, signal, since);
   }
 }
 
 export class GetHistory extends Query<RecordedEvent<OrderEvent>[]> {
-  constructor(readonly orderId: string) {
+  constructor(
+    readonly orderId: string,
+    readonly owner: string | undefined,
+  ) {
     super();
   }
 }
@@ -116,13 +122,16 @@ export class GetHistory extends Query<RecordedEvent<OrderEvent>[]> {
 export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
 
-  execute({ orderId }: GetHistory): Promise<RecordedEvent<OrderEvent>[]> {
-    return this.orders.history(orderId);
+  execute({ orderId, owner }: GetHistory): Promise<RecordedEvent<OrderEvent>[]> {
+    return this.orders.history(orderId, owner);
   }
 }
 
 export class GetOrder extends Query<OrderSummary | null> {
-  constructor(readonly orderId: string) {
+  constructor(
+    readonly orderId: string,
+    readonly owner: string | undefined,
+  ) {
     super();
   }
 }
@@ -131,8 +140,10 @@ export class GetOrder extends Query<OrderSummary | null> {
 export class GetOrderHandler implements IQueryHandler<GetOrder> {
   constructor(private readonly prisma: PrismaClient) {}
 
-  execute({ orderId }: GetOrder): Promise<OrderSummary | null> {
-    return this.prisma.orderSummary.findUnique({ where: { orderId } });
+  execute({ orderId, owner }: GetOrder): Promise<OrderSummary | null> {
+    return this.prisma.orderSummary.findUnique({
+      where: { orderId, ...(owner !== undefined && { customerId: owner }) },
+    });
   }
 }
 
@@ -159,7 +170,7 @@ export class ListOrdersHandler implements IQueryHandler<ListOrders> {
       OR: [{ placedAt: { lt: placedAt } }, { orderId: { lt: orderId } }],
     };
     return this.prisma.orderSummary.findMany({
-      where: { ...(customerId && { customerId }), ...(status && { status }), ...older },
+      where: { ...(customerId !== undefined && { customerId }), ...(status && { status }), ...older },
       orderBy: [{ placedAt: 'desc' }, { orderId: 'desc' }],
       take: limit,
     });

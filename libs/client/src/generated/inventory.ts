@@ -11,7 +11,10 @@ export interface paths {
     };
     get?: never;
     put?: never;
-    /** Books units that came in */
+    /**
+     * Books units that came in
+     * @description For: clerk.
+     */
     post: operations['receiveStock'];
     delete?: never;
     options?: never;
@@ -28,7 +31,10 @@ export interface paths {
     };
     get?: never;
     put?: never;
-    /** Corrects the books by what was counted on the shelf */
+    /**
+     * Corrects the books by what was counted on the shelf
+     * @description For: clerk.
+     */
     post: operations['recountStock'];
     delete?: never;
     options?: never;
@@ -43,7 +49,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists the stock, by SKU */
+    /**
+     * Lists the stock, by SKU
+     * @description For: clerk, operator.
+     */
     get: operations['listStock'];
     put?: never;
     post?: never;
@@ -60,7 +69,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Shows the stock of a SKU */
+    /**
+     * Shows the stock of a SKU
+     * @description For: clerk, operator.
+     */
     get: operations['getStock'];
     put?: never;
     post?: never;
@@ -77,7 +89,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Shows what an order holds of the stock */
+    /**
+     * Shows what an order holds of the stock
+     * @description For: clerk, operator.
+     */
     get: operations['getReservation'];
     put?: never;
     post?: never;
@@ -252,6 +267,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `body-too-large` */
       413: {
         headers: {
@@ -306,7 +345,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -365,6 +404,30 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
             code: 'idempotency-key-missing' | 'idempotency-key-invalid' | 'malformed-json';
+          };
+        };
+      };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
           };
         };
       };
@@ -434,7 +497,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -484,6 +547,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /**
        * @description `invalid-request`
        *
@@ -518,7 +605,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -567,6 +654,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `stock-not-found` */
       404: {
         headers: {
@@ -609,7 +720,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -658,6 +769,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `reservation-not-found` */
       404: {
         headers: {
@@ -700,7 +835,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

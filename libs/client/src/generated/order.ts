@@ -9,10 +9,16 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists orders, newest first */
+    /**
+     * Lists orders, newest first
+     * @description For: customer (their own), clerk, operator.
+     */
     get: operations['listOrders'];
     put?: never;
-    /** Places an order */
+    /**
+     * Places an order
+     * @description For: customer (their own), clerk.
+     */
     post: operations['placeOrder'];
     delete?: never;
     options?: never;
@@ -27,7 +33,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Shows an order */
+    /**
+     * Shows an order
+     * @description For: customer (their own), clerk, operator.
+     */
     get: operations['getOrder'];
     put?: never;
     post?: never;
@@ -44,7 +53,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Shows what happened to an order, and the order as it was at a given moment */
+    /**
+     * Shows what happened to an order, and the order as it was at a given moment
+     * @description For: customer (their own), clerk, operator.
+     */
     get: operations['getOrderHistory'];
     put?: never;
     post?: never;
@@ -63,7 +75,10 @@ export interface paths {
     };
     get?: never;
     put?: never;
-    /** Cancels an order that is not confirmed yet */
+    /**
+     * Cancels an order that is not confirmed yet
+     * @description For: customer (their own), clerk.
+     */
     post: operations['cancelOrder'];
     delete?: never;
     options?: never;
@@ -79,10 +94,16 @@ export interface paths {
       cookie?: never;
     };
     get?: never;
-    /** Sets the price of a SKU for future orders */
+    /**
+     * Sets the price of a SKU for future orders
+     * @description For: clerk.
+     */
     put: operations['setPrice'];
     post?: never;
-    /** Takes a SKU out of sale, until its price is set again */
+    /**
+     * Takes a SKU out of sale, until its price is set again
+     * @description For: clerk.
+     */
     delete: operations['withdrawPrice'];
     options?: never;
     head?: never;
@@ -96,7 +117,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Lists the prices, by SKU */
+    /**
+     * Lists the prices, by SKU
+     * @description For: customer, clerk, operator.
+     */
     get: operations['listPrices'];
     put?: never;
     post?: never;
@@ -113,9 +137,9 @@ export interface components {
     OrderRequest: {
       /**
        * Format: uuid
-       * @description The customer who orders
+       * @description For whom a clerk orders; by default whoever sends the request
        */
-      customerId: string;
+      customerId?: string;
       /** @description What is ordered; each SKU only once */
       lines: {
         /** @description Stock-keeping unit */
@@ -187,9 +211,9 @@ export interface components {
         data: {
           [key: string]: unknown;
         };
-        /** @description The operator who decided it, if one did */
+        /** @description Who had it done, if a person did; only staff are told */
         actor?: string;
-        /** @description The operator's reason */
+        /** @description An operator's reason; only staff are told */
         reason?: string;
       }[];
     };
@@ -286,6 +310,7 @@ export interface operations {
   listOrders: {
     parameters: {
       query?: {
+        /** @description Only the orders of this customer; customers themselves get only their own */
         customerId?: string;
         status?: 'placed' | 'stock-reserved' | 'confirmed' | 'completed' | 'rejected' | 'cancelled';
         /** @description `next` of the previous page */
@@ -324,6 +349,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `invalid-request` */
       422: {
         headers: {
@@ -354,7 +403,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -438,6 +487,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `price-changed` */
       409: {
         headers: {
@@ -514,7 +587,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -567,6 +640,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `order-not-found` */
       404: {
         headers: {
@@ -609,7 +706,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -661,6 +758,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `order-not-found`, `order-not-placed-yet` */
       404: {
         headers: {
@@ -703,7 +824,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -735,6 +856,30 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Order'];
+        };
+      };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
         };
       };
       /** @description `order-not-found` */
@@ -787,7 +932,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -852,6 +997,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `body-too-large` */
       413: {
         headers: {
@@ -902,7 +1071,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -934,6 +1103,30 @@ export interface operations {
         };
         content: {
           'application/json': components['schemas']['Withdrawn'];
+        };
+      };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
         };
       };
       /** @description `price-not-found` */
@@ -974,7 +1167,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -1024,6 +1217,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /**
        * @description `invalid-request`
        *
@@ -1058,7 +1275,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

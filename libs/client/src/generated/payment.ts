@@ -9,7 +9,10 @@ export interface paths {
       path?: never;
       cookie?: never;
     };
-    /** Shows the payment of an order */
+    /**
+     * Shows the payment of an order
+     * @description For: clerk, operator.
+     */
     get: operations['getPayment'];
     put?: never;
     post?: never;
@@ -197,6 +200,30 @@ export interface operations {
           };
         };
       };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
       /** @description `payment-not-found` */
       404: {
         headers: {
@@ -239,7 +266,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;

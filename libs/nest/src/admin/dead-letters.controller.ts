@@ -3,7 +3,8 @@ import { Body, Controller, Get, Inject, Param, Post, Query } from '@nestjs/commo
 import { z } from 'zod';
 import type { Cause } from '#event-store';
 import type { ParkedMessage, RecordedResolution } from '#message-bus';
-import { decidedBy, type ServicePorts } from '#service';
+import { type Caller, decisionReason, type ServicePorts } from '#service';
+import { RequestCaller } from '../access/guard.js';
 import { RequestCause } from '../http/correlation.js';
 import { cursor, cursorOf, moment, pageLimit, pageOf, toPage } from '../http/page.js';
 import { Problem } from '../http/problem.js';
@@ -24,7 +25,7 @@ const resolutionView = z.object({
   id: z.uuid(),
   deadLetterId: z.string().optional(),
   action: z.enum(['retry', 'skip']),
-  actor: z.string().describe('Who decided'),
+  actor: z.string().describe('Who decided: the subject of their token'),
   reason: z.string(),
   decidedAt: z.iso.datetime(),
   correlationId: z.string().optional().describe('Of the request; decisions about many dead letters at once share it'),
@@ -64,10 +65,10 @@ const kindsView = z.object({
 
 const resolutionPageQuery = z.object({ cursor: cursor(moment, z.uuid()), limit: pageLimit });
 
-const resolutionBody = z.strictObject(decidedBy);
+const resolutionBody = z.strictObject(decisionReason);
 
 const manyBody = z.strictObject({
-  ...decidedBy,
+  ...decisionReason,
   ...filters,
   cursor: cursor(deadLetterId).describe('`next` of the previous answer'),
 });
@@ -137,8 +138,12 @@ export class DeadLettersController {
     `Has up to ${AT_ONCE} dead letters processed again, the oldest first`,
     answers(200, 'How many are processed again, and what is left', z.object({ retried: z.int(), ...rest })),
   )
-  async retryDeadLetters(@Body({ schema: manyBody }) body: ManyBody, @RequestCause() cause: Cause) {
-    const { resolved: retried, ...rest } = await this.resolveMany('retry', body, cause);
+  async retryDeadLetters(
+    @Body({ schema: manyBody }) body: ManyBody,
+    @RequestCaller() caller: Caller,
+    @RequestCause() cause: Cause,
+  ) {
+    const { resolved: retried, ...rest } = await this.resolveMany('retry', body, caller, cause);
     return { retried, ...rest };
   }
 
@@ -147,8 +152,12 @@ export class DeadLettersController {
     `Gives up to ${AT_ONCE} dead letters up, the oldest first; the messages behind them continue`,
     answers(200, 'How many are given up, and what is left', z.object({ skipped: z.int(), ...rest })),
   )
-  async skipDeadLetters(@Body({ schema: skipManyBody }) body: ManyBody, @RequestCause() cause: Cause) {
-    const { resolved: skipped, ...rest } = await this.resolveMany('skip', body, cause);
+  async skipDeadLetters(
+    @Body({ schema: skipManyBody }) body: ManyBody,
+    @RequestCaller() caller: Caller,
+    @RequestCause() cause: Cause,
+  ) {
+    const { resolved: skipped, ...rest } = await this.resolveMany('skip', body, caller, cause);
     return { skipped, ...rest };
   }
 
@@ -157,9 +166,10 @@ export class DeadLettersController {
   retryDeadLetter(
     @Param('id', { schema: deadLetterId }) id: string,
     @Body({ schema: resolutionBody }) resolution: z.infer<typeof resolutionBody>,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ) {
-    return this.resolve(id, 'retry', resolution, cause);
+    return this.resolve(id, 'retry', resolution, caller, cause);
   }
 
   @Post(':id/skip')
@@ -167,14 +177,16 @@ export class DeadLettersController {
   skipDeadLetter(
     @Param('id', { schema: deadLetterId }) id: string,
     @Body({ schema: resolutionBody }) resolution: z.infer<typeof resolutionBody>,
+    @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ) {
-    return this.resolve(id, 'skip', resolution, cause);
+    return this.resolve(id, 'skip', resolution, caller, cause);
   }
 
   private async resolveMany(
     action: 'retry' | 'skip',
-    { actor, reason, cursor, ...filter }: ManyBody,
+    { reason, cursor, ...filter }: ManyBody,
+    { subject: actor }: Caller,
     { correlationId }: Cause,
   ) {
     const { ids, clock, log, deadLetters } = this.ports;
@@ -197,11 +209,12 @@ export class DeadLettersController {
   private async resolve(
     id: string,
     action: 'retry' | 'skip',
-    resolution: z.infer<typeof resolutionBody>,
+    { reason }: z.infer<typeof resolutionBody>,
+    { subject: actor }: Caller,
     { correlationId }: Cause,
   ) {
     const { ids, clock, log, deadLetters } = this.ports;
-    const decision = { id: ids.next(), action, ...resolution, at: clock.now(), correlationId };
+    const decision = { id: ids.next(), action, actor, reason, at: clock.now(), correlationId };
     const letter = await deadLetters.resolve(BigInt(id), decision);
     if (!letter) {
       const [last] = await deadLetters.resolutions({ deadLetter: BigInt(id), limit: 1 });
@@ -209,7 +222,7 @@ export class DeadLettersController {
     }
     const { consumer, message } = letter;
     log.warn(
-      { deadLetter: id, action, ...resolution, consumer, key: message.key, messageId: message.id },
+      { deadLetter: id, action, actor, reason, consumer, key: message.key, messageId: message.id },
       'A dead letter was resolved by a person.',
     );
     return viewOf(letter);

@@ -8,6 +8,7 @@ import pg from 'pg';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../../../scripts/lib/embedded-postgres.js';
+import { bearer, Issuer } from '../../../../proof/shop/issuer.js';
 import { migrate } from '../../../../scripts/migrate.js';
 import { freshDatabase } from '#test/database';
 
@@ -38,12 +39,14 @@ const MAIN = `
   Module({ controllers: [TestController] })(TestModule);
   const nothing = { aggregates: {}, upcasters: {}, relays: [], subscribes: [], projections: [] };
   const silent = { messageOf: () => undefined, reactionTo: () => undefined };
-  const definition = defineService({ name: 'order', port: 0, publishes: orderEvents, ...nothing, ...silent });
+  const access = { 'GET /slow': 'anyone', 'GET /hang': 'anyone', 'GET /lose': 'anyone' };
+  const definition = defineService({ name: 'order', port: 0, access, publishes: orderEvents, ...nothing, ...silent });
   await bootService(definition, TestModule);`;
 
 let folder: string;
 let program: string;
 let env: NodeJS.ProcessEnv;
+let issuer: Issuer;
 let child: ChildProcess;
 let output: string;
 
@@ -71,10 +74,15 @@ beforeAll(async () => {
   });
   program = join(folder, 'main.mjs');
   const [own, bus] = await Promise.all([freshDatabase('order'), freshDatabase()]);
-  env = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus, PORT: '0', LOG_PRETTY: 'false' };
+  issuer = await Issuer.open();
+  const urls = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus, AUTH_ISSUER: issuer.url };
+  env = { ...urls, PORT: '0', LOG_PRETTY: 'false' };
 });
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  issuer.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 afterEach(() => void child.kill('SIGKILL'));
 
 function boot(changes: NodeJS.ProcessEnv = {}): void {
@@ -103,7 +111,9 @@ test('it becomes ready, and a signal lets it finish its requests, then its loops
     200,
     { status: 'ready', checks: { store: { status: 'up' }, bus: { status: 'up' }, database: { status: 'up' } } },
   ]);
-  expect((await fetch(`${url}/admin/projections`)).status).toBe(200);
+  expect((await fetch(`${url}/admin/projections`, { headers: bearer(issuer.token('ada', ['operator'])) })).status).toBe(
+    200,
+  );
 
   const answer = fetch(`${url}/slow`);
   await expect.poll(() => output).toContain('a request began');

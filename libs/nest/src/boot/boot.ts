@@ -15,6 +15,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { type Clock, ServerUnavailable, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { openPorts } from '#service/adapters';
+import { IssuerTokens } from '../access/tokens.js';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
 import { Background } from './background.js';
@@ -65,7 +66,7 @@ export async function startService(
   module: Type,
   { env = process.env, wrapPorts = (ports) => ports }: BootOptions = {},
 ): Promise<RunningService> {
-  const { name, projections, subscribes, rawBody } = definition;
+  const { name, projections, subscribes, rawBody, access } = definition;
   const config = loadConfig(definition.config, env) as BaseConfig;
   const clock = new SystemClock();
   const log = await createLog(name, config);
@@ -139,12 +140,13 @@ export async function startService(
       exports: provided.map(([token]) => token),
     };
     const app = await createApp(
-      { name, module: root, rawBody },
+      { name, module: root, rawBody, access },
       {
         ...runtime,
         background,
         health,
         metrics,
+        tokens: new IssuerTokens(config, runtime),
         requestTimeoutMs: config.REQUEST_TIMEOUT,
         readTimeoutMs: config.READ_TIMEOUT,
         corsOrigins: config.CORS_ORIGINS,

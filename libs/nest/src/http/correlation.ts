@@ -40,8 +40,8 @@ function traceparentOf([header, version, traceId, parentId, flags]: RegExpExecAr
 }
 
 /**
- * `@RequestCause() cause: Cause` in a controller. `causationId` is the request's id. There is no `actor`: a header must
- * not decide who a person is; a controller that knows adds it.
+ * `@RequestCause() cause: Cause` in a controller. `causationId` is the request's id, and `actor` the subject of its access
+ * token (see guard.ts): what the request itself says of who sent it counts for nothing.
  */
 export const RequestCause = createParamDecorator(
   (_data: unknown, context: ExecutionContext): Cause => context.switchToHttp().getRequest<FastifyRequest>().cause,

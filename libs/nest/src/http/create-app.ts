@@ -8,6 +8,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
+import type { AccessTable } from '#service';
+import { commonAccess } from '../access/common.js';
+import { guardRoutes } from '../access/guard.js';
+import type { Tokens } from '../access/tokens.js';
 import type { Background } from '../boot/background.js';
 import { causeOf } from './correlation.js';
 import { unwrapAnswers } from './answer.js';
@@ -29,6 +33,8 @@ export interface HttpOptions {
   /** The service's name: `order`. */
   readonly name: string;
   readonly module: Type | DynamicModule;
+  /** Who may call which route of the module. */
+  readonly access: AccessTable;
   /** Keeps the bytes of each body as `request.rawBody`, for signatures. */
   readonly rawBody?: boolean;
 }
@@ -40,6 +46,7 @@ export interface HttpParts {
   readonly background: Background;
   readonly health: Health;
   readonly metrics: Metrics;
+  readonly tokens: Tokens;
   readonly requestTimeoutMs: number;
   readonly readTimeoutMs: number;
   /** The origins whose pages may read answers; default: none. */
@@ -78,6 +85,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   broken.watch(http);
   unwrapAnswers(http);
   answerUnrouted(http, corsOrigins);
+  guardRoutes(http, options.access, parts);
   const { background, clock, requestTimeoutMs } = parts;
   background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
 
@@ -102,7 +110,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
     xXssProtection: false,
   });
   serveHealth(http, parts);
-  serveDocs(http, () => app, `Larder: ${options.name}`);
+  serveDocs(http, () => app, `Larder: ${options.name}`, { ...commonAccess, ...options.access });
   return app;
 }
 

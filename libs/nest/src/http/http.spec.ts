@@ -113,6 +113,21 @@ class TestController {
 @Module({ controllers: [TestController], providers: [Gate] })
 class TestModule {}
 
+const ACCESS = {
+  'GET /errors/:name': 'anyone',
+  'POST /orders': 'anyone',
+  'GET /orders/:id': 'anyone',
+  'GET /cause': 'anyone',
+  'GET /position': 'anyone',
+  'GET /absent': 'anyone',
+  'POST /events': 'anyone',
+  'POST /things': 'anyone',
+  'GET /slow': 'anyone',
+} as const;
+
+/** For the routes that every service has: whoever asks is an operator. */
+const TOKENS = { identify: async () => ({ subject: 'ada', roles: ['operator' as const] }) };
+
 let app: NestFastifyApplication;
 let gate: Gate;
 let health: Health;
@@ -131,6 +146,7 @@ async function start({
     {
       name: 'order',
       module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
+      access: ACCESS,
     },
     {
       clock,
@@ -139,6 +155,7 @@ async function start({
       background,
       health,
       metrics: new Metrics('order'),
+      tokens: TOKENS,
       requestTimeoutMs,
       readTimeoutMs: 1_000,
     },

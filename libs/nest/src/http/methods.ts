@@ -14,7 +14,15 @@ import { Problem } from './problem.js';
 /** What scripts of another origin may read besides the body; a browser hides all other headers from them. */
 const EXPOSED = ['Location', POSITION_HEADER, 'Preference-Applied', 'Retry-After', 'X-Correlation-Id'].join(', ');
 /** What they may send. */
-const ACCEPTED = ['Content-Type', 'Idempotency-Key', POSITION_HEADER, 'Prefer', 'Traceparent', 'X-Correlation-Id'];
+const ACCEPTED = [
+  'Authorization',
+  'Content-Type',
+  'Idempotency-Key',
+  POSITION_HEADER,
+  'Prefer',
+  'Traceparent',
+  'X-Correlation-Id',
+];
 const PREFLIGHT_SECONDS = 600;
 
 export function answerUnrouted(http: FastifyInstance, corsOrigins: readonly string[]): void {
@@ -37,7 +45,7 @@ export function answerUnrouted(http: FastifyInstance, corsOrigins: readonly stri
   });
 }
 
-/** Lets a page of one of the origins read the answer. Without credentials: the API has no cookies. */
+/** Lets a page of one of the origins read the answer. Without credentials: the API has no cookies, a token is a header. */
 function allowOrigin(
   { headers: { origin } }: FastifyRequest,
   reply: FastifyReply,

@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import type { AccessRule, AccessTable } from '#service';
 import { Problem } from './problem.js';
 import { documentRoutes } from './route.js';
 
@@ -21,8 +22,20 @@ const problem = z.looseObject({
   correlationId: z.string().optional(),
 });
 
+/** What is said of access: once as security schemes are, and in words for each operation. */
+const bearer = {
+  type: 'http',
+  scheme: 'bearer',
+  bearerFormat: 'JWT',
+  description: 'An access token (RFC 9068) of the issuer that the service is configured with',
+} as const;
+
 /** The current document. Operations are named for their handlers' methods, whose names are unique within a service. */
-export async function openApiDocument(app: NestFastifyApplication, title: string): Promise<object> {
+export async function openApiDocument(
+  app: NestFastifyApplication,
+  title: string,
+  access: AccessTable,
+): Promise<object> {
   const swagger = await import('@nestjs/swagger');
   documentRoutes(swagger);
   const about = new swagger.DocumentBuilder()
@@ -33,24 +46,77 @@ export async function openApiDocument(app: NestFastifyApplication, title: string
       description:
         'A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), ' +
         '`request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and ' +
-        '`unknown-method` (501); what follows from the route stands with it.',
+        '`unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the ' +
+        'route stands with it.',
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     })
     .build();
-  const { components, ...document } = swagger.SwaggerModule.createDocument(app, about, {
+  const { components, paths, ...document } = swagger.SwaggerModule.createDocument(app, about, {
     operationIdFactory: (_controller, method) => method,
   });
   const schemas = { ...components?.schemas, Problem: z.toJSONSchema(problem, { target: 'openapi-3.0' }) };
-  return { ...document, components: { ...components, schemas } };
+  const secured = Object.fromEntries(
+    Object.entries(paths).map(([path, item]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(item as object).map(([method, operation]) => [
+          method,
+          withAccess(operation as Operation, access[`${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`]),
+        ]),
+      ),
+    ]),
+  );
+  return { ...document, paths: secured, components: { ...components, schemas, securitySchemes: { bearer } } };
+}
+
+interface Operation {
+  readonly responses: object;
+}
+
+function withAccess(operation: Operation, rule: AccessRule = {}): object {
+  if (rule === 'anyone') return { ...operation, security: [] };
+  const whose = Object.entries(rule).map(([role, whose]) => (whose === 'own' ? `${role} (their own)` : role));
+  const refused = {
+    401: refusal('unauthenticated', 'token-invalid', 'token-expired'),
+    403: refusal('forbidden'),
+  };
+  return {
+    ...operation,
+    description: `For: ${whose.join(', ')}.`,
+    security: [{ bearer: [] }],
+    responses: { ...operation.responses, ...refused },
+  };
+}
+
+function refusal(...codes: readonly string[]): object {
+  const coded = { type: 'object', properties: { code: { type: 'string', enum: codes } }, required: ['code'] };
+  return {
+    description: codes.map((code) => `\`${code}\``).join(', '),
+    content: { 'application/problem+json': { schema: { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] } } },
+  };
 }
 
 const PAGE = `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>API</title><link rel="icon" href="data:,"><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
-<body><div id="page"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>
+<body><div id="page"></div><script src="/docs/swagger-ui-bundle.js"></script><script type="module" src="/docs/start.js"></script></body>
 </html>`;
 
-const START = `SwaggerUIBundle({ url: '/docs-json', dom_id: '#page', validatorUrl: null });`;
+/** The document is not for everybody, so the page asks for a token once, and keeps it for as long as its tab is open. */
+const START = `
+const KEY = 'larder-token';
+const token = sessionStorage.getItem(KEY) ?? prompt('An access token of a clerk, an operator or a machine:') ?? '';
+const authorization = 'Bearer ' + token.trim().replace(/^(authorization: *)?bearer +/i, '');
+const answer = await fetch('/docs-json', { headers: { authorization } });
+const found = await answer.json();
+if (answer.ok) sessionStorage.setItem(KEY, token);
+else sessionStorage.removeItem(KEY);
+if (answer.ok) {
+  const requestInterceptor = (request) => ({ ...request, headers: { authorization, ...request.headers } });
+  SwaggerUIBundle({ spec: found, dom_id: '#page', validatorUrl: null, requestInterceptor });
+} else {
+  document.querySelector('#page').textContent = found.detail + ' Reload the page to try again.';
+}`;
 
 const FILES = new Map([
   ['swagger-ui.css', 'text/css'],
@@ -61,12 +127,17 @@ const FILES = new Map([
 const CACHED = { 'cache-control': 'public, max-age=300' };
 
 /** Adds `/docs` and `/docs-json`. */
-export function serveDocs(http: FastifyInstance, app: () => NestFastifyApplication, title: string): void {
+export function serveDocs(
+  http: FastifyInstance,
+  app: () => NestFastifyApplication,
+  title: string,
+  access: AccessTable,
+): void {
   let document: Promise<object> | undefined;
   http.get('/docs', (_request, reply) => reply.headers(CACHED).type('text/html').send(PAGE));
   http.get('/docs-json', async (_request, reply) => {
-    const found = await (document ??= openApiDocument(app(), title));
-    return reply.headers(CACHED).send(found);
+    const found = await (document ??= openApiDocument(app(), title, access));
+    return reply.send(found);
   });
   http.get('/docs/start.js', (_request, reply) => reply.headers(CACHED).type('text/javascript').send(START));
   http.get<{ Params: { file: string } }>('/docs/:file', async ({ params: { file } }, reply) => {

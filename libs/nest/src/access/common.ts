@@ -1,0 +1,23 @@
+import type { AccessTable } from '#service';
+
+/** Who may call the routes that every service has. */
+export const commonAccess: AccessTable = {
+  'GET /health/live': 'anyone',
+  'GET /health/ready': 'anyone',
+  'GET /metrics': { operator: 'any', service: 'any' },
+  // The page tells nothing by itself: it asks for a token, and loads the document with it.
+  'GET /docs': 'anyone',
+  'GET /docs/start.js': 'anyone',
+  'GET /docs/:file': 'anyone',
+  'GET /docs-json': { clerk: 'any', operator: 'any', service: 'any' },
+  'GET /admin/projections': { operator: 'any' },
+  'GET /admin/attention': { operator: 'any' },
+  'POST /admin/attention/:orderId': { operator: 'any' },
+  'GET /admin/dead-letters': { operator: 'any' },
+  'GET /admin/dead-letters/kinds': { operator: 'any' },
+  'GET /admin/dead-letters/decisions': { operator: 'any' },
+  'POST /admin/dead-letters/retry': { operator: 'any' },
+  'POST /admin/dead-letters/skip': { operator: 'any' },
+  'POST /admin/dead-letters/:id/retry': { operator: 'any' },
+  'POST /admin/dead-letters/:id/skip': { operator: 'any' },
+};
