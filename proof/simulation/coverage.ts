@@ -127,6 +127,7 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
     'second instance',
     'order',
     'cancel',
+    ...each(['cancels', 'waits for', 'reads the history of'], (what) => `stranger: ${what} an order`),
     'receipt',
     'recount',
     'price',

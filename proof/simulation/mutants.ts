@@ -13,6 +13,20 @@ const edit = (file: string, replace: string, by: string): Edit => ({ file, repla
 
 export const mutants: readonly Mutant[] = [
   {
+    name: 'whoever knows its id may cancel an order',
+    edits: [edit('apps/order/src/domain/order.ts', '        assertOwn(state, command.owner);\n', '')],
+  },
+  {
+    name: 'whoever knows its id may wait for the end of an order',
+    edits: [
+      edit('apps/order/src/service.ts', 'assertOwn(requireOrder(current).order, owner);', 'requireOrder(current);'),
+    ],
+  },
+  {
+    name: 'whoever knows its id may read the history of an order',
+    edits: [edit('apps/order/src/service.ts', 'return isOwn ? history : [];', 'return history;')],
+  },
+  {
     name: 'an amount that is not compared',
     edits: [
       edit(

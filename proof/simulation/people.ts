@@ -3,7 +3,7 @@
  * owner, who sets prices and books stock, and operators, who decide what waits for a person.
  */
 import { type Service, services } from '../../apps/shop.js';
-import { isSettled } from '../../apps/order/src/domain/order.js';
+import { isSettled, orderNotFound } from '../../apps/order/src/domain/order.js';
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import type { Attention } from '#service';
@@ -161,13 +161,13 @@ export class People {
     const orderId = orderIdOf(n);
     await this.opened;
     const since = this.pricedAt;
-    const request = { orderId, customerId: orderIdOf(n), lines, paymentToken: token, since };
+    const request = { orderId, customerId: customerOf(orderId), lines, paymentToken: token, since };
     // Sent again, it may find the order that it placed before.
     if (!this.promises.sold.has(orderId)) this.promises.sold.set(orderId, since);
     const answer = await this.ask(
       'order',
       `order ${n} is placed`,
-      (it) => it.place(request, causeOf(`order-${n}`)),
+      (it) => it.place(request, { ...causeOf(`order-${n}`), actor: customerOf(orderId) }),
       orderId,
     );
     if (!answer || 'refused' in answer) return;
@@ -176,7 +176,7 @@ export class People {
     const waited = await this.ask(
       'order',
       `order ${n} is waited for`,
-      (it) => it.awaitSettled(orderId, 5 * SECOND, new AbortController().signal),
+      (it) => it.awaitSettled(orderId, customerOf(orderId), 5 * SECOND, new AbortController().signal),
       orderId,
     );
     if (waited && 'ok' in waited && isSettled(waited.ok.order)) this.promises.told.set(orderId, waited.ok.order.status);
@@ -186,11 +186,13 @@ export class People {
     switch (item.kind) {
       case 'cancel': {
         const orderId = orderIdOf(item.order);
-        const cause = causeOf(`cancel-${item.n}`);
+        const customer = customerOf(orderId);
+        const cause = { ...causeOf(`cancel-${item.n}`), actor: customer };
+        if (diceFor(this.world.seed, 'stranger', orderId).chance(0.3)) await this.intrude(orderId);
         const answer = await this.ask(
           'order',
           `cancel order ${item.order}`,
-          (it) => it.cancel(orderId, cause),
+          (it) => it.cancel(orderId, customer, cause),
           orderId,
         );
         if (answer && 'ok' in answer) this.promises.cancelled.add(orderId);
@@ -211,12 +213,35 @@ export class People {
     }
   }
 
+  /** Somebody who knows the id of another's order wants to cancel it, to see how it ends, and to read what happened to it. */
+  private async intrude(orderId: string): Promise<void> {
+    const owner = customerOf('a stranger');
+    const { signal } = new AbortController();
+    const attempts: [string, (order: ServiceOf['order']) => Promise<unknown>][] = [
+      ['cancels', (it) => it.cancel(orderId, owner, { ...causeOf('stranger'), actor: owner })],
+      ['waits for', (it) => it.awaitSettled(orderId, owner, SECOND, signal)],
+      [
+        'reads the history of',
+        async (it) => {
+          if ((await it.history(orderId, owner)).length === 0) throw orderNotFound();
+        },
+      ],
+    ];
+    for (const [what, request] of attempts) {
+      const answer = await this.ask('order', `a stranger ${what} ${orderId}`, request, orderId);
+      if (answer) count(this.world.coverage.faults, `stranger: ${what} an order`);
+      if (!answer || ('refused' in answer && answer.refused.code === 'order-not-found')) continue;
+      const text = `A stranger ${what} ${orderId}, and was not told that there is no such order.`;
+      this.world.found.push({ rule: 'stranger-let-in', text, orders: [orderId] });
+    }
+  }
+
   // Operators.
 
   private async resolve(service: Service, orderId: string, decision: 'retry' | 'call-off' | 'accept'): Promise<void> {
     const what = `an operator decides about ${orderId}: ${decision}`;
-    const decided = { decision, actor: 'operator', reason: 'It waits.' };
-    const cause = causeOf(`decision-${orderId}`);
+    const decided = { decision, reason: 'It waits.' };
+    const cause = { ...causeOf(`decision-${orderId}`), actor: 'operator' };
     const answer = await this.ask(service, what, (it: Attention) => it.resolve(orderId, decided, cause), orderId);
     if (!answer || 'refused' in answer) return;
     count(this.world.coverage.faults, `operator: ${decision} in ${service}`);
@@ -264,6 +289,11 @@ export class People {
     this.decided.set(name, times + 1);
     return times;
   }
+}
+
+/** The customer whose order it is. */
+function customerOf(orderId: string): string {
+  return `customer of ${orderId}`;
 }
 
 export function causeOf(id: string): Cause {
