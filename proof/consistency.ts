@@ -57,11 +57,13 @@ export async function writeThenRead(shop: Shop, pairs: number): Promise<{ positi
   const client = async () => {
     for (let i = next++; i < 2 * pairs; i = next++) {
       const instance = Math.floor(i / 2) % 2;
-      const { orderId, position } = await place(shop.order[instance]!);
+      const { orderId, position } = await place(shop.order[instance]!, shop.anybody);
       const headers: Record<string, string> = i % 2 === 0 ? { 'larder-position': position } : {};
       const reads = i % 2 === 0 ? positioned : bare;
       const startMs = performance.now();
-      const response = await fetch(`${shop.order[1 - instance]}/orders/${orderId}`, { headers });
+      const response = await fetch(`${shop.order[1 - instance]}/orders/${orderId}`, {
+        headers: { ...headers, ...shop.anybody },
+      });
       const text = await response.text();
       reads.ms.push(performance.now() - startMs);
       if (response.status === 404) reads.stale++;
@@ -72,10 +74,13 @@ export async function writeThenRead(shop: Shop, pairs: number): Promise<{ positi
   return { positioned, bare };
 }
 
-async function place(url: string): Promise<{ orderId: string; position: string }> {
+async function place(
+  url: string,
+  caller: Readonly<Record<string, string>>,
+): Promise<{ orderId: string; position: string }> {
   const response = await fetch(`${url}/orders`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
+    headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...caller },
     body: JSON.stringify({
       customerId: randomUUID(),
       lines: [{ sku: SKU, quantity: 1 }],

@@ -1,7 +1,8 @@
 /** What the program may not decide alone: the inbox shows it, and a person's decision is carried out, as events. */
 import { randomUUID } from 'node:crypto';
-import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ADA } from '../proof/shop/open-shop.js';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -23,11 +24,11 @@ async function place(token: string): Promise<string> {
   return orderId;
 }
 
-const order = () => request(shop.order[0]!);
+const order = () => request(shop.order[0]!, shop);
 const decide = (orderId: string, decision: object) =>
   order()
     .post(`/admin/attention/${orderId}`)
-    .send({ actor: 'ada', reason: 'The customer called.', ...decision });
+    .send({ reason: 'The customer called.', ...decision });
 
 /** The item of an order, once there is one. */
 function item(orderId: string) {
@@ -40,7 +41,7 @@ function item(orderId: string) {
 
 const history = async (orderId: string) => (await order().get(`/orders/${orderId}/history`).expect(200)).body.events;
 const ledger = async (orderId: string): Promise<string[]> =>
-  (await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body.entries.map(
+  (await request(shop.payment[0]!, shop).get(`/simulator/ledger?orderId=${orderId}`)).body.entries.map(
     ({ type }: { type: string }) => type,
   );
 
@@ -64,7 +65,7 @@ describe('a capture that the provider refuses', () => {
       expect.objectContaining({
         type: 'OrderCancelled',
         data: { reason: 'operator' },
-        actor: 'ada',
+        actor: ADA,
         reason: 'The customer called.',
       }),
     );
@@ -98,7 +99,7 @@ describe('a capture that the provider refuses', () => {
     });
     expect(again.tried.map(({ what }: { what: string }) => what)).toEqual([
       'The capture was refused: refused-by-issuer.',
-      'A reminder was sent (fulfilment), as ada decided: “The customer called.”.',
+      `A reminder was sent (fulfilment), as ${ADA} decided: “The customer called.”.`,
       'The capture was refused: refused-by-issuer.',
     ]);
     await decide(orderId, { decision: 'call-off' }).expect(200);
@@ -128,7 +129,7 @@ test('calling off an order that is paid and being shipped brings units and money
   await shop.restart('inventory');
   expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
   expect(await ledger(orderId)).toEqual(['authorized', 'captured', 'refunded']);
-  const { body } = await request(shop.inventory[0]!).get(`/reservations/${orderId}`).expect(200);
+  const { body } = await request(shop.inventory[0]!, shop).get(`/reservations/${orderId}`).expect(200);
   expect(body.status, 'inventory ships what was confirmed, and then learns that it is called off').toBe('returned');
 });
 
@@ -139,7 +140,7 @@ test('an unknown order is 404, a malformed decision 422, and neither changes any
   await shop.settled(orderId);
   for (const [body, field] of [
     [{ decision: 'call-off', reason: undefined }, 'reason'],
-    [{ decision: 'call-off', actor: ' ' }, 'actor'],
+    [{ decision: 'call-off', actor: 'the CFO' }, 'actor'],
     [{ decision: 'give-up' }, 'decision'],
   ] as const) {
     const { body: problem } = await decide(orderId, body).expect(422);
@@ -150,11 +151,11 @@ test('an unknown order is 404, a malformed decision 422, and neither changes any
     [shop.inventory[0]!, 'reservation-not-found'],
     [shop.payment[0]!, 'payment-not-found'],
   ] as const) {
-    expect((await request(service).get('/admin/attention').expect(200)).body).toEqual({ items: [] });
-    const decision = { decision: 'call-off', actor: 'ada', reason: 'a test' };
-    const { body } = await request(service).post(`/admin/attention/${randomUUID()}`).send(decision).expect(404);
+    expect((await request(service, shop).get('/admin/attention').expect(200)).body).toEqual({ items: [] });
+    const decision = { decision: 'call-off', reason: 'a test' };
+    const { body } = await request(service, shop).post(`/admin/attention/${randomUUID()}`).send(decision).expect(404);
     expect(body.code).toBe(code);
-    const late = await request(service).post(`/admin/attention/${orderId}`).send(decision).expect(409);
+    const late = await request(service, shop).post(`/admin/attention/${orderId}`).send(decision).expect(409);
     expect(late.body.code).toBe('nothing-held');
   }
 });

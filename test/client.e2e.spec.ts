@@ -7,6 +7,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { LarderClient } from '#client';
 import { services } from '../apps/shop.js';
+import { roles } from '#service';
+import { ADA } from '../proof/shop/open-shop.js';
 import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
@@ -22,6 +24,7 @@ function balanced(): LarderClient {
   let turn = 0;
   const urls = { order: shop.order[0]!, inventory: shop.inventory[0]!, payment: shop.payment[0]! };
   return new LarderClient(urls, {
+    token: shop.issuer.token(ADA, roles),
     fetch: (request) => fetch(new Request(request.url.replace(urls.order, shop.order[turn++ % 2]!), request)),
   });
 }
@@ -95,7 +98,11 @@ test.each(examples)('%s: the examples of the client do what they claim', (_docum
   try {
     const file = join(folder, 'example.mjs');
     writeFileSync(file, code.replace('http://localhost:3001', shop.order[0]!));
-    const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 15_000 });
+    const { stdout, stderr } = spawnSync(process.execPath, [file], {
+      encoding: 'utf8',
+      timeout: 15_000,
+      env: { ...process.env, LARDER_TOKEN: shop.issuer.token(randomUUID(), ['customer']) },
+    });
     const [, printed] = /console\.log\(.*\); \/\/ (.*)$/m.exec(code)!;
     expect({ stdout, stderr }).toEqual({ stdout: `${printed}\n`, stderr: '' });
   } finally {
@@ -104,6 +111,6 @@ test.each(examples)('%s: the examples of the client do what they claim', (_docum
 });
 
 test.each(services)('%s serves the OpenAPI document that the client was generated from', async (service) => {
-  const served = await (await fetch(`${shop.urls[service][0]}/docs-json`)).json();
+  const served = await (await fetch(`${shop.urls[service][0]}/docs-json`, { headers: shop.anybody })).json();
   expect(served).toEqual(parse(readFileSync(`docs/openapi/${service}.yaml`, 'utf8')));
 });

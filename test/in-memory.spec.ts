@@ -31,7 +31,7 @@ function openShop(options = { deadlineMs: 60_000 }) {
   async function checkout(orderId: string, token: string, quantity = 1) {
     const lines = [{ sku: 'olive-oil', quantity }];
     await order.place({ orderId, customerId: orderId, lines, paymentToken: token }, cause);
-    return order.awaitSettled(orderId, 10_000, signal);
+    return order.awaitSettled(orderId, undefined, 10_000, signal);
   }
   return { ...shop, checkout, stock: () => shop.stockOf('olive-oil') };
 }

@@ -1,7 +1,7 @@
 /** Two instances of each service share the work, and sell exactly what there is. */
 import { randomUUID } from 'node:crypto';
-import request from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -40,7 +40,7 @@ test(
 test('an order that is sent to two instances at once is placed once', async () => {
   const customerId = randomUUID();
   const send = (body: object, instance = 0) =>
-    request(shop.order[instance]!)
+    request(shop.order[instance]!, shop)
       .post('/orders')
       .set('Idempotency-Key', 'one')
       .send({ customerId, ...body });

@@ -1,5 +1,4 @@
 /** The broker is killed twice amid 140 checkouts: nobody outside notices, and nothing is lost or out of order. */
-import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 import { toMessages } from '#message-bus';
@@ -11,6 +10,7 @@ import { paymentMessageOf as tellPayment } from '../apps/payment/src/messaging/m
 import type { KafkaBroker } from '../scripts/lib/kafka-broker.js';
 import { services } from '../apps/shop.js';
 import { createTopics } from '../scripts/topics.js';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { KAFKA_STARTS_MS, kafkaForTests, kafkaMissing, recordsOf } from './support/kafka.js';
 import { openShop, type Shop } from './support/shop.js';
@@ -70,7 +70,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, twice amid 140 checkouts',
     const bus = { degraded: 'down', ready: 'up' }[state];
     for (const service of services) {
       await shop.until(`${service} is ${state}`, async () => {
-        const { body } = await request(shop.urls[service][0]!).get('/health/ready').expect(200);
+        const { body } = await request(shop.urls[service][0]!, shop).get('/health/ready').expect(200);
         return { done: body.status === state && body.checks.bus.status === bus, found: body };
       });
     }
@@ -88,7 +88,7 @@ describe.skipIf(kafkaMissing)('kill -9 of the broker, twice amid 140 checkouts',
       await placing;
       await everyServiceIs('degraded');
       await place(30);
-      for (const service of services) await request(shop.urls[service][0]!).get('/health/live').expect(200);
+      for (const service of services) await request(shop.urls[service][0]!, shop).get('/health/live').expect(200);
       await kafka.start();
       await everyServiceIs('ready');
     }

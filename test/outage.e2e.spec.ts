@@ -3,11 +3,11 @@ import { services } from '../apps/shop.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
 import { freePort, type PostgresServer, startPostgres } from '../scripts/lib/embedded-postgres.js';
 import { type Databases, openShop, type Shop } from '../proof/shop/open-shop.js';
 import { migrate } from '../scripts/migrate.js';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { refuseOldBuild } from './support/shop.js';
 
@@ -41,10 +41,10 @@ test(
 
     await postgres.stop();
     const asked = [
-      () => request(open.order[0]!).get(`/orders/${orderIds[0]}`),
-      () => request(open.inventory[0]!).get('/stock'),
+      () => request(open.order[0]!, open).get(`/orders/${orderIds[0]}`),
+      () => request(open.inventory[0]!, open).get('/stock'),
       () =>
-        request(open.order[0]!)
+        request(open.order[0]!, open)
           .post('/orders')
           .set('Idempotency-Key', 'in-the-outage')
           .send({
@@ -62,16 +62,16 @@ test(
     }
     for (const service of services) {
       await open.until(`${service} is red`, async () => {
-        const { status, body } = await request(open.urls[service][0]!).get('/health/ready');
+        const { status, body } = await request(open.urls[service][0]!, open).get('/health/ready');
         return { done: status === 503, found: body };
       });
-      await request(open.urls[service][0]!).get('/health/live').expect(200);
+      await request(open.urls[service][0]!, open).get('/health/live').expect(200);
     }
 
     postgres = await startPostgres(server);
     for (const service of services) {
       await open.until(`${service} is green`, async () => {
-        const { status, body } = await request(open.urls[service][0]!).get('/health/ready');
+        const { status, body } = await request(open.urls[service][0]!, open).get('/health/ready');
         return { done: status === 200, found: body };
       });
     }

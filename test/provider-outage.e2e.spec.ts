@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import request from 'supertest';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { sign } from '../apps/payment/src/webhook.js';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -50,7 +50,8 @@ async function takeBooks(open: Shop): Promise<{ giveBack: () => Promise<unknown>
   return { giveBack: () => client.query('ROLLBACK') };
 }
 
-const orderOf = async (open: Shop, orderId: string) => (await request(open.order[0]!).get(`/orders/${orderId}`)).body;
+const orderOf = async (open: Shop, orderId: string) =>
+  (await request(open.order[0]!, open).get(`/orders/${orderId}`)).body;
 
 /** Waits until these are called off because they took too long, and checks that none of them is settled. */
 async function lateOnes(open: Shop, orderIds: readonly string[]): Promise<void> {
@@ -109,7 +110,7 @@ test(
   async () => {
     await using open = await openShop({ env: IMPATIENT });
     await offer(open, 'honey');
-    const payment = () => request(open.payment[0]!);
+    const payment = () => request(open.payment[0]!, open);
     const circuit = (expected: string) =>
       open.until(`the circuit is ${expected}`, async () => {
         const { status, body } = await payment().get('/health/ready');
@@ -160,15 +161,15 @@ test(
       .expect(200);
     expect(await open.settled(another)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
     // A customer changes their mind.
-    await request(open.order[0]!).post(`/orders/${orderIds[0]}/cancel`).expect(202);
+    await request(open.order[0]!, open).post(`/orders/${orderIds[0]}/cancel`).expect(202);
     // Reads and probes are answered at once: the service gives a slow request 1.8 s.
     for (let n = 0; n < 20; n++) {
       await payment().get(`/payments/${orderIds[n]}`).expect(200);
       await payment().get('/admin/projections').expect(200);
       await payment().get('/health/live').expect(200);
       await payment().get('/health/ready').expect(200);
-      await request(open.order[0]!).get(`/orders/${orderIds[n]}`).expect(200);
-      await request(open.inventory[0]!).get('/stock/honey').expect(200);
+      await request(open.order[0]!, open).get(`/orders/${orderIds[n]}`).expect(200);
+      await request(open.inventory[0]!, open).get('/stock/honey').expect(200);
     }
 
     await giveBack();

@@ -56,7 +56,7 @@ async function openShop(
       await clock.advance(SECOND_MS);
     },
     decide: (decision: 'retry' | 'call-off' | 'accept') =>
-      order.resolve(orderId, { decision, actor: 'ada', reason: 'a test' }, cause),
+      order.resolve(orderId, { decision, reason: 'a test' }, { ...cause, actor: 'ada' }),
     totals: () => ledger.totals(orderId),
     paymentInbox: async () => (await payment.inbox({ limit: 10 })).items,
     inbox: async () => (await order.inbox({ limit: 10 })).items,

@@ -1,9 +1,10 @@
 /** What docs/consistency.md promises, on two instances of the order service. */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import request, { type Response } from 'supertest';
+import type { Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeThenRead } from '../proof/consistency.js';
+import request from './support/http.js';
 import { openShop, type Shop } from './support/shop.js';
 
 const POSITION = 'Larder-Position';
@@ -22,7 +23,7 @@ afterAll(async () => {
   await shop?.close();
 });
 
-const order = (instance = 0) => request(shop.order[instance]!);
+const order = (instance = 0) => request(shop.order[instance]!, shop);
 const positionOf = (answer: Response): string => {
   expect(answer.headers['larder-position']).toMatch(/^(order|inventory|payment):\d+$/);
   return answer.headers['larder-position']!;
@@ -173,7 +174,7 @@ test('every write, and every repetition of it, returns the position at which a r
     expect(body.status).toBe('cancelled');
   } else expect(cancelled.body.code).toBe('order-confirmed');
 
-  const inventory = request(shop.inventory[0]!);
+  const inventory = request(shop.inventory[0]!, shop);
   for (const [kind, units] of Object.entries({ receipts: { quantity: 3 }, recounts: { counted: 2 } })) {
     const entered = await inventory
       .post(`/stock/saffron/${kind}`)
@@ -193,7 +194,7 @@ test("an operator's decision returns its position", async () => {
   });
   const decided = await order(0)
     .post(`/admin/attention/${orderId}`)
-    .send({ decision: 'call-off', actor: 'ada', reason: 'The customer called.' })
+    .send({ decision: 'call-off', reason: 'The customer called.' })
     .expect(200);
   const { body } = await order(1).get(`/orders/${orderId}`).set(POSITION, positionOf(decided)).expect(200);
   expect(body).toMatchObject({ status: 'cancelled', reason: 'operator' });

@@ -89,7 +89,9 @@ test(
     try {
       /** Latencies of customers while `work` is under way. */
       const measured = async <T>(work: () => Promise<T>) => {
-        const reads = atConstantRate(READS_PER_SECOND, () => call('GET', `${shop.order[0]}/orders?limit=5`));
+        const reads = atConstantRate(READS_PER_SECOND, () =>
+          call('GET', `${shop.order[0]}/orders?limit=5`, undefined, shop.anybody),
+        );
         const orders = atConstantRate(ORDERS_PER_SECOND, () => shop.place({ lines: [{ sku: 'sku-1', quantity: 1 }] }));
         const stopped = () => Promise.all([reads.stop(), orders.stop()]);
         const done = await work().catch(async (error: unknown) => {

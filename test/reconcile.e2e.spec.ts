@@ -34,7 +34,9 @@ beforeAll(async () => {
   ];
   const orderIds = await Promise.all(placed.map((order) => shop.place(order)));
   const cancelled = await Promise.all(Array.from({ length: 5 }, () => shop.place({ token: 'tok_slow', lines })));
-  await Promise.all(cancelled.map((orderId) => call('POST', `${shop.order[0]}/orders/${orderId}/cancel`)));
+  await Promise.all(
+    cancelled.map((orderId) => call('POST', `${shop.order[0]}/orders/${orderId}/cancel`, undefined, shop.anybody)),
+  );
   for (const orderId of [...orderIds, ...cancelled]) {
     const { status, reason } = await shop.settled(orderId);
     endings[reason ?? status] = orderId;
@@ -225,7 +227,8 @@ test('while orders come in, those under way are not reported', { timeout: 240_00
   const customers = Array.from({ length: 3 }, async (_, customer) => {
     for (let i = customer; open; i++) {
       const orderId = await shop.place({ token: tokens[i % tokens.length]!, lines });
-      if (i % 5 === 0) await call('POST', `${shop.order[0]}/orders/${orderId}/cancel`).catch(() => {});
+      if (i % 5 === 0)
+        await call('POST', `${shop.order[0]}/orders/${orderId}/cancel`, undefined, shop.anybody).catch(() => {});
       orderIds.push(orderId);
       await sleep(200); // What is under way is looked at, and not how much of it a shop can do.
     }

@@ -7,10 +7,10 @@ import { type Message, MemoryMessageBus } from '#message-bus';
 import { ManualClock, SequentialIds } from '#runtime/testing';
 import { openMemoryShop } from './support/memory-shop.js';
 
-const cause = { correlationId: 'test', causationId: 'test' };
+const cause = { correlationId: 'test', causationId: 'test', actor: 'ada' };
 const orderId = '11111111-1111-4111-8111-111111111111';
 const MINUTE_MS = 60_000;
-const retry = { decision: 'retry', actor: 'ada', reason: 'The bank has been called.' } as const;
+const retry = { decision: 'retry', reason: 'The bank has been called.' } as const;
 const stops: (() => Promise<void>)[] = [];
 afterEach(() => Promise.all(stops.splice(0).map((stop) => stop())));
 

@@ -67,7 +67,7 @@ test.each(['OrderCancelled', 'StockReleased', 'PaymentReturned'])(
   async (lost) => {
     // PaymentAuthorized is lost too, so that the order can still be cancelled.
     const shop = await openShop(['PaymentAuthorized', lost]);
-    await shop.order.cancel(orderId, cause);
+    await shop.order.cancel(orderId, undefined, cause);
     await shop.clock.advance(MINUTE_MS / 4);
     expect(await shop.history()).not.toContain('OrderSettled');
     await shop.clock.advance(MINUTE_MS);
@@ -104,7 +104,7 @@ test('past the pivot an order appears in the inbox after an hour while reminders
   expect((await shop.order.inbox({ limit: 10 })).items).toMatchObject([
     { orderId, happened: 'The order is confirmed, but not yet reported as shipped.', tried: { length: 6 } },
   ]);
-  await shop.order.resolve(orderId, { decision: 'call-off', actor: 'ada', reason: 'a test' }, cause);
+  await shop.order.resolve(orderId, { decision: 'call-off', reason: 'a test' }, { ...cause, actor: 'ada' });
   await shop.clock.advance(MINUTE_MS);
   expect((await shop.history()).at(-1)).toBe('OrderSettled');
   expect(await shop.ledger.totals()).toMatchObject([{ heldMinor: 0n, capturedMinor: 2598n, netMinor: 0n }]);

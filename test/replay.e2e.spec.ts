@@ -2,8 +2,8 @@
 import { perService, type Service, services } from '../apps/shop.js';
 import { spawn } from 'node:child_process';
 import pg from 'pg';
-import request from 'supertest';
 import { afterAll, expect, test } from 'vitest';
+import request from './support/http.js';
 import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
@@ -51,7 +51,7 @@ test('a rebuild under load equals the live table, and no read fails', { timeout:
       payment: `/payments/${orderIds[0]}`,
     };
     const path = paths[service] ?? '/admin/projections';
-    while (open) reads.push((await request(shop.urls[service][0]!).get(path)).status);
+    while (open) reads.push((await request(shop.urls[service][0]!, shop).get(path)).status);
   });
   try {
     const { code, output } = await replay('--all');
@@ -77,8 +77,8 @@ test('a service reports a table that was built by other code, stays ready, and n
   await client.end();
   await shop.restart('order');
   const staleness = async () => {
-    const { body: health } = await request(shop.order[0]!).get('/health/ready').expect(200);
-    const { body: admin } = await request(shop.order[0]!).get('/admin/projections').expect(200);
+    const { body: health } = await request(shop.order[0]!, shop).get('/health/ready').expect(200);
+    const { body: admin } = await request(shop.order[0]!, shop).get('/admin/projections').expect(200);
     const shown = Object.entries<{ stale?: string }>(health.checks).flatMap(([name, { stale }]) =>
       stale ? [[name, stale]] : [],
     );

@@ -113,7 +113,7 @@ test(
 async function goShopping(_: unknown, number: number): Promise<void> {
   for (let n = number; isOpen; n++, await sleep(PAUSE_MS)) {
     const key = randomUUID();
-    const headers = { 'content-type': 'application/json', 'idempotency-key': key };
+    const headers = { 'content-type': 'application/json', 'idempotency-key': key, ...shop.anybody };
     const lines = [{ sku: 'honey', quantity: 1 }];
     const body = JSON.stringify({ customerId: key, lines, payment: { token: 'tok_approved' } });
     const beganMs = performance.now();
@@ -142,7 +142,7 @@ async function sideBySide(): Promise<void> {
   for (const { orderId } of by(OLDER)) await shop.settled(orderId);
 
   const cancel = `${shop.order[OLDER]}/orders/${by(NEWER_ONE)[0]!.orderId}/cancel`;
-  const refused = await fetch(cancel, { method: 'POST' });
+  const refused = await fetch(cancel, { method: 'POST', headers: shop.anybody });
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
   expect(await refused.json()).toMatchObject({ code: 'unavailable', detail: expect.stringContaining('newer release') });
 }
@@ -160,7 +160,7 @@ async function allFinal(): Promise<void> {
   const slowestMs = Math.round(Math.max(...orders.map(({ tookMs }) => tookMs)));
   console.log(`${orders.length} orders: final ${seconds} s after the older left; slowest taken in ${slowestMs} ms.`);
   for (const service of services) {
-    const answer = await fetch(`${shop.urls[service][NEWER_ONE]}/admin/dead-letters`);
+    const answer = await fetch(`${shop.urls[service][NEWER_ONE]}/admin/dead-letters`, { headers: shop.anybody });
     expect(await answer.json()).toMatchObject({ items: [] });
   }
   expect(complaints).toEqual([]);
@@ -171,11 +171,11 @@ async function allFinal(): Promise<void> {
 async function inspectByTheNewer(deeds: Deeds): Promise<Inspection> {
   const script = `
     import { inspect } from './dist/proof/shop/inspect.js';
-    const { databases, urls, deeds } = JSON.parse(process.argv[1]);
-    const shop = { databases, urls, caughtUp: async () => {} };
+    const { deeds, ...given } = JSON.parse(process.argv[1]);
+    const shop = { ...given, caughtUp: async () => {} };
     console.log(JSON.stringify(await inspect(shop, deeds, { alone: true })));`;
   const urls = perService((service) => [shop.urls[service][NEWER_ONE]]);
-  const given = JSON.stringify({ databases: shop.databases, urls, deeds });
+  const given = JSON.stringify({ databases: shop.databases, urls, anybody: shop.anybody, deeds });
   const flags = ['--input-type=module', '--eval', script, given];
   const env = { ...process.env, NODE_OPTIONS: '' }; // Those of this run lead to sources, which the copy does not have.
   const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd: folder, env });

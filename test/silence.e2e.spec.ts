@@ -87,7 +87,7 @@ async function measure(silence: () => number, { red, instances = 1 }: { red: rea
   await untilAll(red, 'not-ready');
   const redAfter = seconds();
   // A request that met the silence is sent again with its key, as a client does: to the next instance, if there is one.
-  const key = { 'idempotency-key': randomUUID() };
+  const key = { 'idempotency-key': randomUUID(), ...shop.anybody };
   const order = { customerId: randomUUID(), lines, payment: { token: 'tok_approved' } };
   let tries = 0;
   const send = () => call<{ orderId: string }>('POST', `${shop.order[tries++ % instances]}/orders`, order, key);

@@ -86,7 +86,7 @@ test.each<[string, (position: bigint) => Promise<unknown>]>([
       expect(await started().history(ORDER)).toHaveLength(1);
     },
   ],
-  ['the cancellation of an old order', () => started().cancel(ORDER, cause)],
+  ['the cancellation of an old order', () => started().cancel(ORDER, undefined, cause)],
   ['a decision on a stream that is not in memory', () => started().setPrice('honey', euros(995), cause)],
 ])('%s takes none', async (_, work) => {
   const position = await place();

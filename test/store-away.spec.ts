@@ -79,7 +79,7 @@ test(
     expect(await orderPorts.deadLetters.countDead()).toBe(0);
     store.away = false;
 
-    const ends = Promise.all(orderIds.map((orderId) => order.awaitSettled(orderId, 30 * MINUTE_MS, signal)));
+    const ends = Promise.all(orderIds.map((orderId) => order.awaitSettled(orderId, undefined, 30 * MINUTE_MS, signal)));
     await clock.advance(5 * MINUTE_MS);
     expect(await orderPorts.deadLetters.countDead()).toBe(0);
     const statuses = (await ends).map((end) => end.order.status);

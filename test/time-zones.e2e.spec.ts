@@ -1,10 +1,10 @@
 /** A shop on machines in New York, on databases whose sessions would be in New York and Kolkata, keeps its times in UTC. */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import request from 'supertest';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { services } from '../apps/shop.js';
 import { freshDatabases, openShop, type Shop } from '../proof/shop/open-shop.js';
+import request from './support/http.js';
 import { refuseOldBuild } from './support/shop.js';
 
 const ZONES = { order: 'America/New_York', inventory: 'Asia/Kolkata', payment: 'Asia/Kolkata', bus: 'Asia/Kolkata' };
@@ -31,12 +31,12 @@ async function sql(url: string, text: string, values: unknown[] = []): Promise<v
 }
 
 async function get(url: string | undefined, path: string, query: object = {}) {
-  return (await request(url!).get(path).query(query).expect(200)).body;
+  return (await request(url!, shop).get(path).query(query).expect(200)).body;
 }
 
 async function place(customerId: string): Promise<{ orderId: string; placedAt: string }> {
   const order = { customerId, lines: [{ sku: 'coffee', quantity: 1 }], payment: { token: 'tok_approved' } };
-  const { body } = await request(shop.order[0]!)
+  const { body } = await request(shop.order[0]!, shop)
     .post('/orders')
     .set('Idempotency-Key', randomUUID())
     .send(order)

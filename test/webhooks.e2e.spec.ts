@@ -1,10 +1,10 @@
 /** Webhooks of the payment provider that come early, late, doubled, in the wrong order, or from somebody else. */
 import { randomUUID } from 'node:crypto';
-import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProviderPayment } from '../apps/payment/src/provider.js';
 import { sign } from '../apps/payment/src/webhook.js';
 import { withBooks } from '../proof/shop/inspect.js';
+import request from './support/http.js';
 import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -29,7 +29,7 @@ const newsOf = (
 
 function deliver(body: string, signature = sign(body, SECRET, new Date())) {
   const headers = { 'Content-Type': 'application/json', 'Larder-Signature': signature };
-  return request(shop.payment[0]!).post('/webhooks/payments').set(headers).send(body);
+  return request(shop.payment[0]!, shop).post('/webhooks/payments').set(headers).send(body);
 }
 
 const authorizationOf = (orderId: string) =>
@@ -40,9 +40,9 @@ const authorizationOf = (orderId: string) =>
     throw new Error('Nothing was authorized.');
   });
 
-const paymentOf = async (orderId: string) => (await request(shop.payment[0]!).get(`/payments/${orderId}`)).body;
+const paymentOf = async (orderId: string) => (await request(shop.payment[0]!, shop).get(`/payments/${orderId}`)).body;
 const ledgerOf = async (orderId: string) =>
-  (await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body;
+  (await request(shop.payment[0]!, shop).get(`/simulator/ledger?orderId=${orderId}`)).body;
 
 /** An order whose payment was asked for, and of which the provider has reported nothing yet. */
 async function requested(token: string): Promise<string> {
@@ -58,10 +58,10 @@ async function requested(token: string): Promise<string> {
 test('a webhook before the answer of its call confirms the order while the call still hangs', async () => {
   const orderId = await requested('tok_charged_after_timeout'); // Its first call is never answered.
   await shop.until('it is confirmed', async () => {
-    const { body } = await request(shop.order[0]!).get(`/orders/${orderId}`);
+    const { body } = await request(shop.order[0]!, shop).get(`/orders/${orderId}`);
     return { done: body.status === 'confirmed', found: body };
   });
-  const { text: metrics } = await request(shop.payment[0]!).get('/metrics').expect(200);
+  const { text: metrics } = await request(shop.payment[0]!, shop).get('/metrics').expect(200);
   expect(metrics, 'no call to authorize has ended').not.toContain('operation="authorize"');
   // What is next for this payment waits until that call is given up.
   expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
@@ -75,7 +75,7 @@ test('repeated, late and reordered webhooks leave a paid order unchanged', async
   await shop.settled(orderId);
   await shop.caughtUp();
   const before = [await paymentOf(orderId), await ledgerOf(orderId)];
-  const history = () => request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
+  const history = () => request(shop.order[0]!, shop).get(`/orders/${orderId}/history`).expect(200);
   const { body: story } = await history();
   const authorizationId = await authorizationOf(orderId);
   const reported: ProviderPayment[] = [
@@ -166,7 +166,7 @@ test.each<Record<string, unknown> & { status: string }>([
 test('a webhook of an unknown kind is acknowledged, and counted', async () => {
   const data = { orderId: randomUUID(), status: 'anything' };
   await deliver(newsOf(data, 'payout.paid')).expect(200);
-  const { text: metrics } = await request(shop.payment[0]!).get('/metrics').expect(200);
+  const { text: metrics } = await request(shop.payment[0]!, shop).get('/metrics').expect(200);
   expect(metrics).toMatch(/larder_webhooks_total\{type="unknown",.*\} 1\n/);
 });
 
@@ -205,7 +205,7 @@ describe('what the provider does without having been asked', () => {
     orderIds.push(orderId);
     expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
     const inbox = async () => {
-      const { body } = await request(shop.order[0]!).get('/admin/attention').expect(200);
+      const { body } = await request(shop.order[0]!, shop).get('/admin/attention').expect(200);
       return body.items.find((item: { orderId: string }) => item.orderId === orderId);
     };
     await shop.until('a person is told', async () => {
@@ -217,13 +217,13 @@ describe('what the provider does without having been asked', () => {
       choices: [{ decision: 'accept' }],
     });
     expect(await paymentOf(orderId)).toMatchObject({ status: 'refunded', capturedMinor: 895, refundedMinor: 895 });
-    const { body } = await request(shop.order[0]!).get(`/orders/${orderId}/history`).expect(200);
+    const { body } = await request(shop.order[0]!, shop).get(`/orders/${orderId}/history`).expect(200);
     expect(body.events).toContainEqual(
       expect.objectContaining({ type: 'OrderPaymentMoved', data: { how: 'refunded', amount: eur(895) } }),
     );
-    const decision = { decision: 'accept', actor: 'ada', reason: 'It is settled with the customer.' };
-    await request(shop.order[0]!).post(`/admin/attention/${orderId}`).send(decision).expect(200);
-    await request(shop.order[0]!).post(`/admin/attention/${orderId}`).send(decision).expect(200);
+    const decision = { decision: 'accept', reason: 'It is settled with the customer.' };
+    await request(shop.order[0]!, shop).post(`/admin/attention/${orderId}`).send(decision).expect(200);
+    await request(shop.order[0]!, shop).post(`/admin/attention/${orderId}`).send(decision).expect(200);
     await shop.caughtUp();
     expect(await inbox()).toBeUndefined();
   });

@@ -83,13 +83,13 @@ export async function openBenchShop(bench: Bench, { running = services, busUrl, 
       ...request,
       method: 'POST',
       path: '/orders',
-      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...headers },
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...shop.anybody, ...headers },
       body: orderBody(n++),
     });
     return httpLoad(shop.order[0]!, clients, ms, setupRequest);
   }
 
-  const checkOut = checkingOutAt(shop.order[0]!, { headers: FINAL });
+  const checkOut = checkingOutAt(shop.order[0]!, { headers: { ...FINAL, ...shop.anybody } });
 
   /**
    * Waits until relays and read models have caught up with the events, and nothing moves; where the events are elsewhere,

@@ -188,7 +188,12 @@ export class Customers {
   /** As soon as it is confirmed: the money may be captured before payment learns of it, and is then refunded. */
   private async callOffLate(orderId: string): Promise<void> {
     await this.shop.until(`order ${orderId} is past the pivot, or will never be`, async () => {
-      const { order } = await call<{ order: OrderView }>('GET', `${this.shop.order[0]}/orders/${orderId}/history`);
+      const { order } = await call<{ order: OrderView }>(
+        'GET',
+        `${this.shop.order[0]}/orders/${orderId}/history`,
+        undefined,
+        this.shop.anybody,
+      );
       return { done: !['placed', 'stock-reserved'].includes(order.status), found: order };
     });
     await sleep(30 * this.random.next());
@@ -200,7 +205,8 @@ export class Customers {
     const { signal } = this.closing;
     while (!signal.aborted) {
       await this.shop.until('the inbox is read', async () => {
-        const { items } = await call<{ items: InboxItem[] }>('GET', `${this.shop.order[0]}/admin/attention?limit=100`);
+        const url = `${this.shop.order[0]}/admin/attention?limit=100`;
+        const { items } = await call<{ items: InboxItem[] }>('GET', url, undefined, this.shop.anybody);
         for (const { orderId, choices } of items) {
           const again = !this.retried.has(orderId);
           this.retried.add(orderId);
@@ -215,7 +221,7 @@ export class Customers {
   }
 
   private async decide(orderId: string, decision: string): Promise<void> {
-    const body = { decision, actor: 'a clerk', reason: 'The crash matrix wants it.' };
+    const body = { decision, reason: 'The crash matrix wants it.' };
     await this.requestUntilAnswered('POST', `/admin/attention/${orderId}`, body);
   }
 
@@ -224,14 +230,15 @@ export class Customers {
     await this.shop.until(`${method} ${path} is answered`, async () => {
       const { status } = await fetch(`${this.shop.order[0]}${path}`, {
         method,
-        ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        headers: { ...this.shop.anybody, ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
       });
       return { done: status < 300 || status === 409, found: status };
     });
   }
 
   private async receive(sku: string, quantity: number): Promise<void> {
-    const key = { 'idempotency-key': randomUUID() };
+    const key = { 'idempotency-key': randomUUID(), ...this.shop.anybody };
     this.received[sku] = (this.received[sku] ?? 0) + quantity;
     await this.shop.until(`${sku} is received`, async () => {
       const found = await call('POST', `${this.shop.inventory[0]}/stock/${sku}/receipts`, { quantity }, key);

@@ -46,10 +46,12 @@ export async function drive(
   /** The answer to a request that is repeated until there is one, each time at another instance. */
   async function send(method: string, bases: readonly string[], path: string, body?: object, headers = {}) {
     for (let attempt = 1; ; attempt++) {
-      const answer = await answerOf(agent, method, `${any(bases)}${path}`, body, headers).catch((error: Error) => ({
-        status: 503,
-        body: error.message,
-      }));
+      const answer = await answerOf(agent, method, `${any(bases)}${path}`, body, { ...headers, ...shop.anybody }).catch(
+        (error: Error) => ({
+          status: 503,
+          body: error.message,
+        }),
+      );
       if (answer.status < 500) return answer;
       if (attempt === ATTEMPTS) throw new Error(`${method} ${path} was never answered: ${answer.body}`);
       driven.repeated++;

@@ -25,9 +25,17 @@ import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../scripts/migrate.js';
 import { ServiceProcess } from '../../scripts/lib/service-process.js';
 import { perService, type Service, services } from '../../apps/shop.js';
+import { type Role, roles } from '#service';
+import { bearer, Issuer } from './issuer.js';
 
 /** Generous: a machine that does other things too must not fail a proof. */
 const PATIENCE_MS = 60_000;
+
+/** Headers of a request. */
+type Headers = Readonly<Record<string, string>>;
+
+/** The customer id of Ada. */
+export const ADA = 'ada00000-0000-4000-8000-000000000000';
 
 type Environments = Partial<Record<Service, Record<string, string>>>;
 
@@ -62,11 +70,13 @@ export interface ShopOptions {
   readonly program?: string;
   /** Is given the shop before its services start, so that it can be closed meanwhile. */
   readonly onOpening?: (shop: Shop) => void;
+  /** Whose tokens the services accept; default: an issuer of this process, for this shop. */
+  readonly issuer?: Issuer;
 }
 
 /** Opens a shop with empty shelves. @throws Advice when a service does not get ready */
-export async function openShop({ instances = {}, onOpening, ...options }: ShopOptions): Promise<Shop> {
-  const shop = new Shop(options);
+export async function openShop({ instances = {}, onOpening, issuer, ...options }: ShopOptions): Promise<Shop> {
+  const shop = new Shop(options, issuer ?? (await Issuer.open()));
   onOpening?.(shop);
   try {
     await Promise.all(
@@ -120,7 +130,20 @@ export class Shop implements AsyncDisposable {
   private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
   private closing: Promise<void> | undefined;
 
-  constructor(private readonly options: Omit<ShopOptions, 'instances' | 'onOpening'>) {}
+  /** Ada, who is customer, clerk, operator and machine in one, for proofs in which it does not matter who does something. */
+  readonly anybody: Headers;
+
+  constructor(
+    private readonly options: Omit<ShopOptions, 'instances' | 'onOpening' | 'issuer'>,
+    readonly issuer: Issuer,
+  ) {
+    this.anybody = this.as(ADA, ...roles);
+  }
+
+  /** The header of a request of somebody with these roles. */
+  as(subject: string, ...roles: readonly Role[]): Headers {
+    return bearer(this.issuer.token(subject, roles));
+  }
 
   get order(): readonly string[] {
     return this.urls.order;
@@ -205,7 +228,7 @@ export class Shop implements AsyncDisposable {
   async setPrices(prices: Readonly<Record<string, number>>): Promise<void> {
     await Promise.all(
       Object.entries(prices).map(([sku, amountMinor]) =>
-        call('PUT', `${this.order[0]}/prices/${sku}`, { amountMinor, currency: 'EUR' }),
+        call('PUT', `${this.order[0]}/prices/${sku}`, { amountMinor, currency: 'EUR' }, this.anybody),
       ),
     );
   }
@@ -213,7 +236,12 @@ export class Shop implements AsyncDisposable {
   async stockUp(units: Readonly<Record<string, number>>): Promise<void> {
     await Promise.all(
       Object.entries(units).map(([sku, quantity]) =>
-        call('POST', `${this.inventory[0]}/stock/${sku}/receipts`, { quantity }, { 'idempotency-key': randomUUID() }),
+        call(
+          'POST',
+          `${this.inventory[0]}/stock/${sku}/receipts`,
+          { quantity },
+          { 'idempotency-key': randomUUID(), ...this.anybody },
+        ),
       ),
     );
   }
@@ -226,7 +254,7 @@ export class Shop implements AsyncDisposable {
     instance = 0,
     patient = false,
   }: OrderRequest): Promise<string> {
-    const key = { 'idempotency-key': randomUUID() };
+    const key = { 'idempotency-key': randomUUID(), ...this.anybody };
     const body = { customerId, lines, payment: { token } };
     const send = async () => (await call<OrderView>('POST', `${this.order[instance]}/orders`, body, key)).orderId;
     if (!patient) return send();
@@ -236,7 +264,7 @@ export class Shop implements AsyncDisposable {
   /** Waits until an order is settled, and returns it from the read model. */
   settled(orderId: string, patienceMs = PATIENCE_MS): Promise<OrderView> {
     const look = async () => {
-      const found = await call<OrderView>('GET', `${this.running('order')}/orders/${orderId}`);
+      const found = await call<OrderView>('GET', `${this.running('order')}/orders/${orderId}`, undefined, this.anybody);
       return { done: found.settled, found };
     };
     return this.until(`order ${orderId} is settled`, look, patienceMs);
@@ -246,7 +274,8 @@ export class Shop implements AsyncDisposable {
   async caughtUp(): Promise<void> {
     for (const service of services) {
       await this.until(`the read models of ${service} have caught up`, async () => {
-        const found = await call<{ items: { lag: number }[] }>('GET', `${this.running(service)}/admin/projections`);
+        const url = `${this.running(service)}/admin/projections`;
+        const found = await call<{ items: { lag: number }[] }>('GET', url, undefined, this.anybody);
         return { done: found.items.every(({ lag }) => lag === 0), found };
       });
     }
@@ -294,6 +323,7 @@ export class Shop implements AsyncDisposable {
       const running = Object.values(this.processes).flat();
       if (abandoned) running.forEach((it) => it.kill('SIGKILL'));
       await Promise.all(running.map((it) => it.stop()));
+      this.issuer.close();
       rmSync(this.folder, { recursive: true, force: true });
     })();
     return this.closing;
@@ -311,6 +341,7 @@ export class Shop implements AsyncDisposable {
       EVENT_STORE_URL: database,
       DATABASE_URL: database,
       MESSAGE_BUS_URL: bus,
+      AUTH_ISSUER: this.issuer.url,
       ...env[service],
       ...this.instanceEnv[service][instance],
     };

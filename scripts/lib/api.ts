@@ -9,7 +9,7 @@ export async function call<T = unknown>(
   method: 'GET' | 'POST' | 'PUT',
   url: string,
   body?: object,
-  headers: Record<string, string> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   const response = await fetch(url, {
     method,

@@ -1,7 +1,7 @@
 /** Every ending of a checkout, over HTTP, on real processes: one suite for every profile. */
 import pg from 'pg';
-import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import request from './http.js';
 import type { Shop } from './shop.js';
 
 /** Declares the tests, for a shop with empty shelves and one instance of each service. */
@@ -18,20 +18,20 @@ export function endings(open: () => Promise<Shop>): void {
   afterAll(() => shop?.close());
 
   const typesOf = async (orderId: string) =>
-    (await request(shop.order[0]!).get(`/orders/${orderId}/history`)).body.events.map(
+    (await request(shop.order[0]!, shop).get(`/orders/${orderId}/history`)).body.events.map(
       ({ type }: { type: string }) => type,
     );
 
   /** What the provider's books show of one order. */
   async function moneyOf(orderId: string) {
-    const { body } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
+    const { body } = await request(shop.payment[0]!, shop).get(`/simulator/ledger?orderId=${orderId}`);
     const { heldMinor = '0', capturedMinor = '0', netMinor = '0' } = body.totals[0] ?? {};
     return { heldMinor, capturedMinor, netMinor };
   }
 
   async function reservationOf(orderId: string) {
     await shop.caughtUp();
-    return (await request(shop.inventory[0]!).get(`/reservations/${orderId}`)).body;
+    return (await request(shop.inventory[0]!, shop).get(`/reservations/${orderId}`)).body;
   }
 
   const paid = { heldMinor: '0', capturedMinor: '2598', netMinor: '2598' };
@@ -62,7 +62,7 @@ export function endings(open: () => Promise<Shop>): void {
       expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
       expect(await moneyOf(orderId)).toEqual(untouched);
       expect(await reservationOf(orderId)).toMatchObject({ status: 'released' });
-      expect((await request(shop.payment[0]!).get(`/payments/${orderId}`)).body).toMatchObject({
+      expect((await request(shop.payment[0]!, shop).get(`/payments/${orderId}`)).body).toMatchObject({
         status: 'declined',
         reason,
       });
@@ -75,31 +75,31 @@ export function endings(open: () => Promise<Shop>): void {
       ];
       const orderId = await shop.place({ lines });
       expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'out-of-stock' });
-      expect((await request(shop.inventory[0]!).get('/stock/truffle')).body).toMatchObject({
+      expect((await request(shop.inventory[0]!, shop).get('/stock/truffle')).body).toMatchObject({
         available: 1,
         reserved: 0,
       });
       expect(await moneyOf(orderId)).toEqual(untouched);
-      await request(shop.payment[0]!).get(`/payments/${orderId}`).expect(404);
+      await request(shop.payment[0]!, shop).get(`/payments/${orderId}`).expect(404);
     });
 
     test('cancelled before the pivot: all goes back', async () => {
       const orderId = await shop.place({ token: 'tok_slow', lines: [{ sku: 'olive-oil', quantity: 2 }] });
-      const { body } = await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+      const { body } = await request(shop.order[0]!, shop).post(`/orders/${orderId}/cancel`).expect(202);
       expect(body).toMatchObject({ status: 'cancelled', reason: 'customer' });
       expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
       expect(await moneyOf(orderId)).toEqual(untouched);
       expect(['released', 'blocked']).toContain((await reservationOf(orderId)).status);
       // Again, it is the same answer and no new event.
       const before = await typesOf(orderId);
-      await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+      await request(shop.order[0]!, shop).post(`/orders/${orderId}/cancel`).expect(202);
       expect(await typesOf(orderId)).toEqual(before);
     });
 
     test('a cancellation after the pivot is refused, and the order completed', async () => {
       const orderId = await shop.place({ lines: [{ sku: 'olive-oil', quantity: 2 }] });
       await shop.settled(orderId);
-      const { body, type } = await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(409);
+      const { body, type } = await request(shop.order[0]!, shop).post(`/orders/${orderId}/cancel`).expect(409);
       expect(type).toBe('application/problem+json');
       expect(body).toMatchObject({ code: 'order-confirmed', status: 409 });
       expect(await typesOf(orderId)).toEqual([
@@ -118,10 +118,13 @@ export function endings(open: () => Promise<Shop>): void {
       expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'deadline' });
       await shop.caughtUp();
       // Payment had been asked for, unless this machine is so slow that the deadline came before the stock was reserved.
-      const { body: payment } = await request(shop.payment[0]!).get(`/payments/${orderId}`);
+      const { body: payment } = await request(shop.payment[0]!, shop).get(`/payments/${orderId}`);
       expect(['voided', 'blocked']).toContain(payment.status);
       expect(await moneyOf(orderId)).toEqual(untouched);
-      expect((await request(shop.inventory[0]!).get('/stock/tea')).body).toMatchObject({ available: 10, reserved: 0 });
+      expect((await request(shop.inventory[0]!, shop).get('/stock/tea')).body).toMatchObject({
+        available: 10,
+        reserved: 0,
+      });
     });
   });
 
@@ -139,15 +142,15 @@ export function endings(open: () => Promise<Shop>): void {
       });
       await provider.end();
       shop.kill('payment');
-      await request(shop.order[0]!).post(`/orders/${orderId}/cancel`).expect(202);
+      await request(shop.order[0]!, shop).post(`/orders/${orderId}/cancel`).expect(202);
       await new Promise((resolve) => setTimeout(resolve, 1_600)); // By now the provider holds the money.
       await shop.restart('payment');
 
       expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'customer' });
-      const { body: ledger } = await request(shop.payment[0]!).get(`/simulator/ledger?orderId=${orderId}`);
+      const { body: ledger } = await request(shop.payment[0]!, shop).get(`/simulator/ledger?orderId=${orderId}`);
       expect(ledger.entries.map(({ type }: { type: string }) => type)).toEqual(['authorized', 'voided']);
       expect(ledger.totals).toMatchObject([{ heldMinor: '0', netMinor: '0' }]);
-      const { body: history } = await request(shop.order[0]!).get(`/orders/${orderId}/history`);
+      const { body: history } = await request(shop.order[0]!, shop).get(`/orders/${orderId}/history`);
       expect(history.events).toContainEqual(
         expect.objectContaining({ type: 'OrderPaymentReturned', data: { outcome: 'voided' } }),
       );
