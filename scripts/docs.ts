@@ -63,6 +63,12 @@ export const commandVariables: readonly Variable[] = [
     fallback: `${defaultPorts[name]}`,
   })),
   {
+    name: portVariable('identity'),
+    about: 'The port of the OpenID provider for development, which npm start opens unless AUTH_ISSUER is set',
+    readBy: ['start', 'identity'],
+    fallback: `${defaultPorts.identity}`,
+  },
+  {
     name: portVariable('kafka'),
     about: 'The port of the Kafka broker',
     readBy: ['kafka'],
@@ -71,7 +77,7 @@ export const commandVariables: readonly Variable[] = [
   {
     name: 'LARDER_DATA',
     about: 'The folder with the data of the embedded shop',
-    readBy: ['start', 'kafka', 'replay', 'reconcile', 'archive', 'reset'],
+    readBy: ['start', 'demo', 'identity', 'kafka', 'replay', 'reconcile', 'archive', 'reset'],
     fallback: '.data',
   },
   {

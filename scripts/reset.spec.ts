@@ -32,17 +32,28 @@ function put(...files: string[]): void {
 test('a reset deletes the data of the shop, and the folder when nothing else is in it', async () => {
   put('postgres/PG_VERSION', 'postgres/base/1', 'postgres.new/base/1', 'kafka/server.properties', 'kafka/data/0.log');
   put('logs/order.log', 'logs/order.1.log', 'logs/order.2.log', 'logs/postgres.log');
+  put('identity/keys.json', 'identity/metrics-secret', 'as/customer', 'as/metrics');
   await reset();
   expect(existsSync(folder)).toBe(false);
 });
 
 test("a reset leaves what others have put there: a checkout of Postgres or Kafka, a program's logs", async () => {
-  const theirs = ['kafka/README.md', 'logs/backup.log', 'logs/nginx/access.log', 'postgres/src/main.c', 'thesis.tex'];
-  put(...theirs, 'logs/order.log');
+  const theirs = [
+    'as/notes.txt',
+    'identity/README.md',
+    'kafka/README.md',
+    'logs/backup.log',
+    'logs/nginx/access.log',
+    'postgres/src/main.c',
+    'thesis.tex',
+  ];
+  put(...theirs, 'logs/order.log', 'as/customer');
   await reset();
   expect(readdirSync(folder, { recursive: true, encoding: 'utf8' })).toEqual(expect.arrayContaining(theirs));
   expect(existsSync(join(folder, 'logs/order.log'))).toBe(false);
-  for (const left of ['kafka', 'postgres']) expect(printed).toContain(`${join(folder, left)} is left alone`);
+  expect(existsSync(join(folder, 'as/customer'))).toBe(false);
+  for (const left of ['identity', 'kafka', 'postgres'])
+    expect(printed).toContain(`${join(folder, left)} is left alone`);
 });
 
 test('the logs of the last three runs are kept, each under the number of runs since', () => {

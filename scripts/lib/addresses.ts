@@ -7,7 +7,12 @@ import { Advice } from './advice.js';
 import { mayEnter, passFileIn, serverUser } from './embedded-postgres.js';
 
 /** The default ports of the services and servers that the commands start. */
-export const defaultPorts = { ...perService((service) => shop[service].port), postgres: 54329, kafka: 9092 };
+export const defaultPorts = {
+  ...perService((service) => shop[service].port),
+  identity: 3000,
+  postgres: 54329,
+  kafka: 9092,
+};
 
 export const portVariable = (service: keyof typeof defaultPorts) => `${service.toUpperCase()}_PORT`;
 
@@ -39,8 +44,11 @@ export function shortPath(path: string): string {
   return near.startsWith('..') ? path : near;
 }
 
+/** Whether a host is this machine by its name. */
+export const isLoopback = (host: string) => /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
+
 /** A word as a POSIX shell takes it. */
-const quoted = (word: string) => (/[^\w./-]/.test(word) ? `'${word.replaceAll("'", `'\\''`)}'` : word);
+export const quoted = (word: string) => (/[^\w./@-]/.test(word) ? `'${word.replaceAll("'", `'\\''`)}'` : word);
 
 /** The command that shows which process listens on a port. */
 export const whoUses = (port: number) =>

@@ -5,12 +5,14 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { services } from '../../apps/shop.js';
+import { type AccountName, accountNames } from './accounts.js';
 
 /** The folders, and a file that each has when it is the shop's. */
 const FOLDERS: Readonly<Record<string, string>> = {
   postgres: 'PG_VERSION',
   'postgres-binaries': 'bin/postgres',
   kafka: 'server.properties',
+  identity: 'keys.json',
 };
 
 /** Folders under these names were not finished, and are nobody else's. */
@@ -56,6 +58,26 @@ export function notedStore(data: string): string | undefined {
   return /^EVENT_STORE_URL=(\S+)\s*$/.exec(note)?.[1];
 }
 
+/** The keys and secrets of the OpenID provider for development. */
+export function identityIn(data: string): string {
+  return join(data, 'identity');
+}
+
+/** The header files, one for each of its accounts. */
+export function headersIn(data: string): string {
+  return join(data, 'as');
+}
+
+export function headerFile(data: string, account: AccountName): string {
+  return join(headersIn(data), account);
+}
+
+/** Deletes the header files, and nothing that somebody else has put beside them. */
+export function deleteHeaders(data: string): void {
+  for (const name of accountNames) rmSync(headerFile(data, name), { force: true });
+  deleteIfEmpty(headersIn(data));
+}
+
 function deleteLogs(data: string): void {
   for (const name of LOGGED) {
     for (let before = 0; before < RUNS; before++) rmSync(logFile(data, name, before), { force: true });
@@ -66,6 +88,7 @@ function deleteLogs(data: string): void {
 /** Deletes the shop's data. Returns the folders that have a name of the shop's and contain something else. */
 export function deleteData(data: string): string[] {
   deleteLogs(data);
+  deleteHeaders(data);
   noteStore(data, undefined);
   for (const draft of DRAFTS) rmSync(join(data, draft), { recursive: true, force: true });
   const foreign: string[] = [];
