@@ -8,7 +8,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
-import { call, find } from './lib/api.js';
+import { accounts } from './lib/accounts.js';
+import { actAs, call, find } from './lib/api.js';
 import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
 import { type Service, services } from '../apps/shop.js';
 import { urlOf } from './lib/addresses.js';
@@ -66,7 +67,7 @@ async function refuseWhileClosed(): Promise<void> {
 }
 
 async function availableUnits(): Promise<number> {
-  const stock = await find<{ available: number }>(`${urlOf('inventory')}/stock/${SKU}`);
+  const stock = await find<{ available: number }>(`${urlOf('inventory')}/stock/${SKU}`, actAs('clerk'));
   if (!stock?.available)
     throw new Advice(`${SKU} is out of stock. Close the shop, then run \`npm run reset\` and \`npm start\`.`);
   return stock.available;
@@ -79,9 +80,9 @@ async function follow(
   token: string,
   { cancelAfter }: { cancelAfter?: string } = {},
 ): Promise<void> {
-  const order = { customerId: randomUUID(), lines: [{ sku: SKU, quantity }], payment: { token } };
-  const key = { 'idempotency-key': randomUUID() };
-  const { orderId } = await call<{ orderId: string }>('POST', `${urlOf('order')}/orders`, order, key);
+  const order = { customerId: accounts.customer.subject, lines: [{ sku: SKU, quantity }], payment: { token } };
+  const headers = { 'idempotency-key': randomUUID(), ...actAs('customer') };
+  const { orderId } = await call<{ orderId: string }>('POST', `${urlOf('order')}/orders`, order, headers);
   console.log(`\n${bold(title)}  ${dim(`${quantity} × ${SKU}, ${token}, order ${orderId}`)}`);
 
   const seen = new Set<string>();
@@ -98,7 +99,7 @@ async function follow(
     }
     if (cancelAfter && !cancelled && history.events.some(({ type }) => type === cancelAfter)) {
       cancelled = true;
-      await call('POST', `${urlOf('order')}/orders/${orderId}/cancel`);
+      await call('POST', `${urlOf('order')}/orders/${orderId}/cancel`, undefined, actAs('customer'));
     }
     const isLast = history.order.settled && Date.now() - Date.parse(history.events.at(-1)!.at) > HOLD_BACK_MS;
     waiting.sort((a, b) => a.atMs - b.atMs);
@@ -117,9 +118,9 @@ async function follow(
 /** An order's history, and its steps in all services so far. */
 async function readSteps(orderId: string): Promise<{ history: History; steps: Step[] }> {
   const [history, reservation, payment] = await Promise.all([
-    call<History>('GET', `${urlOf('order')}/orders/${orderId}/history`),
-    find<Status>(`${urlOf('inventory')}/reservations/${orderId}`),
-    find<Status>(`${urlOf('payment')}/payments/${orderId}`),
+    call<History>('GET', `${urlOf('order')}/orders/${orderId}/history`, undefined, actAs('customer')),
+    find<Status>(`${urlOf('inventory')}/reservations/${orderId}`, actAs('clerk')),
+    find<Status>(`${urlOf('payment')}/payments/${orderId}`, actAs('clerk')),
   ]);
   const ofOrder = history.events.map(({ type, at, data }): Step => {
     const detail = [data['reason'], data['detail'], data['outcome']].filter(Boolean).join(', ');

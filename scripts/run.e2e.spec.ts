@@ -46,7 +46,10 @@ test('a signal to npm alone closes the shop: the services, and Postgres last', a
   const data = mkdtempSync(join(tmpdir(), 'larder-launched-'));
   chmodSync(data, 0o755); // Postgres has a user of its own where we are root.
   const ports = await Promise.all(
-    [...services, 'postgres' as const].map(async (it) => [portVariable(it), `${await freePort()}`]),
+    [...services, 'identity' as const, 'postgres' as const].map(async (it) => [
+      portVariable(it),
+      `${await freePort()}`,
+    ]),
   );
   const shop = launch('npm', ['start'], { LARDER_DATA: data, ...Object.fromEntries(ports) });
   try {

@@ -1,7 +1,7 @@
 /**
  * `npm start`: the whole shop on this machine, with nothing installed but Node.
  *
- *   Postgres ─▶ migrations ─▶ the services ─▶ groceries, when the shelves are empty ─▶ open
+ *   Postgres ─▶ migrations ─▶ the OpenID provider ─▶ the services ─▶ groceries, when the shelves are empty ─▶ open
  *
  * From then on this process restarts any of the others that ends unexpectedly. Ctrl-C closes the services first and
  * Postgres last; a second Ctrl-C does not wait for them. The shop's data is kept.
@@ -10,12 +10,15 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
-import { logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
+import { actAs } from './lib/api.js';
+import { headersIn, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
+import { AUDIENCE, openProvider, type OpenIdProvider } from './lib/openid-provider.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
+import { SystemClock } from '#runtime';
 import { type Service, services } from '../apps/shop.js';
 import { dataFolder, portOf, portVariable, psqlCommand, shortPath, urlOf, whoUses } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
@@ -28,9 +31,13 @@ const screen = new Screen();
 const stop = new AbortController();
 const running = new Map<Service, ServiceProcess>();
 let postgres: PostgresServer | undefined;
+let identity: OpenIdProvider | undefined;
+
+/** An OpenID provider of one's own, in place of the one for development. */
+const ownIssuer = process.env['AUTH_ISSUER']?.trim();
 
 export const usage =
-  'npm start. Variables change it: LARDER_DATA, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, POSTGRES_PORT, EVENT_STORE_URL, MESSAGE_BUS_URL.';
+  'npm start. Variables change it: LARDER_DATA, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, IDENTITY_PORT, POSTGRES_PORT, AUTH_ISSUER, EVENT_STORE_URL, MESSAGE_BUS_URL.';
 
 export async function main(): Promise<void> {
   const stopped = untilStopped();
@@ -74,6 +81,19 @@ async function openShop(): Promise<void> {
     done('migrations', applied.flat().length > 0 ? `${applied.flat().length} applied` : 'up to date');
   });
 
+  if (!ownIssuer)
+    await screen.step('opening the OpenID provider', async (done) => {
+      const warn = (complaint: string) => screen.print(complaint);
+      identity = await openProvider({ data, port: portOf('identity'), clock: new SystemClock(), warn });
+      done('identity', identity.issuer);
+    });
+  // All that says whose tokens count: what is set for a provider of one's own must not be mixed with this one's.
+  const whoIsTrusted = identity && {
+    AUTH_ISSUER: identity.issuer,
+    AUTH_AUDIENCE: AUDIENCE,
+    AUTH_ROLES_CLAIM: 'roles',
+    AUTH_TOKEN_TYPE: 'at+jwt',
+  };
   const launch = (service: Service) => {
     stop.signal.throwIfAborted();
     const env = {
@@ -81,6 +101,7 @@ async function openShop(): Promise<void> {
       EVENT_STORE_URL: process.env['EVENT_STORE_URL'] || url(service),
       MESSAGE_BUS_URL: process.env['MESSAGE_BUS_URL'] ?? url('bus'),
       DATABASE_URL: url(service),
+      ...whoIsTrusted,
     };
     const launched = new ServiceProcess(service, portOf(service), env, logOf(service));
     running.set(service, launched);
@@ -96,12 +117,31 @@ async function openShop(): Promise<void> {
       }),
     ),
   );
-  await screen.step('filling the shelves', async (done) => done('groceries', await fillShelves()));
-  screen.print(welcome({ logs: shortPath(logsIn(data)), psql: psqlCommand(url('order')) }));
+  await screen.step('filling the shelves', async (done) => done('groceries', await fillAsClerk()));
+  screen.print(
+    welcome({
+      logs: shortPath(logsIn(data)),
+      psql: psqlCommand(url('order')),
+      issuer: identity?.issuer ?? ownIssuer!,
+      as: shortPath(headersIn(data)),
+    }),
+  );
+}
+
+/** With an OpenID provider of one's own it needs a clerk's token, without which the shop is open all the same. */
+async function fillAsClerk(): Promise<string> {
+  try {
+    return await fillShelves(actAs('clerk'));
+  } catch (error) {
+    if (!ownIssuer || !(error instanceof Advice)) throw error;
+    screen.print(error.message);
+    return 'left as they are';
+  }
 }
 
 async function closeShop(): Promise<void> {
   await Promise.all([...running.values()].map((service) => service.stop()));
+  await identity?.close();
   await postgres?.stop();
 }
 
@@ -154,7 +194,7 @@ async function findObstacle(cluster: string): Promise<string | undefined> {
   const server = await serverIn(cluster);
   if (server)
     return `The shop is already open: process ${server.pid} uses ${shortPath(cluster)}. Close it first: Ctrl-C in its terminal.`;
-  for (const service of services) {
+  for (const service of [...services, ...(ownIssuer ? [] : ['identity' as const])]) {
     const port = portOf(service);
     if (await isTaken(port))
       return `Port ${port} is in use (\`${whoUses(port)}\` shows by what). Free it, or set ${portVariable(service)} to another port.`;

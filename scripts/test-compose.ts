@@ -147,7 +147,7 @@ class ComposeTest {
     await this.check('locked', () => this.locked());
     await this.check('ports', () => this.boundToThisMachine());
     await this.check('checkout', async () => {
-      await fillShelves();
+      await fillShelves({});
       return `${(await this.checkOut()).status}, through the published ports`;
     });
     await this.check('scale', () => this.twoInstances());

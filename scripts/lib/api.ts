@@ -1,5 +1,26 @@
 /** The shop's HTTP API, as its scripts and tests call it. */
+import { existsSync, readFileSync } from 'node:fs';
+import type { AccountName } from './accounts.js';
+import { dataFolder, shortPath } from './addresses.js';
 import { Advice } from './advice.js';
+import { headerFile } from './data-folder.js';
+
+export type Headers = Readonly<Record<string, string>>;
+
+/**
+ * The header of a request that `account` makes, which is in its file: of the provider that is open, or of one's own.
+ * @throws Advice when the file is not there, or holds something else
+ */
+export function actAs(account: AccountName): Headers {
+  const file = headerFile(dataFolder(), account);
+  const [, authorization] = existsSync(file)
+    ? (/^Authorization: *(Bearer \S+)\s*$/i.exec(readFileSync(file, 'utf8')) ?? [])
+    : [];
+  if (authorization) return { authorization };
+  throw new Advice(
+    `${shortPath(file)} has no token of the ${account}. \`npm start\` writes one while the shop is open; with an OpenID provider of your own, put the line "Authorization: Bearer <token>" there.`,
+  );
+}
 
 /**
  * Calls the API and returns the body of the response.
@@ -9,7 +30,7 @@ export async function call<T = unknown>(
   method: 'GET' | 'POST' | 'PUT',
   url: string,
   body?: object,
-  headers: Readonly<Record<string, string>> = {},
+  headers: Headers = {},
 ): Promise<T> {
   const response = await fetch(url, {
     method,
@@ -22,8 +43,8 @@ export async function call<T = unknown>(
 }
 
 /** The resource at `url`, or undefined when the response is 404. @throws Advice for any other error */
-export async function find<T>(url: string): Promise<T | undefined> {
-  const response = await fetch(url);
+export async function find<T>(url: string, headers: Headers = {}): Promise<T | undefined> {
+  const response = await fetch(url, { headers });
   if (response.ok) return (await response.json()) as T;
   const text = await response.text();
   if (response.status === 404) return undefined;

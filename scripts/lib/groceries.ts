@@ -1,5 +1,5 @@
 /** The goods of a new shop, entered as any client would: through the API. */
-import { call } from './api.js';
+import { call, type Headers } from './api.js';
 import { urlOf } from './addresses.js';
 
 const groceries = [
@@ -11,25 +11,25 @@ const groceries = [
 ];
 
 /**
- * Sets prices and receives stock if there are none, and returns what it did, in words. Interrupted half-way it does no
+ * Sets prices and receives stock if there are none, with the header of a clerk, and returns what it did, in words. Interrupted half-way it does no
  * harm: setting a price again, or receiving stock under the same key again, changes nothing.
  */
-export async function fillShelves(): Promise<string> {
+export async function fillShelves(clerk: Headers): Promise<string> {
   const order = urlOf('order');
   const inventory = urlOf('inventory');
   const [{ items: prices }, { items: stock }] = await Promise.all([
-    call<{ items: unknown[] }>('GET', `${order}/prices`),
-    call<{ items: unknown[] }>('GET', `${inventory}/stock`),
+    call<{ items: unknown[] }>('GET', `${order}/prices`, undefined, clerk),
+    call<{ items: unknown[] }>('GET', `${inventory}/stock`, undefined, clerk),
   ]);
   if (prices.length > 0 && stock.length > 0) return 'already on the shelves';
   await Promise.all(
     groceries.flatMap(({ sku, amountMinor, quantity }) => [
-      call('PUT', `${order}/prices/${sku}`, { amountMinor, currency: 'EUR' }),
+      call('PUT', `${order}/prices/${sku}`, { amountMinor, currency: 'EUR' }, clerk),
       call(
         'POST',
         `${inventory}/stock/${sku}/receipts`,
         { quantity },
-        { 'idempotency-key': `opening-stock-of-${sku}` },
+        { 'idempotency-key': `opening-stock-of-${sku}`, ...clerk },
       ),
     ]),
   );
