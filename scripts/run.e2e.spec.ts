@@ -1,7 +1,8 @@
 /** Whoever stops a command by its launcher alone, npm or another program, stops all that it has started. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -42,7 +43,8 @@ test('a command ends with npm, however that ends', async () => {
   }
 }, 300_000);
 
-test('a signal to npm alone closes the shop: the services, and Postgres last', async () => {
+/** Variables for a shop beside others: a folder, which the test deletes, and ports of its own. */
+async function elsewhere(): Promise<Record<string, string> & { readonly LARDER_DATA: string }> {
   const data = mkdtempSync(join(tmpdir(), 'larder-launched-'));
   chmodSync(data, 0o755); // Postgres has a user of its own where we are root.
   const ports = await Promise.all(
@@ -51,17 +53,48 @@ test('a signal to npm alone closes the shop: the services, and Postgres last', a
       `${await freePort()}`,
     ]),
   );
-  const shop = launch('npm', ['start'], { LARDER_DATA: data, ...Object.fromEntries(ports) });
+  return { LARDER_DATA: data, AUTH_ISSUER: '', ...Object.fromEntries(ports) };
+}
+
+test('a signal to npm alone closes the shop: the services, and Postgres last', async () => {
+  const env = await elsewhere();
+  const data = env.LARDER_DATA;
+  const shop = launch('npm', ['start'], env);
   try {
     await expect.poll(shop.output, patient).toContain('Larder is open.');
+    expect(readdirSync(join(data, 'as')).sort()).toEqual(['clerk', 'customer', 'metrics', 'operator', 'other']);
     expect(shop.marked().length).toBeGreaterThan(6); // npm, run.mjs, three services, and Postgres with its own.
     shop.child.kill('SIGINT');
     await expect.poll(shop.marked, patient).toEqual([]);
     await expect.poll(shop.output, patient).toContain('Closed. Its data is kept');
     expect(readFileSync(join(data, 'logs/postgres.log'), 'utf8')).toContain('database system is shut down');
+    expect(existsSync(join(data, 'as'))).toBe(false);
   } finally {
     shop.killAll();
     rmSync(data, { recursive: true, force: true });
+  }
+}, 300_000);
+
+test("an OpenID provider of one's own takes the place of the one for development", async () => {
+  const env = await elsewhere();
+  const taken = createServer().listen(Number(env[portVariable('identity')]), '127.0.0.1');
+  const ownIssuer = `http://127.0.0.1:${await freePort()}`;
+  const refused = launch('npm', ['start'], env);
+  let shop: ReturnType<typeof launch> | undefined;
+  try {
+    await expect.poll(refused.output, patient).toMatch(/Port \d+ is in use .* set IDENTITY_PORT to another port\./);
+    shop = launch('npm', ['start'], { ...env, AUTH_ISSUER: ownIssuer });
+    await expect.poll(shop.output, patient).toContain('Larder is open.');
+    expect(shop.output()).toContain(`${join(env.LARDER_DATA, 'as/clerk')} has no token of the clerk.`);
+    expect(shop.output()).toMatch(/groceries +left as they are/);
+    expect(existsSync(join(env.LARDER_DATA, 'identity'))).toBe(false);
+    shop.child.kill('SIGINT');
+    await expect.poll(shop.marked, patient).toEqual([]);
+  } finally {
+    taken.close();
+    refused.killAll();
+    shop?.killAll();
+    rmSync(env.LARDER_DATA, { recursive: true, force: true });
   }
 }, 300_000);
 
