@@ -1,8 +1,9 @@
 # One image for the three services and for the one-shots (`node scripts/run.mjs migrate`, `… topics`): the command says
 # which it is. docker-compose.yml has all of them.
 #
-#   dependencies ─┬▶ build ──────▶ dist ──────────┬▶ the image
-#                 └▶ production ─▶ node_modules ──┘
+#   dependencies ─┬▶ build ──────▶ dist ──────────┬▶ services, the image ─┬▶ identity, another image
+#                 ├▶ production ─▶ node_modules ──┘                       │
+#                 └▶ provider ───▶ node_modules of the OpenID provider ───┘
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /larder
 # Nothing but what npm reads: this layer is rebuilt only when a dependency changes.
@@ -32,7 +33,14 @@ COPY scripts/notices.mjs ./scripts/
 RUN node scripts/notices.mjs > THIRD-PARTY-NOTICES \
  && npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx --sbom-type application > sbom.cdx.json
 
-FROM node:24-bookworm-slim
+# The OpenID provider for development, and what it needs: of the versions that package-lock.json names.
+FROM dependencies AS provider
+RUN version=$(npm pkg get devDependencies.oidc-provider | tr -d '"') \
+ && npm pkg delete dependencies devDependencies overrides \
+ && npm pkg set "dependencies.oidc-provider=$version" \
+ && npm prune --ignore-scripts --no-audit --no-fund
+
+FROM node:24-bookworm-slim AS services
 WORKDIR /larder
 # kafkajs sets timers for times in the past, and Node 24 warns about them in every process's log; they do no harm.
 ENV NODE_ENV=production NODE_OPTIONS="--disable-warning=TimeoutNegativeWarning"
@@ -45,3 +53,15 @@ COPY --from=build /larder/dist ./dist
 # The files belong to root: a service can read its own code and change none of it.
 USER node
 CMD ["node", "dist/apps/order/src/main.js"]
+
+# Not for production, and so not in the image that is.
+FROM services AS identity
+COPY --from=provider /larder/node_modules ./node_modules
+# A new volume takes its owner over from here.
+USER root
+RUN install --directory --owner=node --group=node --mode=700 .data
+USER node
+CMD ["node", "scripts/run.mjs", "identity"]
+
+# What is built when no target is named.
+FROM services

@@ -1,7 +1,7 @@
 /**
  * `npm run test:compose`: docker-compose.yml on a real Docker engine.
  *
- *   engine ─▶ images ─▶ build ─▶ up ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ no Kafka ─▶ stop and start ─▶ down
+ *   engine ─▶ images ─▶ build ─▶ up ─▶ tokens ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ no Kafka ─▶ stop and start ─▶ down
  *
  * It uses the engine that `docker` reaches. Where there is none, root on Debian gets an engine for the test alone. An
  * image that cannot be pulled is replaced by a stand-in (test/compose/stand-ins), except KurrentDB's, which is then left
@@ -15,8 +15,10 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createLocalJWKSet, type JWK, jwtVerify } from 'jose';
 import { Advice } from './lib/advice.js';
-import { call } from './lib/api.js';
+import { type AccountName, accountNames, accounts } from './lib/accounts.js';
+import { call, headerIn, type Headers } from './lib/api.js';
 import { freePort } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { green, red, Screen } from './lib/screen.js';
@@ -25,6 +27,8 @@ import { portVariable, urlOf } from './lib/addresses.js';
 
 const PROJECT = 'larder-test';
 const IMAGE = 'larder:test';
+const IDENTITY_IMAGE = `${IMAGE}-identity`;
+const ISSUER = 'http://identity:3000';
 const MAX_IMAGE_BYTES = 350e6;
 /** The base image of the Dockerfile. */
 const BASE = /^FROM (\S+)/m.exec(readFileSync('Dockerfile', 'utf8'))![1]!;
@@ -37,6 +41,9 @@ const PATIENCE_MS = 120_000;
 const CACHE = resolve('.cache/compose');
 const ENGINE = { DOCKER_HOST: 'unix:///run/larder-engine/docker.sock', DOCKER_CONFIG: `${CACHE}/engine/config` };
 
+/** What the gateway publishes a port for. */
+const published = [...services, 'identity' as const];
+
 const interrupted = new AbortController();
 const screen = new Screen();
 
@@ -46,7 +53,7 @@ export async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => interrupted.abort(new Advice(`Interrupted by ${signal}.`)));
   }
-  for (const service of services) process.env[portVariable(service)] = `${await freePort()}`;
+  for (const name of published) process.env[portVariable(name)] = `${await freePort()}`;
   Object.assign(process.env, { LARDER_IMAGE: IMAGE, COMPOSE_PROFILES: '', COMPOSE_ANSI: 'never' });
 
   const impossible = await openEngine();
@@ -136,6 +143,7 @@ class ComposeTest {
   passed = 0;
   private readonly files = ['--file', 'docker-compose.yml'];
   private readonly standIns: string[] = [];
+  private readonly headers = new Map<AccountName, Headers>();
 
   async run(): Promise<void> {
     await this.getImages();
@@ -146,8 +154,9 @@ class ComposeTest {
     await this.check('parts', () => this.namesItsParts());
     await this.check('locked', () => this.locked());
     await this.check('ports', () => this.boundToThisMachine());
+    await this.check('identity', () => this.tokensForAll());
     await this.check('checkout', async () => {
-      await fillShelves({});
+      await fillShelves(await this.as('clerk'));
       return `${(await this.checkOut()).status}, through the published ports`;
     });
     await this.check('scale', () => this.twoInstances());
@@ -168,7 +177,7 @@ class ComposeTest {
   /** Pulls the images that can be pulled, and makes stand-ins for the others. */
   private async getImages(): Promise<void> {
     const images = (await this.compose('config', '--images')).split('\n');
-    for (const image of [BASE, ...images.filter((each) => each !== IMAGE)]) {
+    for (const image of [BASE, ...images.filter((each) => ![IMAGE, IDENTITY_IMAGE].includes(each))]) {
       await screen.step(`getting ${image}`, async (done) =>
         done('image', `${image.split('/').at(-1)}, ${await this.getImage(image)}`),
       );
@@ -249,7 +258,7 @@ class ComposeTest {
         capabilities: /CapEff:\\s*(\\w+)/.exec(fs.readFileSync('/proc/1/status', 'utf8'))[1],
         program: fs.readFileSync('/proc/1/cmdline', 'utf8').split('\\0')[0],
       }));`;
-    for (const container of await this.containers(...services)) {
+    for (const container of await this.containers(...published)) {
       const found = JSON.parse(await runIn(container, attempt));
       const expected = {
         user: 1000,
@@ -262,7 +271,7 @@ class ComposeTest {
         `${container.Name} is ${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`,
       );
     }
-    for (const { Name, HostConfig } of await this.containers(...services, 'migrate', 'topics')) {
+    for (const { Name, HostConfig } of await this.containers(...published, 'migrate', 'topics')) {
       const { ReadonlyRootfs, CapDrop, SecurityOpt } = HostConfig;
       const fine = ReadonlyRootfs && CapDrop?.includes('ALL') && SecurityOpt?.includes('no-new-privileges:true');
       expect(fine, `${Name} has too many rights: ${JSON.stringify(HostConfig)}`);
@@ -285,17 +294,52 @@ class ComposeTest {
   private async boundToThisMachine(): Promise<string> {
     const bound = (await this.containers()).flatMap(({ HostConfig }) => Object.values(HostConfig.PortBindings).flat());
     const ports = bound.map(({ HostPort }) => HostPort).sort();
-    const expected = services.map((service) => process.env[portVariable(service)]!).sort();
+    const expected = published.map((name) => process.env[portVariable(name)]!).sort();
     expect(`${ports}` === `${expected}`, `the published ports are ${ports} instead of ${expected}`);
     const open = bound.filter(({ HostIp }) => HostIp !== '127.0.0.1');
     expect(open.length === 0, `other machines can reach ${JSON.stringify(open)}`);
     return `${ports.join(', ')}, on 127.0.0.1 only`;
   }
 
+  /** The provider has one name for its tokens, by which the services find it, and answers on this machine too. */
+  private async tokensForAll(): Promise<string> {
+    const here = `http://127.0.0.1:${process.env[portVariable('identity')]}`;
+    const { issuer } = await call<{ issuer: string }>('GET', `${here}/.well-known/openid-configuration`);
+    expect(issuer === ISSUER, `the issuer is ${issuer} instead of ${ISSUER}`);
+    const [order] = await this.containers('order');
+    const inside = await runIn(order!, `console.log(JSON.stringify(await (await fetch('${ISSUER}/jwks')).json()))`);
+    expect(inside === JSON.stringify(await call('GET', `${here}/jwks`)), 'the keys differ inside and outside');
+    for (const account of accountNames) {
+      const subject = await this.verify(account);
+      expect(subject === accounts[account].subject, `the token of ${account} is ${subject}'s`);
+    }
+    return `${accountNames.length} accounts, tokens by ${issuer}`;
+  }
+
+  /** The header of a request that `account` makes, from its file in the container. */
+  private async as(account: AccountName): Promise<Headers> {
+    const known = this.headers.get(account);
+    if (known) return known;
+    const text = await this.compose('exec', '-T', 'identity', 'cat', `.data/as/${account}`);
+    const header = headerIn(text);
+    if (!header) throw new Advice(`the header file of ${account} holds: ${text}`);
+    this.headers.set(account, header);
+    return header;
+  }
+
+  /** Whose token `account` has, by the keys that are published now. */
+  private async verify(account: AccountName): Promise<string | undefined> {
+    const url = `http://127.0.0.1:${process.env[portVariable('identity')]}/jwks`;
+    const keys = createLocalJWKSet(await call<{ keys: JWK[] }>('GET', url));
+    const token = (await this.as(account))['authorization']!.replace(/^Bearer /, '');
+    return (await jwtVerify(token, keys, { issuer: ISSUER, audience: 'larder', typ: 'at+jwt' })).payload.sub;
+  }
+
   /** Two instances of inventory share the partitions, and with them the work, and the gateway sends requests to both. */
   private async twoInstances(): Promise<string> {
     await this.up('--scale', 'inventory=2');
     const instances = await this.containers('inventory');
+    const clerk = await this.as('clerk');
     const shares = `
       import kafkajs from 'kafkajs';
       const admin = new kafkajs.Kafka({ brokers: ['kafka:9092'], logLevel: kafkajs.logLevel.NOTHING }).admin();
@@ -307,18 +351,19 @@ class ComposeTest {
     await until('two instances share 12 partitions', async () => (await runIn(instances[0]!, shares)) === '[6,6]');
 
     const answered = `
-      const metrics = await (await fetch('http://127.0.0.1:3002/metrics')).text();
+      const headers = ${JSON.stringify(await this.as('metrics'))};
+      const metrics = await (await fetch('http://127.0.0.1:3002/metrics', { headers })).text();
       console.log(/^http_request_duration_seconds_count.*route="\\/reservations.* (\\d+)$/m.exec(metrics)?.[1] ?? 0);`;
     await until('the gateway sends requests to both instances', async () => {
-      await call('GET', `${urlOf('inventory')}/reservations/${randomUUID()}`).catch(() => {});
+      await call('GET', `${urlOf('inventory')}/reservations/${randomUUID()}`, undefined, clerk).catch(() => {});
       const counts = await Promise.all(instances.map((instance) => runIn(instance, answered)));
       return counts.every((count) => Number(count) > 0);
     });
 
     const orders = 50;
-    const before = await readStock();
+    const before = await readStock(clerk);
     await repeatConcurrently(10, orders, () => this.checkOut());
-    const after = await readStock();
+    const after = await readStock(clerk);
     expect(
       after.shipped - before.shipped === 2 * orders,
       `${after.shipped - before.shipped} units were shipped instead of ${2 * orders}`,
@@ -383,7 +428,12 @@ class ComposeTest {
       let found = '';
       // A service that has just begun may be too slow for its first answer, and says that one should try again.
       await until('the orders can be read', async () => {
-        const { items } = await call<{ items: OrderView[] }>('GET', `${urlOf('order')}/orders?status=completed`);
+        const { items } = await call<{ items: OrderView[] }>(
+          'GET',
+          `${urlOf('order')}/orders?status=completed`,
+          undefined,
+          await this.as('customer'),
+        );
         found = JSON.stringify(items);
         return true;
       });
@@ -393,10 +443,11 @@ class ComposeTest {
     const before = await read();
     await this.compose('down');
     await this.up();
+    await this.verify('customer');
     const after = await read();
     expect(after === before && before !== '[]', 'the orders have changed or are gone');
     await this.checkOut();
-    return 'down and up again: every order is still there';
+    return 'down and up again: every order is still there, for a token from before';
   }
 
   private async leaveNothing(): Promise<string> {
@@ -419,21 +470,23 @@ class ComposeTest {
 
   private async awaitCompleted(orderId: string): Promise<OrderView> {
     let order: OrderView | undefined;
+    const customer = await this.as('customer');
     await until(`order ${orderId} is settled`, async () => {
-      order = await call<OrderView>('GET', `${urlOf('order')}/orders/${orderId}`);
+      order = await call<OrderView>('GET', `${urlOf('order')}/orders/${orderId}`, undefined, customer);
       return order.settled;
     });
     expect(order!.status === 'completed', `order ${orderId} is ${order!.status}`);
     return order!;
   }
 
-  private place(headers: Record<string, string> = {}): Promise<OrderView> {
+  private async place(headers: Headers = {}): Promise<OrderView> {
     const body = {
-      customerId: randomUUID(),
+      customerId: accounts.customer.subject,
       lines: [{ sku: 'olive-oil', quantity: 2 }],
       payment: { token: 'tok_approved' },
     };
-    return call('POST', `${urlOf('order')}/orders`, body, { 'idempotency-key': randomUUID(), ...headers });
+    const customer = await this.as('customer');
+    return call('POST', `${urlOf('order')}/orders`, body, { 'idempotency-key': randomUUID(), ...customer, ...headers });
   }
 
   /** The project's containers, including stopped ones: those of some services, or all. */
@@ -462,7 +515,7 @@ class ComposeTest {
   /** Removes the stand-ins from an engine that is not ours, because they have the names of the real images. */
   async cleanUp(): Promise<void> {
     await runAnyway(...this.command('down', '--volumes', '--remove-orphans'));
-    await runAnyway('docker', 'image', 'rm', '--force', IMAGE, ...(ownEngine() ? [] : this.standIns));
+    await runAnyway('docker', 'image', 'rm', '--force', IMAGE, IDENTITY_IMAGE, ...(ownEngine() ? [] : this.standIns));
   }
 
   private command(...args: string[]): string[] {
@@ -471,10 +524,10 @@ class ComposeTest {
 }
 
 /** The stock of olive oil, once none of it is reserved any longer. */
-async function readStock(): Promise<{ available: number; shipped: number }> {
+async function readStock(clerk: Headers): Promise<{ available: number; shipped: number }> {
   let found: { available: number; reserved: number; shipped: number } | undefined;
   await until('no stock is reserved', async () => {
-    found = await call('GET', `${urlOf('inventory')}/stock/olive-oil`);
+    found = await call('GET', `${urlOf('inventory')}/stock/olive-oil`, undefined, clerk);
     return found?.reserved === 0;
   });
   return found!;

@@ -13,13 +13,17 @@ export type Headers = Readonly<Record<string, string>>;
  */
 export function actAs(account: AccountName): Headers {
   const file = headerFile(dataFolder(), account);
-  const [, authorization] = existsSync(file)
-    ? (/^Authorization: *(Bearer \S+)\s*$/i.exec(readFileSync(file, 'utf8')) ?? [])
-    : [];
-  if (authorization) return { authorization };
+  const header = existsSync(file) ? headerIn(readFileSync(file, 'utf8')) : undefined;
+  if (header) return header;
   throw new Advice(
     `${shortPath(file)} has no token of the ${account}. \`npm start\` writes one while the shop is open; with an OpenID provider of your own, put the line "Authorization: Bearer <token>" there.`,
   );
+}
+
+/** The header that a header file holds, or undefined when it holds something else. */
+export function headerIn(text: string): Headers | undefined {
+  const [, authorization] = /^Authorization: *(Bearer \S+)\s*$/i.exec(text) ?? [];
+  return authorization ? { authorization } : undefined;
 }
 
 /**
