@@ -62,6 +62,16 @@ describe('of the shop that is open here', () => {
     expect([order.storeUrl, payment.storeUrl]).toEqual(['kurrentdb://order', 'kurrentdb://all']);
   });
 
+  test('such a variable may come from a file', async () => {
+    writeFileSync(join(data, 'order-url'), `${KURRENTDB}\n`);
+    vi.stubEnv('ORDER_EVENT_STORE_URL_FILE', join(data, 'order-url'));
+    expect((await databasesOfTheShop()).order.storeUrl).toBe(KURRENTDB);
+    vi.stubEnv('ORDER_EVENT_STORE_URL', KURRENTDB);
+    await expect(databasesOfTheShop()).rejects.toThrow(
+      'ORDER_EVENT_STORE_URL and ORDER_EVENT_STORE_URL_FILE are both set. Remove one of them.',
+    );
+  });
+
   test('a database of another shop has nothing to do with it', async () => {
     noteStore(data, KURRENTDB);
     const own = 'postgresql://db.example/order';

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { ServerRefusal } from '#runtime';
 import { assertHoldsEveryText, PostgresConnection } from '#runtime/postgres';
+import { readVariables } from '#service';
 import { services } from '../apps/shop.js';
 // By its path: `npm start` migrates, and needs none of the adapters.
 import { type Migration, migrationsIn } from '../libs/service/src/adapters/migrations.js';
@@ -20,10 +21,11 @@ export const usage =
  * `POSTGRES_SUPERUSER_URL` it creates them first, each with the role that its URL names: see lib/own-database.ts.
  */
 export async function main(): Promise<void> {
-  const { POSTGRES_SUPERUSER_URL: superuserUrl, MESSAGE_BUS_URL: busUrl = '' } = process.env;
+  const env = readVariables(['POSTGRES_SUPERUSER_URL', 'MESSAGE_BUS_URL']);
+  const { POSTGRES_SUPERUSER_URL: superuserUrl, MESSAGE_BUS_URL: busUrl = '' } = env;
   const databases = services.map((service) => {
     const variable = `${service.toUpperCase()}_DATABASE_URL`;
-    const url = process.env[variable];
+    const url = readVariables([variable])[variable];
     if (!url)
       throw new Advice(`${variable} is not set. Set it to the URL of the ${service} service's own Postgres database.`);
     return { service, variable, url };

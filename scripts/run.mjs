@@ -88,7 +88,7 @@ async function runNode(command, failure) {
 }
 
 function describeError(error) {
-  if (error.name === 'Advice') return error.message;
+  if (['Advice', 'StartError'].includes(error.name)) return error.message;
   if (['EACCES', 'EPERM', 'EROFS', 'ENOSPC'].includes(error.code))
     return `${error.message}. Free the disk or fix the permissions, or set LARDER_DATA to another folder for the shop's data.`;
   return error.stack;

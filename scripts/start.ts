@@ -9,6 +9,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readVariables } from '#service';
 import { Advice } from './lib/advice.js';
 import { actAs } from './lib/api.js';
 import { headersIn, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
@@ -61,7 +62,10 @@ async function openShop(): Promise<void> {
   await screen.step('checking that no shop is open', () => refuseWhileOpen(cluster));
   shiftLogs(data);
   mkdirSync(logsIn(data), { recursive: true });
-  noteStore(data, process.env['EVENT_STORE_URL']?.trim());
+  // Where there are several adapters, the environment can choose another: MESSAGE_BUS_URL=kafka://… npm start
+  const env = readVariables(['EVENT_STORE_URL', 'MESSAGE_BUS_URL']);
+  const { EVENT_STORE_URL: storeUrl, MESSAGE_BUS_URL: busUrl } = env;
+  noteStore(data, storeUrl);
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
   postgres = await screen.step(
@@ -96,14 +100,13 @@ async function openShop(): Promise<void> {
   };
   const launch = (service: Service) => {
     stop.signal.throwIfAborted();
-    const env = {
-      // Where there are several adapters, the environment can choose another: MESSAGE_BUS_URL=kafka://… npm start
-      EVENT_STORE_URL: process.env['EVENT_STORE_URL'] || url(service),
-      MESSAGE_BUS_URL: process.env['MESSAGE_BUS_URL'] ?? url('bus'),
+    const variables = {
+      EVENT_STORE_URL: storeUrl ?? url(service),
+      MESSAGE_BUS_URL: busUrl ?? url('bus'),
       DATABASE_URL: url(service),
       ...whoIsTrusted,
     };
-    const launched = new ServiceProcess(service, portOf(service), env, logOf(service));
+    const launched = new ServiceProcess(service, portOf(service), variables, logOf(service));
     running.set(service, launched);
     return launched;
   };

@@ -5,13 +5,15 @@
 import { topics } from '#contracts';
 import { createTopics as createIn } from '#message-bus/kafka';
 import { ServerRefusal, ServerUnavailable, silentLog, SystemClock } from '#runtime';
+import { readVariables } from '#service';
 import { Advice } from './lib/advice.js';
 
 export const usage =
   "npm run topics, with MESSAGE_BUS_URL=kafka://… and, if it is to be another than the server's, TOPIC_REPLICATION_FACTOR.";
 
 export async function main(): Promise<void> {
-  const { MESSAGE_BUS_URL: url, TOPIC_REPLICATION_FACTOR: replicas } = process.env;
+  const env = readVariables(['MESSAGE_BUS_URL', 'TOPIC_REPLICATION_FACTOR']);
+  const { MESSAGE_BUS_URL: url, TOPIC_REPLICATION_FACTOR: replicas } = env;
   if (!url)
     throw new Advice('MESSAGE_BUS_URL is not set. Set it to the address of Kafka, for example kafka://localhost:9092.');
   if (!/^kafkas?:/.test(url))

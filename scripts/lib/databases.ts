@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { EventStore } from '#event-store';
 import { openEventStore } from '#service/adapters';
-import { withoutPasswords } from '#service';
+import { readVariables, withoutPasswords } from '#service';
 import type { Clock } from '#runtime';
 import { perService, type Service } from '../../apps/shop.js';
 import { Advice } from './advice.js';
@@ -28,7 +28,8 @@ export async function databasesOfTheShop(): Promise<Record<Service, Database>> {
   return perService((service): Database => {
     const database = `${service.toUpperCase()}_DATABASE_URL`;
     const store = `${service.toUpperCase()}_EVENT_STORE_URL`;
-    const { [database]: own, [store]: ownStore, EVENT_STORE_URL: everyStore } = process.env;
+    const env = readVariables([database, store, 'EVENT_STORE_URL']);
+    const { [database]: own, [store]: ownStore, EVENT_STORE_URL: everyStore } = env;
     const url = own || server?.url(service);
     const sharedStore = own && isPostgres(everyStore) ? undefined : everyStore;
     const storeUrl = ownStore || sharedStore || (own ? undefined : notedStore(data)) || url;

@@ -27,9 +27,12 @@ export class ServiceProcess {
   ) {
     if (!existsSync(program)) throw new Advice(`${resolve(program)} does not exist. Build it with \`npm run build\`.`);
     const output = openSync(log, 'a');
+    const own: NodeJS.ProcessEnv = { HOST: '127.0.0.1', ...env, PORT: `${port}` };
+    // A variable may be given as X or as X_FILE: what is given here comes before either in our own environment.
+    for (const name of Object.keys(own)) own[name.endsWith('_FILE') ? name.slice(0, -5) : `${name}_FILE`] ??= undefined;
     this.child = fork(resolve(program), [name], {
       detached: true,
-      env: { ...process.env, HOST: '127.0.0.1', ...env, PORT: `${port}` },
+      env: { ...process.env, ...own },
       // kafkajs sets timers for times in the past, and Node 24 warns about them; they do no harm. The image does it, too.
       execArgv: ['--disable-warning=TimeoutNegativeWarning'],
       stdio: ['ignore', output, output, 'ipc'],

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { silentLog, SystemClock } from '#runtime';
 import { openEventStore, openMessageBus } from './adapters/adapters.js';
@@ -68,6 +71,57 @@ test.each([
 ])("%s is none: its keys could be anybody's", (AUTH_ISSUER) =>
   expect(refused({ AUTH_ISSUER }).message).toMatch(/^AUTH_ISSUER is n[^\n]+ Set it: The OpenID provider [^\n]+\.$/),
 );
+
+const folder = mkdtempSync(join(tmpdir(), 'larder-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let files = 0;
+function fileWith(content: string | Uint8Array): string {
+  const path = join(folder, `${files++}`);
+  writeFileSync(path, content);
+  return path;
+}
+
+test('every variable may come from a file, whose last line break is not part of the value', () => {
+  const { DATABASE_URL: _, ...others } = env;
+  const given = { ...others, DATABASE_URL_FILE: fileWith(`${env.DATABASE_URL}\r\n`), PORT_FILE: fileWith('3009') };
+  expect(loadConfig(schema, given)).toMatchObject({ DATABASE_URL: env.DATABASE_URL, PORT: 3009 });
+  // An empty variable counts as not set, on either side.
+  expect(loadConfig(schema, { ...given, PORT: ' ' }).PORT).toBe(3009);
+  expect(loadConfig(schema, { ...env, PORT: '3009', PORT_FILE: ' ' }).PORT).toBe(3009);
+});
+
+test('what is in a file is checked as any other value, and not shown', () => {
+  const error = refused({ DATABASE_URL: '', DATABASE_URL_FILE: fileWith('mysql://larder:s3cret@localhost/order') });
+  expect(error.message).toMatch(/^DATABASE_URL is not a postgresql:\/\/ URL\. Set it: /);
+  expect(error.message).not.toContain('s3cret');
+});
+
+test('a variable beside its file is refused: one of the two may be old', () => {
+  const error = refused({ DATABASE_URL_FILE: fileWith(env.DATABASE_URL) });
+  expect(error.exitCode).toBe(78);
+  expect(error.message).toBe('DATABASE_URL and DATABASE_URL_FILE are both set. Remove one of them.');
+});
+
+test.each([
+  ['does not exist', () => join(folder, 's3cret')],
+  ['does not exist', () => join(fileWith('text'), 's3cret')],
+  ['is a folder', () => folder],
+  ['is empty', () => fileWith(' \n')],
+  ['is not text in UTF-8', () => fileWith(new Uint8Array([0x73, 0xff]))],
+  ['cannot be read (ENAMETOOLONG)', () => 's3cret'.repeat(1_000)],
+  ['cannot be read (ERR_INVALID_ARG_VALUE)', () => 's3cret\0'],
+])('a file that %s is refused, and neither its path nor its content is shown', (problem, path) => {
+  const error = refused({ DATABASE_URL: undefined, DATABASE_URL_FILE: path() });
+  expect(error.exitCode).toBe(78);
+  expect(error.message).toBe(
+    `DATABASE_URL_FILE names a file that ${problem}. Set it to the path of one with the value of DATABASE_URL.`,
+  );
+});
+
+test('every file that cannot be used is named', () =>
+  expect(refused({ PORT_FILE: folder, HOST_FILE: folder, HOST: '::1' }).message).toMatch(
+    /^HOST and HOST_FILE are both set\. .* PORT_FILE names a file that is a folder\. /,
+  ));
 
 test('origins are a list', () => {
   const listed = loadConfig(schema, { ...env, CORS_ORIGINS: 'https://shop.example, http://localhost:5173' });

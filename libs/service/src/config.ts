@@ -2,6 +2,7 @@
  * Configuration: environment variables, checked once, before anything else starts. A service with wrong configuration
  * reports it in one line and ends with exit code 78. No value is ever printed: a URL may contain a password.
  */
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 /** The service cannot start. Its message is one line that names the variable and the remedy. */
@@ -135,12 +136,12 @@ export const baseConfig = z.object({
 export type BaseConfig = z.infer<typeof baseConfig> & { PORT: number };
 
 /**
- * The configuration in `env`, typed. White space around a value is not part of it, and an empty variable counts as missing.
+ * The configuration in `env`, typed. White space around a value is not part of it, an empty variable counts as missing, and
+ * X_FILE names a file with the value of X.
  * @throws StartError (78) that names every wrong variable, what is wrong with it and what it is for
  */
 export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.ProcessEnv = process.env): z.infer<S> {
-  const trimmed = Object.entries(env).map(([name, value]) => [name, value?.trim()]);
-  const given: NodeJS.ProcessEnv = Object.fromEntries(trimmed.filter(([, value]) => value !== ''));
+  const given = readVariables(Object.keys(schema.shape), env);
   const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
   const names = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
@@ -151,6 +152,53 @@ export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.Process
     return `${name} ${what}. Set it: ${about ?? 'see the documentation'}.`;
   });
   throw new StartError(lines.join(' '), 78);
+}
+
+/**
+ * The variables of these names in `env`, without white space around them: X itself or, as containers are given secrets, the
+ * content of the file whose path is in X_FILE.
+ * @throws StartError (78) that names every variable that is given twice, or whose file has no value
+ */
+export function readVariables<Name extends string>(
+  names: readonly Name[],
+  env: NodeJS.ProcessEnv = process.env,
+): Partial<Record<Name, string>> {
+  const given: Partial<Record<Name, string>> = {};
+  const wrong: string[] = [];
+  for (const name of names) {
+    const [value, path] = [env[name]?.trim(), env[`${name}_FILE`]?.trim()];
+    if (value && path) wrong.push(`${name} and ${name}_FILE are both set. Remove one of them.`);
+    else if (path) {
+      const file = readFile(path);
+      if ('value' in file) given[name] = file.value;
+      else
+        wrong.push(
+          `${name}_FILE names a file that ${file.problem}. Set it to the path of one with the value of ${name}.`,
+        );
+    } else if (value) given[name] = value;
+  }
+  if (wrong.length > 0) throw new StartError(wrong.join(' '), 78);
+  return given;
+}
+
+/** By the error of `readFileSync`. The path is not repeated: it may be a secret that was put into the wrong variable. */
+const FILE_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist',
+  EACCES: 'may not be read',
+  EPERM: 'may not be read',
+  EISDIR: 'is a folder',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'is not text in UTF-8',
+};
+
+function readFile(path: string): { readonly value: string } | { readonly problem: string } {
+  try {
+    const value = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path)).trim();
+    return value === '' ? { problem: 'is empty' } : { value };
+  } catch (error) {
+    const { code = 'unknown error' } = error as { code?: string };
+    return { problem: FILE_PROBLEMS[code] ?? `cannot be read (${code})` };
+  }
 }
 
 /** `postgresql://user:secret@host` becomes `postgresql://user:***@host`. */
