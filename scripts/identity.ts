@@ -6,7 +6,8 @@
  */
 import { SystemClock } from '#runtime';
 import { accountNames } from './lib/accounts.js';
-import { dataFolder, isLoopback, portOf, shortPath } from './lib/addresses.js';
+import { isLoopback } from '#service';
+import { dataFolder, portOf, shortPath } from './lib/addresses.js';
 import { Advice } from './lib/advice.js';
 import { readCommandLine } from './lib/command-line.js';
 import { headersIn, identityIn } from './lib/data-folder.js';

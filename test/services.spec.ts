@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { type Service, services, shop } from '../apps/shop.js';
 import { topics } from '#contracts';
+import { loadConfig } from '#service';
 import { freshDatabase } from './support/database.js';
 import { goldenEvents, versionsIn, versionsOf } from './support/golden.js';
 
@@ -134,6 +135,14 @@ describe.each(services)('%s', (service) => {
     }
   });
 
+  test('a secret has no default, or one that is good on loopback alone', () => {
+    const { config, publicDefaults } = shop[service];
+    const withDefault = Object.entries(config.shape)
+      .filter(([variable, type]) => /SECRET|KEY/.test(variable) && type.safeParse(undefined).success)
+      .map(([variable]) => variable);
+    expect(publicDefaults).toEqual(withDefault);
+  });
+
   test('docker-compose.yml migrates, starts and opens it', () => {
     const { services: compose, configs } = parse(textOf('docker-compose.yml'), { merge: true });
     expect(compose[service].environment).toMatchObject({ PORT: port });
@@ -145,6 +154,15 @@ describe.each(services)('%s', (service) => {
     expect(compose.gateway.ports).toContain(`127.0.0.1:\${${service.toUpperCase()}_PORT:-${port}}:${port}`);
     expect(compose.gateway.depends_on).toHaveProperty(service);
     expect(configs.gateway.content).toContain(`server-template ${service} 1-5 ${service}:${port}`);
+  });
+
+  test('docker-compose.yml configures it: with secrets of its own, because it listens on all addresses', () => {
+    const { services: compose } = parse(textOf('docker-compose.yml'), { merge: true });
+    const env = Object.entries<string | number>(compose[service].environment).map(([variable, value]) => [
+      variable,
+      `${value}`.replace(/\$\{\w+:-([^}]*)\}/g, '$1'),
+    ]);
+    expect(loadConfig(shop[service].config, Object.fromEntries(env)).HOST).toBe('0.0.0.0');
   });
 });
 

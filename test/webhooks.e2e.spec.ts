@@ -9,13 +9,15 @@ import { expectInvariants } from './support/invariants.js';
 import { openShop, type Shop } from './support/shop.js';
 
 const SECRET = 'a secret of the test';
+const NEXT_SECRET = 'the one that replaces it';
 const lines = [{ sku: 'honey', quantity: 1 }];
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
 
 let shop: Shop;
 const orderIds: string[] = [];
 beforeAll(async () => {
-  shop = await openShop({ env: { payment: { WEBHOOK_SECRET: SECRET, PROVIDER_TIMEOUT: '8s' } } });
+  const payment = { WEBHOOK_SECRET: `${SECRET}, ${NEXT_SECRET}`, PROVIDER_TIMEOUT: '8s' };
+  shop = await openShop({ env: { payment } });
   await shop.setPrices({ honey: 895 });
   await shop.stockUp({ honey: 10 });
 });
@@ -141,7 +143,8 @@ describe("while a payment waits for the provider's decision", () => {
   });
 
   test('a signed webhook is applied, and then ends the payment, whatever other webhooks arrive', async () => {
-    await deliver(verdict()).expect(200);
+    const body = verdict();
+    await deliver(body, sign(body, NEXT_SECRET, new Date())).expect(200);
     expect(await shop.settled(orderId)).toMatchObject({ status: 'rejected', reason: 'payment-declined' });
     await deliver(verdict()).expect(200);
     await shop.caughtUp();

@@ -44,9 +44,6 @@ export function shortPath(path: string): string {
   return near.startsWith('..') ? path : near;
 }
 
-/** Whether a host is this machine by its name. */
-export const isLoopback = (host: string) => /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/.test(host);
-
 /** A word as a POSIX shell takes it. */
 export const quoted = (word: string) => (/[^\w./@-]/.test(word) ? `'${word.replaceAll("'", `'\\''`)}'` : word);
 

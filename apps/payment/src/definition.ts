@@ -1,7 +1,7 @@
 /** What the payment service is: what it stores, publishes, subscribes to and shows. */
 import { z } from 'zod';
 import { orderEvents, paymentEvents } from '#contracts';
-import { defineService, duration } from '#service';
+import { defineService, duration, secrets } from '#service';
 import { payment } from './domain/payment.js';
 import { paymentMessageOf } from './messaging/messages.js';
 import { paymentReaction } from './messaging/reactions.js';
@@ -20,16 +20,17 @@ export const paymentDefinition = defineService({
   },
   variables: {
     PROVIDER_TIMEOUT: duration().prefault('2s').describe('How long to wait for an answer from the payment provider'),
-    WEBHOOK_SECRET: z
-      .string()
-      .min(8, 'is shorter than 8 characters')
-      .default('larder-development-secret')
-      .describe('What the provider signs its webhooks with; set your own wherever anyone else can reach the service'),
+    WEBHOOK_SECRET: secrets()
+      .prefault('larder-development-secret')
+      .describe(
+        'What the provider signs its webhooks with, at least 16 characters; two, separated by a comma, while one replaces the other. The default is for HOST on loopback',
+      ),
     WEBHOOK_URL: z
       .url({ protocol: /^https?$/, error: 'is not an http:// URL' })
       .optional()
       .describe('Where the simulated provider posts its webhooks; default: this service itself'),
   },
+  publicDefaults: ['WEBHOOK_SECRET'],
   aggregates: { payment },
   upcasters,
   publishes: paymentEvents,

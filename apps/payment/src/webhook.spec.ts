@@ -19,31 +19,38 @@ test('a signature is the HMAC-SHA256 of time and body', () => {
 });
 
 test('a signed body is accepted, as text and as the bytes that came over the wire', () => {
-  expect(verify(body, header, 'secret', now)).toBe('ok');
-  expect(verify(Buffer.from(body), header, 'secret', now)).toBe('ok');
+  expect(verify(body, header, ['secret'], now)).toBe('ok');
+  expect(verify(Buffer.from(body), header, ['secret'], now)).toBe('ok');
 });
 
 test('a signature for another body, secret or time is forged', () => {
-  expect(verify(`${body} `, header, 'secret', now)).toBe('forged');
-  expect(verify(body, header, 'other', now)).toBe('forged');
-  expect(verify(body, header.replace('t=1767225600', 't=1767225601'), 'secret', now)).toBe('forged');
+  expect(verify(`${body} `, header, ['secret'], now)).toBe('forged');
+  expect(verify(body, header, ['other'], now)).toBe('forged');
+  expect(verify(body, header.replace('t=1767225600', 't=1767225601'), ['secret'], now)).toBe('forged');
 });
 
 test('a signature is good for five minutes, before and after, and then stale', () => {
-  expect(verify(body, header, 'secret', later(300_000))).toBe('ok');
-  expect(verify(body, header, 'secret', later(300_001))).toBe('stale');
-  expect(verify(body, header, 'secret', later(-300_001))).toBe('stale');
-  expect(verify(body, header, 'secret', later(2_000), 1_000)).toBe('stale');
+  expect(verify(body, header, ['secret'], later(300_000))).toBe('ok');
+  expect(verify(body, header, ['secret'], later(300_001))).toBe('stale');
+  expect(verify(body, header, ['secret'], later(-300_001))).toBe('stale');
+  expect(verify(body, header, ['secret'], later(2_000), 1_000)).toBe('stale');
 });
 
 test('a forged request is called forged, however old', () =>
-  expect(verify('{}', header, 'secret', later(600_000))).toBe('forged'));
+  expect(verify('{}', header, ['secret'], later(600_000))).toBe('forged'));
 
 test('one matching signature is enough while a secret is being changed', () => {
   const both = `${header},${v1(sign(body, 'new secret', now))}`;
-  expect(verify(body, both, 'secret', now)).toBe('ok');
-  expect(verify(body, both, 'new secret', now)).toBe('ok');
-  expect(verify(body, both, 'older secret', now)).toBe('forged');
+  expect(verify(body, both, ['secret'], now)).toBe('ok');
+  expect(verify(body, both, ['new secret'], now)).toBe('ok');
+  expect(verify(body, both, ['older secret'], now)).toBe('forged');
+});
+
+test('the receiver accepts two secrets while one replaces the other, wherever it stands', () => {
+  expect(verify(body, header, ['new secret', 'secret'], now)).toBe('ok');
+  expect(verify(body, header, ['secret', 'new secret'], now)).toBe('ok');
+  expect(verify(body, header, ['new secret', 'older secret'], now)).toBe('forged');
+  expect(verify(body, header, ['new secret', 'secret'], later(300_001))).toBe('stale');
 });
 
 test.each([
@@ -59,7 +66,7 @@ test.each([
   't=1767225600,v1=abc',
   `${header}zz`,
   header.replace('v1', 'v0'),
-])('the header %s is malformed', (given) => expect(verify(body, given, 'secret', now)).toBe('malformed'));
+])('the header %s is malformed', (given) => expect(verify(body, given, ['secret'], now)).toBe('malformed'));
 
 test('a webhook carries the state of a payment', () => {
   const data = { orderId: '00000000-0000-4000-8000-000000000001', status: 'declined', reason: 'declined' };

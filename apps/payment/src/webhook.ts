@@ -5,7 +5,7 @@
  *
  * `v1` is the HMAC-SHA256, in hex, of "<t>.<raw body>" under a secret that both sides know; `t` is the time of signing
  * in Unix seconds, which limits how long an intercepted request can be replayed. While a secret is being changed, the
- * sender signs with the old and the new one, a v1 for each. This is Stripe's scheme:
+ * sender may sign with the old and the new one, a v1 for each, and the receiver accepts both. This is Stripe's scheme:
  * https://docs.stripe.com/webhooks#verify-manually
  *
  * A webhook may come twice, late, out of order or never. What was asked of the provider would be found out without it;
@@ -140,14 +140,14 @@ export function sign(body: string | Uint8Array, secret: string, now: Date): stri
 export type SignatureVerdict = 'ok' | 'malformed' | 'forged' | 'stale';
 
 /**
- * Judges a request by its body as it came over the wire, before any parsing: 'forged' when no signature matches, 'stale'
- * when one does but was made more than `toleranceMs` milliseconds before or after `now`, 'malformed' when the header is
+ * Judges a request by its body as it came over the wire, before any parsing: 'forged' when no signature is of one of the
+ * secrets, 'stale' when one is but was made more than `toleranceMs` milliseconds before or after `now`, 'malformed' when the header is
  * not a signature.
  */
 export function verify(
   rawBody: string | Uint8Array,
   header: string | undefined,
-  secret: string,
+  secrets: readonly string[],
   now: Date,
   toleranceMs = 5 * 60_000,
 ): SignatureVerdict {
@@ -157,9 +157,10 @@ export function verify(
   const signatures = values('v1').filter((hex) => /^[0-9a-f]{64}$/.test(hex));
   if (t === undefined || more.length > 0 || !/^\d{1,12}$/.test(t) || signatures.length === 0) return 'malformed';
 
-  const expected = hmac(t, rawBody, secret);
+  const expected = secrets.map((secret) => hmac(t, rawBody, secret));
   // Compared in constant time, which reveals nothing about where they differ.
-  if (!signatures.some((hex) => timingSafeEqual(Buffer.from(hex, 'hex'), expected))) return 'forged';
+  const isGenuine = (hex: string) => expected.some((each) => timingSafeEqual(Buffer.from(hex, 'hex'), each));
+  if (!signatures.some(isGenuine)) return 'forged';
   return Math.abs(now.getTime() - Number(t) * 1000) > toleranceMs ? 'stale' : 'ok';
 }
 

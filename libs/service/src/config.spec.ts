@@ -5,7 +5,16 @@ import { afterAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { silentLog, SystemClock } from '#runtime';
 import { openEventStore, openMessageBus } from './adapters/adapters.js';
-import { baseConfig, duration, loadConfig, tcpPort, StartError, withoutPasswords } from './config.js';
+import {
+  baseConfig,
+  duration,
+  isLoopback,
+  loadConfig,
+  secrets,
+  tcpPort,
+  StartError,
+  withoutPasswords,
+} from './config.js';
 
 const schema = baseConfig.extend({ PORT: tcpPort(3001), DEADLINE: duration().prefault('15min').describe('When') });
 
@@ -70,6 +79,30 @@ test.each([
   'https://login.example.com/?tenant=shop',
 ])("%s is none: its keys could be anybody's", (AUTH_ISSUER) =>
   expect(refused({ AUTH_ISSUER }).message).toMatch(/^AUTH_ISSUER is n[^\n]+ Set it: The OpenID provider [^\n]+\.$/),
+);
+
+test('secrets are one, or two while one replaces the other', () => {
+  expect(secrets().parse('sixteen letters!')).toEqual(['sixteen letters!']);
+  expect(secrets().parse('sixteen letters! , another of these')).toEqual(['sixteen letters!', 'another of these']);
+});
+
+test.each([
+  ['fifteen letters', 'is shorter than 16'],
+  ['sixteen letters!,', 'is shorter than 16'],
+  ['sixteen letters!, fifteen letters', 'is shorter than 16'],
+  ['sixteen letters!,sixteen letters!', 'the same secret twice'],
+  ['sixteen letters!,another of these,a third of these', 'more than two secrets'],
+])('the secrets "%s" are refused', (text, problem) =>
+  expect(secrets().safeParse(text).error?.issues[0]?.message).toContain(problem),
+);
+
+test.each(['127.0.0.1', '127.8.9.10', '::1', '[::1]', 'localhost', 'LOCALHOST'])('%s is loopback', (host) =>
+  expect(isLoopback(host)).toBe(true),
+);
+
+test.each(['0.0.0.0', '::', '10.0.0.1', '127.example.com', '127.0.0.1.example.com', 'localhost.example.com', '127.1'])(
+  '%s is not taken for loopback',
+  (host) => expect(isLoopback(host)).toBe(false),
 );
 
 const folder = mkdtempSync(join(tmpdir(), 'larder-config-'));

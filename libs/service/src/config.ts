@@ -3,6 +3,7 @@
  * reports it in one line and ends with exit code 78. No value is ever printed: a URL may contain a password.
  */
 import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 
 /** The service cannot start. Its message is one line that names the variable and the remedy. */
@@ -64,11 +65,6 @@ const issuer = z
     return (protocol === 'https:' || isNear) && search === '' && hash === '';
   }, 'is neither an https:// URL nor an http:// URL of this machine, without a query');
 
-/** Whether a host is this machine: `localhost`, `127.0.0.1`, `[::1]`. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
-}
-
 /** Origins as browsers send them, without a path: `https://shop.example,http://localhost:5173`. */
 const origins = z
   .string()
@@ -77,6 +73,24 @@ const origins = z
     (all) => all.every((each) => URL.canParse(each) && new URL(each).origin === each),
     'is not a list of origins such as https://shop.example,http://localhost:5173',
   );
+
+/**
+ * A secret of at least 16 characters; or two, separated by a comma, while one replaces the other: the first is used, and both
+ * are accepted.
+ */
+export function secrets() {
+  return z
+    .string()
+    .transform((text) => text.split(',').map((each) => each.trim()))
+    .refine((all) => all.length <= 2, 'holds more than two secrets, which are separated by commas')
+    .refine((all) => all.every((each) => each.length >= 16), 'holds a secret that is shorter than 16 characters')
+    .refine((all) => new Set(all).size === all.length, 'holds the same secret twice');
+}
+
+/** Whether a host, of a URL too, is this machine alone: only its programs can reach a server that listens there. */
+export function isLoopback(host: string): boolean {
+  return /^(::1|\[::1\]|localhost)$/i.test(host) || (isIPv4(host) && host.startsWith('127.'));
+}
 
 /** The variables of every service; `defineService` adds the service's port and its own variables. */
 export const baseConfig = z.object({
@@ -147,7 +161,8 @@ export function loadConfig<S extends z.ZodObject>(schema: S, env: NodeJS.Process
   const names = new Set(parsed.error.issues.map((issue) => String(issue.path[0])));
   const lines = [...names].map((name) => {
     const issue = parsed.error.issues.find(({ path }) => path[0] === name);
-    const what = given[name] === undefined ? 'is not set' : issue?.message;
+    // What is wrong with the variables together concerns one with a default, too.
+    const what = given[name] === undefined && issue?.code !== 'custom' ? 'is not set' : issue?.message;
     const about = (schema.shape[name] as z.ZodType | undefined)?.description;
     return `${name} ${what}. Set it: ${about ?? 'see the documentation'}.`;
   });

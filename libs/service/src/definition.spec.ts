@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { inventoryEvents, orderEvents } from '#contracts';
 import { projection } from '#projections';
+import { loadConfig, secrets, StartError } from './config.js';
 import { defineService } from './definition.js';
 
 const rows = projection<{ id: string }, never>({
@@ -33,6 +34,37 @@ test('the configuration has the default port and the variables of the service', 
   const { PORT, GREETING } = definition.config.shape;
   expect([PORT.parse(undefined), GREETING.parse(undefined)]).toEqual([3009, 'hello']);
   expect(definition.config.shape.DATABASE_URL).toBeDefined();
+});
+
+describe('a secret whose default everybody knows', () => {
+  const { config } = defineService({
+    ...definition,
+    variables: { SECRET: secrets().prefault('a well-known secret').describe('What signs') },
+    publicDefaults: ['SECRET'],
+  });
+  const url = 'postgresql://larder@localhost/shop';
+  const urls = { EVENT_STORE_URL: url, MESSAGE_BUS_URL: url, DATABASE_URL: url };
+  const load = (env: NodeJS.ProcessEnv) => loadConfig(config, { ...urls, ...env });
+
+  test.each([undefined, '127.0.0.1', '127.0.0.2', '::1', 'localhost'])('is good with HOST=%s', (HOST) =>
+    expect(load({ HOST }).SECRET).toEqual(['a well-known secret']),
+  );
+
+  test.each([
+    ['0.0.0.0', undefined],
+    ['::', ''],
+    ['192.0.2.7', 'a well-known secret'],
+    ['shop.example', 'another that is new, a well-known secret'],
+  ])('is refused with HOST=%s, also where it is given (%s)', (HOST, SECRET) => {
+    const refused = expect(() => load({ HOST, SECRET }));
+    refused.toThrow(StartError);
+    refused.toThrow(
+      'SECRET has its default, which everybody knows, while HOST is not an address of loopback. Set it: What signs.',
+    );
+  });
+
+  test('is not asked for where another is set', () =>
+    expect(load({ HOST: '0.0.0.0', SECRET: 'one that nobody knows' }).SECRET).toEqual(['one that nobody knows']));
 });
 
 test('all leases are those of the relay and the consumer, of its own loops and of the projectors', () =>

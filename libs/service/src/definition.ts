@@ -9,7 +9,7 @@ import type { Decider } from '#decider';
 import type { Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
 import type { AccessTable } from './access.js';
-import { baseConfig, tcpPort } from './config.js';
+import { baseConfig, isLoopback, tcpPort } from './config.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
 export interface ServiceParts<
@@ -26,6 +26,8 @@ export interface ServiceParts<
   readonly access: AccessTable;
   /** The environment variables that it reads besides those of every service, each with a description. */
   readonly variables?: Variables;
+  /** Those of them whose defaults everybody knows: with one, the service listens on loopback only. */
+  readonly publicDefaults?: readonly (keyof Variables & string)[];
   /** Its aggregates, by the category of their streams. */
   readonly aggregates: Readonly<Record<string, Decider<any, any, any>>>;
   /** Every event type that it stores, with the steps that upcast older shapes. */
@@ -70,7 +72,23 @@ export function defineService<
   parts: ServiceParts<Published, Subscribed, Command, Variables>,
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
   const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
-  const config = baseConfig.extend({ PORT: tcpPort(port), ...variables });
+  const { publicDefaults = [] } = parts;
+  const config = baseConfig
+    .extend({ PORT: tcpPort(port), ...variables })
+    .superRefine((given: Record<string, unknown>, context) => {
+      if (isLoopback(given['HOST'] as string)) return;
+      for (const each of publicDefaults) {
+        // Of a list, none may be public.
+        const known = textsOf((variables[each] as unknown as z.ZodType).parse(undefined));
+        if (!textsOf(given[each]).some((text) => known.includes(text))) continue;
+        const message = 'has its default, which everybody knows, while HOST is not an address of loopback';
+        context.addIssue({ code: 'custom', path: [each], message });
+      }
+    });
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
-  return { ...parts, variables, ignores, leases, rawBody, allLeases, config };
+  return { ...parts, variables, publicDefaults, ignores, leases, rawBody, allLeases, config };
+}
+
+function textsOf(value: unknown): string[] {
+  return [value].flat().map((each) => JSON.stringify(each));
 }

@@ -47,7 +47,7 @@ type Config = z.infer<typeof paymentDefinition.config>;
         { httpAdapter }: HttpAdapterHost,
       ) => {
         const receiver = () => config.WEBHOOK_URL ?? `${ownUrl(httpAdapter.getHttpServer())}/webhooks/payments`;
-        const deliver = postWebhook(receiver, config.WEBHOOK_SECRET, ports.clock);
+        const deliver = postWebhook(receiver, config.WEBHOOK_SECRET[0]!, ports.clock);
         const provider = new SimulatedProvider(ledger, deliver, ports);
         background.onClose(() => provider.close());
         return provider;

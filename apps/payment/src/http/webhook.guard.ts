@@ -9,7 +9,7 @@ import { SIGNATURE_HEADER, verify } from '../webhook.js';
 export class SignedByProvider implements CanActivate {
   constructor(
     @Inject(PORTS) private readonly ports: ServicePorts,
-    @Inject(CONFIG) private readonly config: { WEBHOOK_SECRET: string },
+    @Inject(CONFIG) private readonly config: { WEBHOOK_SECRET: readonly string[] },
   ) {}
 
   canActivate(context: ExecutionContext): boolean {

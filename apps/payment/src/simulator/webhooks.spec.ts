@@ -88,7 +88,7 @@ test('a delivery is a signed POST, and a receiver that answers with an error has
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
-    const verdict = verify(body, String(request.headers[SIGNATURE_HEADER]), 'secret', clock.now());
+    const verdict = verify(body, String(request.headers[SIGNATURE_HEADER]), ['secret'], clock.now());
     received.push(verdict, webhook.parse(JSON.parse(body.toString())));
     response.writeHead(status).end();
   });
