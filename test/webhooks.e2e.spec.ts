@@ -1,5 +1,9 @@
 /** Webhooks of the payment provider that come early, late, doubled, in the wrong order, or from somebody else. */
 import { randomUUID } from 'node:crypto';
+
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ProviderPayment } from '../apps/payment/src/provider.js';
 import { sign } from '../apps/payment/src/webhook.js';
@@ -234,4 +238,45 @@ describe('what the provider does without having been asked', () => {
 
 test('nothing is lost in the end', async () => {
   await expectInvariants(shop, orderIds, { honey: 10 });
+});
+
+test('a second hold of which no webhook came before the provider crashed is told when it starts again', async () => {
+  let refuses = true;
+  let forgetful: Shop | undefined;
+  const receiver = createServer(async (incoming, response) => {
+    const body = await text(incoming);
+    const headers = {
+      'Content-Type': 'application/json',
+      'Larder-Signature': `${incoming.headers['larder-signature']}`,
+    };
+    const url = `${forgetful!.payment[0]}/webhooks/payments`;
+    const forward = () => fetch(url, { method: 'POST', headers, body }).then(({ status }) => status);
+    response.writeHead(refuses ? 503 : await forward().catch(() => 503)).end(); // It may not listen yet.
+  });
+  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+  try {
+    const { port } = receiver.address() as AddressInfo;
+    forgetful = await openShop({ env: { payment: { WEBHOOK_URL: `http://127.0.0.1:${port}` } } });
+    const { payment } = forgetful;
+    await forgetful.setPrices({ honey: 895 });
+    await forgetful.stockUp({ honey: 10 });
+    const orderId = await forgetful.place({ lines, token: 'tok_held_twice' });
+    expect(await forgetful.settled(orderId)).toMatchObject({ status: 'completed' });
+    const held = async () =>
+      (await request(payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body.totals[0].heldMinor;
+    expect(await held(), 'nobody has heard of it').toBe('895');
+
+    forgetful.kill('payment');
+    refuses = false;
+    await forgetful.restart('payment');
+    await forgetful.until('the second hold is gone', async () => {
+      const found = await held();
+      return { done: found === '0', found };
+    });
+    await expectInvariants(forgetful, [orderId], { honey: 10 });
+  } finally {
+    await forgetful?.close();
+    receiver.closeAllConnections();
+    receiver.close();
+  }
 });

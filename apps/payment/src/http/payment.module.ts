@@ -49,6 +49,7 @@ type Config = z.infer<typeof paymentDefinition.config>;
         const receiver = () => config.WEBHOOK_URL ?? `${ownUrl(httpAdapter.getHttpServer())}/webhooks/payments`;
         const deliver = postWebhook(receiver, config.WEBHOOK_SECRET[0]!, ports.clock);
         const provider = new SimulatedProvider(ledger, deliver, ports);
+        background.run((signal) => provider.resume(signal));
         background.onClose(() => provider.close());
         return provider;
       },

@@ -1,14 +1,16 @@
 /** What a ledger promises, for every kind of ledger. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Clock, silentLog, SystemIds } from '#runtime';
+import { type Clock, silentLog, SystemIds, untilAborted } from '#runtime';
 import { ManualClock, SeededRandom } from '#runtime/testing';
 import { postgresPool } from '#runtime/postgres';
 import { freshDatabase } from '#test/database';
 import { ProviderUnavailable } from '../provider.js';
+import type { Webhook } from '../webhook.js';
 import { type Ledger, MemoryLedger } from './ledger.js';
 import { PostgresLedger } from './postgres-ledger.js';
 import { SimulatedProvider } from './simulated-provider.js';
+import type { Deliver } from './webhooks.js';
 
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
 const never = new AbortController().signal;
@@ -31,9 +33,9 @@ const ledgers: [string, () => [Ledger, Ledger]][] = [
   ['Postgres', () => [new PostgresLedger(pool), new PostgresLedger(pool)]],
 ];
 
-function provider(ledger: Ledger, clock: Clock = new ManualClock()) {
+function provider(ledger: Ledger, clock: Clock = new ManualClock(), deliver: Deliver = async () => {}) {
   const runtime = { clock, ids: new SystemIds(), random: new SeededRandom(1), log: silentLog };
-  return new SimulatedProvider(ledger, async () => {}, runtime);
+  return new SimulatedProvider(ledger, deliver, runtime);
 }
 
 describe.each(ledgers)('the ledger in %s', (_, instances) => {
@@ -108,6 +110,46 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     await clock.advance(30_000);
     expect(await after().find(late.orderId)).toMatchObject({ status: 'authorized', authorized: eur(500) });
     expect(await after().authorize(down, never)).toMatchObject({ status: 'authorized' });
+  });
+
+  test('what the provider did by itself, and had not told when it ended, it tells when it starts again', async () => {
+    const [one, other] = instances();
+    const clock = new ManualClock();
+    const before = provider(one, clock, (_, signal) => untilAborted(signal));
+    const pay = async (token: string) => {
+      const request = { orderId: randomUUID(), amount: eur(500), token, idempotencyKey: 'k' };
+      await before.authorize(request, never);
+      return request;
+    };
+    const asked = await pay('tok_captured_in_part');
+    const twice = await pay('tok_held_twice');
+    const refunded = await pay('tok_refunded_by_provider');
+    for (const each of [asked, twice, refunded]) await before.capture(each);
+    await clock.advance(1_500);
+    await expect.poll(() => one.totals(refunded.orderId)).toMatchObject([{ netMinor: 0n }]);
+    const refunding = await pay('tok_refunded_by_provider');
+    const expiring = await pay('tok_hold_expires');
+    await before.capture(refunding);
+    await before.close();
+
+    const told: Webhook[] = [];
+    const after = provider(other, clock, async (webhook) => void told.push(webhook));
+    const newsOf = ({ orderId }: { orderId: string }) => told.filter(({ data }) => data.orderId === orderId);
+    await after.resume(never);
+    const second = { status: 'authorized', authorizationId: expect.stringMatching(/_second$/), authorized: eur(500) };
+    expect(newsOf(twice)).toMatchObject([
+      { type: 'payment.captured', data: { captured: eur(500) } },
+      { type: 'payment.authorized', data: second },
+    ]);
+    expect(newsOf(refunded)).toMatchObject([{ type: 'payment.refunded', data: { refunded: eur(500) } }]);
+    expect(newsOf(asked), 'the answer tells that').toEqual([]);
+    expect(told.at(0)?.data.orderId, 'the newest comes first').toBe(refunding.orderId);
+
+    told.length = 0;
+    await clock.advance(1_500);
+    await expect.poll(() => newsOf(refunding).map(({ type }) => type)).toEqual(['payment.refunded']);
+    await expect.poll(() => newsOf(expiring).map(({ type }) => type)).toEqual(['payment.voided']);
+    await after.close();
   });
 
   test('entries come page by page, in the order in which things happened', async () => {

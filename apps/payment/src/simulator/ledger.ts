@@ -2,7 +2,7 @@
  * The books of the simulated provider. They are its own: no other part of Larder writes them, so what they record of an
  * order's money is a second opinion on what the payment service records.
  */
-import type { Change, Entry, SimulatedPayment } from './payment.js';
+import { type Change, type Entry, type SimulatedPayment, UNASKED } from './payment.js';
 
 /** An entry in the order of the books. */
 export interface LedgerEntry extends Entry {
@@ -11,6 +11,17 @@ export interface LedgerEntry extends Entry {
   /** ISO 8601, UTC. */
   readonly at: string;
 }
+
+/** A payment with which the provider does something by itself. */
+export interface StrayPayment {
+  readonly orderId: string;
+  readonly payment: SimulatedPayment;
+}
+
+/** How far back in the books strays are looked for: minutes at full load, and less than a second's work. */
+export const RECENT_ENTRIES = 100_000;
+/** How many of them are returned at most. */
+export const MOST_STRAYS = 500;
 
 /** The money of one currency, in minor units: exact, also where the sum of many orders is no safe integer. */
 export interface Totals {
@@ -45,6 +56,9 @@ export abstract class Ledger {
     readonly limit: number;
   }): Promise<LedgerEntry[]>;
 
+  /** The payments of the last entries with which the provider does by itself what only a webhook tells, the newest first. */
+  abstract strays(): Promise<StrayPayment[]>;
+
   /** The sums per currency, of all orders or one. */
   abstract totals(orderId?: string): Promise<Totals[]>;
 }
@@ -71,6 +85,19 @@ export class MemoryLedger extends Ledger {
     const { orderId, after = 0, limit } = page;
     const wanted = this.book.filter((entry) => entry.position > after && (!orderId || entry.orderId === orderId));
     return wanted.slice(0, limit);
+  }
+
+  override async strays(): Promise<StrayPayment[]> {
+    const orderIds = new Set(
+      this.book
+        .slice(-RECENT_ENTRIES)
+        .reverse()
+        .map((entry) => entry.orderId),
+    );
+    return [...orderIds]
+      .map((orderId) => ({ orderId, payment: this.payments.get(orderId)! }))
+      .filter(({ payment: { strays } }) => strays && UNASKED.includes(strays))
+      .slice(0, MOST_STRAYS);
   }
 
   override async totals(orderId?: string): Promise<Totals[]> {

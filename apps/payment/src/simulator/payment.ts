@@ -49,6 +49,9 @@ export const STRAYS = {
   refund: ['refunds-part'],
 } as const;
 
+/** Those that no answer to a request tells: the shop hears of them in a webhook, or too late. */
+export const UNASKED: readonly Stray[] = ['twice', 'expires', 'refunds'];
+
 /** How long a hold lasts. */
 const HOLD_MS = 7 * 24 * 60 * 60_000;
 

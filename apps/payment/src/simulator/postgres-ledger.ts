@@ -12,8 +12,8 @@
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { Batcher } from '#runtime';
-import { Ledger, type LedgerEntry, type Totals } from './ledger.js';
-import type { Change, Entry, SimulatedPayment } from './payment.js';
+import { Ledger, type LedgerEntry, MOST_STRAYS, RECENT_ENTRIES, type StrayPayment, type Totals } from './ledger.js';
+import { type Change, type Entry, type SimulatedPayment, UNASKED } from './payment.js';
 
 const MAX_BATCH = 500;
 /** Enough for the payments that are under way at full load. */
@@ -97,6 +97,19 @@ export class PostgresLedger extends Ledger {
       chargedMinor: Number(row.charged_minor),
       at: row.at.toISOString(),
     }));
+  }
+
+  override async strays(): Promise<StrayPayment[]> {
+    const { rows } = await this.pool.query<{ order_id: string; payment: SimulatedPayment }>(
+      `SELECT order_id, payment
+         FROM (SELECT order_id, max(position) AS last
+                 FROM (SELECT order_id, position FROM simulated_ledger ORDER BY position DESC LIMIT $1) AS entries
+                GROUP BY order_id) AS recent
+         JOIN simulated_payments USING (order_id)
+        WHERE payment ->> 'strays' = ANY($2) ORDER BY last DESC LIMIT $3`,
+      [RECENT_ENTRIES, UNASKED, MOST_STRAYS],
+    );
+    return rows.map(({ order_id, payment }) => ({ orderId: order_id, payment }));
   }
 
   override async totals(orderId?: string): Promise<Totals[]> {

@@ -23,7 +23,7 @@
  *   tok_refunded_by_provider   `slowMs` after the capture all of it is given back
  *   tok_hold_expires           the hold ends after `slowMs`, and no capture gets through until then; others last a week
  */
-import { type Runtime, untilAborted } from '#runtime';
+import { backoffMs, type Runtime, untilAborted } from '#runtime';
 import {
   type Authorization,
   type AuthorizeRequest,
@@ -101,7 +101,29 @@ export class SimulatedProvider extends PaymentProvider {
     return this.change(orderId, find);
   }
 
-  /** Ends all background work. A pending payment then arrives with the next request for it; webhooks are lost. */
+  /**
+   * Tells again, as any provider would, what it did by itself and the webhook of which may have died with the process, and
+   * does what it was about to. Of what was asked for, the answer is asked for again. Other instances may tell the same:
+   * webhooks come at least once.
+   */
+  async resume(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.runtime;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        const strays = await this.ledger.strays();
+        for (const { orderId, payment } of strays) {
+          this.expect(orderId, undefined, payment);
+          this.tell(orderId, undefined, payment, clock.now().toISOString());
+        }
+        return;
+      } catch (error) {
+        log.warn({ err: error }, 'The simulated provider cannot read yet what it has to tell again.');
+        await clock.sleep(backoffMs(attempt, random, 200, 10_000), signal);
+      }
+    }
+  }
+
+  /** Ends all background work. A pending payment then arrives with the next request for it; webhooks are lost, until `resume`. */
   async close(): Promise<void> {
     this.stopped.abort();
     await Promise.all([this.outbox.close(), ...this.arrivals]);
@@ -116,11 +138,7 @@ export class SimulatedProvider extends PaymentProvider {
     const { payment, entries, answer } = await this.ledger.change(orderId, now, (found) =>
       step((before = found), now.getTime()),
     );
-    const untilMs = payment && nextMoveOf(payment);
-    if (untilMs !== undefined && untilMs !== (before && nextMoveOf(before))) {
-      const arrival = this.arrive(orderId, untilMs).finally(() => this.arrivals.delete(arrival));
-      this.arrivals.add(arrival);
-    }
+    this.expect(orderId, before, payment);
     if (entries.length > 0) this.tell(orderId, before, payment, now.toISOString());
     if (answer === UNAVAILABLE) throw new ProviderUnavailable();
     return answer;
@@ -148,6 +166,14 @@ export class SimulatedProvider extends PaymentProvider {
     if (!second && before?.second && before.second.authorizationId !== own) {
       send('voided', { orderId, status: 'voided', authorizationId: before.second.authorizationId });
     }
+  }
+
+  /** Sees to what happens next to a payment without a request, where that is news. */
+  private expect(orderId: string, before: SimulatedPayment | undefined, after: SimulatedPayment | undefined): void {
+    const untilMs = after && nextMoveOf(after);
+    if (untilMs === undefined || untilMs === (before && nextMoveOf(before))) return;
+    const arrival = this.arrive(orderId, untilMs).finally(() => this.arrivals.delete(arrival));
+    this.arrivals.add(arrival);
   }
 
   /** What happens without a request happens when its time has come, even when no call waits for it any longer. */
