@@ -5,30 +5,30 @@ import type { Surroundings } from './process.js';
 
 export class Unreliable extends PaymentProvider {
   constructor(
-    private readonly provider: PaymentProvider,
+    private readonly provider: () => PaymentProvider,
     private readonly world: Pick<Surroundings, 'faults' | 'changed' | 'tell'>,
   ) {
     super();
   }
 
   override authorize(...[request, signal]: Parameters<PaymentProvider['authorize']>) {
-    return this.call('authorize', request.orderId, signal, () => this.provider.authorize(request, signal));
+    return this.call('authorize', request.orderId, signal, () => this.provider().authorize(request, signal));
   }
 
   override capture(...[request, signal]: Parameters<PaymentProvider['capture']>) {
-    return this.call('capture', request.orderId, signal, () => this.provider.capture(request, signal));
+    return this.call('capture', request.orderId, signal, () => this.provider().capture(request, signal));
   }
 
   override void(...[request, signal]: Parameters<PaymentProvider['void']>) {
-    return this.call('void', request.orderId, signal, () => this.provider.void(request, signal));
+    return this.call('void', request.orderId, signal, () => this.provider().void(request, signal));
   }
 
   override refund(...[request, signal]: Parameters<PaymentProvider['refund']>) {
-    return this.call('refund', request.orderId, signal, () => this.provider.refund(request, signal));
+    return this.call('refund', request.orderId, signal, () => this.provider().refund(request, signal));
   }
 
   override find(...[orderId, signal]: Parameters<PaymentProvider['find']>) {
-    return this.call('find', orderId, signal, () => this.provider.find(orderId, signal));
+    return this.call('find', orderId, signal, () => this.provider().find(orderId, signal));
   }
 
   private async call<T>(call: ProviderCall, orderId: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -1,4 +1,7 @@
-/** The delivery of a webhook from the provider to the payment service: it may be late, or happen twice, or never. */
+/**
+ * The delivery of a webhook from the provider to the payment service: it may be late, or happen twice, or never. What is
+ * under way when the provider dies is lost; world.ts starts it again.
+ */
 import type { PaymentService } from '../../apps/payment/src/service.js';
 import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { diceFor } from './chance.js';
@@ -13,13 +16,13 @@ interface WebhooksWorld
 /** What a provider does by itself comes in no other way: it tells that until it is heard. */
 const TELL_AGAIN_MS = 500;
 
-export async function deliver(webhook: Webhook, world: WebhooksWorld): Promise<void> {
+export async function deliver(webhook: Webhook, signal: AbortSignal, world: WebhooksWorld): Promise<void> {
   const { status } = webhook.data;
   const isSecond = 'authorizationId' in webhook.data && webhook.data.authorizationId?.endsWith('_second');
-  if (!isSecond && status !== 'refunded' && status !== 'voided') return handOver(webhook, world, true);
-  for (;;) {
+  if (!isSecond && status !== 'refunded' && status !== 'voided') return handOver(webhook, signal, world, true);
+  while (!signal.aborted) {
     try {
-      return await handOver(webhook, world, false);
+      return await handOver(webhook, signal, world, false);
     } catch {
       await world.scheduler.sleep(TELL_AGAIN_MS);
     }
@@ -27,14 +30,19 @@ export async function deliver(webhook: Webhook, world: WebhooksWorld): Promise<v
 }
 
 /** Hands a webhook to an instance of the payment service, as the controller does. */
-async function handOver(webhook: Webhook, world: WebhooksWorld, mayBeLost: boolean): Promise<void> {
+async function handOver(
+  webhook: Webhook,
+  signal: AbortSignal,
+  world: WebhooksWorld,
+  mayBeLost: boolean,
+): Promise<void> {
   const { orderId } = webhook.data;
   const item = world.faults.webhooks();
   const dice = diceFor(world.seed, 'webhook', webhook.id);
   await world.scheduler.sleep(dice.chance(0.9) ? dice.between(0, 40) : dice.between(0, 2_000));
   if (item?.how === 'lost' && mayBeLost) return;
   if (item?.how === 'late') await world.scheduler.sleep(dice.between(0, item.forMs));
-  for (let times = item?.how === 'twice' ? 2 : 1; times > 0; times--) {
+  for (let times = item?.how === 'twice' ? 2 : 1; times > 0 && !signal.aborted; times--) {
     const process = world.running('payment');
     if (!process) throw new Error('Nobody takes the webhook.');
     const command = commandOf(webhook.data);

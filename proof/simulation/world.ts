@@ -13,6 +13,7 @@ import type { OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
+import type { Deliver } from '../../apps/payment/src/simulator/webhooks.js';
 import { DomainError } from '#decider';
 import { MemoryLog } from '#message-bus';
 import { SequentialIds } from '#runtime/testing';
@@ -105,7 +106,9 @@ class Simulation implements Surroundings {
   /** All that there have been. */
   private readonly processes: Process[] = [];
   private readonly compositions: Compositions;
-  private readonly simulated: SimulatedProvider;
+  /** It lives in the processes of the payment service, and dies with each. */
+  private simulated: SimulatedProvider;
+  private readonly openProvider: () => SimulatedProvider;
   private readonly beganMs = this.scheduler.nowMs;
   private changedMs = this.beganMs;
   webhooksUnderWay = 0;
@@ -137,17 +140,13 @@ class Simulation implements Surroundings {
       log: silentLog,
     };
     const strays = (call: 'authorize' | 'capture' | 'refund') => this.faults.stray(call);
-    this.simulated = new SimulatedProvider(
-      this.ledger,
-      async (webhook) => {
-        this.webhooksUnderWay++;
-        await deliver(webhook, this).finally(() => this.webhooksUnderWay--);
-      },
-      runtime,
-      undefined,
-      strays,
-    );
-    this.provider = new Unreliable(this.simulated, this);
+    const send: Deliver = async (webhook, signal) => {
+      this.webhooksUnderWay++;
+      await deliver(webhook, signal, this).finally(() => this.webhooksUnderWay--);
+    };
+    this.openProvider = () => new SimulatedProvider(this.ledger, send, runtime, undefined, strays);
+    this.simulated = this.openProvider();
+    this.provider = new Unreliable(() => this.simulated, this);
   }
 
   /** The share of steps that take long. */
@@ -241,6 +240,10 @@ class Simulation implements Surroundings {
     count(this.coverage.crashPoints, nameOf(item.at));
     this.tell(process.name, () => `is killed ${item.at.moment} ${item.at.step} ${item.at.about ?? ''} (${item.n})`);
     process.kill(item.freeMs);
+    if (process.of === 'payment') {
+      void this.simulated.close();
+      this.simulated = this.openProvider();
+    }
     this.startAgain(process, item.downMs);
   }
 
@@ -365,6 +368,7 @@ class Simulation implements Surroundings {
     this.processes.push(process);
     this.instances[service][instance - 1] = { process, lives };
     this.changed();
+    if (service === 'payment') void this.simulated.resume(new AbortController().signal);
     if (lives > 1) this.tell(process.name, () => 'starts again');
   }
 
