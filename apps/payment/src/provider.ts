@@ -23,7 +23,8 @@
  * - An answer reports what is done: it is stored at the provider and outlives a crash on either side.
  *
  * What is asked of a provider, and what is checked instead
- * - Asked: that it honours an idempotency key and a void. Nothing here can make good for that.
+ * - Asked: that it honours an idempotency key and a void, and that it sends the webhook of what it did by itself until that
+ *   is accepted, also after a crash. Nothing here can make good for that.
  * - Checked, by the payment's stream (domain/payment.ts): every sum, currency and id that it names. So each answer says
  *   what was held, captured or given back, as the provider has it, and never what was asked for. Sums are totals of the
  *   payment so far, as Stripe's `amount_received` and `amount_refunded` are.

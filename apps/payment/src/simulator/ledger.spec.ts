@@ -7,7 +7,7 @@ import { postgresPool } from '#runtime/postgres';
 import { freshDatabase } from '#test/database';
 import { ProviderUnavailable } from '../provider.js';
 import type { Webhook } from '../webhook.js';
-import { type Ledger, MemoryLedger } from './ledger.js';
+import { type Ledger, MemoryLedger, MOST_STRAYS } from './ledger.js';
 import { PostgresLedger } from './postgres-ledger.js';
 import { SimulatedProvider } from './simulated-provider.js';
 import type { Deliver } from './webhooks.js';
@@ -150,6 +150,21 @@ describe.each(ledgers)('the ledger in %s', (_, instances) => {
     await expect.poll(() => newsOf(refunding).map(({ type }) => type)).toEqual(['payment.refunded']);
     await expect.poll(() => newsOf(expiring).map(({ type }) => type)).toEqual(['payment.voided']);
     await after.close();
+  });
+
+  test('of very many payments with which it does something by itself, the newest are told again', async () => {
+    const [ledger] = instances();
+    const each = provider(ledger);
+    const pay = async () => {
+      const orderId = randomUUID();
+      await each.authorize({ orderId, amount: eur(5), token: 'tok_held_twice', idempotencyKey: 'a' }, never);
+      return orderId;
+    };
+    const oldest = await pay();
+    expect((await ledger.strays()).map(({ orderId }) => orderId)).toContain(oldest);
+    const later = await Promise.all(Array.from({ length: MOST_STRAYS }, pay));
+    const found = (await ledger.strays()).map(({ orderId }) => orderId);
+    expect(found.toSorted()).toEqual(later.toSorted());
   });
 
   test('entries come page by page, in the order in which things happened', async () => {

@@ -18,9 +18,9 @@ export interface StrayPayment {
   readonly payment: SimulatedPayment;
 }
 
-/** How far back in the books strays are looked for: minutes at full load, and less than a second's work. */
+/** How far back in the books strays are looked for: a minute at full load. */
 export const RECENT_ENTRIES = 100_000;
-/** How many of them are returned at most. */
+/** How many of them are returned at most: the outbox has room for two webhooks of each. */
 export const MOST_STRAYS = 500;
 
 /** The money of one currency, in minor units: exact, also where the sum of many orders is no safe integer. */

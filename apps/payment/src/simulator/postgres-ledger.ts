@@ -101,12 +101,11 @@ export class PostgresLedger extends Ledger {
 
   override async strays(): Promise<StrayPayment[]> {
     const { rows } = await this.pool.query<{ order_id: string; payment: SimulatedPayment }>(
-      `SELECT order_id, payment
-         FROM (SELECT order_id, max(position) AS last
-                 FROM (SELECT order_id, position FROM simulated_ledger ORDER BY position DESC LIMIT $1) AS entries
-                GROUP BY order_id) AS recent
-         JOIN simulated_payments USING (order_id)
-        WHERE payment ->> 'strays' = ANY($2) ORDER BY last DESC LIMIT $3`,
+      // Of an array Postgres looks up each order in the index: a join may read the whole table.
+      `SELECT order_id, payment FROM simulated_payments AS payments
+        WHERE order_id = ANY (ARRAY(SELECT order_id FROM simulated_ledger ORDER BY position DESC LIMIT $1))
+          AND payment ->> 'strays' = ANY ($2)
+        ORDER BY (SELECT max(position) FROM simulated_ledger WHERE order_id = payments.order_id) DESC LIMIT $3`,
       [RECENT_ENTRIES, UNASKED, MOST_STRAYS],
     );
     return rows.map(({ order_id, payment }) => ({ orderId: order_id, payment }));

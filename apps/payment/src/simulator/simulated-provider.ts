@@ -1,6 +1,7 @@
 /**
  * The payment provider that ships with Larder. It stands for a company on the other side of a network: whatever it
- * answers is in its ledger first, its answers can come late or never, and its webhooks come at any time.
+ * answers is in its ledger first, its answers can come late or never, and its webhooks come at any time, if need be after
+ * it was started again.
  *
  *   tok_approved               authorized at once
  *   tok_declined               declined: 'declined'
@@ -110,9 +111,8 @@ export class SimulatedProvider extends PaymentProvider {
     const { clock, random, log } = this.runtime;
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        const strays = await this.ledger.strays();
-        for (const { orderId, payment } of strays) {
-          this.expect(orderId, undefined, payment);
+        for (const { orderId, payment } of await this.ledger.strays()) {
+          this.schedule(orderId, undefined, payment);
           this.tell(orderId, undefined, payment, clock.now().toISOString());
         }
         return;
@@ -123,7 +123,10 @@ export class SimulatedProvider extends PaymentProvider {
     }
   }
 
-  /** Ends all background work. A pending payment then arrives with the next request for it; webhooks are lost, until `resume`. */
+  /**
+   * Ends all background work. A pending payment then arrives with the next request for it; webhooks are lost, except for
+   * what `resume` tells again.
+   */
   async close(): Promise<void> {
     this.stopped.abort();
     await Promise.all([this.outbox.close(), ...this.arrivals]);
@@ -138,7 +141,7 @@ export class SimulatedProvider extends PaymentProvider {
     const { payment, entries, answer } = await this.ledger.change(orderId, now, (found) =>
       step((before = found), now.getTime()),
     );
-    this.expect(orderId, before, payment);
+    this.schedule(orderId, before, payment);
     if (entries.length > 0) this.tell(orderId, before, payment, now.toISOString());
     if (answer === UNAVAILABLE) throw new ProviderUnavailable();
     return answer;
@@ -168,8 +171,8 @@ export class SimulatedProvider extends PaymentProvider {
     }
   }
 
-  /** Sees to what happens next to a payment without a request, where that is news. */
-  private expect(orderId: string, before: SimulatedPayment | undefined, after: SimulatedPayment | undefined): void {
+  /** Sees to what will happen to a payment without a request, where that is news. */
+  private schedule(orderId: string, before: SimulatedPayment | undefined, after: SimulatedPayment | undefined): void {
     const untilMs = after && nextMoveOf(after);
     if (untilMs === undefined || untilMs === (before && nextMoveOf(before))) return;
     const arrival = this.arrive(orderId, untilMs).finally(() => this.arrivals.delete(arrival));

@@ -1,7 +1,8 @@
 /**
  * The simulated provider's outgoing webhooks: at least once while the process lives, a few at a time, in no particular
- * order. The outbox is in memory and bounded. A webhook is a hint, so it may be lost in a crash or when its receiver stays
- * away: a service that waits for one asks the provider in the end.
+ * order. The outbox is in memory and bounded. Most webhooks are hints, so they may be lost in a crash or when their
+ * receiver stays away: a service that waits for one asks the provider in the end. What only a webhook says the provider
+ * tells again when it starts (simulated-provider.ts).
  */
 import http, { type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
