@@ -8,7 +8,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Advice } from './lib/advice.js';
-import { accounts } from './lib/accounts.js';
 import { actAs, call, find } from './lib/api.js';
 import { bold, cyan, dim, green, magenta, red, yellow } from './lib/screen.js';
 import { type Service, services } from '../apps/shop.js';
@@ -80,7 +79,7 @@ async function follow(
   token: string,
   { cancelAfter }: { cancelAfter?: string } = {},
 ): Promise<void> {
-  const order = { customerId: accounts.customer.subject, lines: [{ sku: SKU, quantity }], payment: { token } };
+  const order = { lines: [{ sku: SKU, quantity }], payment: { token } };
   const headers = { 'idempotency-key': randomUUID(), ...actAs('customer') };
   const { orderId } = await call<{ orderId: string }>('POST', `${urlOf('order')}/orders`, order, headers);
   console.log(`\n${bold(title)}  ${dim(`${quantity} × ${SKU}, ${token}, order ${orderId}`)}`);

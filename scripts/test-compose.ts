@@ -481,7 +481,6 @@ class ComposeTest {
 
   private async place(headers: Headers = {}): Promise<OrderView> {
     const body = {
-      customerId: accounts.customer.subject,
       lines: [{ sku: 'olive-oil', quantity: 2 }],
       payment: { token: 'tok_approved' },
     };

@@ -263,7 +263,7 @@ test('a second hold of which no webhook came before the provider crashed is told
     const orderId = await forgetful.place({ lines, token: 'tok_held_twice' });
     expect(await forgetful.settled(orderId)).toMatchObject({ status: 'completed' });
     const held = async () =>
-      (await request(payment[0]!).get(`/simulator/ledger?orderId=${orderId}`)).body.totals[0].heldMinor;
+      (await request(payment[0]!, forgetful!).get(`/simulator/ledger?orderId=${orderId}`)).body.totals[0].heldMinor;
     expect(await held(), 'nobody has heard of it').toBe('895');
 
     forgetful.kill('payment');

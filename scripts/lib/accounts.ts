@@ -1,6 +1,6 @@
 /** Who there is at the OpenID provider for development. Nobody has a password: see docs/operations.md#identity. */
 
-export type Role = 'customer' | 'clerk' | 'operator' | 'service';
+import type { Role } from '#service';
 
 export interface Account {
   /** The subject of its tokens: who it is, wherever the shop records that. A customer's is the customer's id. */
