@@ -43,7 +43,7 @@ describe('a secret whose default everybody knows', () => {
     publicDefaults: ['SECRET'],
   });
   const url = 'postgresql://larder@localhost/shop';
-  const urls = { EVENT_STORE_URL: url, MESSAGE_BUS_URL: url, DATABASE_URL: url };
+  const urls = { EVENT_STORE_URL: url, MESSAGE_BUS_URL: url, DATABASE_URL: url, AUTH_ISSUER: 'http://localhost:3000' };
   const load = (env: NodeJS.ProcessEnv) => loadConfig(config, { ...urls, ...env });
 
   test.each([undefined, '127.0.0.1', '127.0.0.2', '::1', 'localhost'])('is good with HOST=%s', (HOST) =>
