@@ -49,6 +49,7 @@ const placed: OrderEvent = {
     lines: [{ sku: 'oil', quantity: 2, unitPrice: { amountMinor: 1299, currency: 'EUR' } }],
     total,
     paymentToken: 'tok_approved',
+    tokenDigest: 'digest',
     placedAt: '2026-11-21T12:00:00.000Z',
     deadlineAt: '2026-11-21T12:15:00.000Z',
   },

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readVariables } from '#service';
 import { Advice } from './lib/advice.js';
 import { actAs } from './lib/api.js';
-import { headersIn, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
+import { headersIn, keepTokenKeys, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
@@ -66,6 +66,7 @@ async function openShop(): Promise<void> {
   const env = readVariables(['EVENT_STORE_URL', 'MESSAGE_BUS_URL']);
   const { EVENT_STORE_URL: storeUrl, MESSAGE_BUS_URL: busUrl } = env;
   noteStore(data, storeUrl);
+  const keys = keepTokenKeys(data);
 
   const startServer = (port: number) => startPostgres({ folder: cluster, port, log: logOf('postgres') });
   postgres = await screen.step(
@@ -105,6 +106,7 @@ async function openShop(): Promise<void> {
       MESSAGE_BUS_URL: busUrl ?? url('bus'),
       DATABASE_URL: url(service),
       ...whoIsTrusted,
+      ...keys[service],
     };
     const launched = new ServiceProcess(service, portOf(service), variables, logOf(service));
     running.set(service, launched);

@@ -20,13 +20,13 @@ const NEWER = {
   edits: [
     {
       file: 'apps/order/src/upcasters.ts',
-      replace: 'OrderPlaced: [],',
-      by: "OrderPlaced: [(data) => ({ ...data, channel: 'web' })],",
+      replace: "OrderPlaced: [(data) => ({ ...data, tokenDigest: data['paymentToken'] })],",
+      by: "OrderPlaced: [(data) => ({ ...data, tokenDigest: data['paymentToken'] }), (data) => ({ ...data, channel: 'web' })],",
     },
     {
       file: 'apps/order/src/domain/order.ts',
-      replace: "[{ type: 'OrderPlaced', data: { customerId,",
-      by: "[{ type: 'OrderPlaced', data: { channel: 'web', customerId,",
+      replace: 'const data = { customerId, lines, total,',
+      by: "const data = { channel: 'web', customerId, lines, total,",
     },
     {
       file: 'apps/order/src/messaging/messages.ts',

@@ -203,7 +203,7 @@ class Checkout {
   private place(): void {
     const lines = this.plan.lines.map(([sku, quantity]) => ({ sku, quantity, unitPrice: UNIT_PRICE }));
     const times = { placedAt: '12:00', deadlineAt: '12:15' };
-    this.order({ type: 'Place', customerId: 'c1', lines, paymentToken: 'tok_approved', ...times });
+    this.order({ type: 'Place', customerId: 'c1', lines, paymentToken: 'sealed', tokenDigest: 'digest', ...times });
   }
 
   private cancel(): void {

@@ -56,11 +56,11 @@ test('in few worlds messages become dead letters, which people retry and skip', 
 
 /** A payment service whose voids get lost on their way, and are taken for answered. */
 const losesVoids: Partial<Compositions> = {
-  payment: (ports) => {
+  payment: (ports, options) => {
     const provider: PaymentProvider = Object.assign(Object.create(ports.provider) as PaymentProvider, {
       void: async () => ({ status: 'voided' as const }),
     });
-    return paymentService({ ...ports, provider });
+    return paymentService({ ...ports, provider }, options);
   },
 };
 

@@ -7,6 +7,7 @@ import { orderDefinition } from '../apps/order/src/definition.js';
 import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
 import { priceList } from '../apps/order/src/read-models/price-list.js';
 import { orderService } from '../apps/order/src/service.js';
+import { developmentKeys } from '../proof/token-keys.js';
 import { watchLoops, watchProjections } from '../libs/nest/src/boot/progress.js';
 import { freshDatabase } from '#test/database';
 import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
@@ -46,7 +47,7 @@ afterEach(async () => {
 /** An order service that has only just been started. */
 function started() {
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  return orderService(ports, { deadlineMs: 60_000 });
+  return orderService(ports, { deadlineMs: 60_000, ...developmentKeys });
 }
 
 /** Places an order, and returns the position of that. */

@@ -18,6 +18,7 @@ import { DomainError } from '#decider';
 import { MemoryLog } from '#message-bus';
 import { SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
+import { developmentKeys } from '../token-keys.js';
 import { diceFor } from './chance.js';
 import { count, type Coverage, emptyCoverage, endingOf } from './coverage.js';
 import { delaysMs, hindersMs, lastsMs } from './delays.js';
@@ -36,9 +37,11 @@ import { heldUp, missedDeadlines, unfinished } from './unfinished.js';
 import { type Durable, findViolations, streamsOf, type Violation } from './violations.js';
 import { deliver } from './webhooks.js';
 
+type CompositionOptions = { readonly deadlineMs: number } & typeof developmentKeys;
+
 /** How the services are put together; a test puts a broken one in its place. */
 export type Compositions = {
-  readonly [S in Service]: (ports: PortsInWorld, options: { readonly deadlineMs: number }) => ServiceOf[S];
+  readonly [S in Service]: (ports: PortsInWorld, options: CompositionOptions) => ServiceOf[S];
 };
 
 export interface WorldOptions {
@@ -220,7 +223,7 @@ class Simulation implements Surroundings {
   }
 
   compose(service: Service, ports: PortsInWorld): Composed {
-    return this.compositions[service](ports, { deadlineMs: this.plan.deadlineMs });
+    return this.compositions[service](ports, { deadlineMs: this.plan.deadlineMs, ...developmentKeys });
   }
 
   stepped(process: Process, step: { point: string; about: readonly string[] }, moment: string): void {

@@ -2,9 +2,20 @@
  * What the commands write into the data folder. `LARDER_DATA` may name a folder that contains other things too, even under
  * the same names: only what is recognized as the shop's is deleted.
  */
-import { existsSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { services } from '../../apps/shop.js';
+import { makeSealKeys } from '#service';
+import { type Service, services } from '../../apps/shop.js';
 import { type AccountName, accountNames } from './accounts.js';
 
 /** The folders, and a file that each has when it is the shop's. */
@@ -13,10 +24,11 @@ const FOLDERS: Readonly<Record<string, string>> = {
   'postgres-binaries': 'bin/postgres',
   kafka: 'server.properties',
   identity: 'keys.json',
+  keys: 'payment-token-keys.json',
 };
 
 /** Folders under these names were not finished, and are nobody else's. */
-const DRAFTS = ['postgres.new', 'postgres.password', 'postgres-binaries.new'];
+const DRAFTS = ['keys.new', 'postgres.new', 'postgres.password', 'postgres-binaries.new'];
 
 const LOGGED = [...services, 'postgres'];
 
@@ -77,6 +89,30 @@ export function deleteHeaders(data: string): void {
   for (const name of accountNames) rmSync(headerFile(data, name), { force: true });
   deleteIfEmpty(headersIn(data));
 }
+
+/**
+ * Makes, once, what payment tokens are sealed and compared with, for the owner alone. Returns the variables that name the
+ * files: orders that are open need the same keys after a restart.
+ */
+export function keepTokenKeys(data: string): Partial<Record<Service, Readonly<Record<string, string>>>> {
+  const [folder, draft] = [join(data, 'keys'), join(data, 'keys.new')];
+  if (!existsSync(folder)) {
+    const { opening, sealing } = makeSealKeys(randomUUID());
+    const files = { [OPENING]: opening, [SEALING]: sealing, [DIGESTS]: randomBytes(32).toString('base64url') };
+    rmSync(draft, { recursive: true, force: true });
+    mkdirSync(draft, { mode: 0o700, recursive: true });
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(draft, name), `${text}\n`, { mode: 0o600 });
+    renameSync(draft, folder);
+  }
+  return {
+    order: { PAYMENT_TOKEN_KEY_FILE: join(folder, SEALING), TOKEN_DIGEST_SECRET_FILE: join(folder, DIGESTS) },
+    payment: { PAYMENT_TOKEN_KEYS_FILE: join(folder, OPENING) },
+  };
+}
+
+const OPENING = 'payment-token-keys.json';
+const SEALING = 'payment-token-key.json';
+const DIGESTS = 'token-digest-secret';
 
 function deleteLogs(data: string): void {
   for (const name of LOGGED) {

@@ -3,6 +3,7 @@ import { type Stock, stock } from '../../apps/inventory/src/domain/stock.js';
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { orderService } from '../../apps/order/src/service.js';
 import { withTimeout } from '../../proof/provider-timeout.js';
+import { developmentKeys } from '../../proof/token-keys.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
@@ -46,10 +47,13 @@ export function openMemoryShop(options: {
   const ledger = new MemoryLedger();
   const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
   const orderPorts = { ...ports(), ...(options.store && { store: options.store }) };
-  const order = orderService(orderPorts, { deadlineMs });
+  const order = orderService(orderPorts, { deadlineMs, ...developmentKeys });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
-  const payment = paymentService({ ...ports(), provider: withTimeout(before(provider), clock, providerTimeoutMs) });
+  const payment = paymentService(
+    { ...ports(), provider: withTimeout(before(provider), clock, providerTimeoutMs) },
+    developmentKeys,
+  );
   const deliver = async ({ id, data }: Webhook) => {
     const news = webhooks ? commandOf(data) : undefined;
     if (news) await payment.record(data.orderId, news, { correlationId: data.orderId, causationId: id });

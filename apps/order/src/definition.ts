@@ -1,6 +1,6 @@
 /** What the order service is: what it stores, publishes, subscribes to and shows. */
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
-import { defineService, duration } from '#service';
+import { defineService, DEVELOPMENT_KEYS, duration, sealingKey, secrets } from '#service';
 import { order } from './domain/order.js';
 import { price } from './domain/price.js';
 import { orderMessageOf } from './messaging/messages.js';
@@ -27,7 +27,18 @@ export const orderDefinition = defineService({
     ORDER_DEADLINE: duration()
       .prefault('15min')
       .describe('How long an order may take to be confirmed; then it is cancelled'),
+    PAYMENT_TOKEN_KEY: sealingKey()
+      .prefault(DEVELOPMENT_KEYS.sealing)
+      .describe(
+        "The payment service's public key, as a JWK with a kid: payment tokens are sealed to it. The default is for HOST on loopback",
+      ),
+    TOKEN_DIGEST_SECRET: secrets()
+      .prefault('larder-development-digests')
+      .describe(
+        'What payment tokens are compared under, at least 16 characters; two, separated by a comma, while one replaces the other. The default is for HOST on loopback',
+      ),
   },
+  publicDefaults: ['PAYMENT_TOKEN_KEY', 'TOKEN_DIGEST_SECRET'],
   aggregates: { order, price },
   upcasters,
   publishes: orderEvents,

@@ -6,6 +6,7 @@ import { silentLog } from '#runtime';
 import { MemoryMessageBus } from '#message-bus';
 import { LateStore } from '#test/late-store';
 import { openMemoryShop } from '#test/memory-shop';
+import { developmentKeys } from '../../../proof/token-keys.js';
 import { orderService } from './service.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
@@ -16,7 +17,7 @@ test('waiting for an order leaves nothing behind on the signal that would end al
   const store = new MemoryEventStore(clock);
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  const service = orderService(ports, { deadlineMs: 30_000 });
+  const service = orderService(ports, { deadlineMs: 30_000, ...developmentKeys });
   await service.setPrice('honey', { amountMinor: 895, currency: 'EUR' }, cause);
   const lines = [{ sku: 'honey', quantity: 1 }];
   await service.place({ orderId: ORDER, customerId: ORDER, lines, paymentToken: 'tok' }, cause);
@@ -43,7 +44,7 @@ test('an order with an expected total is refused only for the prices of now, and
     providerTimeoutMs: 300,
     store,
   });
-  const other = orderService(shop.orderPorts, { deadlineMs: 60_000 });
+  const other = orderService(shop.orderPorts, { deadlineMs: 60_000, ...developmentKeys });
   let orders = 0;
   const place = (amountMinor: number) => {
     const orderId = `0190a8c0-0000-7000-8000-${String(++orders).padStart(12, '0')}`;
@@ -73,13 +74,13 @@ test('an order that exists is found under its key when its SKU is withdrawn; a n
   const store = new MemoryEventStore(clock);
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  const service = orderService(ports, { deadlineMs: 30_000 });
+  const service = orderService(ports, { deadlineMs: 30_000, ...developmentKeys });
   const price = { amountMinor: 895, currency: 'EUR' };
   const request = { customerId: ORDER, lines: [{ sku: 'honey', quantity: 1 }], paymentToken: 'tok' };
   await service.setPrice('honey', price, cause);
   const first = await service.place({ ...request, orderId: ORDER, expectedTotal: price }, cause);
   await service.withdrawPrice('honey', cause);
-  const again = orderService(ports, { deadlineMs: 30_000 }).place(
+  const again = orderService(ports, { deadlineMs: 30_000, ...developmentKeys }).place(
     { ...request, orderId: ORDER, expectedTotal: price },
     cause,
   );

@@ -20,6 +20,7 @@ import {
   type PlacedOrder,
 } from './domain/order.js';
 import { price } from './domain/price.js';
+import { tokenSealer, type TokenKeys } from './payment-token.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
 import { SettlementWaits } from './settlement-waits.js';
@@ -35,6 +36,7 @@ export interface PlaceRequest {
   readonly orderId: string;
   readonly customerId: string;
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
+  /** As the customer gave it: from here on it is sealed. */
   readonly paymentToken: string;
   /** An order with another total is refused. */
   readonly expectedTotal?: Money | undefined;
@@ -50,9 +52,15 @@ const COMMANDS = { retry: 'Remind', 'call-off': 'CallOff', accept: 'Accept' } as
 /** Nest's injection token. */
 export const ORDER_SERVICE = Symbol('OrderService');
 
-/** `deadlineMs`: an order that is not confirmed so many milliseconds after it was placed is cancelled. */
-export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: number }) {
+export interface OrderOptions {
+  /** An order that is not confirmed so many milliseconds after it was placed is cancelled. */
+  readonly deadlineMs: number;
+  readonly tokenKeys: TokenKeys;
+}
+
+export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: OrderOptions) {
   const { clock } = ports;
+  const sealToken = tokenSealer(tokenKeys);
   const { upcasters } = orderDefinition;
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
@@ -83,7 +91,7 @@ export function orderService(ports: ServicePorts, { deadlineMs }: { deadlineMs: 
       type: 'Place',
       customerId,
       lines,
-      paymentToken,
+      ...sealToken(paymentToken, orderId),
       expectedTotal,
       placedAt: now.toISOString(),
       deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),

@@ -1,6 +1,6 @@
 /**
  * Every event that the order service stores, with the steps that lift older shapes of its data to the current one,
- * oldest first. All are at version 1 so far. A changed shape gets a step here, and a golden file next to the old one:
+ * oldest first. A changed shape gets a step here, and a golden file next to the old one:
  * `OrderPlaced: [(data) => ({ ...data, channel: 'web' })]`.
  */
 import type { Upcasters } from '#event-store';
@@ -8,7 +8,8 @@ import type { OrderEvent } from './domain/order.js';
 import type { PriceEvent } from './domain/price.js';
 
 export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
-  OrderPlaced: [],
+  // Before payment tokens were sealed, a repeated request was compared by the token itself.
+  OrderPlaced: [(data) => ({ ...data, tokenDigest: data['paymentToken'] })],
   OrderStockReserved: [],
   OrderConfirmed: [],
   OrderStockShipped: [],

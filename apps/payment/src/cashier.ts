@@ -18,6 +18,7 @@
 import { type Cause, type EventStore, idOf, type RecordedEvent } from '#event-store';
 import type { Tables } from '#projections';
 import { backoffMs, type Leases, type Runtime } from '#runtime';
+import { CannotOpen } from '#service';
 import {
   type Money,
   type Payment,
@@ -43,6 +44,8 @@ export interface CashierOptions extends Runtime {
   readonly provider: PaymentProvider;
   /** The state of a payment, not older than position `since`. */
   readonly load: (orderId: string, since: bigint) => Promise<Payment>;
+  /** Opens an order's payment token. @throws CannotOpen */
+  readonly openToken: (token: string, orderId: string) => string;
   /** Records what the provider answered. */
   readonly record: (orderId: string, command: PaymentCommand, cause: Cause) => Promise<unknown>;
   readonly signal: AbortSignal;
@@ -73,6 +76,9 @@ export async function cashier(options: CashierOptions): Promise<void> {
     await Promise.all([poll(), follow()]);
   });
 }
+
+const UNANSWERED = 'The provider did not answer; asking what became of the payment.';
+const LOCKED = 'The payment token cannot be opened: the payment waits until PAYMENT_TOKEN_KEYS has its key.';
 
 /** The payments in progress, each with the position of the event that asked for the call. */
 class CashDesk {
@@ -108,8 +114,11 @@ class CashDesk {
       } catch (error) {
         if (this.lease.aborted) break;
         // While the provider is down every payment ends here, again and again; provider-guard.ts logs that once.
-        const level = error instanceof ProviderUnavailable ? 'debug' : 'warn';
-        log[level]({ orderId, attempt, err: error }, 'The provider did not answer; asking what became of the payment.');
+        if (error instanceof CannotOpen) log.error({ orderId, attempt, err: error }, LOCKED);
+        else {
+          const level = error instanceof ProviderUnavailable ? 'debug' : 'warn';
+          log[level]({ orderId, attempt, err: error }, UNANSWERED);
+        }
       }
       await clock.sleep(backoffMs(++attempt, random, 100, 5_000), this.lease);
     }
@@ -122,15 +131,19 @@ class CashDesk {
     position: bigint,
     doubtful: boolean,
   ): Promise<'done' | 'more' | 'pending'> {
-    const { provider, load, record } = this.options;
+    const { load, record } = this.options;
     const cause = (step: string) => ({ correlationId: orderId, causationId: `${orderId}:${step}` });
     const state = await load(orderId, position);
     const second = secondHoldOf(state);
     if (second !== undefined) {
-      await record(orderId, await giveBackSecondHold(provider, orderId, second, this.lease), cause('second-hold'));
+      await record(
+        orderId,
+        await giveBackSecondHold(this.options.provider, orderId, second, this.lease),
+        cause('second-hold'),
+      );
       return 'more';
     }
-    const answer = await callProvider(provider, orderId, state, doubtful, this.lease);
+    const answer = await callProvider(this.options, orderId, state, doubtful, this.lease);
     if (answer === 'pending') return 'pending';
     if (answer !== 'nothing-to-do') await record(orderId, answer, cause(state.status));
     return 'done';
@@ -139,7 +152,7 @@ class CashDesk {
 
 /** Makes the one call that a payment in this state asks for. If `doubtful`, it may have been made before. */
 async function callProvider(
-  provider: PaymentProvider,
+  { provider, openToken }: Pick<CashierOptions, 'provider' | 'openToken'>,
   orderId: string,
   state: Payment,
   doubtful: boolean,
@@ -147,9 +160,10 @@ async function callProvider(
 ): Promise<PaymentCommand | 'pending' | 'nothing-to-do'> {
   switch (state.status) {
     case 'requested': {
-      const { amount, token } = state;
+      const { amount } = state;
       const known = doubtful ? await provider.find(orderId, signal) : undefined;
       if (known) return known.status === 'pending' ? 'pending' : holdOf(known);
+      const token = openToken(state.token, orderId);
       const verdict = await provider.authorize(
         { orderId, amount, token, idempotencyKey: `${orderId}:authorize` },
         signal,

@@ -1,7 +1,7 @@
 /** What the payment service is: what it stores, publishes, subscribes to and shows. */
 import { z } from 'zod';
 import { orderEvents, paymentEvents } from '#contracts';
-import { defineService, duration, secrets } from '#service';
+import { defineService, DEVELOPMENT_KEYS, duration, openingKeys, secrets } from '#service';
 import { payment } from './domain/payment.js';
 import { paymentMessageOf } from './messaging/messages.js';
 import { paymentReaction } from './messaging/reactions.js';
@@ -20,6 +20,11 @@ export const paymentDefinition = defineService({
   },
   variables: {
     PROVIDER_TIMEOUT: duration().prefault('2s').describe('How long to wait for an answer from the payment provider'),
+    PAYMENT_TOKEN_KEYS: openingKeys()
+      .prefault(DEVELOPMENT_KEYS.opening)
+      .describe(
+        'The private keys that open payment tokens, as a JWK set: the one that PAYMENT_TOKEN_KEY is the public half of, and older ones. The default is for HOST on loopback',
+      ),
     WEBHOOK_SECRET: secrets()
       .prefault('larder-development-secret')
       .describe(
@@ -30,7 +35,7 @@ export const paymentDefinition = defineService({
       .optional()
       .describe('Where the simulated provider posts its webhooks; default: this service itself'),
   },
-  publicDefaults: ['WEBHOOK_SECRET'],
+  publicDefaults: ['PAYMENT_TOKEN_KEYS', 'WEBHOOK_SECRET'],
   aggregates: { payment },
   upcasters,
   publishes: paymentEvents,

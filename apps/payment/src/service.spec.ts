@@ -2,19 +2,80 @@ import { expect, test, vi } from 'vitest';
 import { MemoryEventStore } from '#event-store';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
+import { makeSealKeys, opener, openingKeys as openingKeysOf, sealer, sealingKey } from '#service';
+import { goldenEvents } from '#test/golden';
+import { developmentKeys } from '../../../proof/token-keys.js';
+import type { PaymentEvent } from './domain/payment.js';
 import { paymentService } from './service.js';
+import { upcasters } from './upcasters.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
 const cause = { correlationId: ORDER, causationId: 'webhook' };
 const amount = { amountMinor: 1299, currency: 'EUR' };
 const requested = { type: 'PaymentRequested', data: { amount, token: 'tok_approved' } };
 
+const other = makeSealKeys('another');
+const reserved = (token: string) => ({
+  id: 'm1',
+  type: 'OrderStockReserved',
+  key: ORDER,
+  topic: 'order.events.v1',
+  source: '/order',
+  time: '2026-01-01T00:00:00.000Z',
+  partition: 0,
+  offset: 0n,
+  correlationId: ORDER,
+  causationId: 'c1',
+  data: { orderId: ORDER, total: amount, paymentToken: token },
+});
+
+test('a token that cannot be opened asks for nothing; with its key the same message does, and is stored as it came', async () => {
+  const clock = new ManualClock();
+  const store = new MemoryEventStore(clock);
+  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
+  const ports = { ...runtime, store } as unknown as Parameters<typeof paymentService>[0];
+  const stored = async () => {
+    const found: unknown[] = [];
+    for await (const { type, data } of store.read(`payment-${ORDER}`)) found.push({ type, data });
+    return found;
+  };
+  const sealed = sealer(sealingKey().parse(other.sealing))('tok_approved', ORDER);
+  const message = reserved(sealed);
+  await expect(paymentService(ports, developmentKeys).handle(message)).rejects.toThrow(
+    'It is sealed to the key "another", which is not among ours.',
+  );
+  expect(await stored()).toEqual([]);
+  const openingKeys = [...developmentKeys.openingKeys, ...openingKeysOf().parse(other.opening)];
+  await paymentService(ports, { openingKeys }).handle(message);
+  expect(await stored()).toEqual([{ type: 'PaymentRequested', data: { amount, token: sealed } }]);
+});
+
+test('the token of an order from before tokens were sealed is taken as it is', async () => {
+  const clock = new ManualClock();
+  const store = new MemoryEventStore(clock);
+  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
+  const ports = { ...runtime, store } as unknown as Parameters<typeof paymentService>[0];
+  await paymentService(ports, developmentKeys).handle(reserved('tok_approved'));
+  for await (const { type, data } of store.read(`payment-${ORDER}`)) expect({ type, data }).toEqual(requested);
+  expect(await store.head()).toBe(1n);
+});
+
+test('what was ever stored as sealed can be opened', async () => {
+  const golden = await goldenEvents<PaymentEvent>(new URL('golden/', import.meta.url), upcasters);
+  const open = opener(developmentKeys.openingKeys);
+  const tokens = Object.values(golden).flatMap((event) => ('token' in event.data ? open(event.data.token, ORDER) : []));
+  expect(tokens).toEqual(['tok_approved', 'tok_approved']);
+});
+
 test('what the provider reports twice is read once', async () => {
   const clock = new ManualClock();
   const store = new MemoryEventStore(clock);
   const ids = new SequentialIds();
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
-  const service = paymentService({ ...runtime, store } as unknown as Parameters<typeof paymentService>[0]);
+  const service = paymentService(
+    { ...runtime, store } as unknown as Parameters<typeof paymentService>[0],
+    developmentKeys,
+  );
   await store.append([
     {
       stream: `payment-${ORDER}`,

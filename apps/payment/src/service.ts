@@ -4,7 +4,15 @@
  */
 import { type Cause, Transactor, withUpcasters } from '#event-store';
 import { type Delivered, publishAgain } from '#message-bus';
-import { holdsWithoutVerdict, outboxOf, receive, runService, type ServicePorts } from '#service';
+import {
+  holdsWithoutVerdict,
+  opener,
+  type OpeningKey,
+  outboxOf,
+  receive,
+  runService,
+  type ServicePorts,
+} from '#service';
 import { cashier } from './cashier.js';
 import { paymentDefinition } from './definition.js';
 import { isRecorded, payment, type PaymentCommand } from './domain/payment.js';
@@ -21,8 +29,14 @@ export type PaymentService = ReturnType<typeof paymentService>;
 /** Nest's injection token. */
 export const PAYMENT_SERVICE = Symbol('PaymentService');
 
-export function paymentService(ports: PaymentPorts) {
+export interface PaymentOptions {
+  /** What opens the customers' payment tokens. */
+  readonly openingKeys: readonly OpeningKey[];
+}
+
+export function paymentService(ports: PaymentPorts, { openingKeys }: PaymentOptions) {
   const { upcasters } = paymentDefinition;
+  const openToken = opener(openingKeys);
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const outbox = outboxOf(paymentDefinition, { ...ports, store });
@@ -46,7 +60,10 @@ export function paymentService(ports: PaymentPorts) {
   async function handle(delivered: Delivered): Promise<void> {
     const { message, command, cause } = receive(paymentDefinition, delivered);
     if (!command) return;
-    const stream = `payment-${message.data.orderId}`;
+    const { orderId } = message.data;
+    const stream = `payment-${orderId}`;
+    // A token that cannot be opened waits as a message until it can, or a person decides: nothing is asked for with it.
+    if (command.type === 'Request') openToken(command.token, orderId);
     await transactor.transact(payment, stream, command, cause, { expectNew: command.type === 'Request' });
     // A reminder may mean that our earlier answer was lost: publish it again.
     if (message.type === 'OrderReminder') await publishAgain(outbox, stream);
@@ -72,7 +89,7 @@ export function paymentService(ports: PaymentPorts) {
 
   /** Runs everything that happens without a request, until `signal` aborts. */
   function run(signal: AbortSignal): Promise<void> {
-    const loops = { cashier: (s: AbortSignal) => cashier({ ...ports, store, load, record, signal: s }) };
+    const loops = { cashier: (s: AbortSignal) => cashier({ ...ports, store, load, record, openToken, signal: s }) };
     return runService(paymentDefinition, { ...ports, store }, { handle, loops, signal });
   }
 

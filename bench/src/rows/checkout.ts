@@ -87,7 +87,14 @@ async function checkout(store: PostgresEventStore, shelf: string): Promise<void>
   const orderStream = `order-${orderId}`;
   const now = new Date().toISOString();
   const lines = [{ sku: shelf, quantity: QUANTITY, unitPrice: PRICE }];
-  const terms = { customerId: randomUUID(), lines, paymentToken: TOKEN, placedAt: now, deadlineAt: now };
+  const terms = {
+    customerId: randomUUID(),
+    lines,
+    paymentToken: TOKEN,
+    tokenDigest: TOKEN,
+    placedAt: now,
+    deadlineAt: now,
+  };
   await onOrder(store, orderStream, { type: 'Place', ...terms });
   await onStock(store, shelf, { type: 'Reserve', orderId, quantity: QUANTITY });
   await onPayment(store, `payment-${orderId}`, [

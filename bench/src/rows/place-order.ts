@@ -54,8 +54,9 @@ function placed() {
     lines: [{ sku: SKUS[0], quantity: QUANTITY, unitPrice: PRICE }],
     total: { ...PRICE, amountMinor: PRICE.amountMinor * QUANTITY },
     paymentToken: TOKEN,
+    tokenDigest: TOKEN,
     placedAt: now,
     deadlineAt: now,
   };
-  return { id: randomUUID(), type: 'OrderPlaced', data, metadata: { ...cause(), schema: 1 } };
+  return { id: randomUUID(), type: 'OrderPlaced', data, metadata: { ...cause(), schema: 2 } };
 }

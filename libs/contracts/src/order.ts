@@ -2,12 +2,18 @@ import { z } from 'zod';
 import { type MessageOf, topic } from './topic.js';
 import { line, money, orderId } from './values.js';
 
+const paymentToken = z
+  .string()
+  .describe(
+    "The customer's means of payment, sealed for the payment service alone: a compact JWE, which is only good for this order. Plain in messages from before tokens were sealed; empty in a reminder that does not want payment",
+  );
+
 export const orderEvents = topic('order.events.v1', '/order', {
   OrderPlaced: z
     .object({ orderId, lines: z.array(line).min(1) })
     .describe('A customer has placed an order. Requests its stock.'),
   OrderStockReserved: z
-    .object({ orderId, total: money, paymentToken: z.string() })
+    .object({ orderId, total: money, paymentToken })
     .describe('The stock is reserved. Requests the payment.'),
   OrderConfirmed: z
     .object({ orderId, nothingToPay: z.literal(true).optional().describe('Its total is 0: there is no payment') })
@@ -27,7 +33,7 @@ export const orderEvents = topic('order.events.v1', '/order', {
       wants: z.enum(['stock', 'payment', 'fulfilment', 'return']),
       lines: z.array(line).min(1),
       total: money,
-      paymentToken: z.string(),
+      paymentToken,
       refusalsKnown: z
         .int()
         .min(0)

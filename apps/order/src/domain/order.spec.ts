@@ -6,6 +6,8 @@ import { eventsOf, goldenEvents, goldenShapes, shapesOf } from '#test/golden';
 import { upcasters } from '../upcasters.js';
 import { isSettled, order, type OrderCommand, type OrderEvent, type Want } from './order.js';
 
+const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url), upcasters);
+
 const eur = (amountMinor: number) => ({ amountMinor, currency: 'EUR' });
 const oil = { sku: 'olive-oil', quantity: 2, unitPrice: eur(1299) };
 const salt = { sku: 'sea-salt', quantity: 1, unitPrice: eur(450) };
@@ -14,7 +16,8 @@ const place = {
   type: 'Place',
   customerId: '7c1b0f0e-7a52-4c3e-9a54-0c6a2c1f7b11',
   lines: [oil, salt],
-  paymentToken: 'tok_approved',
+  paymentToken: 'sealed',
+  tokenDigest: 'digest',
   placedAt: '2026-11-21T12:00:00.000Z',
   deadlineAt: '2026-11-21T12:15:00.000Z',
 } as const satisfies OrderCommand;
@@ -304,10 +307,26 @@ test.each([
   ['another expected total', { ...place, expectedTotal: eur(1) }],
   ['another quantity', { ...place, lines: [{ ...oil, quantity: 3 }, salt] }],
   ['another line', { ...place, lines: [oil] }],
-  ['another means of payment', { ...place, paymentToken: 'tok_declined' }],
+  ['another means of payment', { ...place, tokenDigest: 'another digest' }],
+  ['another means of payment under either secret', { ...place, tokenDigest: 'another', olderDigests: ['one more'] }],
 ])('the same key with %s is refused', (_name, other) =>
   given(order, placed).when(other).thenRefused('idempotency-key-reused'),
 );
+
+test.each([
+  ['sealed anew, which is another text each time', { ...place, paymentToken: 'sealed again' }],
+  ['under another secret', { ...place, tokenDigest: 'digest under the new one', olderDigests: ['digest'] }],
+])('the same key with the same token is the same order: %s', (_name, again) =>
+  given(order, placed).when(again).thenNothing(),
+);
+
+test('an order from before tokens were sealed knows a repeated request by the token itself', async () => {
+  const { data } = golden['OrderPlaced.v1'] as Extract<OrderEvent, { type: 'OrderPlaced' }>;
+  const again = { ...place, ...data, type: 'Place', paymentToken: 'sealed', tokenDigest: 'digest' } as const;
+  const before = given(order, { type: 'OrderPlaced', data });
+  before.when({ ...again, olderDigests: ['tok_approved'] }).thenNothing();
+  before.when({ ...again, olderDigests: ['tok_declined'] }).thenRefused('idempotency-key-reused');
+});
 
 test.each([
   ['no line', 'no-lines', []],
@@ -590,14 +609,13 @@ describe('what the payment provider says is not what was asked for', () => {
   });
 });
 
-const golden = await goldenEvents<OrderEvent>(new URL('../golden/', import.meta.url), upcasters);
-
 test('its events have the shapes of its golden files, and no others', () => {
   const place: OrderCommand = {
     type: 'Place',
     customerId: 'c1',
     lines: [{ sku: 'olive-oil', quantity: 1, unitPrice: { amountMinor: 1299, currency: 'EUR' } }],
-    paymentToken: 'tok_approved',
+    paymentToken: 'sealed',
+    tokenDigest: 'digest',
     placedAt: '2026-11-21T12:00:00.000Z',
     deadlineAt: '2026-11-21T12:15:00.000Z',
   };

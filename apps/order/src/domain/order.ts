@@ -45,7 +45,12 @@ export type OrderCommand =
       type: 'Place';
       customerId: string;
       lines: readonly PricedLine[];
+      /** The customer's means of payment, sealed for the payment service alone: another text each time. */
       paymentToken: string;
+      /** What a repeated request is compared by. */
+      tokenDigest: string;
+      /** Other digests that the same token may have in an order that was placed before. */
+      olderDigests?: readonly string[];
       /** What the customer was shown. Any total will do if it is left out. */
       expectedTotal?: Money | undefined;
       /** ISO 8601. */
@@ -99,6 +104,7 @@ export type OrderEvent =
         lines: readonly OrderLine[];
         total: Money;
         paymentToken: string;
+        tokenDigest: string;
         placedAt: string;
         deadlineAt: string;
       };
@@ -394,11 +400,12 @@ export function wantOf(state: Order): Want | undefined {
 }
 
 function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
-  const { customerId, paymentToken, expectedTotal, placedAt, deadlineAt } = command;
+  const { customerId, paymentToken, tokenDigest, olderDigests = [], expectedTotal, placedAt, deadlineAt } = command;
   if (state.status !== 'none') {
     // Prices may have changed since, so only what the customer asked for is compared.
     const { terms } = state;
-    const sameContents = contentsOf(command.lines, paymentToken) === contentsOf(terms.lines, terms.paymentToken);
+    const sameToken = [tokenDigest, ...olderDigests].includes(terms.tokenDigest);
+    const sameContents = sameToken && contentsOf(command.lines) === contentsOf(terms.lines);
     if (sameContents && customerId === terms.customerId && (!expectedTotal || isSame(expectedTotal, terms.total)))
       return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
@@ -429,7 +436,8 @@ function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order):
   if (expectedTotal && !isSame(expectedTotal, total)) {
     throw new Conflict('price-changed', 'The total is another than expected: show it, and order again.', { total });
   }
-  return [{ type: 'OrderPlaced', data: { customerId, lines, total, paymentToken, placedAt, deadlineAt } }];
+  const data = { customerId, lines, total, paymentToken, tokenDigest, placedAt, deadlineAt };
+  return [{ type: 'OrderPlaced', data }];
 }
 
 function assertSold({ unitPrice, ...line }: PricedLine): OrderLine {
@@ -438,8 +446,8 @@ function assertSold({ unitPrice, ...line }: PricedLine): OrderLine {
 }
 
 /** The order of the lines means nothing. */
-function contentsOf(lines: readonly PricedLine[], paymentToken: string): string {
-  return JSON.stringify([paymentToken, lines.map(({ sku, quantity }) => JSON.stringify([sku, quantity])).sort()]);
+function contentsOf(lines: readonly PricedLine[]): string {
+  return JSON.stringify(lines.map(({ sku, quantity }) => JSON.stringify([sku, quantity])).sort());
 }
 
 function isSame(one: Money, other: Money): boolean {

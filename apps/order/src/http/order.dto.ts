@@ -178,7 +178,7 @@ export function priceViewOf({ sku, amountMinor, currency, since }: PriceRow): Pr
 
 /**
  * The history of an order up to and including a revision or a moment, and its state then; undefined when it was placed
- * later. The payment token is not shown: it is as good as money.
+ * later. The payment token and its digest are not shown: they are nobody's business, and in old orders as good as money.
  */
 export function historyOf(
   orderId: string,
@@ -195,7 +195,7 @@ export function historyOf(
   return {
     order: viewOf(orderId, state),
     events: past.map(({ revision, type, recordedAt, data, metadata: { actor, reason } }) => {
-      const { paymentToken: _, ...shown } = data as Record<string, unknown>;
+      const { paymentToken: _, tokenDigest: __, ...shown } = data as Record<string, unknown>;
       return { revision, type, at: recordedAt, data: shown, ...(isForStaff && { actor, reason }) };
     }),
   };

@@ -16,8 +16,11 @@ type Config = z.infer<typeof orderDefinition.config>;
   controllers: [OrderController, AttentionController],
   providers: [
     ...handlers,
-    ...provideService(ORDER_SERVICE, (ports: ServicePorts, { ORDER_DEADLINE }: Config) =>
-      orderService(ports, { deadlineMs: ORDER_DEADLINE }),
+    ...provideService(ORDER_SERVICE, (ports: ServicePorts, config: Config) =>
+      orderService(ports, {
+        deadlineMs: config.ORDER_DEADLINE,
+        tokenKeys: { sealingKey: config.PAYMENT_TOKEN_KEY, digestSecrets: config.TOKEN_DIGEST_SECRET },
+      }),
     ),
     providePrisma(PrismaClient),
   ],

@@ -3,7 +3,7 @@ import { orderEvents } from '#contracts';
 import { parseMessage } from '#message-bus';
 import { goldenEvents } from '#test/golden';
 import { orderMessageOf } from './messages.js';
-import type { OrderEvent } from '../domain/order.js';
+import type { OrderEvent, Want } from '../domain/order.js';
 import { upcasters } from '../upcasters.js';
 
 const orderId = '9d1e7a30-52c1-5b0f-8a4e-3f1f5f0a2b6c';
@@ -20,7 +20,7 @@ const reminder = {
     { sku: 'sea-salt', quantity: 1 },
   ],
   total: { amountMinor: 3048, currency: 'EUR' },
-  paymentToken: 'tok_approved',
+  paymentToken: '',
 };
 
 test.each([
@@ -48,6 +48,16 @@ test.each([
     data: { orderId, ...data },
   }),
 );
+
+test('only a reminder that wants payment carries the token', () => {
+  const { data } = golden['OrderReminded.v1'] as Extract<OrderEvent, { type: 'OrderReminded' }>;
+  const tokenOf = (wants: Want) =>
+    orderMessageOf(orderId, { type: 'OrderReminded', data: { ...data, wants, paymentToken: 'sealed' } })?.data;
+  expect(tokenOf('payment')).toMatchObject({ wants: 'payment', paymentToken: 'sealed' });
+  for (const wants of ['stock', 'fulfilment', 'return'] as const) {
+    expect(tokenOf(wants)).toMatchObject({ wants, paymentToken: '' });
+  }
+});
 
 test.each(['OrderStockShipped', 'OrderPaymentCaptured', 'OrderStockReleased', 'OrderPaymentReturned'])(
   '%s is a private record',

@@ -25,7 +25,9 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
     case 'OrderReminded': {
       const { wants, total, paymentToken, refusalsKnown = 0 } = event.data;
       const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
-      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken, refusalsKnown } };
+      // Who reserves or ships has no use for it.
+      const token = wants === 'payment' ? paymentToken : '';
+      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken: token, refusalsKnown } };
     }
     case 'OrderStockShipped':
     case 'OrderPaymentCaptured':

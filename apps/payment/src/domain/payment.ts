@@ -36,6 +36,7 @@ export interface Money {
 }
 
 export type PaymentCommand =
+  /** `token` is sealed; of an order from before tokens were, it is plain. */
   | { type: 'Request'; amount: Money; token: string }
   /** `refusalsKnown`: up to which refusal the order knows them. Absent: it knows of none. */
   | { type: 'Capture'; refusalsKnown?: number }

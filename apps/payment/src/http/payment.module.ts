@@ -71,7 +71,8 @@ type Config = z.infer<typeof paymentDefinition.config>;
     },
     ...provideService(
       PAYMENT_SERVICE,
-      (ports: ServicePorts, _config: Config, provider: PaymentProvider) => paymentService({ ...ports, provider }),
+      (ports: ServicePorts, { PAYMENT_TOKEN_KEYS: openingKeys }: Config, provider: PaymentProvider) =>
+        paymentService({ ...ports, provider }, { openingKeys }),
       [PaymentProvider],
     ),
     providePrisma(PrismaClient),
