@@ -178,6 +178,7 @@ async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flag
     seed: `${seed}`,
     'generation-database': 'none',
     'request-timeout': '20',
+    header: `Authorization: ${shop.anybody['authorization']}`,
     report: 'ndjson',
     'report-ndjson-path': report,
   };

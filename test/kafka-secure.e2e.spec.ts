@@ -25,7 +25,12 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
   /** What the order service, which must not start, says on stderr, and its exit code. */
   async function refusal(busUrl: string): Promise<{ stderr: string; code: number }> {
     const database = await freshDatabase('order');
-    const urls = { EVENT_STORE_URL: database, DATABASE_URL: database, MESSAGE_BUS_URL: busUrl };
+    const urls = {
+      EVENT_STORE_URL: database,
+      DATABASE_URL: database,
+      MESSAGE_BUS_URL: busUrl,
+      AUTH_ISSUER: 'http://localhost:3000',
+    };
     // As the image and `npm start` run it: kafkajs sets a timer in the past, of which Node 24 would warn on stderr.
     const service = spawn(
       process.execPath,
