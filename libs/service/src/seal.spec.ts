@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { compactDecrypt, CompactEncrypt, importJWK, type JWK } from 'jose';
 import { describe, expect, test } from 'vitest';
-import { CannotOpen, makeSealKeys, opener, openingKeys, sealer, sealingKey } from './seal.js';
+import { CannotOpen, makeSealKeys, opener, openingKeys, sealer, sealingKey, SEALS_PER_KEY } from './seal.js';
 
 const keysOf = (kid: string) => {
   const made = makeSealKeys(kid);
@@ -39,6 +39,16 @@ test('it is JWE: jose opens what is sealed here, and what jose seals is opened h
     .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', kid: '2026-12', sub: ORDER })
     .encrypt(publicKey);
   expect(open(byJose, ORDER)).toBe('grüße');
+});
+
+test('a key that is agreed on seals so many texts, each with an IV of its own, and then there is another', () => {
+  const sealOf = sealer(current.sealing);
+  const all = Array.from({ length: SEALS_PER_KEY + 1 }, (_, n) => sealOf(`${n}`, ORDER));
+  const part = (sealed: string, n: number) => sealed.split('.')[n]!;
+  const keys = all.map((sealed) => Buffer.from(part(sealed, 0), 'base64url').toString());
+  expect([new Set(keys.slice(0, -1)).size, new Set(keys).size]).toEqual([1, 2]);
+  expect(new Set(all.map((sealed) => part(sealed, 2))).size).toBe(all.length);
+  expect(all.map((sealed) => open(sealed, ORDER))).toEqual(all.map((_, n) => `${n}`));
 });
 
 test('older keys still open', () => expect(open(sealer(old.sealing)('tok', ORDER), ORDER)).toBe('tok'));

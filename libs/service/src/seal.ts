@@ -7,7 +7,7 @@
  *
  * `kid` names the key; `sub` is what the text belongs to, such as an order, so that nobody can move it to another. It is
  * done with node:crypto and not with a library, because it is synchronous so: a simulation can play it, and it costs a
- * quarter (docs/adr/0030-sealed-tokens.md).
+ * fraction (docs/adr/0030-sealed-tokens.md).
  */
 import {
   createCipheriv,
@@ -20,6 +20,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 /** A public key, as JWK: the members that count. */
@@ -49,20 +50,37 @@ const header = z.object({
   sub: z.string(),
 });
 
+/**
+ * How many texts an agreed key seals before there is a new one. An agreement costs several times what
+ * sealing does. With random IVs of 96 bits a key is good for 2³² texts (NIST SP 800-38D, 8.3).
+ */
+export const SEALS_PER_KEY = 1_000;
+
 /** Seals texts to a key; `sub` is what a text belongs to. */
 export function sealer(key: SealingKey): (text: string, sub: string) => string {
   const publicKey = publicKeyOf(key);
+  let agreed = agreeOnKey(publicKey);
   return (text, sub) => {
-    const own = generateKeyPairSync('x25519');
-    const epk = { ...CURVE, x: own.publicKey.export({ format: 'jwk' }).x };
+    if (agreed.seals++ === SEALS_PER_KEY) agreed = agreeOnKey(publicKey);
+    const { epk, contentKey } = agreed;
     const protectedHeader = encode(JSON.stringify({ alg: ALG, enc: ENC, kid: key.kid, epk, sub }));
     const iv = randomBytes(12);
-    const cipher = createCipheriv('aes-256-gcm', sharedKey(own.privateKey, publicKey), iv);
+    const cipher = createCipheriv('aes-256-gcm', contentKey, iv);
     cipher.setAAD(Buffer.from(protectedHeader));
     const sealed = Buffer.concat([cipher.update(text), cipher.final()]);
     return `${protectedHeader}..${encode(iv)}.${encode(sealed)}.${encode(cipher.getAuthTag())}`;
   };
 }
+
+/** A key of the content that the owner of the public key can derive, too: by `epk`, which is made for it. */
+function agreeOnKey(publicKey: KeyObject) {
+  const own = generateKeyPairSync('x25519');
+  const epk = { ...CURVE, x: own.publicKey.export({ format: 'jwk' }).x };
+  return { epk, contentKey: sharedKey(own.privateKey, publicKey), seals: 0 };
+}
+
+/** How many agreed keys are remembered: those of the last million texts of a sealer. */
+const MAX_AGREED = 1_000;
 
 /**
  * Opens what was sealed to one of the keys for the same `sub`; a text that is not sealed is returned as it is.
@@ -70,6 +88,7 @@ export function sealer(key: SealingKey): (text: string, sub: string) => string {
  */
 export function opener(keys: readonly OpeningKey[]): (text: string, sub: string) => string {
   const privateKeys = new Map(keys.map((key) => [key.kid, privateKeyOf(key)]));
+  const agreed = new LRUCache<string, Buffer>({ max: MAX_AGREED });
   return (text, sub) => {
     const [protectedHeader, encryptedKey, iv, sealed, tag, ...more] = text.split('.');
     // With ECDH-ES there is no encrypted key.
@@ -79,10 +98,13 @@ export function opener(keys: readonly OpeningKey[]): (text: string, sub: string)
     if (!privateKey) throw new CannotOpen(`It is sealed to the key ${JSON.stringify(kid)}, which is not among ours.`);
     if (sealedFor !== sub) throw new CannotOpen('It was sealed for something else than it was sent with.');
     try {
-      const key = sharedKey(privateKey, publicKeyOf(epk));
-      const decipher = createDecipheriv('aes-256-gcm', key, decode(iv), { authTagLength: 16 });
+      const name = `${kid} ${epk.x}`;
+      const contentKey = agreed.get(name) ?? sharedKey(privateKey, publicKeyOf(epk));
+      const decipher = createDecipheriv('aes-256-gcm', contentKey, decode(iv), { authTagLength: 16 });
       decipher.setAAD(Buffer.from(protectedHeader)).setAuthTag(decode(tag));
-      return Buffer.concat([decipher.update(decode(sealed)), decipher.final()]).toString();
+      const opened = Buffer.concat([decipher.update(decode(sealed)), decipher.final()]).toString();
+      agreed.set(name, contentKey); // Not before it has opened something: nobody fills the memory with keys of their own.
+      return opened;
     } catch (cause) {
       throw new CannotOpen('It is damaged, or was not sealed to the key that it names.', { cause });
     }
