@@ -70,13 +70,11 @@ export interface ShopOptions {
   readonly program?: string;
   /** Is given the shop before its services start, so that it can be closed meanwhile. */
   readonly onOpening?: (shop: Shop) => void;
-  /** Whose tokens the services accept; default: an issuer of this process, for this shop. */
-  readonly issuer?: Issuer;
 }
 
 /** Opens a shop with empty shelves. @throws Advice when a service does not get ready */
-export async function openShop({ instances = {}, onOpening, issuer, ...options }: ShopOptions): Promise<Shop> {
-  const shop = new Shop(options, issuer ?? (await Issuer.open()));
+export async function openShop({ instances = {}, onOpening, ...options }: ShopOptions): Promise<Shop> {
+  const shop = new Shop(options, await Issuer.open());
   onOpening?.(shop);
   try {
     await Promise.all(
@@ -134,7 +132,8 @@ export class Shop implements AsyncDisposable {
   readonly anybody: Headers;
 
   constructor(
-    private readonly options: Omit<ShopOptions, 'instances' | 'onOpening' | 'issuer'>,
+    private readonly options: Omit<ShopOptions, 'instances' | 'onOpening'>,
+    /** Whose tokens the services accept. */
     readonly issuer: Issuer,
   ) {
     this.anybody = this.as(ADA, ...roles);

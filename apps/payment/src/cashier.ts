@@ -131,16 +131,12 @@ class CashDesk {
     position: bigint,
     doubtful: boolean,
   ): Promise<'done' | 'more' | 'pending'> {
-    const { load, record } = this.options;
+    const { provider, load, record } = this.options;
     const cause = (step: string) => ({ correlationId: orderId, causationId: `${orderId}:${step}` });
     const state = await load(orderId, position);
     const second = secondHoldOf(state);
     if (second !== undefined) {
-      await record(
-        orderId,
-        await giveBackSecondHold(this.options.provider, orderId, second, this.lease),
-        cause('second-hold'),
-      );
+      await record(orderId, await giveBackSecondHold(provider, orderId, second, this.lease), cause('second-hold'));
       return 'more';
     }
     const answer = await callProvider(this.options, orderId, state, doubtful, this.lease);

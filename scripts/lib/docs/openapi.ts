@@ -2,7 +2,6 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { commonAccess } from '../../../libs/nest/src/access/common.js';
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { openApiDocument } from '../../../libs/nest/src/http/openapi.js';
@@ -30,6 +29,5 @@ export async function openApi(service: Service): Promise<object> {
     logger: ['error'],
     abortOnError: false,
   });
-  const access = { ...commonAccess, ...shop[service].access };
-  return openApiDocument(app, `Larder: ${service}`, access);
+  return openApiDocument(app, `Larder: ${service}`, shop[service].access);
 }

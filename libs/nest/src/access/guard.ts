@@ -59,8 +59,7 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, { tokens, l
     return done(new StartError(`access in definition.ts: ${said}. Say there who may call what.`, 78));
   });
   http.addHook('onRequest', async (request) => {
-    const { method, url } = request.routeOptions;
-    const operation = `${method === 'HEAD' || Array.isArray(method) ? 'GET' : method} ${url}`;
+    const operation = `${request.method === 'HEAD' ? 'GET' : request.method} ${request.routeOptions.url}`;
     const rule = Object.hasOwn(table, operation) ? table[operation]! : {};
     if (rule === 'anyone') return;
     try {

@@ -9,7 +9,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
 import type { AccessTable } from '#service';
-import { commonAccess } from '../access/common.js';
 import { guardRoutes } from '../access/guard.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Background } from '../boot/background.js';
@@ -110,7 +109,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
     xXssProtection: false,
   });
   serveHealth(http, parts);
-  serveDocs(http, () => app, `Larder: ${options.name}`, { ...commonAccess, ...options.access });
+  serveDocs(http, () => app, `Larder: ${options.name}`, options.access);
   return app;
 }
 

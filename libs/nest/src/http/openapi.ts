@@ -8,8 +8,9 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import type { AccessRule, AccessTable } from '#service';
+import { commonAccess } from '../access/common.js';
 import { Problem } from './problem.js';
-import { documentRoutes } from './route.js';
+import { documentRoutes, problemWith } from './route.js';
 
 /** Problems as problem.ts makes them: the default response of every route. */
 const problem = z.looseObject({
@@ -34,8 +35,9 @@ const bearer = {
 export async function openApiDocument(
   app: NestFastifyApplication,
   title: string,
-  access: AccessTable,
+  ownAccess: AccessTable,
 ): Promise<object> {
+  const access: AccessTable = { ...commonAccess, ...ownAccess };
   const swagger = await import('@nestjs/swagger');
   documentRoutes(swagger);
   const about = new swagger.DocumentBuilder()
@@ -77,22 +79,14 @@ function withAccess(operation: Operation, rule: AccessRule = {}): object {
   if (rule === 'anyone') return { ...operation, security: [] };
   const whose = Object.entries(rule).map(([role, whose]) => (whose === 'own' ? `${role} (their own)` : role));
   const refused = {
-    401: refusal('unauthenticated', 'token-invalid', 'token-expired'),
-    403: refusal('forbidden'),
+    401: problemWith(['unauthenticated', 'token-invalid', 'token-expired']),
+    403: problemWith(['forbidden']),
   };
   return {
     ...operation,
     description: `For: ${whose.join(', ')}.`,
     security: [{ bearer: [] }],
     responses: { ...operation.responses, ...refused },
-  };
-}
-
-function refusal(...codes: readonly string[]): object {
-  const coded = { type: 'object', properties: { code: { type: 'string', enum: codes } }, required: ['code'] };
-  return {
-    description: codes.map((code) => `\`${code}\``).join(', '),
-    content: { 'application/problem+json': { schema: { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] } } },
   };
 }
 

@@ -78,17 +78,24 @@ export function refuses(status: number, ...codes: readonly string[]): RoutePart 
       ({ ApiResponse }) =>
       (target, key, descriptor) => {
         const named = [...nameCodes(descriptor.value as object, status, codes)];
-        const coded = { type: 'object', properties: { code: { type: 'string', enum: named } }, required: ['code'] };
-        const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
         ApiResponse({
           status,
-          description: codes.map((code) => `\`${code}\``).join(', '), // Swagger keeps those of an earlier part.
+          description: listed(codes), // Swagger keeps those of an earlier part.
           ...(status === 503 && { headers: retryAfter }),
-          content: { 'application/problem+json': { schema } },
+          content: problemWith(named).content,
         })(target, key, descriptor);
       },
   };
 }
+
+/** A problem with one of these codes, as the document has it. */
+export function problemWith(codes: readonly string[]) {
+  const coded = { type: 'object', properties: { code: { type: 'string', enum: [...codes] } }, required: ['code'] };
+  const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, coded] };
+  return { description: listed(codes), content: { 'application/problem+json': { schema } } };
+}
+
+const listed = (codes: readonly string[]) => codes.map((code) => `\`${code}\``).join(', ');
 
 /** By handler and status, the codes that its parts have named: a document has one entry per status. */
 const namedCodes = new WeakMap<object, Map<number, Set<string>>>();
