@@ -73,7 +73,7 @@ test(
       Array.from({ length: CUSTOMERS }, async () => {
         while (orderIds.length < OTHERS) {
           const place = orderIds.push('') - 1;
-          orderIds[place] = await shop.place({ lines, patient: true });
+          orderIds[place] = await shop.place({ lines });
         }
       }),
     );

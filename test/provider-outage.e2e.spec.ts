@@ -32,7 +32,7 @@ afterEach(async () => {
 const linesOf = (sku: string) => [{ sku, quantity: 2 }];
 
 function place(open: Shop, count: number, sku: string): Promise<string[]> {
-  const order = (n: number) => ({ lines: linesOf(sku), token: tokens[n % tokens.length]!, patient: true });
+  const order = (n: number) => ({ lines: linesOf(sku), token: tokens[n % tokens.length]! });
   return Promise.all(Array.from({ length: count }, (_, n) => open.place(order(n))));
 }
 

@@ -92,7 +92,9 @@ test(
         const reads = atConstantRate(READS_PER_SECOND, () =>
           call('GET', `${shop.order[0]}/orders?limit=5`, undefined, shop.anybody),
         );
-        const orders = atConstantRate(ORDERS_PER_SECOND, () => shop.place({ lines: [{ sku: 'sku-1', quantity: 1 }] }));
+        const orders = atConstantRate(ORDERS_PER_SECOND, () =>
+          shop.place({ lines: [{ sku: 'sku-1', quantity: 1 }], patient: false }),
+        );
         const stopped = () => Promise.all([reads.stop(), orders.stop()]);
         const done = await work().catch(async (error: unknown) => {
           await stopped();

@@ -20,7 +20,7 @@ beforeAll(async () => {
     while (placed < ORDERS) {
       const n = placed++;
       const lines = [n, n + 7].map((i, line) => ({ sku: `sku-${i % skus.length}`, quantity: 2 - line }));
-      await shop.place({ lines, patient: true });
+      await shop.place({ lines });
     }
   };
   await Promise.all(Array.from({ length: 16 }, place));

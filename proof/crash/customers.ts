@@ -175,7 +175,7 @@ export class Customers {
   }
 
   private async place(lines: readonly { sku: string; quantity: number }[], token = 'tok_approved'): Promise<string> {
-    const orderId = await this.shop.place({ lines, token, patient: true });
+    const orderId = await this.shop.place({ lines, token });
     this.orderIds.push(orderId);
     return orderId;
   }

@@ -46,7 +46,7 @@ export interface OrderRequest {
   readonly customerId?: string;
   /** The instance of the order service that is asked; default: the first. */
   readonly instance?: number;
-  /** Repeats the request until it is answered, as a client does that was cut off. */
+  /** Whether the request is repeated until it is answered, as a client does that was cut off or told to try again. Default: true. */
   readonly patient?: boolean;
 }
 
@@ -226,38 +226,42 @@ export class Shop implements AsyncDisposable {
   /** `prices` are minor units of EUR, by SKU. */
   async setPrices(prices: Readonly<Record<string, number>>): Promise<void> {
     await Promise.all(
-      Object.entries(prices).map(([sku, amountMinor]) =>
-        call('PUT', `${this.order[0]}/prices/${sku}`, { amountMinor, currency: 'EUR' }, this.anybody),
-      ),
+      Object.entries(prices).map(([sku, amountMinor]) => {
+        const price = { amountMinor, currency: 'EUR' };
+        const put = () => call('PUT', `${this.order[0]}/prices/${sku}`, price, this.anybody);
+        return this.answered(`the price of ${sku} is set`, put);
+      }),
     );
   }
 
   async stockUp(units: Readonly<Record<string, number>>): Promise<void> {
     await Promise.all(
-      Object.entries(units).map(([sku, quantity]) =>
-        call(
-          'POST',
-          `${this.inventory[0]}/stock/${sku}/receipts`,
-          { quantity },
-          { 'idempotency-key': randomUUID(), ...this.anybody },
-        ),
-      ),
+      Object.entries(units).map(([sku, quantity]) => {
+        const headers = { 'idempotency-key': randomUUID(), ...this.anybody };
+        const post = () => call('POST', `${this.inventory[0]}/stock/${sku}/receipts`, { quantity }, headers);
+        return this.answered(`${sku} is in stock`, post);
+      }),
     );
   }
 
-  /** Places an order and returns its id. @throws Advice when it is refused */
+  /** Places an order and returns its id. */
   async place({
     lines,
     token = 'tok_approved',
     customerId = randomUUID(),
     instance = 0,
-    patient = false,
+    patient = true,
   }: OrderRequest): Promise<string> {
     const key = { 'idempotency-key': randomUUID(), ...this.anybody };
     const body = { customerId, lines, payment: { token } };
-    const send = async () => (await call<OrderView>('POST', `${this.order[instance]}/orders`, body, key)).orderId;
-    if (!patient) return send();
-    return this.until('the order is accepted', async () => ({ done: true, found: await send() }));
+    const post = () => call<OrderView>('POST', `${this.order[instance]}/orders`, body, key);
+    const { orderId } = await (patient ? this.answered('the order is accepted', post) : post());
+    return orderId;
+  }
+
+  /** A service that has just started may tell the first of many requests to try again. */
+  private answered<T>(description: string, send: () => Promise<T>): Promise<T> {
+    return this.until(description, async () => ({ done: true, found: await send() }));
   }
 
   /** Waits until an order is settled, and returns it from the read model. */
