@@ -3,16 +3,15 @@
  * it, and has the older one beside it again. The newer one stores OrderPlaced in a shape that the older one cannot read.
  */
 import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { perService, services } from '../apps/shop.js';
 import { buildWith } from '../proof/edited-build.js';
 import type { Deeds, Inspection } from '../proof/shop/inspect.js';
+import { Customers } from './support/customers.js';
 import { openShop, refuseOldBuild, type Shop } from './support/shop.js';
 
 const NEWER = {
@@ -39,41 +38,24 @@ const NEWER = {
 const OLDER = 0;
 const NEWER_ONE = 1;
 
-const CUSTOMERS = 2;
-/** How long a customer waits before the next order. */
-const PAUSE_MS = 200;
 /** Orders are taken all the time: nobody tries for longer, in turn at each instance that there is. */
 const TAKEN_WITHIN_MS = 10_000;
 const received = { honey: 100_000 };
 
-interface Taken {
-  readonly orderId: string;
-  /** Who took it; undefined when an earlier try may have reached another instance. */
-  readonly by: number | undefined;
-  readonly tookMs: number;
-}
-
 const folder = mkdtempSync(join(tmpdir(), 'larder-newer-'));
-const taken: Taken[] = [];
-/** Answers that were neither 202 nor a 503, by which a client knows to try again. */
-const complaints: string[] = [];
-/** The instances that a gateway knows of. */
-let known: readonly number[] = [OLDER];
-let isOpen = true;
 let shop: Shop;
-let customers: Promise<unknown> | undefined;
+let customers: Customers;
 beforeAll(async () => {
   refuseOldBuild();
   buildWith(NEWER, folder);
   shop = await openShop();
   await shop.setPrices({ honey: 895 });
   await shop.stockUp(received);
-  customers = Promise.all(Array.from({ length: CUSTOMERS }, goShopping));
+  customers = new Customers(shop, [OLDER]);
 });
 afterAll(async () => {
-  isOpen = false;
   await shop?.close();
-  await customers;
+  await customers?.leave();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -83,7 +65,7 @@ test(
   async () => {
     const programOf = (name: string) => join(folder, `dist/apps/${name}/src/main.js`);
     await Promise.all(services.map((service) => shop.add(service, {}, programOf(service))));
-    known = [OLDER, NEWER_ONE];
+    customers.known = [OLDER, NEWER_ONE];
     await sideBySide();
     await olderLeaves();
     await allFinal();
@@ -95,46 +77,26 @@ test(
   { timeout: 120_000 },
   async () => {
     await Promise.all(services.map((service) => shop.restart(service, OLDER)));
-    known = [OLDER, NEWER_ONE];
+    customers.known = [OLDER, NEWER_ONE];
     await sideBySide();
     await olderLeaves();
-    isOpen = false;
-    await customers;
+    await customers.leave();
     await allFinal();
 
     await shop.caughtUp();
-    const { wrong, ends } = await inspectByTheNewer({ orderIds: taken.map(({ orderId }) => orderId), received });
+    const { wrong, ends } = await inspectByTheNewer({
+      orderIds: customers.taken.map(({ orderId }) => orderId),
+      received,
+    });
     expect(wrong).toEqual([]);
-    expect(ends).toEqual({ completed: taken.length, rejected: 0, cancelled: 0 });
+    expect(ends).toEqual({ completed: customers.taken.length, rejected: 0, cancelled: 0 });
   },
 );
 
-/** A customer of a gateway: a request that fails is sent again with the same key, to the next instance. */
-async function goShopping(_: unknown, number: number): Promise<void> {
-  for (let n = number; isOpen; n++, await sleep(PAUSE_MS)) {
-    const key = randomUUID();
-    const headers = { 'content-type': 'application/json', 'idempotency-key': key, ...shop.anybody };
-    const lines = [{ sku: 'honey', quantity: 1 }];
-    const body = JSON.stringify({ customerId: key, lines, payment: { token: 'tok_approved' } });
-    const beganMs = performance.now();
-    for (let tries = 0; !shop.closed; tries++, await sleep(50)) {
-      const instance = known[(n + tries) % known.length]!;
-      const order = { method: 'POST', headers, body };
-      const answer = await fetch(`${shop.order[instance]}/orders`, order).catch(() => undefined);
-      if (answer?.status === 202) {
-        const { orderId } = (await answer.json()) as { orderId: string };
-        taken.push({ orderId, by: tries === 0 ? instance : undefined, tookMs: performance.now() - beganMs });
-        break;
-      }
-      if (answer && answer.status !== 503) complaints.push(`${answer.status} ${await answer.text()}`);
-    }
-  }
-}
-
 /** Both take orders. Those that the older one can read come to their end while it is there; nothing else is refused for good. */
 async function sideBySide(): Promise<void> {
-  const before = taken.length;
-  const by = (instance: number) => taken.slice(before).filter((order) => order.by === instance);
+  const before = customers.taken.length;
+  const by = (instance: number) => customers.takenBy(instance, before);
   await shop.until('both have taken fifteen orders', async () => {
     const found = [by(OLDER).length, by(NEWER_ONE).length];
     return { done: Math.min(...found) >= 15, found };
@@ -148,13 +110,13 @@ async function sideBySide(): Promise<void> {
 }
 
 async function olderLeaves(): Promise<void> {
-  known = [NEWER_ONE];
+  customers.known = [NEWER_ONE];
   await Promise.all(services.map((service) => shop.stop(service, OLDER)));
 }
 
 async function allFinal(): Promise<void> {
   const beganMs = performance.now();
-  const orders = [...taken];
+  const orders = [...customers.taken];
   for (const { orderId } of orders) expect(await shop.settled(orderId)).toMatchObject({ status: 'completed' });
   const seconds = Math.round((performance.now() - beganMs) / 100) / 10;
   const slowestMs = Math.round(Math.max(...orders.map(({ tookMs }) => tookMs)));
@@ -163,7 +125,7 @@ async function allFinal(): Promise<void> {
     const answer = await fetch(`${shop.urls[service][NEWER_ONE]}/admin/dead-letters`, { headers: shop.anybody });
     expect(await answer.json()).toMatchObject({ items: [] });
   }
-  expect(complaints).toEqual([]);
+  expect(customers.complaints).toEqual([]);
   expect(slowestMs).toBeLessThan(TAKEN_WITHIN_MS);
 }
 

@@ -209,6 +209,13 @@ export class Shop implements AsyncDisposable {
     await this.launch(service, instance, before.port);
   }
 
+  /** Stops an instance and starts it again at its old port, with other variables of its own. */
+  async reconfigure(service: Service, instance: number, env: Record<string, string>): Promise<void> {
+    await this.stop(service, instance);
+    this.instanceEnv[service][instance] = env;
+    await this.launch(service, instance, this.process(service, instance).port);
+  }
+
   /** Restarts every instance that has ended, for whatever reason. */
   async revive(): Promise<void> {
     for (const service of services) {
