@@ -1,12 +1,15 @@
 import { expect, test, vi } from 'vitest';
-import { MemoryEventStore } from '#event-store';
+import { MemoryEventStore, MemorySnapshots } from '#event-store';
+import { MemoryMessageBus, MemoryParkedMessages } from '#message-bus';
+import { MemoryTables } from '#projections';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
-import { silentLog } from '#runtime';
+import { MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
 import { makeSealKeys, opener, openingKeys as openingKeysOf, sealer, sealingKey } from '#service';
 import { goldenEvents } from '#test/golden';
 import { developmentKeys } from '../../../proof/token-keys.js';
 import type { PaymentEvent } from './domain/payment.js';
-import { paymentService } from './service.js';
+import type { PaymentProvider } from './provider.js';
+import { type PaymentOptions, paymentService } from './service.js';
 import { upcasters } from './upcasters.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
@@ -109,4 +112,46 @@ test('what the provider reports twice is read once', async () => {
   expect(await service.record(ORDER, { ...captured, authorizationId: 'auth_3' }, cause)).toMatchObject({
     position: 5n,
   });
+});
+
+test('a payment whose key is gone waits for it, says so, and calls the provider when it is back', async () => {
+  const clock = new ManualClock();
+  const errors: string[] = [];
+  const log = { ...silentLog, error: (_: object, message: string) => void errors.push(message) };
+  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log };
+  const store = new MemoryEventStore(clock);
+  const parked = new MemoryParkedMessages();
+  const authorize = vi.fn(() => Promise.resolve({ status: 'declined' as const, reason: 'no-funds' }));
+  const ports = {
+    ...runtime,
+    store,
+    bus: new MemoryMessageBus({ clock }),
+    snapshots: new MemorySnapshots(),
+    tables: new MemoryTables(),
+    checkpoints: new MemoryCheckpoints(),
+    parked,
+    deadLetters: parked,
+    leases: new MemoryLeases(),
+    counters: { skipped() {}, dead() {} },
+    provider: { find: () => Promise.resolve(undefined), authorize } as unknown as PaymentProvider,
+  };
+  const runFor = async (keys: PaymentOptions, ms: number) => {
+    const stop = new AbortController();
+    const running = paymentService(ports, keys).run(stop.signal);
+    await clock.advance(ms);
+    stop.abort();
+    await running;
+  };
+  const withBoth = { openingKeys: [...developmentKeys.openingKeys, ...openingKeysOf().parse(other.opening)] };
+  const token = sealer(sealingKey().parse(other.sealing))('tok_approved', ORDER);
+  await paymentService(ports, withBoth).handle(reserved(token));
+
+  await runFor(developmentKeys, 30_000);
+  expect(authorize).not.toHaveBeenCalled();
+  expect(new Set(errors)).toEqual(
+    new Set(['The payment token cannot be opened: the payment waits until PAYMENT_TOKEN_KEYS has its key.']),
+  );
+  await runFor(withBoth, 5_000);
+  expect(authorize).toHaveBeenCalledOnce();
+  expect(authorize).toHaveBeenCalledWith(expect.objectContaining({ token: 'tok_approved' }), expect.anything());
 });
