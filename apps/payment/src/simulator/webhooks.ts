@@ -50,7 +50,8 @@ export function postWebhook(receiver: () => string, secret: string, clock: Clock
 
 const MAX_WAITING = 1_000;
 const MAX_AT_ONCE = 4;
-const MAX_ATTEMPTS = 6;
+/** With pauses of up to ten seconds some quarter of an hour: longer than a receiver takes to start again, or to get a missing secret. */
+const MAX_ATTEMPTS = 100;
 
 export class WebhookOutbox {
   private readonly stopped = new AbortController();
