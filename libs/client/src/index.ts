@@ -59,6 +59,7 @@ export interface WaitOptions {
   readonly wait?: number;
 }
 
+/** Who is told to wait longer is told the answer instead: an earlier request would only be refused again. */
 const MAX_PAUSE_MS = 10_000;
 
 /** What the shop, or a gateway before it, answers when the same request may succeed later. */
@@ -180,12 +181,13 @@ export class LarderClient {
       });
       // A write may have succeeded whose answer is a problem: then that has its position.
       this.learn(response?.headers.get('Larder-Position') ?? '');
-      if (response && (left <= 0 || !TRY_AGAIN.includes(response.status))) {
+      const ms = pauseMs(response);
+      if (response && (left <= 0 || ms > MAX_PAUSE_MS || !TRY_AGAIN.includes(response.status))) {
         await this.forgetIfUnknown(service, response);
         return response;
       }
       await response?.body?.cancel();
-      await new Promise((resolve) => setTimeout(resolve, pauseMs(response)));
+      await new Promise((resolve) => setTimeout(resolve, ms));
     }
   }
 
@@ -274,5 +276,5 @@ function preferOf({ wait }: WaitOptions) {
 function pauseMs(response: Response | undefined): number {
   const retryAfter = response?.headers.get('Retry-After') ?? '1';
   const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1_000 : Date.parse(retryAfter) - Date.now();
-  return Number.isNaN(ms) ? 1_000 : Math.min(Math.max(ms, 0), MAX_PAUSE_MS);
+  return Number.isNaN(ms) ? 1_000 : Math.max(ms, 0);
 }

@@ -3,7 +3,7 @@
  * reports it in one line and ends with exit code 78. No value is ever printed: a URL may contain a password.
  */
 import { readFileSync } from 'node:fs';
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { z } from 'zod';
 
 /** The service cannot start. Its message is one line that names the variable and the remedy. */
@@ -31,6 +31,24 @@ export function duration() {
     .regex(/^\d{1,10}(ms|s|min|h)$/, 'is not a duration such as 500ms, 2s, 15min or 24h')
     .transform((text) => Number.parseInt(text, 10) * UNIT_MS[text.replace(/\d/g, '') as keyof typeof UNIT_MS])
     .refine((ms) => ms <= MAX_DURATION_MS, 'is longer than 24 days');
+}
+
+/** So many requests in such a time. */
+export interface Rate {
+  readonly requests: number;
+  readonly perMs: number;
+}
+
+/** A rate as people write it, `200/10s`: so many requests in a duration of whole seconds, at most an hour. */
+export function rate() {
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,8}\/[1-9]\d{0,3}(s|min|h)$/, 'is not a rate such as 200/10s')
+    .transform((text): Rate => {
+      const [requests, per] = text.split('/') as [string, string];
+      return { requests: Number(requests), perMs: duration().parse(per) };
+    })
+    .refine(({ perMs }) => perMs <= UNIT_MS.h, 'is about more than an hour');
 }
 
 /** A TCP port; 0 takes a free one. */
@@ -65,14 +83,32 @@ const issuer = z
     return (protocol === 'https:' || isNear) && search === '' && hash === '';
   }, 'is neither an https:// URL nor an http:// URL of this machine, without a query');
 
+/** What is separated by commas, where each has to be what `isOne` says. */
+function listOf(isOne: (text: string) => boolean, error: string) {
+  return z
+    .string()
+    .transform((text) => text.split(',').map((each) => each.trim()))
+    .refine((all) => all.every(isOne), error);
+}
+
 /** Origins as browsers send them, without a path: `https://shop.example,http://localhost:5173`. */
-const origins = z
-  .string()
-  .transform((text) => text.split(',').map((each) => each.trim()))
-  .refine(
-    (all) => all.every((each) => URL.canParse(each) && new URL(each).origin === each),
-    'is not a list of origins such as https://shop.example,http://localhost:5173',
-  );
+const origins = listOf(
+  (text) => URL.canParse(text) && new URL(text).origin === text,
+  'is not a list of origins such as https://shop.example,http://localhost:5173',
+);
+
+/** Names as they stand in URLs, in small letters: `shop.example,api.shop.example`. */
+const hostNames = listOf(
+  (text) => URL.canParse(`http://${text}`) && new URL(`http://${text}`).hostname === text,
+  'is not a list of host names such as shop.example,api.shop.example',
+);
+
+/** Addresses, and networks in CIDR notation: `10.0.0.7,192.168.0.0/16`. */
+const networks = listOf((text) => {
+  const [address = '', bits = '0', ...more] = text.split('/');
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)]!;
+  return more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
+}, 'is not a list of addresses and networks such as 10.0.0.7,192.168.0.0/16');
 
 /**
  * A secret of at least 16 characters; or two, separated by a comma, while one replaces the other: the first is used, and both
@@ -119,6 +155,22 @@ export const baseConfig = z.object({
   CORS_ORIGINS: origins
     .optional()
     .describe('The origins whose pages may call the service from a browser, separated by commas; by default none'),
+  ALLOWED_HOSTS: hostNames
+    .default([])
+    .describe(
+      'The names under which the service is called, separated by commas, besides IP addresses, localhost and names without a dot',
+    ),
+  TRUSTED_PROXIES: networks
+    .default([])
+    .describe(
+      'The addresses, or networks such as 10.0.0.0/8, of the proxies whose X-Forwarded-For says who calls, separated by commas; by default none',
+    ),
+  RATE_LIMIT_PER_CALLER: rate()
+    .prefault('200/10s')
+    .describe('How many requests a caller may send to all instances of the service, in how long'),
+  RATE_LIMIT_PER_ADDRESS: rate()
+    .prefault('1000/10s')
+    .describe('How many requests without a valid access token an address may send to all of them, in how long'),
   LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'is not a log level')
     .default('info')

@@ -21,3 +21,6 @@ export const commonAccess: AccessTable = {
   'POST /admin/dead-letters/:id/retry': { operator: 'any' },
   'POST /admin/dead-letters/:id/skip': { operator: 'any' },
 };
+
+/** Probes come often, and from one address: they are not limited. */
+export const unlimited: ReadonlySet<string> = new Set(['GET /health/live', 'GET /health/ready']);

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { Cause } from '#event-store';
 import { SystemClock } from '#runtime';
 import { SequentialIds } from '#runtime/testing';
+import { limitsOf } from '#test/rate-limits';
 import type { AccessTable, Caller, Role } from '#service';
 import { Background } from '../boot/background.js';
 import { Health } from '../boot/health.js';
@@ -60,6 +61,7 @@ afterEach(async () => {
 
 /** Whoever says so in the header: `Ada customer clerk`. */
 const tokens = {
+  remembers: () => false,
   identify: async (header: string | undefined) => {
     if (header === undefined) throw new Problem(401, 'unauthenticated', 'Say who you are.');
     const [subject, ...roles] = header.split(' ');
@@ -87,6 +89,7 @@ async function start(access: AccessTable): Promise<void> {
       health: new Health(clock),
       metrics,
       tokens,
+      rateLimits: limitsOf({ clock, log }),
       requestTimeoutMs: 10_000,
       readTimeoutMs: 1_000,
     },

@@ -2,17 +2,18 @@
  * Access: every route has a row in the service's table (see access.ts of #service), and is refused to whom that does not
  * name, before anything of the body is read. There is no switch that turns it off; only the issuer differs.
  *
+ *   too many requests                       429, with Retry-After: of a caller, or of an address without a valid token
  *   no token, or one that is not accepted   401, with WWW-Authenticate
  *   not for this role                       403, which says for whom it is
  *   the issuer's keys are not to be had     503
  */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#runtime';
-import { type AccessRule, type AccessTable, type Caller, callerOf, StartError } from '#service';
-import type { Metrics } from '../boot/metrics.js';
+import { type AccessRule, type AccessTable, type Caller, callerOf, type Identity, StartError } from '#service';
 import { Problem } from '../http/problem.js';
-import { commonAccess } from './common.js';
+import { commonAccess, unlimited } from './common.js';
+import { networkOf, type RateLimits } from './rate-limit.js';
 import type { Tokens } from './tokens.js';
 
 declare module 'fastify' {
@@ -31,19 +32,16 @@ export const RequestCaller = createParamDecorator((_data: unknown, context: Exec
 
 interface Guarded {
   readonly tokens: Tokens;
+  readonly rateLimits: RateLimits;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly countRefusal: (code: string) => void;
 }
 
 /** Guards all routes that are registered from here on by a service's table, and refuses to get ready when that is not about just these. */
-export function guardRoutes(http: FastifyInstance, own: AccessTable, { tokens, log, metrics }: Guarded): void {
+export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Guarded): void {
+  const { rateLimits, log, countRefusal } = guarded;
   const table: AccessTable = { ...commonAccess, ...own };
   const routes = new Set<string>();
-  const count = metrics.counter(
-    'larder_requests_refused_total',
-    'Requests that were refused to their caller, by code.',
-    ['code'],
-  );
   http.decorateRequest('caller', undefined);
   http.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) if (each !== 'HEAD') routes.add(`${each} ${url}`);
@@ -58,31 +56,51 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, { tokens, l
     ].join(', ');
     return done(new StartError(`access in definition.ts: ${said}. Say there who may call what.`, 78));
   });
-  http.addHook('onRequest', async (request) => {
+  http.addHook('onRequest', async (request, reply) => {
     const operation = `${request.method === 'HEAD' ? 'GET' : request.method} ${request.routeOptions.url}`;
+    if (unlimited.has(operation)) return;
     const rule = Object.hasOwn(table, operation) ? table[operation]! : {};
-    if (rule === 'anyone') return;
     try {
-      request.caller = await callerOn(request, rule, tokens);
+      if (rule === 'anyone') return void rateLimits.perAddress.count(networkOf(request.ip), reply);
+      const identity = await identify(request, reply, guarded);
+      rateLimits.perCaller.count(identity.subject, reply);
+      request.caller = callerBy(rule, identity);
       request.cause = { ...request.cause, actor: request.caller.subject };
     } catch (error) {
-      if (error instanceof Problem) {
-        const { code } = error;
-        count({ code });
-        const { correlationId } = request.cause;
-        log.warn({ correlationId, code, operation, address: request.ip }, 'A request was refused to its caller.');
-      }
+      if (!(error instanceof Problem)) throw error;
+      const { code, status } = error;
+      countRefusal(code);
+      if (status === 429) throw error; // Which is logged once for each window.
+      const { correlationId } = request.cause;
+      log.warn({ correlationId, code, operation, address: request.ip }, 'A request was refused to its caller.');
       throw error;
     }
   });
 }
 
-async function callerOn(
-  { headers }: FastifyRequest,
-  rule: Exclude<AccessRule, 'anyone'>,
-  tokens: Tokens,
-): Promise<Caller> {
-  const identity = await tokens.identify(headers.authorization);
+/**
+ * Who calls. A token that has to be verified first counts for its address until it turns out to be good: while that has
+ * sent too many that are not, those are let in whose tokens are known.
+ */
+async function identify(
+  { headers: { authorization }, ip }: FastifyRequest,
+  reply: FastifyReply,
+  { tokens, rateLimits }: Guarded,
+): Promise<Identity> {
+  if (tokens.remembers(authorization)) return tokens.identify(authorization);
+  const takeBack = rateLimits.perAddress.count(networkOf(ip), reply);
+  try {
+    const identity = await tokens.identify(authorization);
+    takeBack();
+    return identity;
+  } catch (error) {
+    // That the issuer is away is not the caller's fault.
+    if (!(error instanceof Problem && error.status === 401)) takeBack();
+    throw error;
+  }
+}
+
+function callerBy(rule: Exclude<AccessRule, 'anyone'>, identity: Identity): Caller {
   const caller = callerOf(identity, rule);
   if (caller) return caller;
   const needs = Object.keys(rule);

@@ -34,6 +34,8 @@ export type TokenSettings = Pick<BaseConfig, 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | '
 export interface Tokens {
   /** The identity in an `Authorization` header. @throws Problem 401 or 503 */
   identify(authorization: string | undefined): Promise<Identity>;
+  /** Whether that needs no signature to be verified. */
+  remembers(authorization: string | undefined): boolean;
 }
 
 interface Verified {
@@ -65,12 +67,22 @@ export class IssuerTokens implements Tokens {
   async identify(authorization: string | undefined): Promise<Identity> {
     const token = tokenIn(authorization);
     const keys = await this.usableKeys();
-    const known = this.verified.get(token);
-    if (known && known.expiresMs > this.ports.clock.now().getTime()) return known.identity;
+    const known = this.known(token);
+    if (known) return known.identity;
     const payload = await this.verify(token, keys);
     const identity = { subject: payload.sub!, roles: this.rolesIn(payload) };
     this.verified.set(token, { identity, expiresMs: payload.exp! * 1_000 });
     return identity;
+  }
+
+  remembers(authorization: string | undefined): boolean {
+    const token = tokenOf(authorization);
+    return token !== undefined && this.known(token) !== undefined;
+  }
+
+  private known(token: string): Verified | undefined {
+    const known = this.verified.get(token);
+    return known && known.expiresMs > this.ports.clock.now().getTime() ? known : undefined;
   }
 
   private async verify(token: string, keys: Keys): Promise<JWTPayload> {
@@ -179,9 +191,13 @@ function tokenIn(authorization: string | undefined): string {
   if (authorization === undefined) {
     throw unauthorized('unauthenticated', 'Say who you are: send Authorization: Bearer <access token>.');
   }
-  const token = /^Bearer +([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(authorization)?.[1];
+  const token = tokenOf(authorization);
   if (token !== undefined) return token;
   throw unauthorized('token-invalid', 'Authorization is not "Bearer" with one access token, a signed JWT.', true);
+}
+
+function tokenOf(authorization: string | undefined): string | undefined {
+  return /^Bearer +([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(authorization ?? '')?.[1];
 }
 
 function refusalOf(error: unknown): unknown {

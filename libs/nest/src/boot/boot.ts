@@ -15,6 +15,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { type Clock, ServerUnavailable, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { openPorts } from '#service/adapters';
+import { rateLimits } from '../access/rate-limit.js';
+import { PostgresCounts } from '../access/shared-counts.js';
 import { IssuerTokens } from '../access/tokens.js';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
@@ -139,6 +141,8 @@ export async function startService(
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };
+    const shared = new PostgresCounts(pool);
+    background.run((signal) => shared.clean(clock, signal));
     const app = await createApp(
       { name, module: root, rawBody, access },
       {
@@ -147,9 +151,12 @@ export async function startService(
         health,
         metrics,
         tokens: new IssuerTokens(config, runtime),
+        rateLimits: rateLimits(config, { clock, log, shared }),
         requestTimeoutMs: config.REQUEST_TIMEOUT,
         readTimeoutMs: config.READ_TIMEOUT,
         corsOrigins: config.CORS_ORIGINS,
+        allowedHosts: config.ALLOWED_HOSTS,
+        trustedProxies: config.TRUSTED_PROXIES,
       },
     );
     await listen(app, config, leaveWaitingRoom);

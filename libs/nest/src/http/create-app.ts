@@ -10,12 +10,14 @@ import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
 import type { AccessTable } from '#service';
 import { guardRoutes } from '../access/guard.js';
+import type { RateLimits } from '../access/rate-limit.js';
 import type { Tokens } from '../access/tokens.js';
 import type { Background } from '../boot/background.js';
 import { causeOf } from './correlation.js';
 import { unwrapAnswers } from './answer.js';
 import { ARRIVAL_LIMITS, type ArrivalLimits, BrokenRequests } from './broken-requests.js';
 import { enforceDeadlines } from './deadlines.js';
+import { refuseForeign } from './foreign.js';
 import type { Health } from '../boot/health.js';
 import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
@@ -46,17 +48,23 @@ export interface HttpParts {
   readonly health: Health;
   readonly metrics: Metrics;
   readonly tokens: Tokens;
+  readonly rateLimits: RateLimits;
   readonly requestTimeoutMs: number;
   readonly readTimeoutMs: number;
   /** The origins whose pages may read answers; default: none. */
   readonly corsOrigins?: readonly string[] | undefined;
+  /** The names that the service is called by, besides those that always are; default: none. */
+  readonly allowedHosts?: readonly string[];
+  /** The proxies that say in X-Forwarded-For who calls; default: none. */
+  readonly trustedProxies?: readonly string[];
   /** How long requests may take to arrive; default: ARRIVAL_LIMITS. */
   readonly limits?: ArrivalLimits;
 }
 
 /** The application, ready to `listen`. */
 export async function createApp(options: HttpOptions, parts: HttpParts): Promise<NestFastifyApplication> {
-  const { ids, log, corsOrigins = [], limits = ARRIVAL_LIMITS } = parts;
+  const { ids, log, metrics, corsOrigins = [], allowedHosts = [], trustedProxies = [] } = parts;
+  const { limits = ARRIVAL_LIMITS } = parts;
   const broken = new BrokenRequests(ids, log);
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
@@ -68,7 +76,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
       requireHostHeader: false, // BrokenRequests does, with a problem.
     },
     clientErrorHandler: (error, socket) => broken.answer(error, socket),
-    trustProxy: false,
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     return503OnClosing: false, // A request on an open connection is still answered; the connection then ends.
     genReqId: () => ids.next(),
     // A URL that cannot be routed is reported here, before any hook.
@@ -82,9 +90,13 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
   broken.watch(http);
+  const name = 'larder_requests_refused_total';
+  const count = metrics.counter(name, 'Requests that were refused to their caller, by code.', ['code']);
+  const countRefusal = (code: string) => count({ code });
+  refuseForeign(http, { allowedHosts, corsOrigins }, countRefusal);
   unwrapAnswers(http);
   answerUnrouted(http, corsOrigins);
-  guardRoutes(http, options.access, parts);
+  guardRoutes(http, options.access, { ...parts, countRefusal });
   const { background, clock, requestTimeoutMs } = parts;
   background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
 

@@ -11,6 +11,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ServerUnavailable, SystemClock } from '#runtime';
 import { SequentialIds } from '#runtime/testing';
+import { limitsOf } from '#test/rate-limits';
 import { Background } from '../boot/background.js';
 import { Health } from '../boot/health.js';
 import { Metrics } from '../boot/metrics.js';
@@ -76,7 +77,10 @@ const ACCESS = {
   'POST /hangs': 'anyone',
 } as const;
 
-const NO_TOKENS = { identify: () => Promise.reject(new Error('Nobody is asked who they are here.')) };
+const NO_TOKENS = {
+  remembers: () => false,
+  identify: () => Promise.reject(new Error('Nobody is asked who they are here.')),
+};
 
 let app: NestFastifyApplication;
 let port: number;
@@ -103,6 +107,7 @@ async function start(changes: Partial<HttpParts> = {}, rawBody = false) {
       health: new Health(clock),
       metrics: new Metrics('order'),
       tokens: NO_TOKENS,
+      rateLimits: limitsOf({ clock, log }),
       requestTimeoutMs: 10_000,
       readTimeoutMs: 1_000,
       ...changes,

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { Conflict, DomainError } from '#decider';
 import { type Cause, RevisionConflict } from '#event-store';
 import { SequentialIds } from '#runtime/testing';
+import { limitsOf } from '#test/rate-limits';
 import { type Clock, ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from '../boot/background.js';
 import { Answer } from './answer.js';
@@ -126,7 +127,7 @@ const ACCESS = {
 } as const;
 
 /** For the routes that every service has: whoever asks is an operator. */
-const TOKENS = { identify: async () => ({ subject: 'ada', roles: ['operator' as const] }) };
+const TOKENS = { remembers: () => true, identify: async () => ({ subject: 'ada', roles: ['operator' as const] }) };
 
 let app: NestFastifyApplication;
 let gate: Gate;
@@ -156,6 +157,7 @@ async function start({
       health,
       metrics: new Metrics('order'),
       tokens: TOKENS,
+      rateLimits: limitsOf({ clock, log }),
       requestTimeoutMs,
       readTimeoutMs: 1_000,
     },

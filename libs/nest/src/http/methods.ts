@@ -12,7 +12,15 @@ import { POSITION_HEADER } from './position-header.js';
 import { Problem } from './problem.js';
 
 /** What scripts of another origin may read besides the body; a browser hides all other headers from them. */
-const EXPOSED = ['Location', POSITION_HEADER, 'Preference-Applied', 'Retry-After', 'X-Correlation-Id'].join(', ');
+const EXPOSED = [
+  'Location',
+  POSITION_HEADER,
+  'Preference-Applied',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'X-Correlation-Id',
+].join(', ');
 /** What they may send. */
 const ACCEPTED = [
   'Authorization',

@@ -48,7 +48,7 @@ export async function openApiDocument(
       description:
         'A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), ' +
         '`request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and ' +
-        '`unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the ' +
+        '`unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the ' +
         'route stands with it.',
       content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
     })
@@ -75,7 +75,20 @@ interface Operation {
   readonly responses: object;
 }
 
-function withAccess(operation: Operation, rule: AccessRule = {}): object {
+/** Of every operation in the document: the routes that are not limited are none of its. */
+const tooMany = {
+  429: {
+    ...problemWith(['too-many-requests']),
+    headers: {
+      'Retry-After': { description: 'Seconds', schema: { type: 'integer' } },
+      RateLimit: { description: 'What is left of the limit, and for how many seconds', schema: { type: 'string' } },
+      'RateLimit-Policy': { description: 'The limit, and for how many seconds', schema: { type: 'string' } },
+    },
+  },
+};
+
+function withAccess(given: Operation, rule: AccessRule = {}): object {
+  const operation = { ...given, responses: { ...given.responses, ...tooMany } };
   if (rule === 'anyone') return { ...operation, security: [] };
   const whose = Object.entries(rule).map(([role, whose]) => (whose === 'own' ? `${role} (their own)` : role));
   const refused = {
