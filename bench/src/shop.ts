@@ -57,10 +57,15 @@ export interface BenchShopOptions {
   /** Where the messages and the events are; default: in Postgres. */
   readonly busUrl?: string;
   readonly eventsUrl?: string;
+  /** Variables of the order service. */
+  readonly env?: Record<string, string>;
 }
 
 /** Opens a shop with one instance of each service that is to run, and fills its shelves. */
-export async function openBenchShop(bench: Bench, { running = services, busUrl, eventsUrl }: BenchShopOptions = {}) {
+export async function openBenchShop(
+  bench: Bench,
+  { running = services, busUrl, eventsUrl, env = {} }: BenchShopOptions = {},
+) {
   atTheRoot();
   const databases: Record<string, string> = { bus: busUrl ?? (await bench.database()) };
   for (const name of services) databases[name] = await bench.database();
@@ -70,7 +75,7 @@ export async function openBenchShop(bench: Bench, { running = services, busUrl, 
   const shop = await openShop({
     databases: databases as Databases,
     instances,
-    env: eventsUrl ? perService(() => ({ EVENT_STORE_URL: eventsUrl })) : {},
+    env: eventsUrl ? perService(() => ({ EVENT_STORE_URL: eventsUrl })) : { order: env },
     onOpening: (opening) => bench.signal.addEventListener('abort', () => void opening.close({ abandoned: true })),
   });
   await shop.setPrices(Object.fromEntries(SKUS.map((sku) => [sku, PRICE.amountMinor])));

@@ -105,6 +105,19 @@ test('a write that could not be answered, here or at a gateway, is sent again wi
   expect(received.map(({ body }) => JSON.parse(body))).toEqual(Array.from({ length: 6 }, () => order));
 });
 
+test('who has sent too much waits for as long as they are told, unless that is too long: then they are told so', async () => {
+  const tooMany = (seconds: string) =>
+    json(429, { code: 'too-many-requests', detail: 'Wait.' }, { 'retry-after': seconds });
+  const shop = new LarderClient({ order: url });
+  answers = [tooMany('1'), json(200, { items: [] })];
+  const begun = performance.now();
+  await shop.prices();
+  expect(performance.now() - begun).toBeGreaterThan(990);
+  answers = [tooMany('11')];
+  await expect(shop.prices()).rejects.toMatchObject({ status: 429, code: 'too-many-requests' });
+  expect(received.length).toBe(3);
+});
+
 test('a position is kept of every answer, also of a problem after which the request is sent again', async () => {
   const problem = { code: 'unavailable', detail: 'Try again.' };
   answers = [json(503, problem, { 'larder-position': 'order:8', 'retry-after': '0' }), json(202, {})];

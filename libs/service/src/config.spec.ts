@@ -231,3 +231,31 @@ test('passwords in URLs are masked', () => {
     'connect postgresql://larder:***@db:5432/order and kafka://a:***@h',
   );
 });
+
+test('a rate is so many requests in a time', () => {
+  const read = (text: string) => loadConfig(schema, { ...env, RATE_LIMIT_PER_CALLER: text }).RATE_LIMIT_PER_CALLER;
+  expect(read('')).toEqual({ requests: 200, perMs: 10_000 });
+  expect(read('1/1h')).toEqual({ requests: 1, perMs: 3_600_000 });
+  for (const wrong of ['200', '0/10s', '200/0s', '200/s', '200/500ms', '-1/10s', 'off', '1e3/10s', '200/10s/1s'])
+    expect([wrong, refused({ RATE_LIMIT_PER_CALLER: wrong }).message]).toEqual([
+      wrong,
+      expect.stringContaining('is not a rate such as 200/10s. Set it: How many requests a caller'),
+    ]);
+  expect(refused({ RATE_LIMIT_PER_ADDRESS: '9/2h' }).message).toContain('is about more than an hour');
+});
+
+test('the names of the service, and the proxies before it, are lists', () => {
+  const given = {
+    ALLOWED_HOSTS: 'shop.example, api.shop.example',
+    TRUSTED_PROXIES: '10.0.0.7,192.168.0.0/16,fd00::/8',
+  };
+  expect(loadConfig(schema, { ...env, ...given })).toMatchObject({
+    ALLOWED_HOSTS: ['shop.example', 'api.shop.example'],
+    TRUSTED_PROXIES: ['10.0.0.7', '192.168.0.0/16', 'fd00::/8'],
+  });
+  expect(loadConfig(schema, env)).toMatchObject({ ALLOWED_HOSTS: [], TRUSTED_PROXIES: [] });
+  for (const wrong of ['https://shop.example', 'shop.example:443', '*.shop.example/', 'Shop.example', 'a,,b', 'a b'])
+    expect([wrong, refused({ ALLOWED_HOSTS: wrong }).message]).toEqual([wrong, expect.stringContaining('host names')]);
+  for (const wrong of ['proxy', '10.0.0.0/33', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', '0.0.0.0/0x1', '1,10.0.0.1'])
+    expect([wrong, refused({ TRUSTED_PROXIES: wrong }).message]).toEqual([wrong, expect.stringContaining('networks')]);
+});

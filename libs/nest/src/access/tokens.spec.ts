@@ -120,6 +120,19 @@ test('a token that has expired is refused with a code of its own, also when it w
   await expect(identify(short)).rejects.toMatchObject({ status: 401, code: 'token-expired' });
 });
 
+test('a token is remembered once it was good, and for no longer than it is', async () => {
+  const short = token({ exp: nowS() + 60 });
+  const remembered = () => tokens.remembers(`Bearer ${short}`);
+  expect(remembered()).toBe(false);
+  await identify(short);
+  expect(remembered()).toBe(true);
+  await expect(identify(token({ aud: 'another shop' }))).rejects.toThrow();
+  expect(tokens.remembers(`Bearer ${token({ aud: 'another shop' })}`)).toBe(false);
+  for (const other of [undefined, '', `Bearer ${short}x`, short]) expect(tokens.remembers(other)).toBe(false);
+  await clock.advance(60_000);
+  expect(remembered()).toBe(false);
+});
+
 test.each([
   ['a name with dots, as it stands', 'https://shop.example/roles', { 'https://shop.example/roles': ['operator'] }],
   ['a place in an object', 'realm_access.roles', { realm_access: { roles: ['operator', 'offline_access'] } }],
