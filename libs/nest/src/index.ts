@@ -7,7 +7,7 @@ export { Metrics } from './boot/metrics.js';
 export { ownUrl } from './boot/own-url.js';
 export { createLog } from './boot/logger.js';
 export { Problem } from './http/problem.js';
-export { RequestCaller } from './access/guard.js';
+export { RequestCaller, takeBack } from './access/guard.js';
 export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export { answerPosition, AfterPosition, type Found, positionHeader, ReadYourWrites } from './http/position.js';

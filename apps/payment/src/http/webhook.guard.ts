@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, type RawBodyRequest } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { CONFIG, PORTS, Problem } from '#nest';
+import { CONFIG, PORTS, Problem, takeBack } from '#nest';
 import type { ServicePorts } from '#service';
 import { SIGNATURE_HEADER, verify } from '../webhook.js';
 
@@ -17,7 +17,10 @@ export class SignedByProvider implements CanActivate {
     const header = request.headers[SIGNATURE_HEADER];
     const body = request.rawBody ?? '';
     const verdict = verify(body, [header].flat()[0], this.config.WEBHOOK_SECRET, this.ports.clock.now());
-    if (verdict === 'ok') return true;
+    if (verdict === 'ok') {
+      takeBack(request);
+      return true;
+    }
     throw new Problem(401, `signature-${verdict}`, `The signature of this webhook is ${verdict}.`);
   }
 }

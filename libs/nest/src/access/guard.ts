@@ -20,6 +20,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who calls; undefined where the route is for anyone. */
     caller: Caller | undefined;
+    /** Takes it back from the count of its address. */
+    takeBack: (() => void) | undefined;
   }
 }
 
@@ -29,6 +31,15 @@ export const RequestCaller = createParamDecorator((_data: unknown, context: Exec
   if (caller) return caller;
   throw new Error('This route is for anyone: it has no caller.');
 });
+
+/**
+ * For a route for anyone that asks for something else than a token, such as a signature: once that is shown, the request no
+ * longer counts for its address.
+ */
+export function takeBack(request: FastifyRequest): void {
+  request.takeBack?.();
+  request.takeBack = undefined;
+}
 
 interface Guarded {
   readonly tokens: Tokens;
@@ -43,6 +54,7 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
   const table: AccessTable = { ...commonAccess, ...own };
   const routes = new Set<string>();
   http.decorateRequest('caller', undefined);
+  http.decorateRequest('takeBack', undefined);
   http.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) if (each !== 'HEAD') routes.add(`${each} ${url}`);
   });
@@ -61,7 +73,10 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
     if (unlimited.has(operation)) return;
     const rule = Object.hasOwn(table, operation) ? table[operation]! : {};
     try {
-      if (rule === 'anyone') return void rateLimits.perAddress.count(networkOf(request.ip), reply);
+      if (rule === 'anyone') {
+        request.takeBack = rateLimits.perAddress.count(networkOf(request.ip), reply);
+        return;
+      }
       const identity = await identify(request, reply, guarded);
       rateLimits.perCaller.count(identity.subject, reply);
       request.caller = callerBy(rule, identity);

@@ -1,6 +1,7 @@
 /** How many requests somebody may send: who is refused, until when, and what that costs. */
-import { Controller, Get, Module } from '@nestjs/common';
+import { Controller, Get, Module, Req } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -12,6 +13,7 @@ import { Health } from '../boot/health.js';
 import { Metrics } from '../boot/metrics.js';
 import { createApp, type HttpParts } from '../http/create-app.js';
 import { Problem, tryAgain } from '../http/problem.js';
+import { takeBack } from './guard.js';
 import { networkOf } from './rate-limit.js';
 
 @Controller()
@@ -23,6 +25,13 @@ class TestController {
 
   @Get('open')
   open() {
+    return {};
+  }
+
+  @Get('signed')
+  signed(@Req() request: FastifyRequest) {
+    if (request.headers['signature'] !== 'good') throw new Problem(401, 'signature-forged', 'It is forged.');
+    takeBack(request);
     return {};
   }
 }
@@ -71,7 +80,7 @@ async function start({ shared, ...changes }: Changes = {}): Promise<NestFastifyA
     {
       name: 'order',
       module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access: { 'GET /mine': { customer: 'own' }, 'GET /open': 'anyone' },
+      access: { 'GET /mine': { customer: 'own' }, 'GET /open': 'anyone', 'GET /signed': 'anyone' },
     },
     {
       clock,
@@ -118,7 +127,9 @@ test('a caller who sends too many is told for how long to wait, and that is true
   expect(headers).toMatchObject({ 'retry-after': '7', ratelimit: '"caller";r=0;t=7' });
   expect(headers['content-type']).toMatch(/^application\/problem\+json/);
   await ask(app, '/mine', 'bea').expect(200);
-  await clock.advance(6_999);
+  await clock.advance(500);
+  expect((await ask(app, '/mine', 'ada').expect(429)).headers['retry-after']).toBe('7');
+  await clock.advance(6_499);
   await ask(app, '/mine', 'ada').expect(429);
   await clock.advance(1);
   await ask(app, '/mine', 'ada').expect(200);
@@ -164,6 +175,12 @@ test('a route for anyone is limited by address, whatever token comes with it, an
   expect(await statusesOf(7, () => ask(app, '/open', 'ada'))).toEqual({ 200: 5, 429: 2 });
   expect(await statusesOf(50, () => ask(app, '/health/live'))).toEqual({ 200: 50 });
   expect((await ask(app, '/health/ready').expect(200)).headers['ratelimit']).toBeUndefined();
+});
+
+test('a request that shows something else than a token no longer counts for its address', async () => {
+  const app = await start();
+  expect(await statusesOf(30, () => ask(app, '/signed', undefined, { signature: 'good' }))).toEqual({ 200: 30 });
+  expect(await statusesOf(7, () => ask(app, '/signed', undefined, { signature: 'bad' }))).toEqual({ 401: 5, 429: 2 });
 });
 
 test('X-Forwarded-For counts for nothing, unless it is of a proxy that is trusted; then what that has added counts', async () => {
@@ -230,6 +247,18 @@ test('what could not be told is told when the database is back', async () => {
   await clock.advance(1_000);
   await ask(app, '/mine', 'ada').expect(200);
   expect(shared.said).toEqual([{ key: 'caller:ada', requests: 8, seconds: 9 }]);
+});
+
+test('so many senders are counted that memory holds: of more, those who were not heard for longest begin anew', () => {
+  const { perAddress } = limitsOf({ clock, log }, { perAddress: 2 });
+  const said: string[] = [];
+  const reply = { header: (name: string, value: string) => (name === 'ratelimit' && said.push(value), reply) };
+  const send = (key: string) => perAddress.count(key, reply as unknown as FastifyReply);
+  for (let n = 0; n < 10_000; n++) send(`address ${n}`);
+  send('address 1');
+  send('another');
+  send('address 0');
+  expect(said.slice(-3)).toEqual(['"address";r=0;t=10', '"address";r=1;t=10', '"address";r=1;t=10']);
 });
 
 test.each([
