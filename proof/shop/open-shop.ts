@@ -60,8 +60,8 @@ export interface OrderView {
   readonly settled: boolean;
 }
 
-/** The URL of each service's database, and of the bus. */
-export type Databases = Readonly<Record<Service | 'bus', string>>;
+/** The URL of each service's database, of the bus, and of the customers' keys. */
+export type Databases = Readonly<Record<Service | 'bus' | 'customer_keys', string>>;
 
 export interface ShopOptions {
   readonly databases: Databases;
@@ -92,13 +92,13 @@ export async function openShop({ instances = {}, onOpening, ...options }: ShopOp
 
 /** Databases for a shop on the Postgres at `server`, migrated; the bus has one too unless it is at `busUrl`. They go with the server. */
 export async function freshDatabases(server: string, busUrl?: string): Promise<Databases> {
-  const names = [...services, 'bus'] as const;
+  const names = [...services, 'bus', 'customer_keys'] as const;
   const urls = names.map(async (name) => [name, await freshDatabaseOf(name)] as const);
   return Object.fromEntries(await Promise.all(urls)) as Databases;
 
   async function freshDatabaseOf(name: (typeof names)[number]): Promise<string> {
     if (name === 'bus') return busUrl ?? freshDatabase(server);
-    return freshDatabase(server, name);
+    return name === 'customer_keys' ? freshDatabase(server) : freshDatabase(server, name);
   }
 }
 
@@ -349,13 +349,14 @@ export class Shop implements AsyncDisposable {
   private async launch(service: Service, instance: number, port: number): Promise<void> {
     if (this.closed) throw new Error('The shop is closed.');
     const { databases, env = {} } = this.options;
-    const { [service]: database, bus } = databases;
+    const { [service]: database, bus, customer_keys: customerKeys } = databases;
     const variables = {
       EVENT_STORE_URL: database,
       DATABASE_URL: database,
       MESSAGE_BUS_URL: bus,
       AUTH_ISSUER: this.issuer.url,
       ...UNLIMITED,
+      CUSTOMER_KEYS_URL: customerKeys,
       ...env[service],
       ...this.instanceEnv[service][instance],
     };

@@ -1,6 +1,8 @@
 /** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
 import { type Stock, stock } from '../../apps/inventory/src/domain/stock.js';
 import { inventoryService } from '../../apps/inventory/src/service.js';
+import { MemoryCustomerKeys } from '../../apps/order/src/customer-keys/memory.js';
+import type { CustomerKeys } from '../../apps/order/src/customer-keys/port.js';
 import { orderService } from '../../apps/order/src/service.js';
 import { withTimeout } from '../../proof/provider-timeout.js';
 import { developmentKeys } from '../../proof/token-keys.js';
@@ -12,7 +14,7 @@ import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { type EventStore, MemoryEventStore, MemorySnapshots } from '#event-store';
 import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
-import { type Clock, type Ids, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
+import { type Clock, type Ids, type Log, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
 
 /** Starts the services; `stop` ends them. `timing` is the provider's, and all times are milliseconds of `clock`. */
@@ -25,6 +27,9 @@ export function openMemoryShop(options: {
   readonly timing?: { readonly slowMs: number; readonly downMs: number };
   /** Of the order service. */
   readonly store?: EventStore;
+  readonly customerKeys?: CustomerKeys;
+  readonly retentionMs?: number;
+  readonly log?: Log;
   /** Whether the provider's webhooks arrive; by default none does. */
   readonly webhooks?: boolean;
   /** Puts something before the provider. */
@@ -46,8 +51,9 @@ export function openMemoryShop(options: {
   });
   const ledger = new MemoryLedger();
   const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
-  const orderPorts = { ...ports(), ...(options.store && { store: options.store }) };
-  const order = orderService(orderPorts, { deadlineMs, ...developmentKeys });
+  const { store, customerKeys = new MemoryCustomerKeys(), retentionMs = 0, log = silentLog } = options;
+  const orderPorts = { ...ports(), customerKeys, log, ...(store && { store }) };
+  const order = orderService(orderPorts, { deadlineMs, retentionMs, ...developmentKeys });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
   const payment = paymentService(

@@ -1,10 +1,12 @@
 /** What the order service is: what it stores, publishes, subscribes to and shows. */
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
-import { defineService, DEVELOPMENT_KEYS, duration, sealingKey, secrets } from '#service';
+import { defineService, DEVELOPMENT_KEYS, duration, postgresUrl, sealingKey, secrets } from '#service';
+import { customer } from './domain/customer.js';
 import { order } from './domain/order.js';
 import { price } from './domain/price.js';
 import { orderMessageOf } from './messaging/messages.js';
 import { orderReaction } from './messaging/reactions.js';
+import { customerErasure } from './read-models/customer-erasure.js';
 import { orderSummary } from './read-models/order-summary.js';
 import { orderTodo } from './read-models/order-todo.js';
 import { priceList } from './read-models/price-list.js';
@@ -22,6 +24,8 @@ export const orderDefinition = defineService({
     'GET /prices': { customer: 'any', clerk: 'any', operator: 'any' },
     'PUT /prices/:sku': { clerk: 'any' },
     'DELETE /prices/:sku': { clerk: 'any' },
+    'GET /customers/:customerId/personal-data': { customer: 'own', operator: 'any' },
+    'DELETE /customers/:customerId/personal-data': { customer: 'own', operator: 'any' },
   },
   variables: {
     ORDER_DEADLINE: duration()
@@ -37,15 +41,23 @@ export const orderDefinition = defineService({
       .describe(
         'What payment tokens are compared under, at least 16 characters; two, separated by a comma, while one replaces the other. The default is for HOST on loopback',
       ),
+    CUSTOMER_KEYS_URL: postgresUrl().describe(
+      "The Postgres database of the customers' keys, which is for them alone: postgresql://user:password@localhost:5432/customer_keys",
+    ),
+    RETENTION: duration({ longestDays: 36_500 })
+      .prefault('0s')
+      .describe(
+        'How long after the last order of a customer their personal data is kept although they want it erased; by default until their orders are settled',
+      ),
   },
   publicDefaults: ['PAYMENT_TOKEN_KEY', 'TOKEN_DIGEST_SECRET'],
-  aggregates: { order, price },
+  aggregates: { order, price, customer },
   upcasters,
   publishes: orderEvents,
   relays: ['order'],
   messageOf: orderMessageOf,
   subscribes: [inventoryEvents, paymentEvents],
   reactionTo: orderReaction,
-  projections: [orderSummary, priceList, orderTodo],
-  leases: ['watchdog'],
+  projections: [orderSummary, priceList, orderTodo, customerErasure],
+  leases: ['watchdog', 'erasures'],
 });

@@ -3,26 +3,31 @@
  * so that Nest, a test and a simulation compose the same service.
  */
 import { Conflict } from '#decider';
-import { type Cause, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
+import { type Cause, type Decision, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { within } from '#runtime';
 import { type Attention, inboxOf, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
+import type { CustomerKeys } from './customer-keys/port.js';
 import { orderDefinition } from './definition.js';
+import { customer } from './domain/customer.js';
 import {
   assertOwn,
   isSettled,
   type Money,
   type Order,
   order,
+  type OrderCommand,
   type OrderEvent,
   orderNotFound,
   type PlacedOrder,
 } from './domain/order.js';
 import { price } from './domain/price.js';
 import { tokenSealer, type TokenKeys } from './payment-token.js';
+import { PersonalData } from './personal-data.js';
 import { PriceCache } from './price-cache.js';
 import { orderTodo } from './read-models/order-todo.js';
+import type { Recipient } from './recipient.js';
 import { SettlementWaits } from './settlement-waits.js';
 import { watchdog } from './watchdog.js';
 
@@ -38,6 +43,8 @@ export interface PlaceRequest {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
   /** As the customer gave it: from here on it is sealed. */
   readonly paymentToken: string;
+  /** Who it is sent to, as it was given: this, too, is sealed from here on. */
+  readonly recipient?: Recipient | undefined;
   /** An order with another total is refused. */
   readonly expectedTotal?: Money | undefined;
   /** The position that its prices must not be older than. */
@@ -56,9 +63,15 @@ export interface OrderOptions {
   /** An order that is not confirmed so many milliseconds after it was placed is cancelled. */
   readonly deadlineMs: number;
   readonly tokenKeys: TokenKeys;
+  /** For so many milliseconds after the last order that it was used for, a customer's key is not erased; default: 0. */
+  readonly retentionMs?: number;
 }
 
-export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: OrderOptions) {
+export interface OrderPorts extends ServicePorts {
+  readonly customerKeys: CustomerKeys;
+}
+
+export function orderService(ports: OrderPorts, { deadlineMs, tokenKeys, retentionMs = 0 }: OrderOptions) {
   const { clock } = ports;
   const sealToken = tokenSealer(tokenKeys);
   const { upcasters } = orderDefinition;
@@ -66,6 +79,7 @@ export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: Ord
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const prices = new PriceCache(store, transactor);
   const settlementWaits = new SettlementWaits(store);
+  const personalData = new PersonalData({ ...ports, store, transactor }, retentionMs);
 
   /**
    * Places an order at the current prices, which are no older than the position `since`. The same order again returns the
@@ -82,7 +96,7 @@ export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: Ord
   }
 
   async function placeAt(since: bigint | undefined, request: PlaceRequest, cause: Cause): Promise<KnownOrder> {
-    const { orderId, customerId, paymentToken, expectedTotal } = request;
+    const { orderId, customerId, paymentToken, recipient, expectedTotal } = request;
     const lines = await Promise.all(
       request.lines.map(async (line) => ({ ...line, unitPrice: await priceOf(line.sku, since) })),
     );
@@ -96,7 +110,34 @@ export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: Ord
       placedAt: now.toISOString(),
       deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),
     } as const;
-    return requireOrder(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));
+    const stream = `order-${orderId}`;
+    if (!recipient) return requireOrder(await transactor.transact(order, stream, command, cause, { expectNew: true }));
+    return personalData.placeWith(recipient, { orderId, customerId }, (sealed, kid) =>
+      placeUnderKey(kid, orderId, { ...command, ...sealed }, cause),
+    );
+  }
+
+  /** The order and the note of the key that its recipient is sealed with, in one append: see domain/customer.ts. */
+  async function placeUnderKey(
+    kid: string,
+    orderId: string,
+    command: Extract<OrderCommand, { type: 'Place' }>,
+    cause: Cause,
+  ): Promise<KnownOrder> {
+    const stream = `order-${orderId}`;
+    const decision: Decision<Order> = (desk) => {
+      desk.expectNew(stream);
+      const placed = desk.decide(order, stream, command, cause);
+      if (placed.length > 0) {
+        const keep = { type: 'Keep', orderId, kid, placedAt: command.placedAt } as const;
+        desk.decide(customer, `customer-${command.customerId}`, keep, cause);
+      }
+      return desk.state(order, stream);
+    };
+    const { results, position } = await transactor.transactAll([decision]);
+    const [result] = results;
+    if (result?.status !== 'fulfilled') throw result?.reason;
+    return requireOrder({ state: result.value, position });
   }
 
   async function priceOf(sku: string, since: bigint | undefined) {
@@ -196,12 +237,26 @@ export function orderService(ports: ServicePorts, { deadlineMs, tokenKeys }: Ord
     const loops = {
       prices: (s: AbortSignal) => prices.follow(s),
       settlements: (s: AbortSignal) => settlementWaits.follow(s),
+      keys: (s: AbortSignal) => personalData.follow(s),
+      erasures: (s: AbortSignal) => personalData.run(s),
       watchdog: (s: AbortSignal) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s }),
     };
     return runService(orderDefinition, { ...ports, store }, { handle, loops, signal });
   }
 
-  return { place, cancel, awaitSettled, history, setPrice, withdrawPrice, ...attention, handle, expire, run };
+  return {
+    place,
+    cancel,
+    awaitSettled,
+    history,
+    setPrice,
+    withdrawPrice,
+    personalData,
+    ...attention,
+    handle,
+    expire,
+    run,
+  };
 }
 
 /** @throws NotFound */

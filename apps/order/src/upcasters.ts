@@ -4,10 +4,11 @@
  * `OrderPlaced: [(data) => ({ ...data, channel: 'web' })]`.
  */
 import type { Upcasters } from '#event-store';
+import type { CustomerEvent } from './domain/customer.js';
 import type { OrderEvent } from './domain/order.js';
 import type { PriceEvent } from './domain/price.js';
 
-export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
+export const upcasters: Upcasters<OrderEvent | PriceEvent | CustomerEvent> = {
   // Before payment tokens were sealed, a repeated request was compared by the token itself.
   OrderPlaced: [(data) => ({ ...data, tokenDigest: data['paymentToken'] })],
   OrderStockReserved: [],
@@ -26,4 +27,7 @@ export const upcasters: Upcasters<OrderEvent | PriceEvent> = {
   OrderReminded: [],
   PriceSet: [],
   PriceWithdrawn: [],
+  CustomerRecipientKept: [],
+  CustomerErasureRequested: [],
+  CustomerErased: [],
 };

@@ -166,11 +166,20 @@ test.each([
   ['2s', 2_000],
   ['15min', 900_000],
   ['24h', 86_400_000],
+  ['24d', 24 * 86_400_000],
 ])('the duration %s is %i ms', (text, ms) => expect(duration().parse(text)).toBe(ms));
 
 test.each(['', '5', '1.5s', '-1s', '2 s', '5m', '600h', '99999999999s'])('"%s" is no duration', (text) =>
   expect(duration().safeParse(text).success).toBe(false),
 );
+
+test('a duration is no longer than a timer can hold, unless none has to', () => {
+  expect(duration().safeParse('25d').error?.issues[0]?.message).toBe('is longer than 24 days');
+  expect(duration({ longestDays: 3_650 }).parse('3650d')).toBe(3_650 * 86_400_000);
+  expect(duration({ longestDays: 3_650 }).safeParse('3651d').error?.issues[0]?.message).toBe(
+    'is longer than 3650 days',
+  );
+});
 
 test.each([
   ['EVENT_STORE_URL', undefined, 'EVENT_STORE_URL is not set. Set it: '],
@@ -189,7 +198,7 @@ test.each([
   ['PORT', 'http', 'PORT is not a port. Set it: '],
   ['LOG_LEVEL', 'loud', 'LOG_LEVEL is not a log level. Set it: '],
   ['LOG_PRETTY', 'maybe', 'LOG_PRETTY is neither true nor false. Set it: '],
-  ['DEADLINE', 'soon', 'DEADLINE is not a duration such as 500ms, 2s, 15min or 24h. Set it: When.'],
+  ['DEADLINE', 'soon', 'DEADLINE is not a duration such as 500ms, 2s, 15min, 24h or 30d. Set it: When.'],
 ])('%s=%s is refused in one line that names the variable and the remedy', (name, value, beginning) => {
   const error = refused({ [name]: value });
   expect(error.exitCode).toBe(78);

@@ -19,18 +19,21 @@ export class StartError extends Error {
   }
 }
 
-const UNIT_MS = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000 } as const;
+const UNIT_MS = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** The longest delay that a timer can hold: 2³¹ − 1 ms, about 24 days. */
-const MAX_DURATION_MS = 2 ** 31 - 1;
+/** The longest delay that a timer can hold is 2³¹ − 1 ms, some minutes more than this. */
+const LONGEST_TIMER_DAYS = 24;
 
-/** A duration as people write it (`500ms`, `2s`, `15min`, `24h`), parsed to milliseconds. */
-export function duration() {
+/**
+ * A duration as people write it (`500ms`, `2s`, `15min`, `24h`, `30d`), parsed to milliseconds. One that no timer has to
+ * hold may be longer than 24 days.
+ */
+export function duration({ longestDays = LONGEST_TIMER_DAYS } = {}) {
   return z
     .string()
-    .regex(/^\d{1,10}(ms|s|min|h)$/, 'is not a duration such as 500ms, 2s, 15min or 24h')
+    .regex(/^\d{1,10}(ms|s|min|h|d)$/, 'is not a duration such as 500ms, 2s, 15min, 24h or 30d')
     .transform((text) => Number.parseInt(text, 10) * UNIT_MS[text.replace(/\d/g, '') as keyof typeof UNIT_MS])
-    .refine((ms) => ms <= MAX_DURATION_MS, 'is longer than 24 days');
+    .refine((ms) => ms <= longestDays * UNIT_MS.d, `is longer than ${longestDays} days`);
 }
 
 /** So many requests in such a time. */
@@ -128,6 +131,11 @@ export function isLoopback(host: string): boolean {
   return /^(::1|\[::1\]|localhost)$/i.test(host) || (isIPv4(host) && host.startsWith('127.'));
 }
 
+/** The URL of a Postgres database. */
+export function postgresUrl() {
+  return urlText.refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL');
+}
+
 /** The variables of every service; `defineService` adds the service's port and its own variables. */
 export const baseConfig = z.object({
   HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
@@ -137,9 +145,9 @@ export const baseConfig = z.object({
   MESSAGE_BUS_URL: url.describe(
     'Where services exchange messages: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
   ),
-  DATABASE_URL: urlText
-    .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL')
-    .describe("The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order"),
+  DATABASE_URL: postgresUrl().describe(
+    "The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order",
+  ),
   AUTH_ISSUER: issuer.describe(
     'The OpenID provider whose access tokens are accepted, exactly as they name it in `iss`: https://login.example.com/shop',
   ),

@@ -308,6 +308,7 @@ test.each([
   ['another quantity', { ...place, lines: [{ ...oil, quantity: 3 }, salt] }],
   ['another line', { ...place, lines: [oil] }],
   ['another means of payment', { ...place, tokenDigest: 'another digest' }],
+  ['a recipient, where there was none', { ...place, recipient: 'sealed', recipientDigest: 'digest' }],
   ['another means of payment under either secret', { ...place, tokenDigest: 'another', olderDigests: ['one more'] }],
 ])('the same key with %s is refused', (_name, other) =>
   given(order, placed).when(other).thenRefused('idempotency-key-reused'),
@@ -319,6 +320,20 @@ test.each([
 ])('the same key with the same token is the same order: %s', (_name, again) =>
   given(order, placed).when(again).thenNothing(),
 );
+
+test('an order is sent to whom it names: with another recipient, or none, the same key is refused', () => {
+  const sent = { ...place, recipient: 'sealed', recipientDigest: 'digest of Ada' };
+  const { type: _type, ...data } = sent;
+  const before: OrderEvent = { type: 'OrderPlaced', data: { ...data, total: terms.total } };
+  given(order).when(sent).then(before);
+  given(order, before)
+    .when({ ...sent, recipient: 'sealed again' })
+    .thenNothing();
+  given(order, before)
+    .when({ ...sent, recipientDigest: 'digest of Bob' })
+    .thenRefused('idempotency-key-reused');
+  given(order, before).when(place).thenRefused('idempotency-key-reused');
+});
 
 test('an order from before tokens were sealed knows a repeated request by the token itself', async () => {
   const { data } = golden['OrderPlaced.v1'] as Extract<OrderEvent, { type: 'OrderPlaced' }>;
@@ -653,6 +668,7 @@ test('its events have the shapes of its golden files, and no others', () => {
       { type: 'RecordPaymentMoved', how: 'refunded', amount: total },
       { type: 'Accept' },
     ),
+    ...eventsOf(order, { ...place, recipient: 'sealed', recipientDigest: 'digest' }),
     ...eventsOf(order, free, reserved),
     ...eventsOf(order, place, reserved, { type: 'RecordPaymentDeclined', reason: 'amount-mismatch', held: total }),
     ...eventsOf(order, place, { type: 'RecordStockRejected', short: ['olive-oil'] }),

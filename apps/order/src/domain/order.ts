@@ -51,6 +51,10 @@ export type OrderCommand =
       tokenDigest: string;
       /** Other digests that the same token may have in an order that was placed before. */
       olderDigests?: readonly string[];
+      /** Who it is sent to, sealed with a key of the customer; absent: nobody was named. */
+      recipient?: string;
+      /** What a repeated request is compared by. */
+      recipientDigest?: string;
       /** What the customer was shown. Any total will do if it is left out. */
       expectedTotal?: Money | undefined;
       /** ISO 8601. */
@@ -105,6 +109,8 @@ export type OrderEvent =
         total: Money;
         paymentToken: string;
         tokenDigest: string;
+        recipient?: string;
+        recipientDigest?: string;
         placedAt: string;
         deadlineAt: string;
       };
@@ -401,13 +407,14 @@ export function wantOf(state: Order): Want | undefined {
 
 function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order): readonly OrderEvent[] {
   const { customerId, paymentToken, tokenDigest, olderDigests = [], expectedTotal, placedAt, deadlineAt } = command;
+  const { recipient, recipientDigest } = command;
   if (state.status !== 'none') {
     // Prices may have changed since, so only what the customer asked for is compared.
     const { terms } = state;
     const sameToken = [tokenDigest, ...olderDigests].includes(terms.tokenDigest);
     const sameContents = sameToken && contentsOf(command.lines) === contentsOf(terms.lines);
-    if (sameContents && customerId === terms.customerId && (!expectedTotal || isSame(expectedTotal, terms.total)))
-      return [];
+    const samePerson = customerId === terms.customerId && recipientDigest === terms.recipientDigest;
+    if (sameContents && samePerson && (!expectedTotal || isSame(expectedTotal, terms.total))) return [];
     throw new DomainError('idempotency-key-reused', 'This Idempotency-Key was used for an order with other contents.');
   }
   const lines = command.lines.map(assertSold);
@@ -436,7 +443,8 @@ function place(command: Extract<OrderCommand, { type: 'Place' }>, state: Order):
   if (expectedTotal && !isSame(expectedTotal, total)) {
     throw new Conflict('price-changed', 'The total is another than expected: show it, and order again.', { total });
   }
-  const data = { customerId, lines, total, paymentToken, tokenDigest, placedAt, deadlineAt };
+  const sentTo = recipient !== undefined && recipientDigest !== undefined && { recipient, recipientDigest };
+  const data = { customerId, lines, total, paymentToken, tokenDigest, ...sentTo, placedAt, deadlineAt };
   return [{ type: 'OrderPlaced', data }];
 }
 

@@ -19,10 +19,10 @@ let readOrder: (() => Promise<void>) | undefined;
 beforeAll(async () => {
   issuer = await Issuer.open();
   clerk = bearer(issuer.token('carla', ['clerk']));
-  const [own, bus] = await Promise.all([freshDatabase('order'), freshDatabase()]);
-  const urls = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus, AUTH_ISSUER: issuer.url };
+  const [own, bus, keys] = await Promise.all([freshDatabase('order'), freshDatabase(), freshDatabase()]);
+  const urls = { EVENT_STORE_URL: own, DATABASE_URL: own, MESSAGE_BUS_URL: bus, CUSTOMER_KEYS_URL: keys };
   service = await startService(orderDefinition, OrderModule, {
-    env: { ...urls, PORT: '0', LOG_LEVEL: 'silent', REQUEST_TIMEOUT: '300ms' },
+    env: { ...urls, AUTH_ISSUER: issuer.url, PORT: '0', LOG_LEVEL: 'silent', REQUEST_TIMEOUT: '300ms' },
     wrapPorts: (ports) => ({
       ...ports,
       store: new Proxy(ports.store, {

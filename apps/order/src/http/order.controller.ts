@@ -55,6 +55,7 @@ import {
   GetOrder,
   ListOrders,
   ListPrices,
+  OpenRecipient,
   PlaceOrder,
   SetPrice,
   WithdrawPrice,
@@ -94,10 +95,11 @@ export class OrderController {
     @WriteHead() writeHead: WriteHead,
   ): Promise<Answer<OrderView>> {
     await this.readYourWrites.refuseUnknown(after);
-    const { lines, payment, expectedTotal } = body;
+    const { lines, payment, recipient, expectedTotal } = body;
     const customerId = customerOf(caller, body.customerId);
     const orderId = nameBasedId(ORDERS, caller.subject, key);
-    const request = { orderId, customerId, lines, paymentToken: payment.token, expectedTotal, since: after };
+    const paymentToken = payment.token;
+    const request = { orderId, customerId, lines, paymentToken, recipient, expectedTotal, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));
     // From here on the order exists, whatever becomes of the wait.
     writeHead({ position, location: `/orders/${orderId}` });
@@ -142,9 +144,25 @@ export class OrderController {
     const { found, position } = await this.readYourWrites.read(orderSummary, after, query);
     if (!found) throw orderNotFound(position);
     const view = viewOfRow(found);
-    if (waitMs === undefined || view.settled) return new Answer(view, { position, waitedMs: waitMs });
+    const recipient = () => this.recipientOf(view, found.recipient, caller, after);
+    if (waitMs === undefined || view.settled) {
+      return new Answer({ ...view, ...(await recipient()) }, { position, waitedMs: waitMs });
+    }
     const { body, head } = await this.awaitOrder(orderId, owner, waitMs);
-    return new Answer(body, { ...head, position: answerPosition(after, head.position) });
+    const shown = { ...body, ...(await recipient()) };
+    return new Answer(shown, { ...head, position: answerPosition(after, head.position) });
+  }
+
+  /** Who an order is sent to, for its customer and for a clerk: an operator has no need to know. */
+  private async recipientOf(
+    { customerId, orderId }: OrderView,
+    sealed: string | null | undefined,
+    caller: Caller,
+    after: bigint | undefined,
+  ): Promise<Pick<OrderView, 'recipient'>> {
+    const mayKnow = caller.whose === 'own' || caller.roles.includes('clerk');
+    if (!sealed || !mayKnow) return {};
+    return { recipient: await this.queries.execute(new OpenRecipient(sealed, { customerId, orderId }, after)) };
   }
 
   /**
@@ -180,7 +198,11 @@ export class OrderController {
     const position = answerPosition(after, last.position);
     const isForStaff = caller.whose === 'any';
     const history = historyOf(orderId, events, query.asOf, isForStaff);
-    if (history) return new Answer(history, { position });
+    if (history) {
+      const sealed = first.type === 'OrderPlaced' ? first.data.recipient : undefined;
+      const recipient = await this.recipientOf(history.order, sealed, caller, after);
+      return new Answer({ ...history, order: { ...history.order, ...recipient } }, { position });
+    }
     const placed = historyOf(orderId, events, first.revision, isForStaff)?.order;
     const detail = `The order was placed later than that, at ${placed?.placedAt}.`;
     throw new Problem(404, 'order-not-placed-yet', detail, { position });

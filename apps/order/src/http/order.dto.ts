@@ -7,12 +7,34 @@ import type { OrderSummary, Price as PriceRow } from '../../../../prisma/order/c
 import { currentCurrency, line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
 import type { RecordedEvent } from '#event-store';
 import { cursor, moment, pageLimit, pageOf } from '#nest';
+import { freeText } from '#service';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
+import type { Recipient } from '../recipient.js';
+import { countries } from './countries.js';
 
 /** An order that exists. Its statuses and reasons are checked against the schemas below, in both directions. */
 type PlacedOrder = Exclude<Order, { status: 'none' }>;
 type Status = PlacedOrder['status'];
 type Reason = Extract<PlacedOrder, { reason: string }>['reason'];
+
+/** One text in one form: a letter with an accent may come as one character or as two. */
+const personalText = (max: number) => freeText(max).normalize('NFC');
+
+const recipient = z
+  .strictObject({
+    name: personalText(200),
+    email: z.email().max(254),
+    address: z.strictObject({
+      street: personalText(200),
+      postalCode: personalText(20),
+      city: personalText(100),
+      country: z
+        .string()
+        .regex(new RegExp(`^(${countries.join('|')})$`), 'A country is a code of ISO 3166-1 alpha-2, such as DE.')
+        .describe('ISO 3166-1 alpha-2 code'),
+    }),
+  })
+  .meta({ id: 'Recipient' }) satisfies z.ZodType<Recipient>;
 
 export const placeOrderBody = z
   .strictObject({
@@ -25,6 +47,9 @@ export const placeOrderBody = z
     payment: z.strictObject({
       token: z.string().min(1).max(255).describe('Token of the means of payment: tok_approved, tok_declined, …'),
     }),
+    recipient: recipient
+      .optional()
+      .describe('Who it is sent to. It is kept sealed with a key of the customer, until they have it erased'),
     expectedTotal: z
       .strictObject(money.shape)
       .optional()
@@ -110,6 +135,12 @@ export const orderView = z
     lines: z.array(line.extend({ unitPrice: money })),
     total: money,
     placedAt: z.iso.datetime(),
+    recipient: recipient
+      .nullable()
+      .optional()
+      .describe(
+        'Where one order is read by its customer or by a clerk: who it is sent to, if it was said; null when that has been erased',
+      ),
   })
   .meta({ id: 'Order' });
 
@@ -137,6 +168,31 @@ export const withdrawnView = z.object({ sku }).meta({ id: 'Withdrawn' });
 
 export const pricePage = pageOf(priceView).meta({ id: 'PricePage' });
 
+export const customerIdParam = z.uuid().toLowerCase();
+
+export const personalDataQuery = z.object({ cursor: cursor(moment, orderId), limit: pageLimit });
+
+const erasure = {
+  status: z
+    .enum(['none', 'kept', 'requested', 'erased'])
+    .describe(
+      'Of the recipients: there has been none; there are some; they are to be erased, as soon as their orders are settled ' +
+        'and the time is over for which they have to be kept; they are erased',
+    ),
+  notBefore: z.iso.datetime().optional().describe('Until when they have to be kept'),
+};
+
+export const personalDataView = pageOf(orderView)
+  .extend({ customerId: z.uuid(), erasure: z.object(erasure) })
+  .meta({ id: 'PersonalData' });
+
+export const erasureView = z.object({ customerId: z.uuid(), ...erasure }).meta({ id: 'Erasure' });
+
+export const erasureBody = z
+  .strictObject({ reason: freeText(2_000).optional().describe('Why; an operator has to say it. It is kept') })
+  .optional();
+
+export type ErasureView = z.infer<typeof erasureView>;
 export type OrderView = z.infer<typeof orderView>;
 export type OrderPage = z.infer<typeof orderPage>;
 export type PriceView = z.infer<typeof priceView>;
@@ -178,7 +234,8 @@ export function priceViewOf({ sku, amountMinor, currency, since }: PriceRow): Pr
 
 /**
  * The history of an order up to and including a revision or a moment, and its state then; undefined when it was placed
- * later. The payment token and its digest are not shown: they are nobody's business, and in old orders as good as money.
+ * later. Payment token and recipient are not shown as they are stored, nor their digests: nobody can read them, and a token of
+ * an old order is as good as money.
  */
 export function historyOf(
   orderId: string,
@@ -195,11 +252,13 @@ export function historyOf(
   return {
     order: viewOf(orderId, state),
     events: past.map(({ revision, type, recordedAt, data, metadata: { actor, reason } }) => {
-      const { paymentToken: _, tokenDigest: __, ...shown } = data as Record<string, unknown>;
+      const shown = Object.fromEntries(Object.entries(data).filter(([name]) => !UNREADABLE.has(name)));
       return { revision, type, at: recordedAt, data: shown, ...(isForStaff && { actor, reason }) };
     }),
   };
 }
+
+const UNREADABLE = new Set(['paymentToken', 'tokenDigest', 'recipient', 'recipientDigest']);
 
 /**
  * From when an event counts. An order says itself when it was placed, to the service's clock and some milliseconds before

@@ -7,6 +7,8 @@ import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Quer
 import { type OrderSummary, type Price as PriceRow, PrismaClient } from '../../../../prisma/order/client/client.js';
 import type { Cause, RecordedEvent } from '#event-store';
 import type { OrderEvent } from '../domain/order.js';
+import type { Erasure } from '../personal-data.js';
+import type { Recipient, RecipientOf } from '../recipient.js';
 import { type KnownOrder, ORDER_SERVICE, type OrderService, type PlaceRequest } from '../service.js';
 
 export class PlaceOrder extends Command<KnownOrder> {
@@ -197,6 +199,59 @@ export class ListPricesHandler implements IQueryHandler<ListPrices> {
   }
 }
 
+export class RequestErasure extends Command<Erasure> {
+  constructor(
+    readonly customerId: string,
+    readonly cause: Cause,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RequestErasure)
+export class RequestErasureHandler implements ICommandHandler<RequestErasure> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ customerId, cause }: RequestErasure): Promise<Erasure> {
+    return this.orders.personalData.requestErasure(customerId, cause);
+  }
+}
+
+export class GetErasure extends Query<Erasure> {
+  constructor(readonly customerId: string) {
+    super();
+  }
+}
+
+@QueryHandler(GetErasure)
+export class GetErasureHandler implements IQueryHandler<GetErasure> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ customerId }: GetErasure): Promise<Erasure> {
+    return this.orders.personalData.erasureOf(customerId);
+  }
+}
+
+/** A recipient in the clear; null when it has been erased, at the position `since` at the latest. */
+export class OpenRecipient extends Query<Recipient | null> {
+  constructor(
+    readonly sealed: string,
+    readonly of: RecipientOf,
+    readonly since: bigint | undefined,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(OpenRecipient)
+export class OpenRecipientHandler implements IQueryHandler<OpenRecipient> {
+  constructor(@Inject(ORDER_SERVICE) private readonly orders: OrderService) {}
+
+  execute({ sealed, of, since }: OpenRecipient): Promise<Recipient | null> {
+    return this.orders.personalData.open(sealed, of, since);
+  }
+}
+
 export const handlers = [
   PlaceOrderHandler,
   CancelOrderHandler,
@@ -207,4 +262,7 @@ export const handlers = [
   GetOrderHandler,
   ListOrdersHandler,
   ListPricesHandler,
+  RequestErasureHandler,
+  GetErasureHandler,
+  OpenRecipientHandler,
 ];

@@ -23,6 +23,7 @@ test('a placed order has a row', () =>
     ],
     total_minor: 3048,
     currency: 'EUR',
+    recipient: null,
     placed_at: '2026-11-21T12:00:00.000Z',
     updated_at: recordedAt(0),
   }));

@@ -12,6 +12,8 @@ export interface OrderSummaryRow {
   lines: readonly OrderLine[];
   total_minor: number;
   currency: string;
+  /** Sealed, as the event has it. Null when nobody was named. */
+  recipient: string | null;
   placed_at: string;
   updated_at: string;
 }
@@ -27,7 +29,7 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
   apply(row, event) {
     const updated_at = event.recordedAt;
     if (event.type === 'OrderPlaced') {
-      const { customerId, lines, total, placedAt } = event.data;
+      const { customerId, lines, total, placedAt, recipient = null } = event.data;
       return {
         order_id: idOf(event.stream),
         customer_id: customerId,
@@ -37,6 +39,7 @@ export const orderSummary = projection<OrderSummaryRow, OrderEvent>({
         lines,
         total_minor: total.amountMinor,
         currency: total.currency,
+        recipient,
         placed_at: placedAt,
         updated_at,
       };

@@ -1,1 +1,2 @@
 export { openEventStore, openMessageBus, openPorts } from './adapters.js';
+export { reach } from './reach.js';

@@ -1,0 +1,60 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { isUnavailable } from '#runtime';
+import { freshDatabase } from '#test/database';
+import { keyStoreContract } from './contract.js';
+import { MemoryCustomerKeys } from './memory.js';
+import { PostgresCustomerKeys } from './postgres-customer-keys.js';
+
+const opened: PostgresCustomerKeys[] = [];
+const openAt = (url: string) => {
+  const keys = new PostgresCustomerKeys(url);
+  opened.push(keys);
+  return keys;
+};
+afterAll(() => Promise.all(opened.map((each) => each.end())));
+
+describe('in memory', () =>
+  keyStoreContract(async () => {
+    const keys = new MemoryCustomerKeys();
+    return [keys, keys];
+  }));
+
+describe('in Postgres', () => {
+  keyStoreContract(async () => {
+    const url = await freshDatabase();
+    return [openAt(url), openAt(url)];
+  });
+
+  test('the secret of an erased key is in no row, and when it was erased is', async () => {
+    const url = await freshDatabase();
+    const keys = openAt(url);
+    const { kid } = await keys.current('4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e');
+    await keys.erase([kid]);
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query('SELECT * FROM customer_keys');
+    await client.end();
+    expect(rows).toEqual([
+      {
+        kid,
+        customer_id: '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e',
+        secret: null,
+        created_at: expect.any(Date),
+        closed_at: expect.any(Date),
+        erased_at: expect.any(Date),
+      },
+    ]);
+  });
+
+  test('where no server answers, it is unavailable, and makes its table once one does', async () => {
+    const url = await freshDatabase();
+    const away = new URL(url);
+    away.port = '1';
+    const unreachable = openAt(away.href);
+    for (const ask of [() => unreachable.current('4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e'), () => unreachable.ping()]) {
+      expect(isUnavailable(await ask().catch((error: unknown) => error))).toBe(true);
+    }
+    await openAt(url).ping();
+  });
+});
