@@ -21,8 +21,8 @@ export const usage =
  * `POSTGRES_SUPERUSER_URL` it creates them first, each with the role that its URL names: see lib/own-database.ts.
  */
 export async function main(): Promise<void> {
-  const env = readVariables(['POSTGRES_SUPERUSER_URL', 'MESSAGE_BUS_URL']);
-  const { POSTGRES_SUPERUSER_URL: superuserUrl, MESSAGE_BUS_URL: busUrl = '' } = env;
+  const env = readVariables(['POSTGRES_SUPERUSER_URL', ...WITHOUT_MIGRATIONS]);
+  const { POSTGRES_SUPERUSER_URL: superuserUrl } = env;
   const databases = services.map((service) => {
     const variable = `${service.toUpperCase()}_DATABASE_URL`;
     const url = readVariables([variable])[variable];
@@ -31,14 +31,24 @@ export async function main(): Promise<void> {
     return { service, variable, url };
   });
   if (superuserUrl) {
-    const bus = /^postgres(ql)?:/.test(busUrl) ? [{ variable: 'MESSAGE_BUS_URL', url: busUrl }] : [];
-    for (const { variable, url } of [...databases, ...bus])
+    const others = WITHOUT_MIGRATIONS.flatMap((variable) => {
+      const url = env[variable];
+      return isPostgres(url) ? [{ variable, url }] : [];
+    });
+    for (const { variable, url } of [...databases, ...others])
       await naming(`POSTGRES_SUPERUSER_URL, for ${variable}`, ownDatabase(superuserUrl, url));
   }
   for (const { service, variable, url } of databases) {
     const applied = await naming(variable, migrate(url, `prisma/${service}/migrations`));
     console.log(`${service}: ${applied.length > 0 ? `applied ${applied.join(', ')}` : 'up to date'}`);
   }
+}
+
+/** The databases whose tables are made by whoever uses them. */
+const WITHOUT_MIGRATIONS = ['MESSAGE_BUS_URL', 'CUSTOMER_KEYS_URL'] as const;
+
+function isPostgres(url: string | undefined): url is string {
+  return url !== undefined && /^postgres(ql)?:/.test(url);
 }
 
 /** Names the variable in the error. */

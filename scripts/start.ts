@@ -81,7 +81,7 @@ async function openShop(): Promise<void> {
   void keepRunning('Postgres', postgres, async () => (postgres = await startServer(port)));
 
   await screen.step('migrating the databases', async (done) => {
-    await Promise.all([...services, 'bus'].map((name) => postgres!.createDatabase(name)));
+    await Promise.all([...services, 'bus', 'customer_keys'].map((name) => postgres!.createDatabase(name)));
     const applied = await Promise.all(services.map((name) => migrate(url(name), `prisma/${name}/migrations`)));
     done('migrations', applied.flat().length > 0 ? `${applied.flat().length} applied` : 'up to date');
   });
@@ -106,6 +106,7 @@ async function openShop(): Promise<void> {
       MESSAGE_BUS_URL: busUrl ?? url('bus'),
       DATABASE_URL: url(service),
       ...whoIsTrusted,
+      ...(service === 'order' && { CUSTOMER_KEYS_URL: url('customer_keys') }),
       ...keys[service],
     };
     const launched = new ServiceProcess(service, portOf(service), variables, logOf(service));

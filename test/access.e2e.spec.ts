@@ -94,7 +94,11 @@ function operationsOf(service: Service): Operation[] {
 
 /** Asks for somebody's order, or for something that there need not be: what is asked here is who may ask. */
 function ask(service: Service, { method, path }: Operation, caller: Headers) {
-  const filled = path.replace(':orderId', ownOrder).replace(':sku', 'no-such-sku').replace(':id', '1');
+  const filled = path
+    .replace(':orderId', ownOrder)
+    .replace(':customerId', OWNER)
+    .replace(':sku', 'no-such-sku')
+    .replace(':id', '1');
   return http(service)[method](filled).set(caller);
 }
 
@@ -125,12 +129,12 @@ describe.each(services)('%s', (service) => {
       if (rule === 'anyone') continue;
       const { status, body } = await ask(service, operation, shop.as(subject, ...has));
       const whose = has.map((role) => rule[role]).find((each) => each !== undefined);
-      const isHidden = whose === 'own' && subject !== OWNER && path.includes(':orderId');
+      const isHidden = whose === 'own' && subject !== OWNER && /:(orderId|customerId)/.test(path);
       const isAsExpected =
         whose === undefined
           ? status === 403 && body.needs.length === Object.keys(rule).length
           : isHidden
-            ? status === 404 && body.code === 'order-not-found'
+            ? status === 404 && /^(order|customer)-not-found$/.test(body.code)
             : status !== 401 && status !== 403 && status < 500;
       if (!isAsExpected) wrong.push({ method, path, whose, status, code: body.code });
     }

@@ -29,6 +29,7 @@ describe.skipIf(kafkaMissing)('a service and a Kafka that is', () => {
       EVENT_STORE_URL: database,
       DATABASE_URL: database,
       MESSAGE_BUS_URL: busUrl,
+      CUSTOMER_KEYS_URL: database,
       AUTH_ISSUER: 'http://localhost:3000',
     };
     // As the image and `npm start` run it: kafkajs sets a timer in the past, of which Node 24 would warn on stderr.

@@ -27,7 +27,7 @@ test(
     const server = { folder: join(folder, 'postgres'), port: await freePort(), log: join(folder, 'postgres.log') };
     postgres = await startPostgres(server);
     const { url, createDatabase } = postgres;
-    const names = [...services, 'bus'] as const;
+    const names = [...services, 'bus', 'customer_keys'] as const;
     await Promise.all(names.map((name) => createDatabase(name)));
     await Promise.all(services.map((service) => migrate(url(service), `prisma/${service}/migrations`)));
     refuseOldBuild();

@@ -67,7 +67,10 @@ export async function openBenchShop(
   { running = services, busUrl, eventsUrl, env = {} }: BenchShopOptions = {},
 ) {
   atTheRoot();
-  const databases: Record<string, string> = { bus: busUrl ?? (await bench.database()) };
+  const databases: Record<string, string> = {
+    bus: busUrl ?? (await bench.database()),
+    customer_keys: await bench.database(),
+  };
   for (const name of services) databases[name] = await bench.database();
   for (const name of services) await migrate(databases[name]!, `prisma/${name}/migrations`);
   const instances = Object.fromEntries(services.map((service) => [service, running.includes(service) ? 1 : 0]));

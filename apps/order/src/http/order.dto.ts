@@ -188,9 +188,11 @@ export const personalDataView = pageOf(orderView)
 
 export const erasureView = z.object({ customerId: z.uuid(), ...erasure }).meta({ id: 'Erasure' });
 
-export const erasureBody = z
-  .strictObject({ reason: freeText(2_000).optional().describe('Why; an operator has to say it. It is kept') })
-  .optional();
+export const erasureQuery = z.object({
+  reason: freeText(2_000)
+    .optional()
+    .describe('Why; an operator has to say it. It is kept, and in a URL: nothing personal belongs here'),
+});
 
 export type ErasureView = z.infer<typeof erasureView>;
 export type OrderView = z.infer<typeof orderView>;

@@ -1,5 +1,5 @@
 /** A customer's personal data over HTTP: what there is, and its end. docs/personal-data.md says what is kept, and why. */
-import { Body, Controller, Delete, Get, Inject, Param, Query } from '@nestjs/common';
+import { Controller, Delete, Get, Inject, Param, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { z } from 'zod';
 import type { OrderSummary } from '../../../../prisma/order/client/client.js';
@@ -23,7 +23,7 @@ import { customerIdOf } from './customer.js';
 import { orderSummary } from '../read-models/order-summary.js';
 import {
   customerIdParam,
-  erasureBody,
+  erasureQuery,
   type ErasureView,
   erasureView,
   type OrderView,
@@ -85,12 +85,11 @@ export class PersonalDataController {
   )
   async erasePersonalData(
     @Param('customerId', { schema: customerIdParam }) customerId: string,
-    @Body({ schema: erasureBody }) body: z.infer<typeof erasureBody>,
+    @Query({ schema: erasureQuery }) { reason }: z.infer<typeof erasureQuery>,
     @RequestCaller() caller: Caller,
     @RequestCause() cause: Cause,
   ): Promise<Answer<ErasureView>> {
     refuseStranger(caller, customerId);
-    const reason = body?.reason;
     if (caller.whose === 'any' && reason === undefined) throw reasonMissing();
     const command = new RequestErasure(customerId, { ...cause, ...(reason !== undefined && { reason }) });
     const { position, ...erasure } = await this.commands.execute(command);
@@ -108,6 +107,6 @@ function refuseStranger({ subject, whose }: Caller, customerId: string): void {
 }
 
 function reasonMissing(): Problem {
-  const error = { pointer: '/reason', code: 'required', detail: 'Say why it is erased.' };
+  const error = { parameter: 'reason', code: 'required', detail: 'Say why it is erased.' };
   return new Problem(422, 'invalid-request', 'An operator says why: see errors.', { extras: { errors: [error] } });
 }

@@ -130,6 +130,30 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/customers/{customerId}/personal-data': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Shows the personal data of a customer: their orders with the recipients, newest first
+     * @description For: customer (their own), operator.
+     */
+    get: operations['getPersonalData'];
+    put?: never;
+    post?: never;
+    /**
+     * Erases the personal data of a customer: at once, or as soon as it may be
+     * @description For: customer (their own), operator.
+     */
+    delete: operations['erasePersonalData'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -151,12 +175,26 @@ export interface components {
         /** @description Token of the means of payment: tok_approved, tok_declined, … */
         token: string;
       };
+      /** @description Who it is sent to. It is kept sealed with a key of the customer, until they have it erased */
+      recipient?: components['schemas']['Recipient'];
       /** @description The total that the customer was shown. When prices have changed since, the order is refused: 409 `price-changed`, with the present `total` */
       expectedTotal?: {
         /** @description In minor units: 1299 is 12.99 EUR */
         amountMinor: number;
         /** @description ISO 4217 code */
         currency: string;
+      };
+    };
+    Recipient: {
+      name: string;
+      /** Format: email */
+      email: string;
+      address: {
+        street: string;
+        postalCode: string;
+        city: string;
+        /** @description ISO 3166-1 alpha-2 code */
+        country: string;
       };
     };
     Order: {
@@ -195,6 +233,8 @@ export interface components {
       };
       /** Format: date-time */
       placedAt: string;
+      /** @description Where one order is read by its customer or by a clerk: who it is sent to, if it was said; null when that has been erased */
+      recipient?: components['schemas']['Recipient'] | null;
     };
     OrderPage: {
       items: components['schemas']['Order'][];
@@ -238,6 +278,39 @@ export interface components {
       };
       /** Format: date-time */
       since: string;
+    };
+    PersonalData: {
+      items: components['schemas']['Order'][];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
+      /** Format: uuid */
+      customerId: string;
+      erasure: {
+        /**
+         * @description Of the recipients: there has been none; there are some; they are to be erased, as soon as their orders are settled and the time is over for which they have to be kept; they are erased
+         * @enum {string}
+         */
+        status: 'none' | 'kept' | 'requested' | 'erased';
+        /**
+         * Format: date-time
+         * @description Until when they have to be kept
+         */
+        notBefore?: string;
+      };
+    };
+    Erasure: {
+      /** Format: uuid */
+      customerId: string;
+      /**
+       * @description Of the recipients: there has been none; there are some; they are to be erased, as soon as their orders are settled and the time is over for which they have to be kept; they are erased
+       * @enum {string}
+       */
+      status: 'none' | 'kept' | 'requested' | 'erased';
+      /**
+       * Format: date-time
+       * @description Until when they have to be kept
+       */
+      notBefore?: string;
     };
     Inbox: {
       items: {
@@ -1420,6 +1493,233 @@ export interface operations {
         };
       };
       /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  getPersonalData: {
+    parameters: {
+      query?: {
+        /** @description `next` of the previous page */
+        cursor?: string;
+        limit?: number;
+      };
+      header?: {
+        /** @description The header of earlier answers, of one service or, separated by commas, of several: this request then sees no less than they did. */
+        'Larder-Position'?: string;
+      };
+      path: {
+        customerId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description A page */
+      200: {
+        headers: {
+          /** @description Sent with a later read, it makes that read show no less than this answer does. */
+          'Larder-Position'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['PersonalData'];
+        };
+      };
+      /** @description `invalid-position`, `unknown-position` */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-position' | 'unknown-position';
+          };
+        };
+      };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
+      /** @description `customer-not-found` */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'customer-not-found';
+          };
+        };
+      };
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /**
+       * @description `read-model-behind`
+       *
+       *     `unavailable`
+       */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'read-model-behind' | 'unavailable';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
+      default: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  erasePersonalData: {
+    parameters: {
+      query?: {
+        /** @description Why; an operator has to say it. It is kept, and in a URL: nothing personal belongs here */
+        reason?: string;
+      };
+      header?: never;
+      path: {
+        customerId: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description There is none, or no more */
+      200: {
+        headers: {
+          /** @description Sent with a later read, it makes that read show no less than this answer does. */
+          'Larder-Position'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Erasure'];
+        };
+      };
+      /** @description It will be erased: an order is not settled yet, or has to be kept */
+      202: {
+        headers: {
+          /** @description Sent with a later read, it makes that read show no less than this answer does. */
+          'Larder-Position'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Erasure'];
+        };
+      };
+      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+          };
+        };
+      };
+      /** @description `forbidden` */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'forbidden';
+          };
+        };
+      };
+      /** @description `customer-not-found` */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'customer-not-found';
+          };
+        };
+      };
+      /** @description `invalid-request` */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'invalid-request';
+          };
+        };
+      };
+      /** @description `unavailable`, `busy` */
+      503: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'unavailable' | 'busy';
+          };
+        };
+      };
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
