@@ -57,10 +57,11 @@ test('in few worlds messages become dead letters, which people retry and skip', 
 /** A payment service whose voids get lost on their way, and are taken for answered. */
 const losesVoids: Partial<Compositions> = {
   payment: (ports, options) => {
-    const provider: PaymentProvider = Object.assign(Object.create(ports.provider) as PaymentProvider, {
-      void: async () => ({ status: 'voided' as const }),
-    });
-    return paymentService({ ...ports, provider }, options);
+    const providerFor = (customer: string): PaymentProvider =>
+      Object.assign(Object.create(ports.providerFor(customer)) as PaymentProvider, {
+        void: async () => ({ status: 'voided' as const }),
+      });
+    return paymentService({ ...ports, providerFor }, options);
   },
 };
 

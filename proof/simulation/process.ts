@@ -5,6 +5,7 @@
 import { type Service, services, type shop } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
+import type { PaymentPorts } from '../../apps/payment/src/service.js';
 import {
   type Batch,
   EventStore,
@@ -57,7 +58,7 @@ export interface Composed {
 /** Each service, as its composition gives it back. */
 export type ServiceOf = { readonly [S in Service]: ReturnType<(typeof shop)[S]['compose']> };
 
-export type PortsInWorld = ServicePorts & { readonly provider: PaymentProvider };
+export type PortsInWorld = ServicePorts & Pick<PaymentPorts, 'providerFor'>;
 
 /** What a process finds in the world. */
 export interface Surroundings {
@@ -150,9 +151,10 @@ export class Process {
       counters: { skipped() {}, dead() {} },
     };
     const asked = steppedPort('provider', provider, PROVIDER_STEPS, this.onStep);
+    const limited = withTimeout(asked, clock, PROVIDER_TIMEOUT_MS);
     this.service = world.compose(of, {
       ...stepped(ports, this.onStep),
-      provider: withTimeout(asked, clock, PROVIDER_TIMEOUT_MS),
+      providerFor: () => limited,
     });
     this.finished = this.service.run(this.stopping.signal).then(
       () => this.stopping.signal.aborted || world.ended(this, undefined),

@@ -56,10 +56,8 @@ export function openMemoryShop(options: {
   const order = orderService(orderPorts, { deadlineMs, retentionMs, ...developmentKeys });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
-  const payment = paymentService(
-    { ...ports(), provider: withTimeout(before(provider), clock, providerTimeoutMs) },
-    developmentKeys,
-  );
+  const limited = withTimeout(before(provider), clock, providerTimeoutMs);
+  const payment = paymentService({ ...ports(), providerFor: () => limited }, developmentKeys);
   const deliver = async ({ id, data }: Webhook) => {
     const news = webhooks ? commandOf(data) : undefined;
     if (news) await payment.record(data.orderId, news, { correlationId: data.orderId, causationId: id });

@@ -41,7 +41,8 @@ export interface CashierOptions extends Runtime {
   readonly store: EventStore;
   readonly tables: Tables;
   readonly leases: Leases;
-  readonly provider: PaymentProvider;
+  /** The provider as a customer's payments reach it. */
+  readonly providerFor: (customer: string) => PaymentProvider;
   /** The state of a payment, not older than position `since`. */
   readonly load: (orderId: string, since: bigint) => Promise<Payment>;
   /** Opens an order's payment token. @throws CannotOpen */
@@ -131,15 +132,17 @@ class CashDesk {
     position: bigint,
     doubtful: boolean,
   ): Promise<'done' | 'more' | 'pending'> {
-    const { provider, load, record } = this.options;
+    const { providerFor, openToken, load, record } = this.options;
     const cause = (step: string) => ({ correlationId: orderId, causationId: `${orderId}:${step}` });
     const state = await load(orderId, position);
+    // A payment of whom nobody said whose it is, as older ones, stands for itself.
+    const provider = providerFor(state.customerId ?? orderId);
     const second = secondHoldOf(state);
     if (second !== undefined) {
       await record(orderId, await giveBackSecondHold(provider, orderId, second, this.lease), cause('second-hold'));
       return 'more';
     }
-    const answer = await callProvider(this.options, orderId, state, doubtful, this.lease);
+    const answer = await callProvider({ provider, openToken }, orderId, state, doubtful, this.lease);
     if (answer === 'pending') return 'pending';
     if (answer !== 'nothing-to-do') await record(orderId, answer, cause(state.status));
     return 'done';
@@ -148,7 +151,7 @@ class CashDesk {
 
 /** Makes the one call that a payment in this state asks for. If `doubtful`, it may have been made before. */
 async function callProvider(
-  { provider, openToken }: Pick<CashierOptions, 'provider' | 'openToken'>,
+  { provider, openToken }: Pick<CashierOptions, 'openToken'> & { readonly provider: PaymentProvider },
   orderId: string,
   state: Payment,
   doubtful: boolean,

@@ -44,7 +44,7 @@ function setUp() {
   const moody = new Moody();
   const counted: Record<string, number> = {};
   const logged: string[] = [];
-  const provider = guardProvider(moody, {
+  const guard = guardProvider(moody, {
     timeoutMs: TIMEOUT_MS,
     clock: new SystemClock(),
     random: new SeededRandom(1),
@@ -52,13 +52,14 @@ function setUp() {
     count: ({ operation, outcome }) =>
       (counted[`${operation} ${outcome}`] = (counted[`${operation} ${outcome}`] ?? 0) + 1),
   });
-  /** One call, or one for each of many payments; how each ended. */
-  const authorize = (orderId = 'o1', signal = never) =>
-    provider.authorize({ orderId, amount, token: 'tok', idempotencyKey: `${orderId}:authorize` }, signal);
-  const many = (count: number) =>
+  const provider = guard.for('ada');
+  /** One call, or one for each of many payments; how each ended. Each payment is another customer's, or all are one's. */
+  const authorize = (orderId = 'o1', signal = never, customer = orderId) =>
+    guard.for(customer).authorize({ orderId, amount, token: 'tok', idempotencyKey: `${orderId}:authorize` }, signal);
+  const many = (count: number, { of = 'o', customer }: { of?: string; customer?: string } = {}) =>
     Promise.all(
       Array.from({ length: count }, (_, n) =>
-        authorize(`o${n}`).then(
+        authorize(`${of}${n}`, never, customer).then(
           ({ status }) => status,
           (error: Error) => error.name,
         ),
@@ -72,7 +73,7 @@ function setUp() {
     if (result.status === 'rejected') throw result.reason;
     return result.value;
   };
-  return { moody, provider, counted, logged, authorize, many, after };
+  return { moody, guard, provider, counted, logged, authorize, many, after };
 }
 
 describe('one call', () => {
@@ -87,7 +88,7 @@ describe('one call', () => {
         await s.provider.void({ orderId: 'o1', idempotencyKey: 'v' }, never);
         await s.provider.refund({ orderId: 'o1', amount, idempotencyKey: 'r' }, never);
       }
-      expect(s.provider.circuit).toBe('closed');
+      expect(s.guard.circuit).toBe('closed');
     }
     expect(s.counted).toEqual({
       'authorize answered': 300,
@@ -139,7 +140,7 @@ describe('one call', () => {
       await call;
       await expect(s.authorize('o1', stop.signal)).rejects.toThrow(ProviderTimeout);
     }
-    expect(s.provider.circuit).toBe('closed');
+    expect(s.guard.circuit).toBe('closed');
     expect(s.moody.keys).toHaveLength(100);
     expect(s.counted).toEqual({ 'authorize given-up': 200 });
     expect(vi.getTimerCount()).toBe(0);
@@ -152,7 +153,7 @@ describe('the circuit', () => {
     const s = setUp();
     s.moody.behaves = hangs;
     expect(new Set(await s.after(TIMEOUT_MS, s.many(60)))).toEqual(new Set(['ProviderTimeout']));
-    expect(s.provider.circuit).toBe('open');
+    expect(s.guard.circuit).toBe('open');
     return s;
   }
 
@@ -166,7 +167,7 @@ describe('the circuit', () => {
       const s = setUp();
       s.moody.behaves = behaves;
       await s.after(failsAfterMs, s.many(60));
-      expect(s.provider.circuit).toBe('open');
+      expect(s.guard.circuit).toBe('open');
       const made = s.moody.keys.length;
       await expect(s.authorize()).rejects.toThrow(ProviderUnavailable);
       await expect(s.provider.find('o1', never)).rejects.toThrow(/not called for a moment/);
@@ -185,13 +186,13 @@ describe('the circuit', () => {
     const first = s.authorize('first');
     const others = s.many(5);
     await vi.advanceTimersByTimeAsync(0);
-    expect(s.provider.circuit).toBe('half-open');
+    expect(s.guard.circuit).toBe('half-open');
     expect(s.moody.underWay).toBe(1);
     s.moody.behaves = answers;
     answer();
     await first;
     expect(await others).toEqual(Array(5).fill('authorized'));
-    expect(s.provider.circuit).toBe('closed');
+    expect(s.guard.circuit).toBe('closed');
   });
 
   test('stays open while its trial call fails, and that is logged once', async () => {
@@ -199,7 +200,7 @@ describe('the circuit', () => {
     for (let n = 0; n < 5; n++) {
       await vi.advanceTimersByTimeAsync(1_000);
       await expect(s.after(TIMEOUT_MS, s.authorize())).rejects.toThrow(ProviderTimeout);
-      expect(s.provider.circuit).toBe('open');
+      expect(s.guard.circuit).toBe('open');
     }
     s.moody.behaves = answers;
     await vi.advanceTimersByTimeAsync(1_000);
@@ -218,17 +219,45 @@ describe('the circuit', () => {
       await vi.advanceTimersByTimeAsync(1_000);
       s.moody.behaves = answers;
       expect(await s.authorize()).toMatchObject({ status: 'authorized' });
-      expect(s.provider.circuit).toBe('closed');
+      expect(s.guard.circuit).toBe('closed');
 
       // Failures that lie further apart than ten seconds do not add up.
       s.moody.behaves = breaks;
       for (const nth of [1, 2]) {
-        expect(await s.many(30), `${nth}`).toContain('TypeError');
+        expect(await s.many(15, { of: `${nth}-` }), `${nth}`).toContain('TypeError');
         vi.setSystemTime(Date.now() - 600_000);
         await vi.advanceTimersByTimeAsync(11_000);
       }
-      expect(s.provider.circuit).toBe('closed');
+      expect(s.guard.circuit).toBe('closed');
     }
+  });
+
+  test('one customer whose payments all hang leaves it closed, alone and beside others', async () => {
+    const s = setUp();
+    s.moody.behaves = (orderId, signal) => (orderId.startsWith('bad') ? hangs : answers)(orderId, signal);
+    const bad = s.many(400, { of: 'bad', customer: 'mallory' });
+    for (let round = 0; round < 50; round++) {
+      await vi.advanceTimersByTimeAsync(TIMEOUT_MS);
+      expect(s.guard.circuit).toBe('closed');
+      if (round >= 25) expect(new Set(await s.many(10))).toEqual(new Set(['authorized']));
+    }
+    expect(new Set(await bad)).toEqual(new Set(['ProviderTimeout']));
+  });
+
+  test('what older failures were counts no longer: each customer has one voice, the latest of ten seconds', async () => {
+    const s = setUp();
+    s.moody.behaves = breaks;
+    await s.many(19);
+    s.moody.behaves = answers;
+    await s.many(19);
+    s.moody.behaves = breaks;
+    await s.many(15, { of: 'other' });
+    expect(s.guard.circuit, '15 of 34 fail').toBe('closed');
+    await vi.advanceTimersByTimeAsync(10_000);
+    await s.many(19, { of: 'new' });
+    expect(s.guard.circuit, 'these are too few').toBe('closed');
+    await s.many(20, { of: 'new' });
+    expect(s.guard.circuit).toBe('open');
   });
 
   test('one bad payment leaves it closed, even when it is the only one for a while', async () => {
@@ -243,7 +272,7 @@ describe('the circuit', () => {
       await expect(s.after(pauseMs, s.authorize('bad'))).rejects.toThrow(ProviderUnavailable);
     }
     expect(s.counted['authorize unavailable']).toBeGreaterThan(15);
-    expect(s.provider.circuit).toBe('closed');
+    expect(s.guard.circuit).toBe('closed');
     expect(await s.authorize('good')).toMatchObject({ status: 'authorized' });
   });
 
@@ -252,11 +281,11 @@ describe('the circuit', () => {
     s.moody.behaves = (orderId, signal) => (Number(orderId.slice(1)) % 3 === 0 ? breaks : answers)(orderId, signal);
     const ends = await s.many(300);
     expect(ends.filter((end) => end === 'TypeError')).toHaveLength(100);
-    expect(s.provider.circuit).toBe('closed');
+    expect(s.guard.circuit).toBe('closed');
   });
 });
 
-describe('the bulkhead', () => {
+describe('the places', () => {
   test('lets 64 calls through at a time; the others follow in their order', async () => {
     const s = setUp();
     const answer: (() => void)[] = [];
@@ -280,6 +309,53 @@ describe('the bulkhead', () => {
     const all = Promise.allSettled(waiting);
     await expect(s.authorize('late')).rejects.toThrow(/too many calls wait/);
     expect(s.counted).toEqual({ 'authorize not-made': 1 });
+    stop.abort();
+    await all;
+  });
+
+  test("a customer has eight of them: beside four hundred hanging payments of one, another's call is made at once", async () => {
+    const s = setUp();
+    s.moody.behaves = hangs;
+    const slow = s.many(400, { of: 'slow', customer: 'mallory' });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(s.moody.keys).toHaveLength(8);
+    s.moody.behaves = answers;
+    expect(await s.authorize()).toMatchObject({ status: 'authorized' });
+    s.moody.behaves = hangs;
+    await vi.advanceTimersByTimeAsync(50 * TIMEOUT_MS);
+    expect(new Set(await slow)).toEqual(new Set(['ProviderTimeout']));
+  });
+
+  test('while all are taken, the next goes to whoever has the fewest, and not to who has waited longest', async () => {
+    const s = setUp();
+    const answer: (() => void)[] = [];
+    s.moody.behaves = (...call) => new Promise((resolve) => answer.push(() => resolve(answers(...call))));
+    const greedy = Array.from({ length: 8 }, (_, n) => s.many(20, { of: `greedy${n}-`, customer: `greedy${n}` }));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(s.moody.keys).toHaveLength(64);
+    const modest = s.many(3, { of: 'modest' });
+    for (let n = 0; n < 3; n++) {
+      answer[n]!();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    expect(s.moody.keys.slice(64)).toEqual([0, 1, 2].map((n) => `modest${n}:authorize`));
+    for (let n = 3; n < 163; n++) {
+      answer[n]!();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    expect(await modest).toEqual(Array(3).fill('authorized'));
+    expect((await Promise.all(greedy)).flat()).toEqual(Array(160).fill('authorized'));
+  });
+
+  test("when a thousand calls of a customer wait, the next one fails, and another's is made", async () => {
+    const s = setUp();
+    s.moody.behaves = hangs;
+    const stop = new AbortController();
+    const waiting = Array.from({ length: 1_008 }, (_, n) => s.authorize(`o${n}`, stop.signal, 'mallory'));
+    const all = Promise.allSettled(waiting);
+    await expect(s.authorize('late', never, 'mallory')).rejects.toThrow(/too many calls wait/);
+    s.moody.behaves = answers;
+    expect(await s.authorize()).toMatchObject({ status: 'authorized' });
     stop.abort();
     await all;
   });

@@ -1,18 +1,20 @@
 /**
- * What stands between this service and a provider that fails, hangs or is down, so that it slows nothing but payments:
+ * What stands between this service and a provider that fails, hangs or is down, so that it slows nothing but payments, and
+ * between its customers, so that nobody's payments slow another's:
  *
- *   call ──▶ bulkhead ────────▶ circuit ───────────▶ retry ───────────▶ timeout ──▶ provider
- *            64 at once, the    while it is open,    once, of what the
- *            others in line     no call is made      provider turned away
+ *   call ──▶ places ──────────▶ circuit ───────────▶ retry ───────────▶ timeout ──▶ provider
+ *            64 at once, 8 of   while it is open,    once, of what the
+ *            a customer, the    no call is made      provider turned away
+ *            others in line
  *
- *   (closed) ── of 50 calls or more in 10 s over half fail ──▶ (open)
- *      ▲                                                      │   ▲
- *      │ it succeeds                                after 1 s │   │ it fails
- *      └───────────────── (half-open): one call ◀─────────────┘───┘
+ *   (closed) ── of 20 customers or more over half fail ──▶ (open)
+ *      ▲                                                  │   ▲
+ *      │ it succeeds                            after 1 s │   │ it fails
+ *      └─────────────── (half-open): one call ◀───────────┘───┘
  *
  * - Only errors are failures: a decline or a refusal is a provider that works.
- * - A single payment that the provider turns away again and again stays far below 50 calls in 10 s, so it does not stop
- *   the others.
+ * - A customer fails whose latest call of the last 10 s did. However many payments of one the provider turns away, or keeps
+ *   waiting, they count as one, so they do not stop the others.
  * - A call that timed out is not retried here: the cashier asks first what became of it. The cashier's retries are the
  *   ones that count, because they survive a crash; the one here only bridges a short hiccup.
  * - A call that is not let through fails with ProviderUnavailable, which is the truth: nothing happened.
@@ -23,8 +25,6 @@
  */
 import {
   BrokenCircuitError,
-  bulkhead,
-  BulkheadRejectedError,
   circuitBreaker,
   CircuitState,
   DelegateBackoff,
@@ -39,22 +39,21 @@ import {
   TimeoutStrategy,
 } from 'cockatiel';
 import { backoffMs, type Clock, type Log, type Random } from '#runtime';
+import { FairPlaces, LineFull } from './fair-places.js';
 import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
-/** How many calls may be in progress at the same time. */
-const CALLS_AT_ONCE = 64;
-/** How many may wait for one of those to end; further ones fail. */
-const CALLS_IN_LINE = 10_000;
+/** How many calls may be under way, and wait; further ones fail. */
+const PLACES = { atOnce: { all: 64, each: 8 }, inLine: { all: 10_000, each: 1_000 } };
 const RETRY_PAUSE_MS = 100;
-/** The calls that count for the circuit, and how many there have to be. */
+/** The calls that count for the circuit, and of how many customers they have to be. */
 const RECENT_MS = 10_000;
-const ENOUGH_CALLS = 50;
+const ENOUGH_CUSTOMERS = 20;
 const OPEN_MS = 1_000;
 
 /** 'half-open' while one call finds out whether the provider is back. */
 export type Circuit = 'closed' | 'half-open' | 'open';
 
-/** How a request to the provider ended; 'not-made' when the circuit or the bulkhead held it back. */
+/** How a request to the provider ended; 'not-made' when the circuit was open or the line full. */
 export type Outcome = 'answered' | 'timeout' | 'unavailable' | 'failed' | 'given-up' | 'not-made';
 
 export interface GuardOptions {
@@ -67,8 +66,10 @@ export interface GuardOptions {
   readonly count: (labels: { readonly operation: keyof PaymentProvider; readonly outcome: Outcome }) => void;
 }
 
-export interface GuardedProvider extends PaymentProvider {
+export interface GuardedProvider {
   readonly circuit: Circuit;
+  /** The provider as a customer's payments reach it. */
+  for(customer: string): PaymentProvider;
 }
 
 /** The caller stopped waiting, which says nothing about the provider. */
@@ -79,10 +80,11 @@ export function guardProvider(
   provider: PaymentProvider,
   { timeoutMs, clock, random, log, count }: GuardOptions,
 ): GuardedProvider {
-  const places = bulkhead(CALLS_AT_ONCE, CALLS_IN_LINE);
+  const places = new FairPlaces(PLACES);
+  const breaker = new MostFail(clock);
   const circuit = circuitBreaker(
     handleWhen((error) => !(error instanceof GivenUp)),
-    { breaker: new MostFail(clock), halfOpenAfter: monotonicPause(OPEN_MS, clock) },
+    { breaker, halfOpenAfter: monotonicPause(OPEN_MS, clock) },
   );
   const again = retry(handleType(ProviderUnavailable), {
     maxAttempts: 1,
@@ -116,15 +118,18 @@ export function guardProvider(
     }
   }
 
-  async function guard<T>(operation: keyof PaymentProvider, call: Call<T>, signal: AbortSignal): Promise<T> {
+  async function guard<T>(
+    customer: string,
+    operation: keyof PaymentProvider,
+    call: Call<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const tried = () => again.execute(() => request(operation, call, signal), signal);
     try {
-      // The signal is not given to the bulkhead and the circuit: cockatiel's bulkhead drops an aborted waiter without
-      // starting the next one, and its circuit ignores the signal of callers that wait for a half-open call.
-      return await places.execute(() =>
-        circuit.execute(() => again.execute(() => request(operation, call, signal), signal)),
-      );
+      // The signal is not given to the circuit: cockatiel's ignores that of callers that wait for a half-open call.
+      return await places.call(customer, () => circuit.execute(() => breaker.watch(customer, tried)));
     } catch (error) {
-      const kept = error instanceof BrokenCircuitError ? CIRCUIT : error instanceof BulkheadRejectedError && LINE;
+      const kept = error instanceof BrokenCircuitError ? CIRCUIT : error instanceof LineFull && LINE;
       if (!kept) throw error;
       count({ operation, outcome: 'not-made' });
       throw new ProviderUnavailable(kept);
@@ -135,11 +140,13 @@ export function guardProvider(
     get circuit() {
       return circuitOf(circuit.state);
     },
-    authorize: (it, signal) => guard('authorize', (limited) => provider.authorize(it, limited), signal),
-    capture: (it, signal) => guard('capture', (limited) => provider.capture(it, limited), signal),
-    void: (it, signal) => guard('void', (limited) => provider.void(it, limited), signal),
-    refund: (it, signal) => guard('refund', (limited) => provider.refund(it, limited), signal),
-    find: (orderId, signal) => guard('find', (limited) => provider.find(orderId, limited), signal),
+    for: (customer) => ({
+      authorize: (it, signal) => guard(customer, 'authorize', (limited) => provider.authorize(it, limited), signal),
+      capture: (it, signal) => guard(customer, 'capture', (limited) => provider.capture(it, limited), signal),
+      void: (it, signal) => guard(customer, 'void', (limited) => provider.void(it, limited), signal),
+      refund: (it, signal) => guard(customer, 'refund', (limited) => provider.refund(it, limited), signal),
+      find: (orderId, signal) => guard(customer, 'find', (limited) => provider.find(orderId, limited), signal),
+    }),
   };
 }
 
@@ -159,42 +166,56 @@ function monotonicPause(ms: number, clock: Clock): IBackoffFactory<unknown> {
   return { next };
 }
 
-/** Opens the circuit when over half of enough recent calls have failed. */
+/** Opens the circuit when over half of enough customers fail. Each has one voice: how their latest call ended. */
 class MostFail implements IBreaker {
   readonly state = undefined;
-  /** By the second in which they ended, the oldest first. */
-  private recent: { readonly sinceMs: number; calls: number; failures: number }[] = [];
+  /** By customer, the oldest first. */
+  private readonly latest = new Map<string, { readonly endedMs: number; readonly failed: boolean }>();
+  private failing = 0;
 
   constructor(private readonly clock: Clock) {}
 
+  /** Makes a customer's call, and remembers how it ended: the circuit does not tell whose call has failed. */
+  async watch<T>(customer: string, call: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await call();
+      this.remember(customer, false);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof GivenUp)) this.remember(customer, true);
+      throw error;
+    }
+  }
+
   success(state: CircuitState): void {
-    if (state === CircuitState.HalfOpen) this.recent = [];
-    this.count(0);
+    if (state === CircuitState.HalfOpen) for (const customer of this.latest.keys()) this.forget(customer);
   }
 
   failure(state: CircuitState): boolean {
-    this.count(1);
     if (state !== CircuitState.Closed) return true;
-    const sum = (of: 'calls' | 'failures') => this.recent.reduce((sum, second) => sum + second[of], 0);
-    return sum('calls') >= ENOUGH_CALLS && sum('failures') > sum('calls') / 2;
+    return this.latest.size >= ENOUGH_CUSTOMERS && this.failing > this.latest.size / 2;
   }
 
-  private count(failures: number): void {
+  private remember(customer: string, failed: boolean): void {
     const nowMs = this.clock.monotonicMs();
-    this.recent = this.recent.filter(({ sinceMs }) => nowMs - sinceMs < RECENT_MS);
-    let last = this.recent.at(-1);
-    if (!last || nowMs - last.sinceMs >= 1_000) {
-      last = { sinceMs: nowMs, calls: 0, failures: 0 };
-      this.recent.push(last);
+    this.forget(customer);
+    this.latest.set(customer, { endedMs: nowMs, failed });
+    if (failed) this.failing++;
+    for (const [other, { endedMs }] of this.latest) {
+      if (nowMs - endedMs < RECENT_MS) break;
+      this.forget(other);
     }
-    last.calls++;
-    last.failures += failures;
+  }
+
+  private forget(customer: string): void {
+    if (this.latest.get(customer)?.failed) this.failing--;
+    this.latest.delete(customer);
   }
 }
 
 const OPENED =
   'The payment provider fails: the circuit is open. Payments wait until it answers again; everything else continues.';
-const CIRCUIT = 'The payment provider is not called for a moment: too many calls have failed.';
+const CIRCUIT = 'The payment provider is not called for a moment: those of too many customers have failed.';
 const LINE = 'The payment provider is not called: too many calls wait for it already.';
 
 function outcomeOf(error: unknown): Outcome {

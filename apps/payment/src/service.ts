@@ -20,8 +20,11 @@ import type { PaymentProvider } from './provider.js';
 import { moneyHold } from './read-models/money-hold.js';
 
 export interface PaymentPorts extends ServicePorts {
-  /** Limits the time of each call by itself: guardProvider, or withTimeout (proof/provider-timeout.ts) in virtual time. */
-  readonly provider: PaymentProvider;
+  /**
+   * The provider as a customer's payments reach it. It limits the time of each call by itself: guardProvider, or
+   * withTimeout (proof/provider-timeout.ts) in virtual time.
+   */
+  readonly providerFor: (customer: string) => PaymentProvider;
 }
 
 export type PaymentService = ReturnType<typeof paymentService>;

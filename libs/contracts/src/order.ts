@@ -8,12 +8,19 @@ const paymentToken = z
     "The customer's means of payment, sealed for the payment service alone: a compact JWE, which is only good for this order. Plain in messages from before tokens were sealed; empty in a reminder that does not want payment",
   );
 
+const customerId = z
+  .string()
+  .optional()
+  .describe(
+    'Whose payment it is, so that one customer does not slow down another. Absent in older messages, and in a reminder that does not want payment',
+  );
+
 export const orderEvents = topic('order.events.v1', '/order', {
   OrderPlaced: z
     .object({ orderId, lines: z.array(line).min(1) })
     .describe('A customer has placed an order. Requests its stock.'),
   OrderStockReserved: z
-    .object({ orderId, total: money, paymentToken })
+    .object({ orderId, total: money, paymentToken, customerId })
     .describe('The stock is reserved. Requests the payment.'),
   OrderConfirmed: z
     .object({ orderId, nothingToPay: z.literal(true).optional().describe('Its total is 0: there is no payment') })
@@ -34,6 +41,7 @@ export const orderEvents = topic('order.events.v1', '/order', {
       lines: z.array(line).min(1),
       total: money,
       paymentToken,
+      customerId,
       refusalsKnown: z
         .int()
         .min(0)

@@ -27,7 +27,7 @@ const placed: OrderEvent = { type: 'OrderPlaced', data: terms };
 
 const stockReserved: OrderEvent = {
   type: 'OrderStockReserved',
-  data: { total: terms.total, paymentToken: terms.paymentToken },
+  data: { total: terms.total, paymentToken: terms.paymentToken, customerId: terms.customerId },
 };
 const confirmed: OrderEvent = { type: 'OrderConfirmed', data: {} };
 const shipped: OrderEvent = { type: 'OrderStockShipped', data: {} };
@@ -38,10 +38,18 @@ const declined: OrderEvent = { type: 'OrderRejected', data: { reason: 'payment-d
 const cancelled: OrderEvent = { type: 'OrderCancelled', data: { reason: 'customer' } };
 const expired: OrderEvent = { type: 'OrderCancelled', data: { reason: 'deadline' } };
 const calledOff: OrderEvent = { type: 'OrderCancelled', data: { reason: 'operator' } };
-const { total, paymentToken } = terms;
+const { total, paymentToken, customerId } = terms;
 const reminded = (wants: Want, attempt = 1, more: { refusalsKnown?: number; retry?: true } = {}): OrderEvent => ({
   type: 'OrderReminded',
-  data: { attempt, wants, lines: terms.lines, total, paymentToken, ...more },
+  data: {
+    attempt,
+    wants,
+    lines: terms.lines,
+    total,
+    paymentToken,
+    ...(wants === 'payment' && { customerId }),
+    ...more,
+  },
 });
 const retried = (wants: Want, attempt = 1) => reminded(wants, attempt, { retry: true });
 const captureRefused: OrderEvent = { type: 'OrderPaymentRefused', data: { step: 'capture', reason: 'expired' } };
@@ -638,6 +646,8 @@ test('its events have the shapes of its golden files, and no others', () => {
   const total = { amountMinor: 1299, currency: 'EUR' };
   const free = { ...place, lines: [{ ...place.lines[0]!, unitPrice: { ...total, amountMinor: 0 } }] };
   const today = [
+    golden['OrderStockReserved.v1']!, // Of before orders said whose payment it is.
+    ...eventsOf(order, place, reserved, { type: 'Remind', attempt: 1 }, { type: 'Remind' }),
     ...eventsOf(
       order,
       place,

@@ -115,7 +115,8 @@ export type OrderEvent =
         deadlineAt: string;
       };
     }
-  | { type: 'OrderStockReserved'; data: { total: Money; paymentToken: string } }
+  /** `customerId` is absent in older ones, here and below. */
+  | { type: 'OrderStockReserved'; data: { total: Money; paymentToken: string; customerId?: string } }
   | { type: 'OrderConfirmed'; data: { nothingToPay?: true } }
   | { type: 'OrderStockShipped'; data: Nothing }
   | { type: 'OrderPaymentCaptured'; data: Nothing }
@@ -137,6 +138,8 @@ export type OrderEvent =
         lines: readonly OrderLine[];
         total: Money;
         paymentToken: string;
+        /** Only of one that wants payment. */
+        customerId?: string;
         /** The number of the last refusal that the order knew of; absent: it knew of none. */
         refusalsKnown?: number;
         /** A person decided that it be tried again; absent: the watchdog sent it. */
@@ -221,9 +224,9 @@ export const order: Decider<OrderCommand, OrderEvent, Order> = {
 
       case 'RecordStockReserved': {
         if (state.status !== 'placed') return [];
-        const { total, paymentToken } = state.terms;
+        const { total, paymentToken, customerId } = state.terms;
         if (total.amountMinor === 0) return [{ type: 'OrderConfirmed', data: { nothingToPay: true } }];
-        return [{ type: 'OrderStockReserved', data: { total, paymentToken } }];
+        return [{ type: 'OrderStockReserved', data: { total, paymentToken, customerId } }];
       }
 
       case 'RecordStockRejected':
@@ -493,10 +496,12 @@ function remind(state: Order, attempt: number | undefined): readonly OrderEvent[
   const { terms, reminders, retried, refusal, refusalsKnown } = state;
   const next = reminders + 1;
   if (attempt === undefined ? retried : attempt !== next || refusal) return [];
-  const { lines, total, paymentToken } = terms;
+  const { lines, total, paymentToken, customerId } = terms;
   const known = refusalsKnown > 0 && { refusalsKnown };
   const retry = attempt === undefined && { retry: true as const };
-  return [{ type: 'OrderReminded', data: { attempt: next, wants, lines, total, paymentToken, ...known, ...retry } }];
+  const whose = wants === 'payment' && { customerId };
+  const data = { attempt: next, wants, lines, total, paymentToken, ...whose, ...known, ...retry };
+  return [{ type: 'OrderReminded', data }];
 }
 
 function recordStockGone(state: Order, outcome: StockOutcome): readonly OrderEvent[] {

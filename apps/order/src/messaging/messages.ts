@@ -9,8 +9,8 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
       return { type: 'OrderPlaced', data: { orderId, lines } };
     }
     case 'OrderStockReserved': {
-      const { total, paymentToken } = event.data;
-      return { type: 'OrderStockReserved', data: { orderId, total, paymentToken } };
+      const { total, paymentToken, customerId } = event.data;
+      return { type: 'OrderStockReserved', data: { orderId, total, paymentToken, ...(customerId && { customerId }) } };
     }
     case 'OrderConfirmed':
       return { type: 'OrderConfirmed', data: { orderId, ...event.data } };
@@ -23,11 +23,20 @@ export function orderMessageOf(orderId: string, event: OrderEvent): OrderMessage
     case 'OrderSettled':
       return { type: 'OrderSettled', data: { orderId } };
     case 'OrderReminded': {
-      const { wants, total, paymentToken, refusalsKnown = 0 } = event.data;
+      const { wants, total, paymentToken, customerId, refusalsKnown = 0 } = event.data;
       const lines = event.data.lines.map(({ sku, quantity }) => ({ sku, quantity }));
       // Who reserves or ships has no use for it.
       const token = wants === 'payment' ? paymentToken : '';
-      return { type: 'OrderReminder', data: { orderId, wants, lines, total, paymentToken: token, refusalsKnown } };
+      const data = {
+        orderId,
+        wants,
+        lines,
+        total,
+        paymentToken: token,
+        ...(customerId && { customerId }),
+        refusalsKnown,
+      };
+      return { type: 'OrderReminder', data };
     }
     case 'OrderStockShipped':
     case 'OrderPaymentCaptured':

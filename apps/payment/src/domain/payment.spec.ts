@@ -503,6 +503,7 @@ test('its events have the shapes of its golden files, and no others', () => {
     refunded: amount,
   };
   const today = [
+    ...eventsOf(payment, { ...request, customerId: 'ada' }),
     ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, giveBack, refunded),
     ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, giveBack, { ...refunded, refunded: part }),
     ...eventsOf(payment, request, authorized, { type: 'Capture' }, captured, refunded),

@@ -36,8 +36,8 @@ export interface Money {
 }
 
 export type PaymentCommand =
-  /** `token` is sealed; of an order from before tokens were, it is plain. */
-  | { type: 'Request'; amount: Money; token: string }
+  /** `token` is sealed; of an order from before tokens were, it is plain. An older order does not say whose it is. */
+  | { type: 'Request'; amount: Money; token: string; customerId?: string | undefined }
   /** `refusalsKnown`: up to which refusal the order knows them. Absent: it knows of none. */
   | { type: 'Capture'; refusalsKnown?: number }
   | { type: 'Return'; refusalsKnown?: number }
@@ -70,7 +70,8 @@ interface Numbered {
 
 /** Stored as they stand: a change needs an upcaster (upcasters.ts) and a golden file. */
 export type PaymentEvent =
-  | { type: 'PaymentRequested'; data: { amount: Money; token: string } }
+  /** `customerId` is absent where the order did not say whose it is. */
+  | { type: 'PaymentRequested'; data: { amount: Money; token: string; customerId?: string } }
   /** `expiresAt` is absent when the provider did not say. */
   | { type: 'PaymentAuthorized'; data: { authorizationId: string; amount: Money; expiresAt?: string } }
   /** `held` is the other sum that the provider held: it is given back. */
@@ -113,8 +114,8 @@ interface Books {
   readonly holds: Readonly<Record<string, 'own' | 'second' | 'released'>>;
 }
 
-/** `refusals`: the number of the last refusal; 0 while there was none. */
-export type Payment = PaymentState & { readonly refusals: number };
+/** `refusals`: the number of the last refusal; 0 while there was none. `customerId`: whose it is, where that is known. */
+export type Payment = PaymentState & { readonly refusals: number; readonly customerId?: string };
 
 type PaymentState =
   | { readonly status: 'none' }
@@ -137,8 +138,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   decide(command, state) {
     switch (command.type) {
       case 'Request': {
-        const { amount, token } = command;
-        return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];
+        const { amount, token, customerId } = command;
+        const data = { amount, token, ...(customerId !== undefined && { customerId }) };
+        return state.status === 'none' ? [{ type: 'PaymentRequested', data }] : [];
       }
       case 'Capture':
         return capture(state, command.refusalsKnown);
@@ -193,7 +195,9 @@ export const payment: Decider<PaymentCommand, PaymentEvent, Payment> = {
   evolve(state, event) {
     const counts = REFUSALS.some((type) => type === event.type);
     const number = 'number' in event.data ? event.data.number : undefined;
-    return { ...nextState(state, event), refusals: counts ? (number ?? 1) : state.refusals };
+    const customerId = event.type === 'PaymentRequested' ? event.data.customerId : state.customerId;
+    const whose = customerId !== undefined && { customerId };
+    return { ...nextState(state, event), refusals: counts ? (number ?? 1) : state.refusals, ...whose };
   },
 };
 
@@ -208,7 +212,7 @@ function nextState(state: PaymentState, event: PaymentEvent): PaymentState {
   const books = booksOf(state);
   switch (event.type) {
     case 'PaymentRequested':
-      return { status: 'requested', ...event.data, ...books };
+      return { status: 'requested', amount: event.data.amount, token: event.data.token, ...books };
     case 'PaymentBlocked':
       return { status: 'blocked', ...books };
     case 'PaymentAuthorized': {

@@ -18,8 +18,8 @@ import {
 } from '#nest';
 import type { ServicePorts } from '#service';
 import type { paymentDefinition } from '../definition.js';
-import { guardProvider } from '../provider-guard.js';
-import { PaymentProvider } from '../provider.js';
+import { type GuardedProvider, guardProvider } from '../provider-guard.js';
+import type { PaymentProvider } from '../provider.js';
 import { PAYMENT_SERVICE, paymentService } from '../service.js';
 import { Ledger } from '../simulator/ledger.js';
 import { PostgresLedger } from '../simulator/postgres-ledger.js';
@@ -29,6 +29,8 @@ import { PaymentController } from './payment.controller.js';
 import { handlers } from './payment.handlers.js';
 
 type Config = z.infer<typeof paymentDefinition.config>;
+
+const GUARDED_PROVIDER = Symbol('GuardedProvider');
 
 @Module({
   imports: [CqrsModule.forRoot()],
@@ -55,7 +57,7 @@ type Config = z.infer<typeof paymentDefinition.config>;
       },
     },
     {
-      provide: PaymentProvider,
+      provide: GUARDED_PROVIDER,
       inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics],
       useFactory: (adapter: PaymentProvider, ports: ServicePorts, config: Config, health: Health, metrics: Metrics) => {
         const labels = ['operation', 'outcome'];
@@ -71,9 +73,9 @@ type Config = z.infer<typeof paymentDefinition.config>;
     },
     ...provideService(
       PAYMENT_SERVICE,
-      (ports: ServicePorts, { PAYMENT_TOKEN_KEYS: openingKeys }: Config, provider: PaymentProvider) =>
-        paymentService({ ...ports, provider }, { openingKeys }),
-      [PaymentProvider],
+      (ports: ServicePorts, { PAYMENT_TOKEN_KEYS: openingKeys }: Config, provider: GuardedProvider) =>
+        paymentService({ ...ports, providerFor: (customer) => provider.for(customer) }, { openingKeys }),
+      [GUARDED_PROVIDER],
     ),
     providePrisma(PrismaClient),
   ],

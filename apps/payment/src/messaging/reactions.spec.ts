@@ -20,6 +20,10 @@ test.each<[OrderMessage, PaymentCommand | undefined]>([
     { type: 'OrderStockReserved', data: { orderId, total, paymentToken: 'tok_approved' } },
     { type: 'Request', amount: total, token: 'tok_approved' },
   ],
+  [
+    { type: 'OrderStockReserved', data: { orderId, total, paymentToken: 'tok_approved', customerId: 'ada' } },
+    { type: 'Request', amount: total, token: 'tok_approved', customerId: 'ada' },
+  ],
   [{ type: 'OrderConfirmed', data: { orderId } }, { type: 'Capture' }],
   [{ type: 'OrderConfirmed', data: { orderId, nothingToPay: true } }, undefined],
   [{ type: 'OrderCancelled', data: { orderId, reason: 'customer' } }, { type: 'Return' }],

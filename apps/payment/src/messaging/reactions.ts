@@ -5,7 +5,7 @@ import type { PaymentCommand } from '../domain/payment.js';
 export function paymentReaction(message: OrderMessage): PaymentCommand | undefined {
   switch (message.type) {
     case 'OrderStockReserved':
-      return { type: 'Request', amount: message.data.total, token: message.data.paymentToken };
+      return requestOf(message.data);
     case 'OrderConfirmed':
       return message.data.nothingToPay ? undefined : { type: 'Capture' };
     case 'OrderCancelled':
@@ -20,13 +20,17 @@ export function paymentReaction(message: OrderMessage): PaymentCommand | undefin
   }
 }
 
+function requestOf({ total, paymentToken, customerId }: Omit<OrderReminder, 'wants' | 'lines'>): PaymentCommand {
+  return { type: 'Request', amount: total, token: paymentToken, customerId };
+}
+
 /** The command that the first request led to. */
 function reactionToReminder(reminder: OrderReminder): PaymentCommand | undefined {
   // An order service from before refusals were counted reminds of a refused step only when a person has decided so.
-  const { wants, total, paymentToken, refusalsKnown = Infinity } = reminder;
+  const { wants, total, refusalsKnown = Infinity } = reminder;
   switch (wants) {
     case 'payment':
-      return { type: 'Request', amount: total, token: paymentToken };
+      return requestOf(reminder);
     case 'fulfilment':
       return total.amountMinor === 0 ? undefined : { type: 'Capture', refusalsKnown };
     case 'return':
