@@ -47,7 +47,7 @@ afterEach(async () => {
 /** An order service that has only just been started. */
 function started() {
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  return orderService(ports, { deadlineMs: 60_000, ...developmentKeys });
+  return orderService(ports, { deadlineMs: 60_000, openOrders: 20, ...developmentKeys });
 }
 
 /** Places an order, and returns the position of that. */

@@ -128,6 +128,7 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
     'order',
     'cancel',
     ...each(['cancels', 'waits for', 'reads the history of'], (what) => `stranger: ${what} an order`),
+    'quota: an order is refused',
     'receipt',
     'recount',
     'price',

@@ -44,7 +44,8 @@ export async function checkOutAlone(world: LonesWorld, n: number): Promise<reado
 
   const beganMs = scheduler.nowMs;
   const lines = [{ sku, quantity: 1 }];
-  people.request(() => people.placeOrder({ n, atMs: 0, kind: 'order', lines, token: 'tok_approved', waits: true }));
+  const order = { n, atMs: 0, kind: 'order', lines, token: 'tok_approved', waits: true } as const;
+  people.request(() => people.placeOrder(order, 'customer who is new'));
   const waitFor = async () => {
     const others = (await behind({ servers })).filter((text) => text !== `${broken.projection} is behind`);
     return people.waiting ? ['the answer', ...others] : others;

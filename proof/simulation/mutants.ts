@@ -27,6 +27,30 @@ export const mutants: readonly Mutant[] = [
     edits: [edit('apps/order/src/service.ts', 'return isOwn ? history : [];', 'return history;')],
   },
   {
+    name: 'how many orders a customer has under way is not looked at',
+    edits: [
+      edit(
+        'apps/order/src/domain/quota.ts',
+        'if (underWay.length - freed.length >= limit) throw new QuotaExceeded(underWay);',
+        'void limit;',
+      ),
+    ],
+  },
+  {
+    name: 'an order keeps its place when it is settled',
+    edits: [edit('apps/order/src/service.ts', 'return placeAmong(settled);', 'throw error;')],
+  },
+  {
+    name: 'an order that is off leaves its place before it has given back what it holds',
+    edits: [
+      edit(
+        'apps/order/src/service.ts',
+        'return rows.filter(({ settled }) => settled)',
+        "return rows.filter(({ settled, status }) => settled || status === 'cancelled')",
+      ),
+    ],
+  },
+  {
     name: 'an amount that is not compared',
     edits: [
       edit(
@@ -46,8 +70,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'apps/payment/src/domain/payment.ts',
-        "return state.status === 'none' ? [{ type: 'PaymentRequested', data: { amount, token } }] : [];",
-        "return [{ type: 'PaymentRequested', data: { amount, token } }];",
+        "return state.status === 'none' ? [{ type: 'PaymentRequested', data }] : [];",
+        "return [{ type: 'PaymentRequested', data }];",
       ),
     ],
   },
@@ -111,10 +135,9 @@ export const mutants: readonly Mutant[] = [
       ),
       edit(
         'apps/order/src/service.ts',
-        '    return requireOrder(await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true }));',
-        '    const placed = await transactor.transact(order, `order-${orderId}`, command, cause, { expectNew: true });\n' +
-          '    void clock.sleep(deadlineMs).then(() => expire(orderId)).catch(() => {});\n' +
-          '    return requireOrder(placed);',
+        '      return requireOrder({ state, position });',
+        '      void clock.sleep(deadlineMs).then(() => expire(orderId)).catch(() => {});\n' +
+          '      return requireOrder({ state, position });',
       ),
     ],
   },

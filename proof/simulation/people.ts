@@ -4,6 +4,7 @@
  */
 import { type Service, services } from '../../apps/shop.js';
 import { isSettled, orderNotFound } from '../../apps/order/src/domain/order.js';
+import { QuotaExceeded } from '../../apps/order/src/domain/quota.js';
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import type { Attention } from '#service';
@@ -157,36 +158,48 @@ export class People {
     this.world.found.push({ rule: 'entry-answered-twice', text, orders: [] });
   }
 
-  async placeOrder({ n, lines, token, waits }: Extract<Item, { kind: 'order' }>): Promise<void> {
+  async placeOrder(
+    { n, lines, token, waits }: Extract<Item, { kind: 'order' }>,
+    customerId = this.customerOf(n),
+  ): Promise<void> {
     const orderId = orderIdOf(n);
     await this.opened;
     const since = this.pricedAt;
-    const request = { orderId, customerId: customerOf(orderId), lines, paymentToken: token, since };
+    const request = { orderId, customerId, lines, paymentToken: token, since };
     // Sent again, it may find the order that it placed before.
     if (!this.promises.sold.has(orderId)) this.promises.sold.set(orderId, since);
     const answer = await this.ask(
       'order',
       `order ${n} is placed`,
-      (it) => it.place(request, { ...causeOf(`order-${n}`), actor: customerOf(orderId) }),
+      (it) => it.place(request, { ...causeOf(`order-${n}`), actor: customerId }),
       orderId,
     );
+    if (answer && 'refused' in answer && answer.refused instanceof QuotaExceeded) {
+      count(this.world.coverage.faults, 'quota: an order is refused');
+    }
     if (!answer || 'refused' in answer) return;
     this.promises.accepted.add(orderId);
     if (!waits) return;
     const waited = await this.ask(
       'order',
       `order ${n} is waited for`,
-      (it) => it.awaitSettled(orderId, customerOf(orderId), 5 * SECOND, new AbortController().signal),
+      (it) => it.awaitSettled(orderId, customerId, 5 * SECOND, new AbortController().signal),
       orderId,
     );
     if (waited && 'ok' in waited && isSettled(waited.ok.order)) this.promises.told.set(orderId, waited.ok.order.status);
+  }
+
+  /** The customer who places the order of this number. */
+  private customerOf(n: number): string {
+    const { customers } = this.world.plan;
+    return customers === undefined ? `customer of ${orderIdOf(n)}` : `customer ${n % customers}`;
   }
 
   async act(item: Extract<Item, { kind: 'cancel' | 'receipt' | 'recount' | 'price' | 'operator' }>): Promise<void> {
     switch (item.kind) {
       case 'cancel': {
         const orderId = orderIdOf(item.order);
-        const customer = customerOf(orderId);
+        const customer = this.customerOf(item.order);
         const cause = { ...causeOf(`cancel-${item.n}`), actor: customer };
         if (diceFor(this.world.seed, 'stranger', orderId).chance(0.3)) await this.intrude(orderId);
         const answer = await this.ask(
@@ -215,7 +228,7 @@ export class People {
 
   /** Somebody who knows the id of another's order wants to cancel it, to see how it ends, and to read what happened to it. */
   private async intrude(orderId: string): Promise<void> {
-    const owner = customerOf('a stranger');
+    const owner = 'a stranger';
     const { signal } = new AbortController();
     const attempts: [string, (order: ServiceOf['order']) => Promise<unknown>][] = [
       ['cancels', (it) => it.cancel(orderId, owner, { ...causeOf('stranger'), actor: owner })],
@@ -289,11 +302,6 @@ export class People {
     this.decided.set(name, times + 1);
     return times;
   }
-}
-
-/** The customer whose order it is. */
-function customerOf(orderId: string): string {
-  return `customer of ${orderId}`;
 }
 
 export function causeOf(id: string): Cause {

@@ -78,6 +78,10 @@ export interface Plan {
   readonly prices: Readonly<Record<string, number>>;
   /** After which an order that is not confirmed is called off. */
   readonly deadlineMs: number;
+  /** How many orders that are not settled a customer may have. */
+  readonly openOrders: number;
+  /** How many customers place all orders; undefined: each is another's. */
+  readonly customers: number | undefined;
   /** The share of steps that take long. */
   readonly slowShare: number;
 }
@@ -198,7 +202,12 @@ export function planOf(seed: number, orders: number): Plan {
     add(beganMs + haggling.between(100, 500), order);
   }
   const deadlineMs = dice.pick([2_000, 20_000, 2 * MINUTE, 15 * MINUTE]);
-  return { items, stock, prices, deadlineMs, slowShare: dice.pick([0, 0.01, 0.05]) };
+  // Few customers, who have more to order than they may at a time.
+  const crowding = diceFor(seed, 'plan', 'customers');
+  const few = crowding.chance(0.25);
+  const customers = few ? crowding.between(1, 3) : undefined;
+  const openOrders = few ? crowding.between(2, 5) : 20;
+  return { items, stock, prices, deadlineMs, openOrders, customers, slowShare: dice.pick([0, 0.01, 0.05]) };
 }
 
 function someLines(dice: Dice): Line[] {

@@ -54,6 +54,8 @@ export interface Promises {
   readonly oneTime: boolean;
   /** The ids of the messages that each service was given in a batch that it was done with. */
   readonly handled: Readonly<Record<Service, ReadonlySet<string>>>;
+  /** How many orders that are not settled a customer may have. */
+  readonly openOrders: number;
   /** By order, the position that its prices must not be older than. */
   readonly sold: ReadonlyMap<string, bigint>;
   /** Receipts and recounts that were accepted, by the id of their entry. */
@@ -75,6 +77,7 @@ export async function findViolations(durable: Durable): Promise<Violation[]> {
   return [
     ...brokenPromises(durable, orders),
     ...oldPrices(durable, orders),
+    ...openOrders(durable),
     ...wrongEndings(orders),
     ...wrongDeadlines(durable, orders),
     ...neededReminders(durable, orders),
@@ -125,6 +128,33 @@ function* oldPrices({ promises, events }: Durable, orders: Streams<OrderEvent>):
       if (held.some((it) => it.type === 'PriceSet' && it.data.amountMinor === unitPrice.amountMinor)) continue;
       const text = `The ${id} was sold ${sku} at ${unitPrice.amountMinor}, which is older than position ${since}.`;
       yield about('old-price', text, id);
+    }
+  }
+}
+
+/** No customer ever has more orders that are not settled than they may. */
+function* openOrders({ promises, events }: Durable): Iterable<Violation> {
+  const customers = new Map<string, string>();
+  const open = new Map<string, number>();
+  const count = (customerId: string, by: number) => {
+    const now = (open.get(customerId) ?? 0) + by;
+    open.set(customerId, now);
+    return now;
+  };
+  for (const { type, stream, data } of events.order as readonly RecordedEvent<OrderEvent>[]) {
+    const id = idOf(stream);
+    if (type === 'OrderPlaced') {
+      customers.set(id, data.customerId);
+      if (count(data.customerId, 1) <= promises.openOrders) continue;
+      yield about(
+        'too-many-open',
+        `With ${id}, ${data.customerId} has more than ${promises.openOrders} open orders.`,
+        id,
+      );
+    } else if (type === 'OrderCompleted' || type === 'OrderSettled') {
+      const customerId = customers.get(id);
+      if (customerId !== undefined) count(customerId, -1);
+      customers.delete(id); // Money that comes later does not take the place again.
     }
   }
 }

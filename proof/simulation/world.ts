@@ -26,18 +26,18 @@ import { Faults } from './faults.js';
 import { nameOf } from './fault-points.js';
 import { checkOutAlone } from './lone-checkout.js';
 import { People } from './people.js';
-import { duration, type Item, type Plan, planOf } from './plan.js';
+import { duration, type Item, type Plan, planOf, skus } from './plan.js';
 import { PlanRunner } from './plan-runner.js';
 import { type Composed, type PortsInWorld, Process, Servers, type ServiceOf, type Surroundings } from './process.js';
 import { Unreliable } from './provider.js';
 import { Scheduler, VirtualClock } from './scheduler.js';
-import type { Told } from './story.js';
+import { orderIdOf, type Told } from './story.js';
 import { Trace } from './trace.js';
 import { heldUp, missedDeadlines, unfinished } from './unfinished.js';
 import { type Durable, findViolations, streamsOf, type Violation } from './violations.js';
 import { deliver } from './webhooks.js';
 
-type CompositionOptions = { readonly deadlineMs: number } & typeof developmentKeys;
+type CompositionOptions = { readonly deadlineMs: number; readonly openOrders: number } & typeof developmentKeys;
 
 /** How the services are put together; a test puts a broken one in its place. */
 export type Compositions = {
@@ -173,6 +173,7 @@ class Simulation implements Surroundings {
     await this.troubledTimes();
     await this.calmTimes();
     if (this.found.length === 0) await this.nothingMoves();
+    if (this.found.length === 0) await this.everybodyOrders();
     if (this.found.length === 0) this.found.push(...(await checkOutAlone(this, this.plan.items.length + 1)));
 
     const durable: Durable = {
@@ -183,6 +184,7 @@ class Simulation implements Surroundings {
       ledger: await this.ledger.entries({ limit: Infinity }),
       promises: {
         ...this.people.promises,
+        openOrders: this.plan.openOrders,
         calmMs: this.calmMs,
         lateMs: this.items.reduce((sum, item) => sum + hindersMs(item), 2 * MOST_HURRY_MS),
         setBacks: this.setBacks,
@@ -223,7 +225,8 @@ class Simulation implements Surroundings {
   }
 
   compose(service: Service, ports: PortsInWorld): Composed {
-    return this.compositions[service](ports, { deadlineMs: this.plan.deadlineMs, ...developmentKeys });
+    const { deadlineMs, openOrders } = this.plan;
+    return this.compositions[service](ports, { deadlineMs, openOrders, ...developmentKeys });
   }
 
   stepped(process: Process, step: { point: string; about: readonly string[] }, moment: string): void {
@@ -351,6 +354,26 @@ class Simulation implements Surroundings {
     const quietMs = this.scheduler.nowMs - this.changedMs;
     if (quietMs < REST_MS || this.people.waiting || !this.scheduler.quiet) return;
     if (mostMs > SECOND) this.scheduler.leap(Math.min(mostMs, quietMs / 2));
+  }
+
+  /** When all is final, every place is free: whoever has ordered may order again. */
+  private async everybodyOrders(): Promise<void> {
+    const { items, customers = 0 } = this.plan;
+    const numbers = Array.from({ length: customers }, (_, nth) => items.length + 2 + nth);
+    const order = {
+      atMs: 0,
+      kind: 'order',
+      lines: [{ sku: skus[0]!, quantity: 1 }],
+      token: 'tok_approved',
+      waits: true,
+    } as const;
+    for (const n of numbers) this.people.request(() => this.people.placeOrder({ n, ...order }));
+    if (!(await this.rest())) return;
+    for (const orderId of numbers.map(orderIdOf)) {
+      if (this.people.promises.accepted.has(orderId)) continue;
+      const text = `${orderId} was refused, although all other orders of its customer are settled.`;
+      this.found.push({ rule: 'place-lost', text, orders: [orderId] });
+    }
   }
 
   private heads(): number[] {

@@ -23,6 +23,8 @@ export function openMemoryShop(options: {
   readonly ids: Ids;
   readonly bus: MessageBus;
   readonly deadlineMs: number;
+  /** Of each customer. */
+  readonly openOrders?: number;
   readonly providerTimeoutMs: number;
   readonly timing?: { readonly slowMs: number; readonly downMs: number };
   /** Of the order service. */
@@ -35,7 +37,17 @@ export function openMemoryShop(options: {
   /** Puts something before the provider. */
   readonly before?: (provider: PaymentProvider) => PaymentProvider;
 }) {
-  const { clock, ids, bus, deadlineMs, providerTimeoutMs, timing, webhooks, before = (it) => it } = options;
+  const {
+    clock,
+    ids,
+    bus,
+    deadlineMs,
+    openOrders = 20,
+    providerTimeoutMs,
+    timing,
+    webhooks,
+    before = (it) => it,
+  } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
   const ports = (parked = new MemoryParkedMessages()) => ({
     ...runtime,
@@ -53,7 +65,7 @@ export function openMemoryShop(options: {
   const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
   const { store, customerKeys = new MemoryCustomerKeys(), retentionMs = 0, log = silentLog } = options;
   const orderPorts = { ...ports(), customerKeys, log, ...(store && { store }) };
-  const order = orderService(orderPorts, { deadlineMs, retentionMs, ...developmentKeys });
+  const order = orderService(orderPorts, { deadlineMs, openOrders, retentionMs, ...developmentKeys });
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
   const limited = withTimeout(before(provider), clock, providerTimeoutMs);

@@ -1,9 +1,11 @@
 /** What the order service is: what it stores, publishes, subscribes to and shows. */
+import { z } from 'zod';
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 import { defineService, DEVELOPMENT_KEYS, duration, postgresUrl, sealingKey, secrets } from '#service';
 import { customer } from './domain/customer.js';
 import { order } from './domain/order.js';
 import { price } from './domain/price.js';
+import { quota } from './domain/quota.js';
 import { orderMessageOf } from './messaging/messages.js';
 import { orderReaction } from './messaging/reactions.js';
 import { customerErasure } from './read-models/customer-erasure.js';
@@ -31,6 +33,11 @@ export const orderDefinition = defineService({
     ORDER_DEADLINE: duration()
       .prefault('15min')
       .describe('How long an order may take to be confirmed; then it is cancelled'),
+    OPEN_ORDERS_PER_CUSTOMER: z.coerce
+      .number()
+      .pipe(z.int('is not a whole number above 0').min(1, 'is not a whole number above 0'))
+      .prefault(20)
+      .describe('How many orders that are not settled a customer may have; further ones are refused with 409'),
     PAYMENT_TOKEN_KEY: sealingKey()
       .prefault(DEVELOPMENT_KEYS.sealing)
       .describe(
@@ -51,7 +58,7 @@ export const orderDefinition = defineService({
       ),
   },
   publicDefaults: ['PAYMENT_TOKEN_KEY', 'TOKEN_DIGEST_SECRET'],
-  aggregates: { order, price, customer },
+  aggregates: { order, price, customer, quota },
   upcasters,
   publishes: orderEvents,
   relays: ['order'],

@@ -17,7 +17,7 @@ test('waiting for an order leaves nothing behind on the signal that would end al
   const store = new MemoryEventStore(clock);
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  const service = orderService(ports, { deadlineMs: 30_000, ...developmentKeys });
+  const service = orderService(ports, { deadlineMs: 30_000, openOrders: 20, ...developmentKeys });
   await service.setPrice('honey', { amountMinor: 895, currency: 'EUR' }, cause);
   const lines = [{ sku: 'honey', quantity: 1 }];
   await service.place({ orderId: ORDER, customerId: ORDER, lines, paymentToken: 'tok' }, cause);
@@ -44,7 +44,7 @@ test('an order with an expected total is refused only for the prices of now, and
     providerTimeoutMs: 300,
     store,
   });
-  const other = orderService(shop.orderPorts, { deadlineMs: 60_000, ...developmentKeys });
+  const other = orderService(shop.orderPorts, { deadlineMs: 60_000, openOrders: 20, ...developmentKeys });
   let orders = 0;
   const place = (amountMinor: number) => {
     const orderId = `0190a8c0-0000-7000-8000-${String(++orders).padStart(12, '0')}`;
@@ -74,13 +74,13 @@ test('an order that exists is found under its key when its SKU is withdrawn; a n
   const store = new MemoryEventStore(clock);
   const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log: silentLog };
   const ports = { ...runtime, store } as unknown as Parameters<typeof orderService>[0];
-  const service = orderService(ports, { deadlineMs: 30_000, ...developmentKeys });
+  const service = orderService(ports, { deadlineMs: 30_000, openOrders: 20, ...developmentKeys });
   const price = { amountMinor: 895, currency: 'EUR' };
   const request = { customerId: ORDER, lines: [{ sku: 'honey', quantity: 1 }], paymentToken: 'tok' };
   await service.setPrice('honey', price, cause);
   const first = await service.place({ ...request, orderId: ORDER, expectedTotal: price }, cause);
   await service.withdrawPrice('honey', cause);
-  const again = orderService(ports, { deadlineMs: 30_000, ...developmentKeys }).place(
+  const again = orderService(ports, { deadlineMs: 30_000, openOrders: 20, ...developmentKeys }).place(
     { ...request, orderId: ORDER, expectedTotal: price },
     cause,
   );

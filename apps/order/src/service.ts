@@ -5,6 +5,7 @@
 import { Conflict } from '#decider';
 import { type Cause, type Decision, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
+import { waitForPosition } from '#projections';
 import { within } from '#runtime';
 import { type Attention, inboxOf, receive, runService, type ServicePorts } from '#service';
 import { attentionItem } from './attention.js';
@@ -23,9 +24,11 @@ import {
   type PlacedOrder,
 } from './domain/order.js';
 import { price } from './domain/price.js';
+import { quota, QuotaExceeded } from './domain/quota.js';
 import { tokenSealer, type TokenKeys } from './payment-token.js';
 import { PersonalData } from './personal-data.js';
 import { PriceCache } from './price-cache.js';
+import { orderSummary } from './read-models/order-summary.js';
 import { orderTodo } from './read-models/order-todo.js';
 import type { Recipient } from './recipient.js';
 import { SettlementWaits } from './settlement-waits.js';
@@ -62,6 +65,8 @@ export const ORDER_SERVICE = Symbol('OrderService');
 export interface OrderOptions {
   /** An order that is not confirmed so many milliseconds after it was placed is cancelled. */
   readonly deadlineMs: number;
+  /** How many orders that are not settled a customer may have. */
+  readonly openOrders: number;
   readonly tokenKeys: TokenKeys;
   /** For so many milliseconds after the last order that it was used for, a customer's key is not erased; default: 0. */
   readonly retentionMs?: number;
@@ -71,8 +76,11 @@ export interface OrderPorts extends ServicePorts {
   readonly customerKeys: CustomerKeys;
 }
 
-export function orderService(ports: OrderPorts, { deadlineMs, tokenKeys, retentionMs = 0 }: OrderOptions) {
-  const { clock } = ports;
+/** How long the refusal of an order may take because a read model is behind, in milliseconds. */
+const QUOTA_CHECK_MS = 1_000;
+
+export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenKeys, retentionMs = 0 }: OrderOptions) {
+  const { clock, tables } = ports;
   const sealToken = tokenSealer(tokenKeys);
   const { upcasters } = orderDefinition;
   const store = withUpcasters(ports.store, upcasters);
@@ -110,34 +118,58 @@ export function orderService(ports: OrderPorts, { deadlineMs, tokenKeys, retenti
       placedAt: now.toISOString(),
       deadlineAt: new Date(now.getTime() + deadlineMs).toISOString(),
     } as const;
-    const stream = `order-${orderId}`;
-    if (!recipient) return requireOrder(await transactor.transact(order, stream, command, cause, { expectNew: true }));
+    if (!recipient) return placeWithinQuota(orderId, command, undefined, cause);
     return personalData.placeWith(recipient, { orderId, customerId }, (sealed, kid) =>
-      placeUnderKey(kid, orderId, { ...command, ...sealed }, cause),
+      placeWithinQuota(orderId, { ...command, ...sealed }, kid, cause),
     );
   }
 
-  /** The order and the note of the key that its recipient is sealed with, in one append: see domain/customer.ts. */
-  async function placeUnderKey(
-    kid: string,
+  /**
+   * The order, its place in the customer's quota (domain/quota.ts), and the note of the key `kid` that its recipient is
+   * sealed with (domain/customer.ts), in one append.
+   */
+  async function placeWithinQuota(
     orderId: string,
     command: Extract<OrderCommand, { type: 'Place' }>,
+    kid: string | undefined,
     cause: Cause,
   ): Promise<KnownOrder> {
     const stream = `order-${orderId}`;
-    const decision: Decision<Order> = (desk) => {
-      desk.expectNew(stream);
-      const placed = desk.decide(order, stream, command, cause);
-      if (placed.length > 0) {
-        const keep = { type: 'Keep', orderId, kid, placedAt: command.placedAt } as const;
-        desk.decide(customer, `customer-${command.customerId}`, keep, cause);
-      }
-      return desk.state(order, stream);
+    const { customerId, placedAt } = command;
+    const decisionWith = (settled: readonly string[]): Decision<Order> => {
+      const take = { type: 'Take', orderId, limit: openOrders, settled } as const;
+      return (desk) => {
+        desk.expectNew(stream);
+        const placed = desk.decide(order, stream, command, cause);
+        if (placed.length > 0) {
+          desk.decide(quota, `quota-${customerId}`, take, cause);
+          if (kid) desk.decide(customer, `customer-${customerId}`, { type: 'Keep', orderId, kid, placedAt }, cause);
+        }
+        return desk.state(order, stream);
+      };
     };
-    const { results, position } = await transactor.transactAll([decision]);
-    const [result] = results;
-    if (result?.status !== 'fulfilled') throw result?.reason;
-    return requireOrder({ state: result.value, position });
+    const placeAmong = async (settled: readonly string[]) => {
+      const { result: state, position } = await transactor.decide(`quota-${customerId}`, decisionWith(settled));
+      return requireOrder({ state, position });
+    };
+    try {
+      return await placeAmong([]);
+    } catch (error) {
+      if (!(error instanceof QuotaExceeded)) throw error;
+      const settled = await settledOf(error.underWay);
+      if (settled.length === 0) throw error;
+      return placeAmong(settled);
+    }
+  }
+
+  /** Those of these orders that were settled before now. */
+  async function settledOf(orderIds: readonly string[]): Promise<string[]> {
+    const { signal } = new AbortController();
+    const position = await store.head();
+    await waitForPosition({ tables, projection: orderSummary, position, clock, timeoutMs: QUOTA_CHECK_MS, signal });
+    const keys = orderIds.map((order_id) => ({ order_id }));
+    const rows = await tables.load(orderSummary, keys);
+    return rows.filter(({ settled }) => settled).map(({ order_id }) => order_id);
   }
 
   async function priceOf(sku: string, since: bigint | undefined) {

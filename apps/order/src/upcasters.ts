@@ -7,8 +7,9 @@ import type { Upcasters } from '#event-store';
 import type { CustomerEvent } from './domain/customer.js';
 import type { OrderEvent } from './domain/order.js';
 import type { PriceEvent } from './domain/price.js';
+import type { QuotaEvent } from './domain/quota.js';
 
-export const upcasters: Upcasters<OrderEvent | PriceEvent | CustomerEvent> = {
+export const upcasters: Upcasters<OrderEvent | PriceEvent | CustomerEvent | QuotaEvent> = {
   // Before payment tokens were sealed, a repeated request was compared by the token itself.
   OrderPlaced: [(data) => ({ ...data, tokenDigest: data['paymentToken'] })],
   OrderStockReserved: [],
@@ -30,4 +31,5 @@ export const upcasters: Upcasters<OrderEvent | PriceEvent | CustomerEvent> = {
   CustomerRecipientKept: [],
   CustomerErasureRequested: [],
   CustomerErased: [],
+  QuotaTaken: [],
 };

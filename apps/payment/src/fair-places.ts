@@ -1,15 +1,19 @@
 /**
- * The places at the provider, shared out fairly among customers: the next place that is free goes to the customer who has
- * the fewest, and of several to who has waited longest. So whoever comes with one call is next, however many calls others
- * have in line, and a few places are left for whoever comes, because nobody has more than a share.
+ * The places at the provider, shared out fairly among customers. Who has none is given any place that is free. Who has some
+ * is given another only while many are free, eight for each that they have: so one customer alone has eight of 64, and
+ * twenty who all want many have two or three each and leave places for whoever comes. The next place goes to the customer
+ * who has the fewest, and of several to who has waited longest.
  */
 
 export interface Limits {
-  /** How many calls may be under way at the same time, of all and of each customer. */
-  readonly atOnce: { readonly all: number; readonly each: number };
-  /** How many may wait for one of those to end; further ones are refused. */
+  /** How many calls may be under way at the same time. */
+  readonly places: number;
+  /** How many may wait, of all and of each customer; further ones are refused. */
   readonly inLine: { readonly all: number; readonly each: number };
 }
+
+/** How many places have to be free for each that a customer has, so that they are given another. */
+const FREE_FOR_EACH = 8;
 
 export class LineFull extends Error {}
 
@@ -20,15 +24,16 @@ interface Customer {
 }
 
 export class FairPlaces {
-  private atWork = 0;
+  private free: number;
   private inLine = 0;
   /** Those who have calls, under way or in line. */
   private readonly customers = new Map<string, Customer>();
-  /** Those who may be given a place, by how many they have; who has waited longest comes first. */
-  private readonly next: readonly Set<Customer>[];
+  /** Those who wait, by how many places they have; who has waited longest comes first. */
+  private readonly waiting: readonly Set<Customer>[];
 
   constructor(private readonly limits: Limits) {
-    this.next = Array.from({ length: limits.atOnce.each }, () => new Set<Customer>());
+    this.free = limits.places;
+    this.waiting = Array.from({ length: limits.places / FREE_FOR_EACH + 1 }, () => new Set<Customer>());
   }
 
   /**
@@ -37,54 +42,60 @@ export class FairPlaces {
    */
   async call<T>(name: string, call: () => Promise<T>): Promise<T> {
     const customer = this.customers.get(name) ?? { atWork: 0, line: new Set() };
-    const { atOnce, inLine } = this.limits;
-    const waits = this.atWork === atOnce.all || customer.atWork === atOnce.each;
-    if (waits && (this.inLine === inLine.all || customer.line.size === inLine.each)) throw new LineFull();
+    const { all, each } = this.limits.inLine;
+    const waits = !this.mayTake(customer);
+    if (waits && (this.inLine === all || customer.line.size === each)) throw new LineFull();
     this.customers.set(name, customer);
     if (waits) {
       await new Promise<void>((begin) => {
         customer.line.add(begin);
         this.inLine++;
-        this.queue(customer);
+        this.wait(customer);
       });
     } else {
-      this.take(customer); // Nobody else waits for it: whoever waits has no room.
+      this.take(customer); // Nobody else waits for it: whoever waits may take none.
     }
     try {
       return await call();
     } finally {
-      this.next[customer.atWork]?.delete(customer);
-      this.atWork--;
+      this.waiting[customer.atWork]!.delete(customer);
+      this.free++;
       customer.atWork--;
-      this.queue(customer);
+      this.wait(customer);
       if (customer.atWork + customer.line.size === 0) this.customers.delete(name);
       this.giveOut();
     }
   }
 
+  private mayTake({ atWork }: Customer): boolean {
+    return atWork * FREE_FOR_EACH < this.free;
+  }
+
   private take(customer: Customer): void {
-    this.atWork++;
+    this.free--;
     customer.atWork++;
   }
 
-  /** Lets a customer wait among those who have as many places. */
-  private queue(customer: Customer): void {
-    if (customer.line.size > 0) this.next[customer.atWork]?.add(customer);
+  /** Lets a customer wait, if they have calls in line, among those who have as many places. */
+  private wait(customer: Customer): void {
+    if (customer.line.size > 0) this.waiting[customer.atWork]!.add(customer);
   }
 
-  /** Gives the place that has become free to whoever is next. */
+  /** Gives what is free to those who are next. */
   private giveOut(): void {
-    const customer = this.next
-      .find((waiting) => waiting.size > 0)
-      ?.values()
-      .next().value;
-    if (!customer) return;
-    const [begin] = customer.line;
-    customer.line.delete(begin!);
-    this.inLine--;
-    this.next[customer.atWork]!.delete(customer);
-    this.take(customer);
-    this.queue(customer);
-    begin!();
+    while (true) {
+      const customer = this.waiting
+        .find(({ size }) => size > 0)
+        ?.values()
+        .next().value;
+      if (!customer || !this.mayTake(customer)) return;
+      const [begin] = customer.line;
+      customer.line.delete(begin!);
+      this.inLine--;
+      this.waiting[customer.atWork]!.delete(customer);
+      this.take(customer);
+      this.wait(customer);
+      begin!();
+    }
   }
 }

@@ -326,25 +326,56 @@ describe('the places', () => {
     expect(new Set(await slow)).toEqual(new Set(['ProviderTimeout']));
   });
 
-  test('while all are taken, the next goes to whoever has the fewest, and not to who has waited longest', async () => {
+  /** Customers with so many payments each, at a provider that answers when it is told to. */
+  async function crowd(customers: number, payments: number) {
     const s = setUp();
     const answer: (() => void)[] = [];
     s.moody.behaves = (...call) => new Promise((resolve) => answer.push(() => resolve(answers(...call))));
-    const greedy = Array.from({ length: 8 }, (_, n) => s.many(20, { of: `greedy${n}-`, customer: `greedy${n}` }));
+    const ask = (more: number, of: string) =>
+      Promise.all(
+        Array.from({ length: customers }, (_, n) => s.many(more, { of: `${n}-${of}`, customer: `customer ${n}` })),
+      );
+    const all = ask(payments, '');
     await vi.advanceTimersByTimeAsync(0);
-    expect(s.moody.keys).toHaveLength(64);
+    let answered = 0;
+    const answerNext = async () => {
+      answer[answered++]!();
+      await vi.advanceTimersByTimeAsync(0);
+    };
+    /** How many places each of them has. */
+    const places = () => {
+      const under = s.moody.keys.slice(answered).filter((key) => /^\d+-/.test(key));
+      return Array.from({ length: customers }, (_, n) => under.filter((key) => key.startsWith(`${n}-`)).length);
+    };
+    return { ...s, all, ask, places, answerNext };
+  }
+
+  test('many who want many leave some for whoever comes', async () => {
+    const s = await crowd(20, 20);
+    for (let n = 0; n < 400; n++) {
+      const made = s.moody.keys.length;
+      expect(made - n, 'at work').toBeLessThan(64);
+      // At first there were fewer: those have more until these calls end.
+      if (n >= 64) expect(made - n, 'at work').toBeLessThan(56);
+      if (n >= 64 && n < 200) {
+        expect(Math.min(...s.places())).toBeGreaterThanOrEqual(1);
+        expect(Math.max(...s.places())).toBeLessThanOrEqual(3);
+      }
+      await s.answerNext();
+    }
+    expect((await s.all).flat()).toEqual(Array(400).fill('authorized'));
+  });
+
+  test('while all are taken, the next goes to whoever has none, and not to who has waited longest', async () => {
+    const s = await crowd(64, 1);
+    expect(s.places()).toEqual(Array(64).fill(1));
+    const more = s.ask(4, 'more-');
     const modest = s.many(3, { of: 'modest' });
-    for (let n = 0; n < 3; n++) {
-      answer[n]!();
-      await vi.advanceTimersByTimeAsync(0);
-    }
-    expect(s.moody.keys.slice(64)).toEqual([0, 1, 2].map((n) => `modest${n}:authorize`));
-    for (let n = 3; n < 163; n++) {
-      answer[n]!();
-      await vi.advanceTimersByTimeAsync(0);
-    }
+    for (let n = 0; n < 3; n++) await s.answerNext();
+    expect(s.moody.keys.slice(64)).toEqual(['modest0', 'modest1', 'modest2'].map((it) => `${it}:authorize`));
+    for (let n = 3; n < 323; n++) await s.answerNext();
     expect(await modest).toEqual(Array(3).fill('authorized'));
-    expect((await Promise.all(greedy)).flat()).toEqual(Array(160).fill('authorized'));
+    expect([...(await s.all), ...(await more)].flat()).toEqual(Array(320).fill('authorized'));
   });
 
   test("when a thousand calls of a customer wait, the next one fails, and another's is made", async () => {

@@ -3,9 +3,8 @@
  * between its customers, so that nobody's payments slow another's:
  *
  *   call ──▶ places ──────────▶ circuit ───────────▶ retry ───────────▶ timeout ──▶ provider
- *            64 at once, 8 of   while it is open,    once, of what the
- *            a customer, the    no call is made      provider turned away
- *            others in line
+ *            64, shared out     while it is open,    once, of what the
+ *            among customers    no call is made      provider turned away
  *
  *   (closed) ── of 20 customers or more over half fail ──▶ (open)
  *      ▲                                                  │   ▲
@@ -43,7 +42,7 @@ import { FairPlaces, LineFull } from './fair-places.js';
 import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
 /** How many calls may be under way, and wait; further ones fail. */
-const PLACES = { atOnce: { all: 64, each: 8 }, inLine: { all: 10_000, each: 1_000 } };
+const PLACES = { places: 64, inLine: { all: 10_000, each: 1_000 } };
 const RETRY_PAUSE_MS = 100;
 /** The calls that count for the circuit, and of how many customers they have to be. */
 const RECENT_MS = 10_000;

@@ -82,7 +82,7 @@ export class OrderController {
     'Places an order',
     answers(202, 'Placed; the first answer again if it was placed before', orderView, ...placedHeaders),
     answers(200, 'Final, with Prefer: wait', orderView, ...placedHeaders),
-    refuses(409, 'price-changed'),
+    refuses(409, 'price-changed', 'too-many-open-orders'),
     refuses(422, 'unknown-sku', 'duplicate-sku', 'mixed-currencies', 'total-out-of-range', 'idempotency-key-reused'),
   )
   async placeOrder(

@@ -45,6 +45,7 @@ type Config = z.infer<typeof orderDefinition.config>;
           { ...ports, customerKeys },
           {
             deadlineMs: config.ORDER_DEADLINE,
+            openOrders: config.OPEN_ORDERS_PER_CUSTOMER,
             tokenKeys: { sealingKey: config.PAYMENT_TOKEN_KEY, digestSecrets: config.TOKEN_DIGEST_SECRET },
             retentionMs: config.RETENTION,
           },
