@@ -91,7 +91,7 @@ async function openShop({ retentionMs = 0 } = {}) {
   closing.push(() => shop.stop());
   // Another instance on the same servers.
   const { order: one, orderPorts } = shop;
-  const other = orderService(orderPorts, { deadlineMs: 60_000, retentionMs, ...developmentKeys });
+  const other = orderService(orderPorts, { deadlineMs: 60_000, openOrders: 20, retentionMs, ...developmentKeys });
   const running = other.run(shop.signal);
   closing.push(() => running);
   await clock.advance(1_000);
@@ -326,7 +326,10 @@ test('a cached key costs the key store nothing, and is asked for again after a m
 
 test('an instance that does not hear of erasures caches no key', async () => {
   const { place, read, shop, customerKeys } = await openShop();
-  const deaf = orderService({ ...shop.orderPorts, customerKeys }, { deadlineMs: 60_000, ...developmentKeys });
+  const deaf = orderService(
+    { ...shop.orderPorts, customerKeys },
+    { deadlineMs: 60_000, openOrders: 20, ...developmentKeys },
+  );
   const placed = await place(deaf);
   const { asked } = customerKeys;
   await read(placed, deaf);

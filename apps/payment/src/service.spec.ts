@@ -133,7 +133,7 @@ test('a payment whose key is gone waits for it, says so, and calls the provider 
     deadLetters: parked,
     leases: new MemoryLeases(),
     counters: { skipped() {}, dead() {} },
-    provider: { find: () => Promise.resolve(undefined), authorize } as unknown as PaymentProvider,
+    providerFor: () => ({ find: () => Promise.resolve(undefined), authorize }) as unknown as PaymentProvider,
   };
   const runFor = async (keys: PaymentOptions, ms: number) => {
     const stop = new AbortController();
