@@ -1,42 +1,115 @@
-/** One customer's slow orders beside another's checkout. `--disable-console-intercept` shows the times. */
+/**
+ * Nobody is kept waiting by another's slow payments, and nobody holds all stock by paying slowly: with the processes of a
+ * real shop. `--disable-console-intercept` shows the times.
+ */
 import { randomUUID } from 'node:crypto';
-import { expect, test } from 'vitest';
-import { call } from '../scripts/lib/api.js';
-import { openShop, type OrderView, type Shop } from './support/shop.js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import request from './support/http.js';
+import { expectInvariants } from './support/invariants.js';
+import { openShop, type Shop } from './support/shop.js';
 
-const SLOW_ORDERS = 400;
-const lines = [{ sku: 'honey', quantity: 1 }];
+const QUOTA = 20;
+const ORDERS = 400;
+const STOCK = { honey: 10_000, truffle: 100 };
 
-/** How long a checkout of another customer takes each time, in milliseconds. */
-async function checkOut(shop: Shop): Promise<number> {
-  const began = performance.now();
-  const headers = { 'idempotency-key': randomUUID(), prefer: 'wait=30', ...shop.anybody };
-  const order = { customerId: randomUUID(), lines, payment: { token: 'tok_approved' } };
-  const { status } = await call<OrderView>('POST', `${shop.order[0]}/orders`, order, headers);
-  expect(status).toBe('completed');
-  return Math.round(performance.now() - began);
-}
-
-async function several(shop: Shop, times: number): Promise<number[]> {
-  const took = [];
-  for (let n = 0; n < times; n++) took.push(await checkOut(shop));
-  return took;
-}
-
-test('figures', { timeout: 600_000 }, async () => {
-  await using shop = await openShop({ env: { order: {} } });
-  await shop.setPrices({ honey: 895 });
-  await shop.stockUp({ honey: 10_000 });
-  await several(shop, 10);
-  const alone = await several(shop, 5);
-  for (let round = 0; round < 3; round++) {
-    const accounts = Array.from({ length: round === 2 ? 20 : 1 }, () => randomUUID());
-    const slow = (n: number) => ({ lines, token: 'tok_slow', customerId: accounts[n % accounts.length]! });
-    const began = performance.now();
-    const orderIds = await Promise.all(Array.from({ length: SLOW_ORDERS }, (_, n) => shop.place(slow(n))));
-    const placed = Math.round(performance.now() - began);
-    const beside = await several(shop, 6);
-    for (const orderId of orderIds) await shop.settled(orderId, 150_000);
-    console.log({ alone, placed, beside, all: Math.round(performance.now() - began) });
-  }
+let shop: Shop;
+beforeAll(async () => {
+  shop = await openShop({ instances: { order: 2 }, env: { order: { OPEN_ORDERS_PER_CUSTOMER: `${QUOTA}` } } });
+  await shop.setPrices({ honey: 895, truffle: 9_900 });
+  await shop.stockUp(STOCK);
 });
+afterAll(() => shop?.close());
+
+interface Wish {
+  readonly customerId?: string;
+  readonly sku?: string;
+  readonly token?: string;
+  readonly key?: string;
+  /** The instance that is asked. */
+  readonly at?: number;
+  /** Whether the answer comes when the order is settled. */
+  readonly wait?: boolean;
+}
+
+/** Asks for an order, as a clerk does on behalf of a customer: again while the service is too busy. */
+async function order({ customerId = randomUUID(), sku = 'honey', token = 'tok_approved', ...more }: Wish = {}) {
+  const { key = randomUUID(), at = 0, wait = false } = more;
+  const body = { customerId, lines: [{ sku, quantity: 1 }], payment: { token } };
+  const prefer = wait ? { prefer: 'wait=30' } : {};
+  return shop.until('the order is answered', async () => {
+    const asking = request(shop.order[at]!, shop)
+      .post('/orders')
+      .set({ 'idempotency-key': key, ...prefer });
+    const found = await asking.send(body);
+    return { done: found.status !== 503, found };
+  });
+}
+
+/** How long a checkout of somebody new takes each time, in milliseconds. */
+async function checkOut(times: number): Promise<number[]> {
+  const tookMs: number[] = [];
+  for (let n = 0; n < times; n++) {
+    const began = performance.now();
+    expect((await order({ wait: true })).body.status).toBe('completed');
+    tookMs.push(Math.round(performance.now() - began));
+  }
+  return tookMs;
+}
+
+test('beside four hundred slow payments of a few another waits for no place', { timeout: 180_000 }, async () => {
+  const alone = await checkOut(5);
+  const few = Array.from({ length: ORDERS / QUOTA }, () => randomUUID());
+  const slow = await Promise.all(
+    Array.from({ length: ORDERS }, (_, n) => order({ token: 'tok_slow', customerId: few[n % few.length]! })),
+  );
+  const orderIds = slow.map(({ status, body }) => (expect(status).toBe(202), body.orderId as string));
+  const beside = await checkOut(5);
+  console.log({ alone, beside });
+  const payments = await Promise.all(orderIds.map((id) => request(shop.payment[0]!, shop).get(`/payments/${id}`)));
+  const waiting = payments.filter(({ status, body }) => status === 404 || body.status === 'requested');
+  expect(waiting.length, 'as many as have no place yet, and more').toBeGreaterThan(64);
+  for (const orderId of orderIds) await shop.settled(orderId);
+});
+
+test(
+  'in a flash sale a customer gets as many orders as they may have open, and others get the rest',
+  { timeout: 180_000 },
+  async () => {
+    const greedy = randomUUID();
+    const wish = { customerId: greedy, sku: 'truffle' };
+    await shop.stop('payment'); // Nobody pays.
+    const keys = Array.from({ length: ORDERS }, () => randomUUID());
+    const answers = await Promise.all(keys.map((key, n) => order({ ...wish, key, at: n % 2 })));
+    const accepted = answers.filter(({ status }) => status === 202);
+    const refused = answers.filter(({ status }) => status !== 202);
+    expect(accepted).toHaveLength(QUOTA);
+    for (const { status, body } of refused) {
+      expect(status).toBe(409);
+      expect(body.code).toBe('too-many-open-orders');
+      expect(body.openOrders).toHaveLength(QUOTA);
+    }
+    expect(refused[0]!.body.openOrders.toSorted()).toEqual(accepted.map(({ body }) => body.orderId).sort());
+
+    // Whoever asks again under a key that was accepted is told the same, at either instance.
+    const again = await Promise.all(
+      keys.flatMap((key, n) => (answers[n]!.status === 202 ? order({ ...wish, key, at: (n + 1) % 2 }) : [])),
+    );
+    expect(again.map(({ body }) => body.orderId).sort()).toEqual(accepted.map(({ body }) => body.orderId).sort());
+    const others = await Promise.all(Array.from({ length: STOCK.truffle - QUOTA }, () => order({ sku: 'truffle' })));
+    const placed = [...accepted, ...others].map(({ body }) => body.orderId as string);
+
+    // A place is free when the order has given back what it holds, and not before.
+    const [first] = accepted.map(({ body }) => body.orderId as string);
+    await request(shop.order[0]!, shop).post(`/orders/${first}/cancel`).expect(202);
+    expect((await order({ ...wish, at: 1 })).body.code).toBe('too-many-open-orders');
+    await shop.restart('payment');
+    await shop.settled(first!);
+    const next = await order({ ...wish, at: 1 });
+    expect(next.status).toBe(202);
+
+    placed.push(next.body.orderId);
+    for (const orderId of placed) await shop.settled(orderId);
+    const { completed } = await expectInvariants(shop, placed, { truffle: STOCK.truffle });
+    expect(completed).toBe(STOCK.truffle);
+  },
+);

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { MemoryEventStore } from '#event-store';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
 import { silentLog } from '#runtime';
@@ -7,6 +7,8 @@ import { MemoryMessageBus } from '#message-bus';
 import { LateStore } from '#test/late-store';
 import { openMemoryShop } from '#test/memory-shop';
 import { developmentKeys } from '../../../proof/token-keys.js';
+import { QuotaExceeded } from './domain/quota.js';
+import { orderTodo } from './read-models/order-todo.js';
 import { orderService } from './service.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
@@ -89,6 +91,111 @@ test('an order that exists is found under its key when its SKU is withdrawn; a n
   await expect(service.place(another, cause)).rejects.toMatchObject({ code: 'unknown-sku' });
   await service.setPrice('honey', price, cause);
   expect((await service.place(another, cause)).order.terms.total).toEqual(price);
+});
+
+describe('a customer may have three open orders', () => {
+  const stops: (() => Promise<void>)[] = [];
+  afterEach(() => Promise.all(stops.splice(0).map((stop) => stop())));
+
+  /** A shop with a second instance of order, in which only `tok_approved` is ever paid. */
+  async function openShop() {
+    const clock = new ManualClock();
+    const deadlineMs = 60_000;
+    const shop = openMemoryShop({
+      clock,
+      ids: new SequentialIds(),
+      bus: new MemoryMessageBus({ clock }),
+      deadlineMs,
+      openOrders: 3,
+      providerTimeoutMs: 300,
+      timing: { slowMs: 300_000, downMs: 300_000 },
+    });
+    stops.push(shop.stop);
+    const other = orderService(shop.orderPorts, { deadlineMs, openOrders: 3, ...developmentKeys });
+    await shop.order.setPrice('honey', { amountMinor: 895, currency: 'EUR' }, cause);
+    await shop.inventory.bookStock({ entryId: 'all', kind: 'receipt', sku: 'honey', quantity: 1_000 }, cause);
+    const idOf = (n: number) => `0190a8c0-0000-7000-8000-${String(n).padStart(12, '0')}`;
+    /** Order number `n`; whether it was placed. */
+    async function place(n: number, { of = 'ada', token = 'tok_slow', at = shop.order } = {}): Promise<boolean> {
+      const lines = [{ sku: 'honey', quantity: 1 }];
+      const placing = at.place({ orderId: idOf(n), customerId: of, lines, paymentToken: token }, cause);
+      let answered = false;
+      const answer = placing.then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof QuotaExceeded) return false;
+          throw error;
+        },
+      );
+      void answer.finally(() => (answered = true)).catch(() => {});
+      // A refusal waits for the read model.
+      for (let ms = 0; ms < 5_000 && !answered; ms += 10) await clock.advance(10);
+      return answer;
+    }
+    const openNow = async () =>
+      (await shop.orderPorts.tables.due(orderTodo, 'deadline_at', new Date('9999-01-01'), 1_000)).length;
+    return { ...shop, clock, other, place, idOf, openNow, deadlineMs };
+  }
+
+  test('of four hundred that come at once, at two instances, three are placed', async () => {
+    const shop = await openShop();
+    const numbers = Array.from({ length: 400 }, (_, n) => n + 1);
+    const placed = await Promise.all(numbers.map((n) => shop.place(n, { at: n % 2 ? shop.order : shop.other })));
+    expect(placed.filter(Boolean)).toHaveLength(3);
+    await shop.clock.advance(1_000);
+    expect(await shop.openNow()).toBe(3);
+    expect(await shop.place(500, { of: 'bea' }), 'another customer').toBe(true);
+    const again = numbers.filter((n) => placed[n - 1]);
+    expect(await Promise.all(again.map((n) => shop.place(n, { at: shop.other }))), 'the same again').toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test.each<[string, (shop: Awaited<ReturnType<typeof openShop>>) => Promise<unknown>]>([
+    ['cancelled', (shop) => shop.order.cancel(shop.idOf(1), 'ada', cause)],
+    ['called off by its deadline', (shop) => shop.clock.advance(shop.deadlineMs + 2_000)],
+    [
+      'called off by a person',
+      (shop) => shop.order.resolve(shop.idOf(1), { decision: 'call-off', reason: 'r' }, cause),
+    ],
+  ])('its place is free when an order is settled that was %s', async (_, end) => {
+    const shop = await openShop();
+    for (const n of [1, 2, 3]) expect(await shop.place(n)).toBe(true);
+    expect(await shop.place(4)).toBe(false);
+    await end(shop);
+    await shop.clock.advance(10_000);
+    expect(await shop.place(4)).toBe(true);
+  });
+
+  test('who pays at once has as many orders as they like', async () => {
+    const shop = await openShop();
+    for (let n = 1; n <= 20; n++) {
+      expect(await shop.place(n, { token: 'tok_approved' })).toBe(true);
+      await shop.clock.advance(1_000);
+    }
+  });
+
+  test('an order that is refused takes no place', async () => {
+    const shop = await openShop();
+    for (const n of [1, 2]) expect(await shop.place(n)).toBe(true);
+    const wrong = [{ sku: 'snow', quantity: 1 }];
+    const request = { orderId: shop.idOf(9), customerId: 'ada', paymentToken: 'tok' };
+    await expect(shop.order.place({ ...request, lines: wrong }, cause)).rejects.toMatchObject({ code: 'unknown-sku' });
+    expect(await shop.place(3)).toBe(true);
+  });
+
+  test('while the read model stands still nobody gets a place too many, and the refusal comes in time', async () => {
+    const shop = await openShop();
+    vi.spyOn(shop.orderPorts.tables, 'commit').mockRejectedValue(new Error('The table is locked.'));
+    for (const n of [1, 2, 3]) expect(await shop.place(n, { token: 'tok_approved' })).toBe(true);
+    await shop.clock.advance(5_000);
+    expect(await shop.place(4)).toBe(false);
+    vi.restoreAllMocks();
+    await shop.clock.advance(60_000);
+    expect(await shop.place(4)).toBe(true);
+  });
 });
 
 /** Counts the listeners of a signal, and the signals that AbortSignal.any has derived from it. */

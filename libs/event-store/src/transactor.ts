@@ -2,7 +2,6 @@
  * From a command to events in the store: load, decide, append, and after a conflict load and decide again.
  *
  *   transact(decider, stream, command, cause)   one aggregate, one command: nearly every handler is that
- *   decide(stream, decision)                    one decision over several streams
  *   transactAll(decisions)                      many decisions over many streams, written as one append
  *
  *              ┌──────────── a state is missing: load it ───────────┐
@@ -135,16 +134,10 @@ export class Transactor {
       const events = desk.decide(decider, stream, command, cause);
       return { events, state: desk.state(decider, stream) };
     };
-    const { result, position } = await this.decide(stream, decision);
-    return { ...result, position };
-  }
-
-  /** Makes one decision, in turn with those that name the same stream: the one of which most others would conflict. */
-  async decide<T>(stream: string, decision: Decision<T>): Promise<{ result: T; position: bigint }> {
     const { results, position } = await this.takeTurn(stream, () => this.transactAll([decision]));
     const result = results[0]!;
     if (result.status === 'rejected') throw result.reason;
-    return { result: result.value, position };
+    return { ...result.value, position };
   }
 
   /** Runs `work` after the work on the same stream that asked earlier. */

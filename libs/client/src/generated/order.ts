@@ -602,7 +602,7 @@ export interface operations {
           };
         };
       };
-      /** @description `price-changed` */
+      /** @description `price-changed`, `too-many-open-orders` */
       409: {
         headers: {
           [name: string]: unknown;
@@ -610,7 +610,7 @@ export interface operations {
         content: {
           'application/problem+json': components['schemas']['Problem'] & {
             /** @enum {string} */
-            code: 'price-changed';
+            code: 'price-changed' | 'too-many-open-orders';
           };
         };
       };
