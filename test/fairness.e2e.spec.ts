@@ -88,13 +88,14 @@ test(
       expect(body.code).toBe('too-many-open-orders');
       expect(body.openOrders).toHaveLength(QUOTA);
     }
-    expect(refused[0]!.body.openOrders.toSorted()).toEqual(accepted.map(({ body }) => body.orderId).sort());
+    const places = new Set(accepted.map(({ body }) => body.orderId));
+    expect(new Set(refused[0]!.body.openOrders)).toEqual(places);
 
     // Whoever asks again under a key that was accepted is told the same, at either instance.
     const again = await Promise.all(
       keys.flatMap((key, n) => (answers[n]!.status === 202 ? order({ ...wish, key, at: (n + 1) % 2 }) : [])),
     );
-    expect(again.map(({ body }) => body.orderId).sort()).toEqual(accepted.map(({ body }) => body.orderId).sort());
+    expect(new Set(again.map(({ body }) => body.orderId))).toEqual(places);
     const others = await Promise.all(Array.from({ length: STOCK.truffle - QUOTA }, () => order({ sku: 'truffle' })));
     const placed = [...accepted, ...others].map(({ body }) => body.orderId as string);
 
