@@ -14,7 +14,8 @@ import { type Service, services } from '../apps/shop.js';
 import { urlOf } from './lib/addresses.js';
 
 const SKU = 'olive-oil';
-const POLL_MS = 20;
+/** Less often than the limit of one caller allows. */
+const POLL_MS = 60;
 const HOLD_BACK_MS = 150;
 const PATIENCE_MS = 60_000;
 

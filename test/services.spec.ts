@@ -166,6 +166,18 @@ describe.each(services)('%s', (service) => {
   });
 });
 
+test('in docker-compose.yml the gateway says who calls, whatever the caller says, and the services believe it alone', () => {
+  const { services: compose, configs } = parse(textOf('docker-compose.yml'), { merge: true });
+  expect(configs.gateway.content).toMatch(/^ *http-request set-header X-Forwarded-For %\[src\]/m);
+  for (const service of services) {
+    expect(compose[service]).toMatchObject({
+      networks: ['inside'],
+      environment: { TRUSTED_PROXIES: expect.any(String) },
+    });
+    expect(compose[service]).not.toHaveProperty('ports'); // Around the gateway nobody comes.
+  }
+});
+
 test('in docker-compose.yml everything is limited, without capabilities, and on the edge only where it has a port', () => {
   const { services: compose, networks } = parse(textOf('docker-compose.yml'), { merge: true });
   for (const [name, container] of Object.entries<Record<string, unknown>>(compose)) {

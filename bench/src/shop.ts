@@ -194,6 +194,22 @@ export async function httpLoad(
   return { rate: result['2xx'] / result.duration, p50Ms: p50, p99Ms: p99, calls: result['2xx'] };
 }
 
+/**
+ * `clients` connections send `amount` requests, each as soon as its last one is answered, and returns how many were answered
+ * with 2xx. What is refused is no failure.
+ * @throws Error when a request gets no answer
+ */
+export async function httpFlood(
+  url: string,
+  clients: number,
+  amount: number,
+  setupRequest: (request: autocannonType.Request) => autocannonType.Request,
+): Promise<number> {
+  const result = await autocannon({ url, connections: clients, amount, timeout: 60, requests: [{ setupRequest }] });
+  if (result.errors > 0) throw new Error(`${result.errors} of ${amount} requests to ${url} failed.`);
+  return result['2xx'];
+}
+
 /** An application of Nest on Fastify with one controller and nothing else (empty.mjs), as a process of its own. */
 export function openEmptyApplication() {
   return openProgram('empty.mjs', { execArgv: [] });

@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { baseConfig } from '../../../libs/service/src/index.js';
 import { summary } from '../load.js';
 import type { Row, Sample } from '../row.js';
-import { type BenchShop, openBenchShop, orderBody } from '../shop.js';
+import { type BenchShop, httpFlood, openBenchShop, orderBody } from '../shop.js';
 
 const FLOOD = 10_000;
 const CLIENTS = 16;
-/** Half of what the default limit allows one caller. */
-const PER_SECOND = 10;
+/** Less than the default limit allows one caller. */
+const PER_SECOND = 15;
 const ALONE_MS = 10_000;
 
 export const row: Row = {
@@ -45,34 +45,30 @@ export const row: Row = {
   },
 };
 
-/** The header of a customer who has sent nothing yet. */
-const somebody = ({ shop }: BenchShop) => ({ ...shop.as(randomUUID(), 'customer') });
-
-async function place({ shop }: BenchShop, caller: Record<string, string>, n: number): Promise<number> {
-  const { customerId: _, ...body } = JSON.parse(orderBody(n)) as Record<string, unknown>;
-  const answer = await fetch(`${shop.order[0]}/orders`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...caller },
-    body: JSON.stringify(body),
-  });
-  await answer.arrayBuffer();
-  return answer.status;
+/** The request of a customer who has sent nothing yet, for the `n`-th order. */
+function orderingAs(shop: BenchShop): (n: number) => { method: 'POST'; headers: Record<string, string>; body: string } {
+  const caller = shop.shop.as(randomUUID(), 'customer');
+  return (n) => {
+    const { customerId: _, ...body } = JSON.parse(orderBody(n)) as Record<string, unknown>;
+    const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...caller };
+    return { method: 'POST', headers, body: JSON.stringify(body) };
+  };
 }
 
 /** Sends it as one caller, and returns how many were taken. */
-async function flood(shop: BenchShop, requests: number): Promise<number> {
-  const caller = somebody(shop);
-  let [sent, taken] = [0, 0];
-  const client = async () => {
-    while (sent < requests) if ((await place(shop, caller, sent++)) === 202) taken++;
-  };
-  await Promise.all(Array.from({ length: CLIENTS }, client));
-  return taken;
+function flood(shop: BenchShop, requests: number): Promise<number> {
+  const order = orderingAs(shop);
+  let n = 0;
+  return httpFlood(shop.shop.order[0]!, CLIENTS, requests, (request) => ({
+    ...request,
+    path: '/orders',
+    ...order(n++),
+  }));
 }
 
 /** What another caller sees until it is over. @throws Error when an order of theirs is not taken */
 async function beside(shop: BenchShop, flooding: Promise<number>): Promise<Sample> {
-  const caller = somebody(shop);
+  const order = orderingAs(shop);
   const latencies: number[] = [];
   const pending: Promise<void>[] = [];
   let isOver = false;
@@ -82,7 +78,8 @@ async function beside(shop: BenchShop, flooding: Promise<number>): Promise<Sampl
     const due = begin + (n * 1_000) / PER_SECOND;
     await sleep(due - performance.now());
     pending.push(
-      place(shop, caller, n).then((status) => {
+      fetch(`${shop.shop.order[0]}/orders`, order(n)).then(async ({ status, body }) => {
+        await body?.cancel();
         if (status !== 202) throw new Error(`An order of the other caller was answered with ${status}.`);
         latencies.push(performance.now() - due);
       }),

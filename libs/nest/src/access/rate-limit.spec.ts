@@ -48,6 +48,9 @@ let lines: Record<string, unknown>[];
 let known: Set<string>;
 /** What had to be verified. */
 let verified: string[];
+/** What slow tokens wait for. */
+let verification: Promise<void>;
+let finishVerifying: () => void;
 
 beforeEach(() => {
   apps = [];
@@ -55,6 +58,7 @@ beforeEach(() => {
   verified = [];
   known = new Set(['ada', 'bea']);
   clock = new ManualClock();
+  verification = new Promise((resolve) => (finishVerifying = resolve));
 });
 afterEach(() => Promise.all(apps.map((app) => app.close())));
 
@@ -66,6 +70,7 @@ const tokens = {
   identify: async (header = '') => {
     if (!known.has(header)) verified.push(header);
     if (header === '' || header.startsWith('bad')) throw new Problem(401, 'token-invalid', 'It is not accepted.');
+    if (header.startsWith('slow')) await verification;
     if (header === 'away') throw tryAgain('issuer-unavailable', 'The issuer is away.');
     return { subject: header, roles: ['customer' as const] };
   },
@@ -168,6 +173,16 @@ test('tokens that turn out to be good do not count for their address, and neithe
   const app = await start();
   expect(await statusesOf(30, (n) => ask(app, '/mine', `customer${n}`))).toEqual({ 200: 30 });
   expect(await statusesOf(30, () => ask(app, '/mine', 'away'))).toEqual({ 503: 30 });
+});
+
+test('tokens count for their address while they are verified, and what is refused meanwhile does not count', async () => {
+  const app = await start();
+  const verifying = Array.from({ length: 5 }, (_, n) => ask(app, '/mine', `slow${n}`).then(({ status }) => status));
+  await vi.waitUntil(() => verified.length === 5);
+  expect(await statusesOf(20, () => ask(app, '/mine', 'cleo'))).toEqual({ 429: 20 });
+  finishVerifying();
+  expect(await Promise.all(verifying)).toEqual([200, 200, 200, 200, 200]);
+  await ask(app, '/mine', 'cleo').expect(200);
 });
 
 test('a route for anyone is limited by address, whatever token comes with it, and probes are not limited', async () => {
