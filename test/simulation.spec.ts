@@ -4,6 +4,8 @@ import { readdirSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { MemoryLog } from '#message-bus';
 import { services } from '../apps/shop.js';
+import { MemoryCustomerKeys } from '../apps/order/src/customer-keys/memory.js';
+import type { CustomerKeys } from '../apps/order/src/customer-keys/port.js';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { simulate } from '../proof/simulate.js';
@@ -189,6 +191,37 @@ describe('each rule sees the damage that it is for', () => {
     'message-passed-over': ({ promises }) => ({
       promises: { ...promises, handled: { ...promises.handled, payment: new Set<string>() } },
     }),
+    'person-shown': ({ events }) => ({
+      events: {
+        ...events,
+        order: events.order.map((event) =>
+          event.type === 'OrderSettled' ? { ...event, data: { sentTo: 'Ada Quastenberg' } } : event,
+        ),
+      },
+    }),
+    'recipient-lost': () => ({ customerKeys: new MemoryCustomerKeys() }),
+    'erased-key-stays': ({ customerKeys }) => ({
+      customerKeys: Object.assign(Object.create(customerKeys) as CustomerKeys, {
+        find: async (kid: string) => ({ kid, secret: Buffer.alloc(32) }),
+      }),
+    }),
+    'erased-unasked': (durable) => ({
+      events: { ...durable.events, order: events(durable, 'order', 'CustomerErasureRequested') },
+    }),
+    'erased-too-early': (durable) => ({
+      events: {
+        ...durable.events,
+        order: durable.events.order.map((event) =>
+          event.type === 'CustomerErased' ? { ...event, position: 1n } : event,
+        ),
+      },
+    }),
+    'key-not-noted': (durable) => ({
+      events: { ...durable.events, order: events(durable, 'order', 'CustomerRecipientKept') },
+    }),
+    'closed-key-used': (durable) => ({
+      events: { ...durable.events, order: durable.events.order.toReversed() },
+    }),
     'row-too-many': (durable) => ({
       events: { ...durable.events, order: events(durable, 'order', 'PriceSet') },
     }),
@@ -200,7 +233,10 @@ describe('each rule sees the damage that it is for', () => {
       const { durable, violations } = await runWorld(seed);
       const happened = new Set([...durable.ledger, ...durable.events.order].map(({ type }) => type));
       expect(violations).toEqual([]);
-      if (durable.promises.oneTime && ['captured', 'voided', 'OrderStockReleased'].every((type) => happened.has(type)))
+      if (
+        durable.promises.oneTime &&
+        ['captured', 'voided', 'OrderStockReleased', 'CustomerErased'].every((type) => happened.has(type))
+      )
         return durable;
     }
   }

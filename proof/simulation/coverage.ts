@@ -65,6 +65,7 @@ export function faultOf(item: Item): string | undefined {
     case 'operator':
       return `operator, at any time: ${item.decision}`;
     case 'cancel':
+    case 'erasure':
     case 'second-instance':
     case 'order':
     case 'receipt':
@@ -127,6 +128,9 @@ export const expected: Readonly<Record<keyof Coverage, readonly string[]>> = {
     'second instance',
     'order',
     'cancel',
+    'erasure',
+    'outage: keys of order',
+    ...each(['at once', 'later'], (when) => `erasure: ${when}`),
     ...each(['cancels', 'waits for', 'reads the history of'], (what) => `stranger: ${what} an order`),
     'quota: an order is refused',
     'receipt',

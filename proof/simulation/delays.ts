@@ -37,6 +37,7 @@ export function delaysMs(item: Item): number {
       return Infinity;
     case 'order':
     case 'cancel':
+    case 'erasure':
     case 'receipt':
     case 'recount':
     case 'price':

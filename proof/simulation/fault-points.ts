@@ -17,7 +17,14 @@ export interface Point {
 
 /** What is peculiar to a service; all else follows from its definition. */
 const OWN: Partial<Record<Service, Record<string, readonly string[]>>> = {
-  order: { 'store.head': [], 'tables.due': ['order-todo'] },
+  order: {
+    'store.head': [],
+    'tables.due': ['order-todo', 'customer-erasure'],
+    'keys.current': [],
+    'keys.find': [],
+    'keys.close': [],
+    'keys.erase': [],
+  },
   inventory: { 'tables.due': ['stock-hold'] },
   payment: {
     'store.head': [],

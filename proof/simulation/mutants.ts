@@ -51,6 +51,44 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'an erased key stays',
+    edits: [edit('apps/order/src/personal-data.ts', '    await customerKeys.erase(kids);\n', '')],
+  },
+  {
+    name: 'a closed key is used again',
+    edits: [
+      edit('apps/order/src/domain/customer.ts', "if (key && key.status !== 'open')", 'if (key && orderId === kid)'),
+    ],
+  },
+  {
+    name: 'a recipient is written as it came when the key store is away',
+    edits: [
+      edit(
+        'apps/order/src/personal-data.ts',
+        'const key = await this.cache.currentOf(of.customerId);',
+        "const key = await this.cache.currentOf(of.customerId).catch(() => undefined);\n      if (!key) return place({ recipient: JSON.stringify(recipient), recipientDigest: 'none' }, 'none');",
+      ),
+    ],
+  },
+  {
+    name: 'a recipient is erased while its order is open',
+    edits: [edit('apps/order/src/personal-data.ts', '&& (await this.areSettled(orders))', '&& orders.length > 0')],
+  },
+  {
+    name: 'what another instance has erased is still shown',
+    edits: [
+      edit(
+        'apps/order/src/key-cache.ts',
+        "if (type !== 'CustomerRecipientKept') this.drop(idOf(stream), data.kids);",
+        'void [type, stream, data];',
+      ),
+    ],
+  },
+  {
+    name: 'an erasure that has to wait is forgotten',
+    edits: [edit('apps/order/src/service.ts', 'erasures: (s: AbortSignal) => personalData.run(s),', '')],
+  },
+  {
     name: 'an amount that is not compared',
     edits: [
       edit(

@@ -5,6 +5,7 @@
 import { type Service, services } from '../../apps/shop.js';
 import { isSettled, orderNotFound } from '../../apps/order/src/domain/order.js';
 import { QuotaExceeded } from '../../apps/order/src/domain/quota.js';
+import type { Recipient } from '../../apps/order/src/recipient.js';
 import { DomainError } from '#decider';
 import type { Cause } from '#event-store';
 import type { Attention } from '#service';
@@ -12,7 +13,7 @@ import { diceFor } from './chance.js';
 import { count, type Coverage } from './coverage.js';
 import type { Item, Plan } from './plan.js';
 import type { Composed, Process, Servers, ServiceOf, Surroundings } from './process.js';
-import { orderIdOf } from './story.js';
+import { orderIdOf, orderOf } from './story.js';
 import type { Durable, Violation } from './violations.js';
 
 const SECOND = 1_000;
@@ -44,7 +45,11 @@ export class People {
     told: new Map<string, string>(),
     entries: new Map<string, { sku: string; quantity: number }>(),
     sold: new Map<string, bigint>(),
+    customers: new Map<string, string>(),
+    sentTo: new Map<string, Recipient>(),
   } satisfies Partial<Durable['promises']>;
+  /** Customers who had too many open orders for one more. */
+  readonly turnedAway = new Set<string>();
   /** Where the last price is of which an answer told; who orders from then on has seen it. */
   private pricedAt = 0n;
   /** What receipts and recounts were answered with, by their entry. */
@@ -165,7 +170,9 @@ export class People {
     const orderId = orderIdOf(n);
     await this.opened;
     const since = this.pricedAt;
-    const request = { orderId, customerId, lines, paymentToken: token, since };
+    const recipient = recipientOf(this.world.seed, orderId);
+    const request = { orderId, customerId, lines, paymentToken: token, recipient, since };
+    this.promises.customers.set(orderId, customerId);
     // Sent again, it may find the order that it placed before.
     if (!this.promises.sold.has(orderId)) this.promises.sold.set(orderId, since);
     const answer = await this.ask(
@@ -176,9 +183,14 @@ export class People {
     );
     if (answer && 'refused' in answer && answer.refused instanceof QuotaExceeded) {
       count(this.world.coverage.faults, 'quota: an order is refused');
+      this.turnedAway.add(customerId);
     }
     if (!answer || 'refused' in answer) return;
     this.promises.accepted.add(orderId);
+    if (recipient) {
+      this.promises.sentTo.set(orderId, recipient);
+      await this.readOwn(orderId);
+    }
     if (!waits) return;
     const waited = await this.ask(
       'order',
@@ -191,11 +203,12 @@ export class People {
 
   /** The customer who places the order of this number. */
   private customerOf(n: number): string {
-    const { customers } = this.world.plan;
-    return customers === undefined ? `customer of ${orderIdOf(n)}` : `customer ${n % customers}`;
+    return `customer ${n % this.world.plan.customers}`;
   }
 
-  async act(item: Extract<Item, { kind: 'cancel' | 'receipt' | 'recount' | 'price' | 'operator' }>): Promise<void> {
+  async act(
+    item: Extract<Item, { kind: 'cancel' | 'erasure' | 'receipt' | 'recount' | 'price' | 'operator' }>,
+  ): Promise<void> {
     switch (item.kind) {
       case 'cancel': {
         const orderId = orderIdOf(item.order);
@@ -211,6 +224,8 @@ export class People {
         if (answer && 'ok' in answer) this.promises.cancelled.add(orderId);
         return;
       }
+      case 'erasure':
+        return this.leave(this.customerOf(item.order));
       case 'receipt': {
         const entry = () => this.enter(`receipt-${item.n}`, 'receipt', item.sku, item.quantity);
         await Promise.all(item.twice ? [entry(), entry()] : [entry()]);
@@ -224,6 +239,52 @@ export class People {
       case 'operator':
         return this.resolve('order', orderIdOf(item.order), item.decision);
     }
+  }
+
+  /** A customer has their data erased, and when they are told that it is, no instance shows a recipient of before. */
+  private async leave(customer: string): Promise<void> {
+    await this.opened;
+    const before = [...this.promises.sentTo.keys()].filter(
+      (orderId) => this.promises.customers.get(orderId) === customer,
+    );
+    const cause = { ...causeOf(`erasure-${customer}`), actor: customer };
+    const answer = await this.ask('order', `${customer} wants their data erased`, (it) =>
+      it.personalData.requestErasure(customer, cause),
+    );
+    if (!answer || 'refused' in answer) return;
+    const { status, position } = answer.ok;
+    count(this.world.coverage.faults, `erasure: ${status === 'requested' ? 'later' : 'at once'}`);
+    if (status === 'requested') return;
+    for (const orderId of before) {
+      const shown = await this.read(orderId, position);
+      if (!shown) continue;
+      const text = `${customer} was told that their data is erased, and ${orderId} shows to whom it is sent.`;
+      this.world.found.push({ rule: 'erased-and-shown', text, orders: [orderId] });
+    }
+  }
+
+  /** A customer looks at an order of their own: what is shown is what they said, unless they have left. */
+  private async readOwn(orderId: string): Promise<void> {
+    const shown = await this.read(orderId, 0n);
+    if (!shown || shown.name === this.promises.sentTo.get(orderId)?.name) return;
+    const text = `${orderId} is sent to ${shown.name}, which is not what its customer said.`;
+    this.world.found.push({ rule: 'another-recipient', text, orders: [orderId] });
+  }
+
+  /** The recipient of an order in the clear; null when it is erased; undefined without an answer. */
+  private async read(orderId: string, since: bigint): Promise<Recipient | null | undefined> {
+    const customerId = this.promises.customers.get(orderId)!;
+    const answer = await this.ask(
+      'order',
+      undefined,
+      async (it) => {
+        const [placed] = await it.history(orderId, customerId);
+        const sealed = placed?.type === 'OrderPlaced' ? placed.data.recipient : undefined;
+        return sealed === undefined ? null : it.personalData.open(sealed, { orderId, customerId }, since);
+      },
+      orderId,
+    );
+    return answer && 'ok' in answer ? answer.ok : undefined;
   }
 
   /** Somebody who knows the id of another's order wants to cancel it, to see how it ends, and to read what happened to it. */
@@ -302,6 +363,20 @@ export class People {
     this.decided.set(name, times + 1);
     return times;
   }
+}
+
+/** What no event, message or row may show: it stands in every recipient. */
+export const NAME = 'Quastenberg';
+
+/** Whom an order is sent to, if its customer says so. */
+function recipientOf(seed: number, orderId: string): Recipient | undefined {
+  if (!diceFor(seed, 'recipient', orderId).chance(0.6)) return undefined;
+  const name = `${orderOf(orderId)} ${NAME}`;
+  return {
+    name,
+    email: `${orderOf(orderId)}@example.com`,
+    address: { street: NAME, postalCode: '1', city: NAME, country: 'DE' },
+  };
 }
 
 export function causeOf(id: string): Cause {

@@ -108,6 +108,7 @@ export class PlanRunner {
       case 'recount':
       case 'price':
       case 'operator':
+      case 'erasure':
         this.recordStrike(item);
         return this.world.people.request(() => this.world.people.act(item));
       case 'inboxes':
@@ -129,6 +130,6 @@ export class PlanRunner {
   /** Leases live where the tables do. */
   private cutOff(service: Service, server: Server): void {
     if (server === 'tables') this.world.servers[service].leases.setReachable(false);
-    else this.world.disconnect(service, server);
+    else if (server !== 'keys') this.world.disconnect(service, server);
   }
 }

@@ -36,6 +36,8 @@ export type Happening =
   | { readonly kind: 'receipt'; readonly sku: string; readonly quantity: number; readonly twice: boolean }
   | { readonly kind: 'recount'; readonly sku: string; readonly counted: number }
   | { readonly kind: 'price'; readonly sku: string; readonly amountMinor: number }
+  /** The customer of an order wants their personal data erased. */
+  | { readonly kind: 'erasure'; readonly order: number }
   | { readonly kind: 'operator'; readonly order: number; readonly decision: 'retry' | 'call-off' }
   /** An operator looks at the inboxes and decides about all that waits there; `skips` gives dead letters up at once. */
   | { readonly kind: 'inboxes'; readonly skips: boolean }
@@ -67,7 +69,8 @@ export type Happening =
   /** The clock of a service's machine is set forward, or back: what it shows, not how fast time passes. */
   | { readonly kind: 'clock'; readonly service: Service; readonly byMs: number };
 
-export type Server = 'store' | 'bus' | 'tables';
+/** `keys`: the key store, which order alone has. */
+export type Server = 'store' | 'bus' | 'tables' | 'keys';
 
 /** `n` is its number; it happens, or lies in wait, from `atMs` virtual milliseconds after the beginning. */
 export type Item = { readonly n: number; readonly atMs: number } & Happening;
@@ -80,8 +83,8 @@ export interface Plan {
   readonly deadlineMs: number;
   /** How many orders that are not settled a customer may have. */
   readonly openOrders: number;
-  /** How many customers place all orders; undefined: each is another's. */
-  readonly customers: number | undefined;
+  /** How many customers have all orders among them: some order more than once, also when they have left. */
+  readonly customers: number;
   /** The share of steps that take long. */
   readonly slowShare: number;
 }
@@ -201,11 +204,19 @@ export function planOf(seed: number, orders: number): Plan {
     }
     add(beganMs + haggling.between(100, 500), order);
   }
+  // Who leaves: in a moment at which they order, or when all is long over.
+  const leaving = diceFor(seed, 'plan', 'erasures');
+  if (leaving.chance(0.6)) {
+    for (let left = leaving.between(1, 6); left > 0; left--) {
+      const { n: order, atMs } = leaving.pick(orderItems);
+      add(atMs + leaving.pick([0, 1, 5, 20, 100, 1_000, 20_000]), { kind: 'erasure', order });
+    }
+  }
   const deadlineMs = dice.pick([2_000, 20_000, 2 * MINUTE, 15 * MINUTE]);
   // Few customers, who have more to order than they may at a time.
   const crowding = diceFor(seed, 'plan', 'customers');
   const few = crowding.chance(0.25);
-  const customers = few ? crowding.between(1, 3) : undefined;
+  const customers = few ? crowding.between(1, 3) : 7;
   const openOrders = few ? crowding.between(2, 5) : 20;
   return { items, stock, prices, deadlineMs, openOrders, customers, slowShare: dice.pick([0, 0.01, 0.05]) };
 }
@@ -313,6 +324,17 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
       kind: 'outage',
       service: dice.pick(services),
       server: dice.pick(['store', 'bus', 'tables'] as const),
+      forMs: dice.pick([100, 5_000, MINUTE]),
+    }),
+  },
+  'key-store': {
+    share: 0.3,
+    gently: 0.2,
+    most: 2,
+    make: (dice) => ({
+      kind: 'outage',
+      service: 'order',
+      server: 'keys',
       forMs: dice.pick([100, 5_000, MINUTE]),
     }),
   },
@@ -438,6 +460,8 @@ export function describe(item: Item): string {
     }
     case 'cancel':
       return `the customer cancels order ${item.order}`;
+    case 'erasure':
+      return `the customer of order ${item.order} wants their personal data erased`;
     case 'receipt':
       return `${item.quantity} ${item.sku} come in${item.twice ? ', and are entered twice under one key' : ''}`;
     case 'recount':

@@ -4,6 +4,8 @@
  */
 import { type Service, services, type shop } from '../../apps/shop.js';
 import { setMaxListeners } from 'node:events';
+import type { CustomerKeys } from '../../apps/order/src/customer-keys/port.js';
+import { MemoryCustomerKeys } from '../../apps/order/src/customer-keys/memory.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import type { PaymentPorts } from '../../apps/payment/src/service.js';
 import {
@@ -48,6 +50,8 @@ export class Servers {
   readonly checkpoints = new MemoryCheckpoints();
   readonly parked = new MemoryParkedMessages();
   readonly leases = new LeaseServer();
+  /** The key store: order alone asks for it. */
+  readonly customerKeys = new MemoryCustomerKeys();
 }
 
 /** What a composition gives back. */
@@ -58,7 +62,7 @@ export interface Composed {
 /** Each service, as its composition gives it back. */
 export type ServiceOf = { readonly [S in Service]: ReturnType<(typeof shop)[S]['compose']> };
 
-export type PortsInWorld = ServicePorts & Pick<PaymentPorts, 'providerFor'>;
+export type PortsInWorld = ServicePorts & Pick<PaymentPorts, 'providerFor'> & { readonly customerKeys: CustomerKeys };
 
 /** What a process finds in the world. */
 export interface Surroundings {
@@ -101,6 +105,8 @@ const PROVIDER_STEPS = {
   find: () => [],
 };
 
+const KEY_STEPS = { current: () => [], find: () => [], close: () => [], erase: () => [] };
+
 /** What a killed process awaits. A promise of its own each time: one for all would keep every world in memory. */
 const never = () => new Promise<never>(() => {});
 
@@ -134,7 +140,7 @@ export class Process {
     );
     this.store = new ProcessStore(this, world, servers, clock);
     this.bus = new ProcessBus(this, world, clock, diceFor(seed, this.name, life, 'deliveries'));
-    const { snapshots, tables, checkpoints, parked, leases } = servers;
+    const { snapshots, tables, checkpoints, parked, leases, customerKeys } = servers;
     const ports: ServicePorts = {
       clock,
       ids: new ProcessIds(of, instance, life),
@@ -152,8 +158,10 @@ export class Process {
     };
     const asked = steppedPort('provider', provider, PROVIDER_STEPS, this.onStep);
     const limited = withTimeout(asked, clock, PROVIDER_TIMEOUT_MS);
+    const keys = this.onServer('keys', customerKeys, ['close', 'erase']);
     this.service = world.compose(of, {
       ...stepped(ports, this.onStep),
+      customerKeys: steppedPort('keys', keys, KEY_STEPS, this.onStep),
       providerFor: () => limited,
     });
     this.finished = this.service.run(this.stopping.signal).then(

@@ -1,5 +1,6 @@
 /** What keeps a world from being over: orders that are not final, and work that is not done. */
 import { type Service, services, shop } from '../../apps/shop.js';
+import { customer, type CustomerEvent, keysToErase } from '../../apps/order/src/domain/customer.js';
 import { isSettled, order, type OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { stateAfter } from '#decider';
@@ -39,6 +40,9 @@ export async function unfinished({ servers, log, ledger, webhooksUnderWay }: Boo
   for (const [id, events] of streamsOf<OrderEvent>(servers.order.events.all, 'order')) {
     const state = stateAfter(order, events);
     if (!isSettled(state)) found.push(`${id}, ${state.status}`);
+  }
+  for (const [id, events] of streamsOf<CustomerEvent>(servers.order.events.all, 'customer')) {
+    if (keysToErase(stateAfter(customer, events)).length > 0) found.push(`the data of ${id} is not erased`);
   }
   for (const service of services) {
     const { parked } = servers[service];

@@ -8,8 +8,11 @@ import { categoryOf, idOf, type RecordedEvent } from '#event-store';
 import { type DeadLetters, type MemoryLog, type ParkedMessages, toMessages } from '#message-bus';
 import type { AnyProjection, MemoryTables } from '#projections';
 import { opener } from '#service';
+import type { CustomerKeys } from '../../apps/order/src/customer-keys/port.js';
 import { order, type OrderEvent } from '../../apps/order/src/domain/order.js';
+import type { CustomerEvent } from '../../apps/order/src/domain/customer.js';
 import type { PriceEvent } from '../../apps/order/src/domain/price.js';
+import { kidOf, openRecipient, type Recipient } from '../../apps/order/src/recipient.js';
 import { payment, type PaymentEvent } from '../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
 import { keyOf, keysInMemory } from '../../scripts/lib/reconcile/books.js';
@@ -23,6 +26,7 @@ import {
   SkuRows,
 } from '../../scripts/lib/reconcile/read-models.js';
 import { developmentKeys } from '../token-keys.js';
+import { NAME } from './people.js';
 import { ALL, judgeAll } from '../../scripts/lib/reconcile/reconcile.js';
 import { StockAudit } from '../../scripts/lib/reconcile/stock.js';
 
@@ -56,8 +60,12 @@ export interface Promises {
   readonly handled: Readonly<Record<Service, ReadonlySet<string>>>;
   /** How many orders that are not settled a customer may have. */
   readonly openOrders: number;
+  /** By order, its customer. */
+  readonly customers: ReadonlyMap<string, string>;
   /** By order, the position that its prices must not be older than. */
   readonly sold: ReadonlyMap<string, bigint>;
+  /** Whom the orders that were accepted are sent to, where their customers said so. */
+  readonly sentTo: ReadonlyMap<string, Recipient>;
   /** Receipts and recounts that were accepted, by the id of their entry. */
   readonly entries: ReadonlyMap<string, { readonly sku: string; readonly quantity: number }>;
 }
@@ -66,6 +74,7 @@ export interface Durable {
   readonly events: Readonly<Record<Service, readonly RecordedEvent[]>>;
   readonly tables: Readonly<Record<Service, MemoryTables>>;
   readonly parked: Readonly<Record<Service, ParkedMessages & DeadLetters>>;
+  readonly customerKeys: CustomerKeys;
   readonly log: MemoryLog;
   readonly ledger: readonly LedgerEntry[];
   readonly promises: Promises;
@@ -82,6 +91,8 @@ export async function findViolations(durable: Durable): Promise<Violation[]> {
     ...wrongDeadlines(durable, orders),
     ...neededReminders(durable, orders),
     ...shownTokens(durable),
+    ...shownPersons(durable),
+    ...(await wrongKeys(durable, orders)),
     ...wrongRefusals(durable, orders),
     ...(await findDisagreements(durable, books)),
     ...(durable.promises.oneTime ? settledTooEarly(books) : []),
@@ -241,6 +252,76 @@ function* shownTokens({ events, log }: Durable): Iterable<Violation> {
       if (isShown(data)) yield about('token-shown', `A message ${type} of ${key} shows the payment token.`, key);
     }
   }
+}
+
+/** Who an order is sent to is stored and sent in no clear form. */
+function* shownPersons({ events, log, tables }: Durable): Iterable<Violation> {
+  const isShown = (data: unknown) => JSON.stringify(data).includes(NAME);
+  for (const service of services) {
+    for (const { type, data, stream } of events[service]) {
+      if (isShown(data)) yield about('person-shown', `${type} of ${stream} shows a recipient.`, idOf(stream));
+    }
+    for (const { type, data, key } of log.topic(shop[service].publishes.name).flat()) {
+      if (isShown(data)) yield about('person-shown', `A message ${type} of ${key} shows a recipient.`, key);
+    }
+    for (const projection of shop[service].projections) {
+      if (isShown(tables[service].rows(projection)))
+        yield about('person-shown', `A row of ${projection.name} shows a recipient.`);
+    }
+  }
+}
+
+/**
+ * A recipient opens for its owner until it is erased, and for nobody from then on. It is erased for somebody who asked for it,
+ * after all orders under its key were settled, and no order has a key that was closed before.
+ */
+async function wrongKeys(
+  { events, promises, customerKeys }: Durable,
+  orders: Streams<OrderEvent>,
+): Promise<Violation[]> {
+  const found: Violation[] = [];
+  const customers = streamsOf<RecordedEvent<CustomerEvent>>(events.order, 'customer');
+  const erased = new Map<string, bigint>();
+  const closed = new Set<string>();
+  const noted = new Map<string, string>();
+  for (const { type, data, position } of [...customers.values()].flat()) {
+    if (type === 'CustomerErasureRequested') for (const kid of data.kids) closed.add(kid);
+    if (type === 'CustomerErased') for (const kid of data.kids) erased.set(kid, position);
+    if (type !== 'CustomerRecipientKept') continue;
+    noted.set(data.orderId, data.kid);
+    if (closed.has(data.kid))
+      found.push(about('closed-key-used', `The ${data.orderId} has a key that was closed before.`, data.orderId));
+  }
+  for (const [orderId, history] of orders as Streams<RecordedEvent<OrderEvent>>) {
+    const [placed] = history;
+    if (placed?.type !== 'OrderPlaced') continue;
+    const { recipient, customerId } = placed.data;
+    const said = promises.sentTo.get(orderId);
+    if (!recipient) {
+      if (said) found.push(about('recipient-lost', `The ${orderId} does not say to whom it is sent.`, orderId));
+      continue;
+    }
+    if (recipient.includes(NAME)) continue; // That is another rule.
+    const kid = kidOf(recipient);
+    if (noted.get(orderId) !== kid)
+      found.push(about('key-not-noted', `Nothing says that the ${orderId} has its key.`, orderId));
+    const erasedAt = erased.get(kid);
+    const key = await customerKeys.find(kid);
+    if (erasedAt !== undefined) {
+      if (key) found.push(about('erased-key-stays', `The ${orderId} is erased, and its key is there.`, orderId));
+      if (!closed.has(kid))
+        found.push(about('erased-unasked', `Nobody has asked for the end of the key of ${orderId}.`, orderId));
+      const isSettled = ({ type, position }: RecordedEvent<OrderEvent>) =>
+        (type === 'OrderSettled' || type === 'OrderCompleted') && position < erasedAt;
+      if (!history.some(isSettled))
+        found.push(about('erased-too-early', `The ${orderId} was open when its recipient was erased.`, orderId));
+      continue;
+    }
+    const opened = key && openRecipient(recipient, key, { customerId, orderId });
+    if (customerId !== promises.customers.get(orderId) || (said && opened?.name !== said.name))
+      found.push(about('recipient-lost', `Nobody can read any more to whom the ${orderId} is sent.`, orderId));
+  }
+  return found;
 }
 
 /** A refusal of the provider counts once, and what was refused is tried again only as often as a person decided so. */

@@ -173,13 +173,14 @@ class Simulation implements Surroundings {
     await this.troubledTimes();
     await this.calmTimes();
     if (this.found.length === 0) await this.nothingMoves();
-    if (this.found.length === 0) await this.everybodyOrders();
+    if (this.found.length === 0) await this.turnedAwayOrder();
     if (this.found.length === 0) this.found.push(...(await checkOutAlone(this, this.plan.items.length + 1)));
 
     const durable: Durable = {
       events: perService((service) => this.servers[service].events.all),
       tables: perService((service) => this.servers[service].tables),
       parked: perService((service) => this.servers[service].parked),
+      customerKeys: this.servers.order.customerKeys,
       log: this.log,
       ledger: await this.ledger.entries({ limit: Infinity }),
       promises: {
@@ -356,22 +357,22 @@ class Simulation implements Surroundings {
     if (mostMs > SECOND) this.scheduler.leap(Math.min(mostMs, quietMs / 2));
   }
 
-  /** When all is final, every place is free: whoever has ordered may order again. */
-  private async everybodyOrders(): Promise<void> {
-    const { items, customers = 0 } = this.plan;
-    const numbers = Array.from({ length: customers }, (_, nth) => items.length + 2 + nth);
-    const order = {
-      atMs: 0,
-      kind: 'order',
-      lines: [{ sku: skus[0]!, quantity: 1 }],
-      token: 'tok_approved',
-      waits: true,
-    } as const;
-    for (const n of numbers) this.people.request(() => this.people.placeOrder({ n, ...order }));
+  /** When all is final, every place is free: whoever was turned away for their open orders may order again. */
+  private async turnedAwayOrder(): Promise<void> {
+    const lines = [{ sku: skus[0]!, quantity: 1 }];
+    const order = { atMs: 0, kind: 'order', lines, token: 'tok_approved', waits: true } as const;
+    const orders = [...this.people.turnedAway].map((customer, nth) => ({
+      customer,
+      n: this.plan.items.length + 2 + nth,
+    }));
+    for (const { customer, n } of orders) {
+      this.people.request(() => this.people.placeOrder({ n, ...order }, customer));
+    }
     if (!(await this.rest())) return;
-    for (const orderId of numbers.map(orderIdOf)) {
+    for (const { customer, n } of orders) {
+      const orderId = orderIdOf(n);
       if (this.people.promises.accepted.has(orderId)) continue;
-      const text = `${orderId} was refused, although all other orders of its customer are settled.`;
+      const text = `${orderId} was refused, although all other orders of ${customer} are settled.`;
       this.found.push({ rule: 'place-lost', text, orders: [orderId] });
     }
   }
