@@ -202,7 +202,7 @@ describe('each rule sees the damage that it is for', () => {
     'recipient-lost': () => ({ customerKeys: new MemoryCustomerKeys() }),
     'erased-key-stays': ({ customerKeys }) => ({
       customerKeys: Object.assign(Object.create(customerKeys) as CustomerKeys, {
-        find: async (kid: string) => ({ kid, secret: Buffer.alloc(32) }),
+        find: async (kid: string) => (await customerKeys.find(kid)) ?? { kid, secret: Buffer.alloc(32) },
       }),
     }),
     'erased-unasked': (durable) => ({

@@ -271,6 +271,11 @@ class Simulation implements Surroundings {
     if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) {
       this.found.push({ rule: 'error-in-code', text: `${process.name}: ${error.stack ?? error.message}`, orders });
     }
+    // No key store is restored from a backup here.
+    if (message.startsWith('Keys that were erased were there again')) {
+      const text = `${process.name} finds keys of ${String(fields['customerId'])} that events say are erased.`;
+      this.found.push({ rule: 'erased-key-stays', text, orders: [] });
+    }
     if (error instanceof DomainError && 'messageId' in fields) {
       const text = `${process.name} refuses ${String(fields['type'])} of ${String(fields['key'])}: ${error.code}.`;
       this.found.push({ rule: 'message-refused', text, orders });
