@@ -20,7 +20,7 @@ export const row: Row = {
     {
       name: "p99 of the other caller's orders, of that without limits",
       unit: '%',
-      atMost: 50,
+      atMost: 100,
       value: ({ larder, unlimited }) => (100 * larder!['p99Ms']!) / unlimited!['p99Ms']!,
     },
   ],
