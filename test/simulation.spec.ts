@@ -140,6 +140,7 @@ describe('each rule sees the damage that it is for', () => {
         ),
       },
     }),
+    'too-many-open': ({ promises }) => ({ promises: { ...promises, openOrders: 0 } }),
     'entry-lost': ({ events }) => ({
       events: { ...events, inventory: events.inventory.filter(({ type }) => type !== 'EntryMade') },
     }),

@@ -34,6 +34,7 @@ export interface Doom extends Pick<DurableStep, 'point' | 'about'> {
 export const notSteps: Readonly<Record<string, string>> = {
   StockReceived: 'in the append of EntryMade',
   StockRecounted: 'in the append of EntryMade',
+  QuotaTaken: 'in the append of OrderPlaced',
   StockReserved: 'in the append of ReservationMade',
   StockReleased: 'in the append of ReservationReleased',
   StockShipped: 'in the append of ReservationShipped',
