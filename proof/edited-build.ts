@@ -32,7 +32,12 @@ export function buildWith(
   for (const [file, text] of edited) {
     const { outputText } = ts.transpileModule(text, {
       fileName: file,
-      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext },
+      compilerOptions: {
+        target: ts.ScriptTarget.ES2023,
+        module: ts.ModuleKind.ESNext,
+        experimentalDecorators: true,
+        emitDecoratorMetadata: true,
+      },
     });
     writeFileSync(join(folder, 'dist', file.replace(/\.ts$/, '.js')), outputText);
   }
