@@ -12,7 +12,7 @@ import { noteStore, notedStore } from './lib/data-folder.js';
 import { databasesOfTheShop } from './lib/databases.js';
 import { freePort, type PostgresServer, startPostgres } from './lib/embedded-postgres.js';
 import { openBooks } from './lib/reconcile/books.js';
-import { replay, targetsOfTheShop } from './replay.js';
+import { replay, targetsIn } from './replay.js';
 import { main as reset } from './reset.js';
 
 const KURRENTDB = 'kurrentdb://ada:secret@events.example:2113';
@@ -144,7 +144,7 @@ describe('a database in which no service has ever opened an event store is said 
     const written: string[] = [];
     const stderr = { isTTY: false, write: (text: string) => written.push(text) };
     for (const action of ['order-summary', '--list']) {
-      const running = replay([action], await targetsOfTheShop(), { stdout: silent, stderr });
+      const running = replay([action], targetsIn(await databasesOfTheShop()), { stdout: silent, stderr });
       await expect(running).rejects.toThrow(unopened);
       await expect(running).rejects.toMatchObject({ name: 'Advice' });
     }

@@ -25,10 +25,10 @@ import type { AnyProjection } from '#projections';
 import { postgresPool } from '#runtime/postgres';
 import { silentLog, SystemClock } from '#runtime';
 import pg from 'pg';
-import { services, shop } from '../apps/shop.js';
+import { type Service, services, shop } from '../apps/shop.js';
 import { Advice } from './lib/advice.js';
 import { psqlCommand } from './lib/addresses.js';
-import { databasesOfTheShop, openEvents } from './lib/databases.js';
+import { type Database, databasesOfTheShop, openEvents } from './lib/databases.js';
 import { readCommandLine, UsageError } from './lib/command-line.js';
 import { count, number, type Output, progressBar } from './lib/progress-bar.js';
 
@@ -77,11 +77,11 @@ export async function main(argv: readonly string[]): Promise<void> {
       stop.abort();
     });
   }
-  process.exitCode = await replay(argv, await targetsOfTheShop(), process, stop.signal);
+  process.exitCode = await replay(argv, targetsIn(await databasesOfTheShop()), process, stop.signal);
 }
 
-export async function targetsOfTheShop(): Promise<ReplayTarget[]> {
-  const databases = await databasesOfTheShop();
+/** The read models of a shop with these databases. */
+export function targetsIn(databases: Readonly<Record<Service, Database>>): ReplayTarget[] {
   return services.flatMap((service) => {
     const database = databases[service];
     const { projections, upcasters } = shop[service];

@@ -128,7 +128,8 @@ export class Shop implements AsyncDisposable {
   private readonly programs = perService((): (string | undefined)[] => []);
   /** Those that were ended on purpose. */
   private readonly killed = new Set<ServiceProcess>();
-  private readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
+  /** Where the services' logs are. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'larder-shop-'));
   private closing: Promise<void> | undefined;
 
   /** Ada, who is customer, clerk, operator and machine in one, for proofs in which it does not matter who does something. */

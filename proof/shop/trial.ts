@@ -60,7 +60,8 @@ export async function onTrial<T>(options: TrialOptions, work: (trial: Trial) => 
 }
 
 export class Trial {
-  private readonly folder = mkdtempSync(join(tmpdir(), 'larder-trial-'));
+  /** Where the servers keep their data and their logs. */
+  readonly folder = mkdtempSync(join(tmpdir(), 'larder-trial-'));
   private opening: Promise<void> | undefined;
   private postgres: PostgresServer | undefined;
   private kafka: KafkaBroker | undefined;
