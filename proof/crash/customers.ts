@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '#runtime';
 import { call } from '../../scripts/lib/api.js';
-import type { OrderView, Shop } from '../shop/open-shop.js';
+import type { OrderRequest, OrderView, Shop } from '../shop/open-shop.js';
 
 /** For the order service: an order that the provider keeps waiting for longer than this is called off. */
 export const ORDER_DEADLINE = '2500ms';
@@ -27,6 +27,7 @@ const WISHES = [
   'be refused',
   'have it called off late',
   'meet a provider that errs',
+  'be forgotten',
   'bring something',
   'set a price',
   'end a sale',
@@ -37,6 +38,12 @@ export type Wish = (typeof WISHES)[number];
 const LATE = ['tok_approved', 'tok_refund_refused_once', 'tok_refunded_in_part'];
 /** A second hold, half of the sum, and all of it given back, none of which anybody asked for. */
 const ERRING = ['tok_held_twice', 'tok_captured_in_part', 'tok_refunded_by_provider'];
+
+const RECIPIENT = {
+  name: 'Ada Lovelace',
+  email: 'ada@example.com',
+  address: { street: '12 St James Square', postalCode: 'SW1Y 4JH', city: 'London', country: 'GB' },
+};
 
 /** How many of ten wishes are the one that is wanted often. */
 const OFTEN = 6;
@@ -161,6 +168,14 @@ export class Customers {
       case 'meet a provider that errs': // The clerk tries once more, or accepts what it did.
         await this.place(some, oneOf(ERRING, chance));
         return;
+      case 'be forgotten': {
+        // At once, so that it has to wait for the order, or when that is settled.
+        const customerId = randomUUID();
+        const orderId = await this.place(some, 'tok_approved', { customerId, recipient: RECIPIENT });
+        if (chance < 0.5) await this.shop.settled(orderId);
+        await this.requestUntilAnswered('DELETE', `/customers/${customerId}/personal-data?reason=They+leave.`);
+        return;
+      }
       case 'bring something':
         await this.receive(scarce, units);
         return;
@@ -174,8 +189,12 @@ export class Customers {
     }
   }
 
-  private async place(lines: readonly { sku: string; quantity: number }[], token = 'tok_approved'): Promise<string> {
-    const orderId = await this.shop.place({ lines, token });
+  private async place(
+    lines: OrderRequest['lines'],
+    token = 'tok_approved',
+    more: Pick<OrderRequest, 'customerId' | 'recipient'> = {},
+  ): Promise<string> {
+    const orderId = await this.shop.place({ ...more, lines, token });
     this.orderIds.push(orderId);
     return orderId;
   }

@@ -59,6 +59,9 @@ const takes: Readonly<Record<string, Wish>> = {
   OrderPaymentMoved: 'meet a provider that errs',
   OrderPaymentMoveAccepted: 'meet a provider that errs',
   PriceWithdrawn: 'end a sale',
+  CustomerRecipientKept: 'be forgotten',
+  CustomerErasureRequested: 'be forgotten',
+  CustomerErased: 'be forgotten',
 };
 
 export const steps: readonly DurableStep[] = services.flatMap((service) => [

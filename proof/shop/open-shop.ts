@@ -24,6 +24,7 @@ import { call } from '../../scripts/lib/api.js';
 import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../scripts/migrate.js';
 import { ServiceProcess } from '../../scripts/lib/service-process.js';
+import type { Recipient } from '../../apps/order/src/recipient.js';
 import { perService, type Service, services } from '../../apps/shop.js';
 import { type Role, roles } from '#service';
 import { bearer, Issuer } from './issuer.js';
@@ -47,6 +48,7 @@ export interface OrderRequest {
   /** Default: `tok_approved`. */
   readonly token?: string;
   readonly customerId?: string;
+  readonly recipient?: Recipient;
   /** The instance of the order service that is asked; default: the first. */
   readonly instance?: number;
   /** Whether the request is repeated until it is answered, as a client does that was cut off or told to try again. Default: true. */
@@ -260,11 +262,12 @@ export class Shop implements AsyncDisposable {
     lines,
     token = 'tok_approved',
     customerId = randomUUID(),
+    recipient,
     instance = 0,
     patient = true,
   }: OrderRequest): Promise<string> {
     const key = { 'idempotency-key': randomUUID(), ...this.anybody };
-    const body = { customerId, lines, payment: { token } };
+    const body = { customerId, lines, payment: { token }, recipient };
     const post = () => call<OrderView>('POST', `${this.order[instance]}/orders`, body, key);
     const { orderId } = await (patient ? this.answered('the order is accepted', post) : post());
     return orderId;

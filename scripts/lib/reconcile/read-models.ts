@@ -79,9 +79,9 @@ export function judgeRows(books: OrderBooks, allRows: readonly Rows[]): Finding[
   });
 }
 
-/** All rows of a read model about SKUs or the like, folded as the events go by: as many as there are SKUs. */
+/** All rows of a read model about SKUs or the like, folded as the events go by: as many as there are SKUs, or customers who left. */
 export class SkuRows {
-  private readonly rows = new Map<string, Row | undefined>();
+  private readonly rows = new Map<string, Row>();
   private position = 0n;
 
   constructor(readonly model: ReadModel) {}
@@ -89,7 +89,9 @@ export class SkuRows {
   see(event: RecordedEvent): void {
     if (categoryOf(event.stream) !== this.model.category) return;
     const id = idOf(event.stream);
-    this.rows.set(id, next(this.model.projection, this.rows.get(id), event));
+    const row = next(this.model.projection, this.rows.get(id), event);
+    if (row) this.rows.set(id, row);
+    else this.rows.delete(id); // Most customers have none.
     this.position = event.position;
   }
 
