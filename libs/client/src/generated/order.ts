@@ -1592,6 +1592,24 @@ export interface operations {
           };
         };
       };
+      /** @description `too-many-requests` */
+      429: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          /** @description What is left of the limit, and for how many seconds */
+          RateLimit?: string;
+          /** @description The limit, and for how many seconds */
+          'RateLimit-Policy'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'too-many-requests';
+          };
+        };
+      };
       /**
        * @description `read-model-behind`
        *
@@ -1610,7 +1628,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
@@ -1705,6 +1723,24 @@ export interface operations {
           };
         };
       };
+      /** @description `too-many-requests` */
+      429: {
+        headers: {
+          /** @description Seconds */
+          'Retry-After'?: number;
+          /** @description What is left of the limit, and for how many seconds */
+          RateLimit?: string;
+          /** @description The limit, and for how many seconds */
+          'RateLimit-Policy'?: string;
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'] & {
+            /** @enum {string} */
+            code: 'too-many-requests';
+          };
+        };
+      };
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -1719,7 +1755,7 @@ export interface operations {
           };
         };
       };
-      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
+      /** @description A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), `request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and `unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the route stands with it. */
       default: {
         headers: {
           [name: string]: unknown;
