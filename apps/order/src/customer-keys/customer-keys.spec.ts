@@ -57,4 +57,18 @@ describe('in Postgres', () => {
     }
     await openAt(url).ping();
   });
+
+  test('a store that lets nobody in, as while it is restored, is unavailable', async () => {
+    const missing = new URL(await freshDatabase());
+    missing.pathname = '/no_such_database';
+    const stranger = new URL(await freshDatabase());
+    stranger.username = 'nobody_known_here';
+    for (const url of [missing, stranger]) {
+      const keys = openAt(url.href);
+      const error: unknown = await keys.find('any').catch((thrown: unknown) => thrown);
+      expect(isUnavailable(error)).toBe(true);
+      // Told as it is at the start.
+      expect(isUnavailable(await keys.ping().catch((thrown: unknown) => thrown))).toBe(false);
+    }
+  });
 });

@@ -2,6 +2,7 @@
  * The key store in a Postgres database of its own, of which nothing else is a part: whoever has a dump of the events has no
  * key. It makes its table itself, at the first use: the service starts without it.
  */
+import { ServerUnavailable } from '#runtime';
 import { postgresPool } from '#runtime/postgres';
 import { newKey } from './memory.js';
 import { type CustomerKey, CustomerKeys } from './port.js';
@@ -28,6 +29,9 @@ const ANSWER_MS = 1_000;
 
 /** Asked for by many at once, and rarely: keys are cached. */
 const MAX_CONNECTIONS = 4;
+
+/** A wrong password, no such database, one that takes no connections: a store that is being moved or restored is away. */
+const LETS_NOBODY_IN = /^(28...|3D000|55000)$/;
 
 export class PostgresCustomerKeys extends CustomerKeys {
   private readonly pool;
@@ -73,7 +77,7 @@ export class PostgresCustomerKeys extends CustomerKeys {
   }
 
   override async ping(): Promise<void> {
-    await this.query('SELECT', []);
+    await this.ask('SELECT', []); // As it is: at the start a wrong password is a mistake to tell of.
   }
 
   override end(): Promise<void> {
@@ -81,6 +85,15 @@ export class PostgresCustomerKeys extends CustomerKeys {
   }
 
   private async query<Row extends object>(sql: string, values: readonly unknown[]): Promise<Row[]> {
+    try {
+      return await this.ask<Row>(sql, values);
+    } catch (cause) {
+      const { code = '' } = cause as { code?: string };
+      throw LETS_NOBODY_IN.test(code) ? new ServerUnavailable('The key store lets nobody in.', { cause }) : cause;
+    }
+  }
+
+  private async ask<Row extends object>(sql: string, values: readonly unknown[]): Promise<Row[]> {
     this.made ??= this.makeTable();
     await this.made;
     return (await this.pool.query<Row>(sql, [...values])).rows;

@@ -8,7 +8,6 @@ import {
   Answer,
   AfterPosition,
   answers,
-  PORTS,
   positionHeader,
   Problem,
   ReadYourWrites,
@@ -18,7 +17,7 @@ import {
   route,
   toPage,
 } from '#nest';
-import type { Caller, ServicePorts } from '#service';
+import type { Caller } from '#service';
 import { customerIdOf } from './customer.js';
 import { orderSummary } from '../read-models/order-summary.js';
 import {
@@ -39,7 +38,6 @@ export class PersonalDataController {
     @Inject(CommandBus) private readonly commands: CommandBus,
     @Inject(QueryBus) private readonly queries: QueryBus,
     @Inject(ReadYourWrites) private readonly readYourWrites: ReadYourWrites,
-    @Inject(PORTS) private readonly ports: ServicePorts,
   ) {}
 
   @Get()
@@ -53,7 +51,6 @@ export class PersonalDataController {
     @Query({ schema: personalDataQuery }) { cursor, limit }: z.infer<typeof personalDataQuery>,
     @AfterPosition() after: bigint | undefined,
     @RequestCaller() caller: Caller,
-    @RequestCause() { correlationId }: Cause,
   ): Promise<Answer<z.infer<typeof personalDataView>>> {
     refuseStranger(caller, customerId);
     const list = new ListOrders({ customerId }, cursor, limit + 1);
@@ -61,10 +58,6 @@ export class PersonalDataController {
     const { items, next } = toPage(found, limit, (row) => row, placeOf);
     const { status, notBefore } = await this.queries.execute(new GetErasure(customerId));
     const orders = await Promise.all(items.map((row) => this.withRecipient(row, after)));
-    if (caller.whose === 'any') {
-      const fields = { correlationId, subject: caller.subject, customerId };
-      this.ports.log.info(fields, 'The personal data of a customer was shown to an operator.');
-    }
     const erasure = { status, ...(notBefore !== undefined && { notBefore }) };
     return new Answer({ customerId, erasure, items: orders, ...(next !== undefined && { next }) }, { position });
   }

@@ -3,7 +3,7 @@ import { Body, Controller, Delete, Get, Module, Post } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import type { Cause } from '#event-store';
 import { SystemClock } from '#runtime';
@@ -71,7 +71,7 @@ const tokens = {
 
 async function start(access: AccessTable): Promise<void> {
   lines = [];
-  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const clock = new SystemClock();
   const background = new Background(log);
   metrics = new Metrics('order');
@@ -137,12 +137,34 @@ test('a refusal says for whom the route is, is logged with the address, and coun
     expect.objectContaining({
       level: 40,
       code: 'forbidden',
-      operation: 'GET /mine',
+      method: 'GET',
+      path: '/mine',
       address: '127.0.0.1',
       correlationId: headers['x-correlation-id'],
     }),
   );
   expect(await metrics.registry.metrics()).toMatch(/^larder_requests_refused_total\{code="forbidden",.*\} 1$/m);
+});
+
+test('what staff read of customers is logged with their name; what customers read of their own is not', async () => {
+  await start({ ...TABLE, 'POST /theirs': { customer: 'own', operator: 'any' } });
+  await ask('get', '/mine', 'ada customer').expect(200);
+  await ask('post', '/theirs', 'otto operator').send({}).expect(201);
+  await ask('get', '/mine', 'otto operator').expect(403);
+  const read = () => lines.filter(({ msg }) => msg === 'Staff have read what belongs to customers.');
+  expect(read()).toEqual([]);
+  const { headers } = await ask('get', '/mine', 'carla clerk').expect(200);
+  await vi.waitFor(() =>
+    expect(read()).toEqual([
+      expect.objectContaining({
+        level: 30,
+        actor: 'carla',
+        operation: 'GET /mine',
+        url: '/mine',
+        correlationId: headers['x-correlation-id'],
+      }),
+    ]),
+  );
 });
 
 test('a body is not read of whom the route is not for', async () => {

@@ -45,13 +45,18 @@ interface Guarded {
   readonly tokens: Tokens;
   readonly rateLimits: RateLimits;
   readonly log: Log;
-  readonly countRefusal: (code: string) => void;
+}
+
+/** The method and the route, as tables of access name them. */
+function operationOf({ method, routeOptions }: FastifyRequest): string {
+  return `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url}`;
 }
 
 /** Guards all routes that are registered from here on by a service's table, and refuses to get ready when that is not about just these. */
 export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Guarded): void {
-  const { rateLimits, log, countRefusal } = guarded;
+  const { rateLimits, log } = guarded;
   const table: AccessTable = { ...commonAccess, ...own };
+  const ruleOf = (operation: string): AccessRule => (Object.hasOwn(table, operation) ? table[operation]! : {});
   const routes = new Set<string>();
   http.decorateRequest('caller', undefined);
   http.decorateRequest('takeBack', undefined);
@@ -69,27 +74,26 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
     return done(new StartError(`access in definition.ts: ${said}. Say there who may call what.`, 78));
   });
   http.addHook('onRequest', async (request, reply) => {
-    const operation = `${request.method === 'HEAD' ? 'GET' : request.method} ${request.routeOptions.url}`;
+    const operation = operationOf(request);
     if (unlimited.has(operation)) return;
-    const rule = Object.hasOwn(table, operation) ? table[operation]! : {};
-    try {
-      if (rule === 'anyone') {
-        request.takeBack = rateLimits.perAddress.count(networkOf(request.ip), reply);
-        return;
-      }
-      const identity = await identify(request, reply, guarded);
-      rateLimits.perCaller.count(identity.subject, reply);
-      request.caller = callerBy(rule, identity);
-      request.cause = { ...request.cause, actor: request.caller.subject };
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      const { code, status } = error;
-      countRefusal(code);
-      if (status === 429) throw error; // Which is logged once for each window.
-      const { correlationId } = request.cause;
-      log.warn({ correlationId, code, operation, address: request.ip }, 'A request was refused to its caller.');
-      throw error;
+    const rule = ruleOf(operation);
+    if (rule === 'anyone') {
+      request.takeBack = rateLimits.perAddress.count(networkOf(request.ip), reply);
+      return;
     }
+    const identity = await identify(request, reply, guarded);
+    rateLimits.perCaller.count(identity.subject, reply);
+    request.caller = callerBy(rule, identity);
+    request.cause = { ...request.cause, actor: request.caller.subject };
+  });
+  // Who may look at what is others' leaves a trace: what staff do stands in the events, what they read in the log.
+  http.addHook('onResponse', async (request, reply) => {
+    const operation = operationOf(request);
+    const rule = ruleOf(operation);
+    const isOthers = request.caller?.whose === 'any' && rule !== 'anyone' && Object.values(rule).includes('own');
+    if (!isOthers || !operation.startsWith('GET ') || reply.statusCode >= 400) return;
+    const { actor, correlationId } = request.cause;
+    log.info({ correlationId, actor, operation, url: request.url }, 'Staff have read what belongs to customers.');
   });
 }
 

@@ -86,17 +86,16 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
     },
   });
   const http: FastifyInstance = adapter.getInstance();
-  const filter = new ProblemFilter(adapter, log);
+  const refused = 'larder_requests_refused_total';
+  const count = metrics.counter(refused, 'Requests that were refused to their caller, by code.', ['code']);
+  const filter = new ProblemFilter(adapter, log, (code) => count({ code }));
   http.decorate('larder', { name: options.name, readTimeoutMs: parts.readTimeoutMs });
   observe(http, parts);
   broken.watch(http);
-  const name = 'larder_requests_refused_total';
-  const count = metrics.counter(name, 'Requests that were refused to their caller, by code.', ['code']);
-  const countRefusal = (code: string) => count({ code });
-  refuseForeign(http, { allowedHosts, corsOrigins }, countRefusal);
+  refuseForeign(http, { allowedHosts, corsOrigins });
   unwrapAnswers(http);
   answerUnrouted(http, corsOrigins);
-  guardRoutes(http, options.access, { ...parts, countRefusal });
+  guardRoutes(http, options.access, parts);
   const { background, clock, requestTimeoutMs } = parts;
   background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
 

@@ -20,11 +20,7 @@ export interface OwnNames {
 
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
-export function refuseForeign(
-  http: FastifyInstance,
-  { allowedHosts, corsOrigins }: OwnNames,
-  countRefusal: (code: string) => void,
-): void {
+export function refuseForeign(http: FastifyInstance, { allowedHosts, corsOrigins }: OwnNames): void {
   const allowed = new Set(allowedHosts);
   http.addHook('onRequest', (request, _reply, done) => {
     const { host, origin, 'sec-fetch-site': site = 'none' } = request.headers;
@@ -49,7 +45,6 @@ export function refuseForeign(
         'A page of another site has sent this. CORS_ORIGINS lists those that may.',
       );
     }
-    if (problem) countRefusal(problem.code);
     done(problem);
   });
 }

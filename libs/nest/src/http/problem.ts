@@ -114,12 +114,16 @@ function codeOf(status: number): string {
   return (STATUS_CODES[status] ?? 'error').toLowerCase().replace(/[^a-z]+/g, '-');
 }
 
+/** Who was refused for who they are, or how much they sent: many of these are an attack, or a client that is wrong. */
+const REFUSED = new Set([401, 403, 421, 429]);
+
 /** Answers every error that a handler, Nest or Fastify throws. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly http: AbstractHttpAdapter,
     private readonly log: Log,
+    private readonly countRefusal: (code: string) => void,
   ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
@@ -136,7 +140,12 @@ export class ProblemFilter implements ExceptionFilter {
     }
     if (problem.status === 500) this.log.error({ ...fields, err: error }, 'A request failed.');
     else if (problem.status > 500) this.log.warn({ ...fields, err: problem.cause ?? problem }, problem.message);
-    else this.log.debug(fields, problem.message);
+    else if (REFUSED.has(problem.status)) {
+      this.countRefusal(problem.code);
+      // Too many requests are logged once in a while: see rate-limit.ts.
+      const level = problem.status === 429 ? 'debug' : 'warn';
+      this.log[level]({ ...fields, address: request.ip }, 'A request was refused to its caller.');
+    } else this.log.debug(fields, problem.message);
 
     this.http.setHeader(reply, 'content-type', PROBLEM_TYPE);
     for (const [name, value] of Object.entries(problem.headers)) this.http.setHeader(reply, name, value);
