@@ -236,6 +236,17 @@ test('an order under a key that another instance has closed a moment ago is seal
   expect(await read(placed)).toEqual(ada);
 });
 
+test('a read that has seen the erasure finds it erased, also where the news is late', async () => {
+  const { place, read, settle, store, one, other } = await openShop();
+  const placed = await place();
+  await settle();
+  expect(await read(placed, other)).toEqual(ada); // Its key is cached there.
+  store.news.shut();
+  const { position } = await one.personalData.requestErasure(ADA, cause);
+  expect(await read(placed, other, position)).toBeNull();
+  store.news.open();
+});
+
 test('orders and an erasure at the same moment: each order is erased with the key, or kept under the next', async () => {
   const { place, read, settle, one, other, clock } = await openShop();
   const placing = Array.from({ length: 20 }, (_, i) => place(i % 2 ? one : other));

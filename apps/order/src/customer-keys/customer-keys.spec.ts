@@ -47,6 +47,28 @@ describe('in Postgres', () => {
     ]);
   });
 
+  test('who is late by a moment, while another makes the first key, gets the same', async () => {
+    const url = await freshDatabase();
+    const keys = openAt(url);
+    await keys.ping();
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const ada = '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e';
+    await client.query('BEGIN');
+    await client.query(`INSERT INTO customer_keys (customer_id, kid, secret) VALUES ($1, 'first', '\\x00')`, [ada]);
+    const late = keys.current(ada);
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    await expect.poll(async () => (await client.query(waiting)).rowCount).toBe(1);
+    await client.query('COMMIT');
+    expect((await late).kid).toBe('first');
+    await client.end();
+  });
+
+  test('instances that start at once make one table', async () => {
+    const url = await freshDatabase();
+    await Promise.all(Array.from({ length: 20 }, () => openAt(url).ping()));
+  });
+
   test('where no server answers, it is unavailable, and makes its table once one does', async () => {
     const url = await freshDatabase();
     const away = new URL(url);
