@@ -34,6 +34,7 @@ test.for([
       '/orders/{orderId}',
       '/orders/{orderId}/history',
       '/orders/{orderId}/cancel',
+      '/customers/{customerId}/personal-data',
       '/prices/{sku}',
       '/prices',
     ],

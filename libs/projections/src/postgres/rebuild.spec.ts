@@ -560,7 +560,7 @@ describe('as of a moment in the past', () => {
       const events = [];
       for await (const event of store.read(`order-${id}`)) if (event.position <= position) events.push(event as any);
       const row = foldStream(summary, events);
-      if (row) found.push({ ...row, recipient: null } as Row); // A column of the table that this projection leaves empty.
+      if (row) found.push({ ...row, recipient: null }); // A column of the table that this projection leaves empty.
     }
     return found;
   }
