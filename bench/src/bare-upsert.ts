@@ -12,6 +12,7 @@ const COLUMNS = {
   currency: 'text',
   placed_at: 'timestamptz',
   updated_at: 'timestamptz',
+  recipient: 'text',
 } as const satisfies Record<keyof OrderSummaryRow, string>;
 const NAMES = Object.keys(COLUMNS) as (keyof OrderSummaryRow)[];
 

@@ -120,5 +120,6 @@ function newRow(ids: SystemIds): OrderSummaryRow {
     currency: 'EUR',
     placed_at: at,
     updated_at: at,
+    recipient: null,
   };
 }
