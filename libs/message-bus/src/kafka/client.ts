@@ -112,6 +112,12 @@ function logDeletedMessages(log: Log): logCreator {
  */
 export async function assertTopics(admin: Admin, topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
   const known = await partitionsOf(admin, topics);
+  assertPartitions(known, topics);
+  return known;
+}
+
+/** @throws ServerRefusal */
+function assertPartitions(known: ReadonlyMap<string, number>, topics: readonly string[]): void {
   const missing = topics.filter((topic) => !known.has(topic));
   if (missing.length > 0) {
     throw new ServerRefusal(`Kafka lacks the topic ${missing.join(', ')}. Run \`npm run topics\`.`);
@@ -123,7 +129,6 @@ export async function assertTopics(admin: Admin, topics: readonly string[]): Pro
         'settled, delete it and run `npm run topics`: with another number of partitions, keys change their partitions.',
     );
   }
-  return known;
 }
 
 /** The number of partitions of each of these topics that exists. */
@@ -139,6 +144,9 @@ async function partitionsOf(admin: Admin, names: readonly string[]): Promise<Rea
     return partitionsOf(admin, there);
   }
 }
+
+/** Any broker may answer: so many answers in a row that know a new topic are taken for those of all. */
+const ANSWERS = 10;
 
 /**
  * Creates the topics that do not exist yet, and returns their names. `replicationFactor` is how many brokers keep a copy
@@ -161,12 +169,17 @@ export async function createTopics(
       await admin.createTopics({ topics, waitForLeaders: false });
     }
     // A new topic takes a moment to reach all brokers; until then, some answer that it does not exist.
-    for (let patience = missing.length > 0 ? 100 : 0; patience > 0; patience--) {
-      const known = await partitionsOf(admin, names).catch(() => new Map());
-      if (known.size === names.length) break;
-      await clock.sleep(100);
+    let known = missing.length === 0 ? await partitionsOf(admin, names) : new Map<string, number>();
+    for (let patience = 100, inARow = 0; missing.length > 0 && patience > 0 && inARow < ANSWERS;) {
+      known = await partitionsOf(admin, names).catch(() => new Map<string, number>());
+      if (known.size === names.length) inARow++;
+      else {
+        inARow = 0;
+        patience--;
+        await clock.sleep(100);
+      }
     }
-    await assertTopics(admin, names);
+    assertPartitions(known, names);
     return missing;
   } catch (error) {
     throw translateError(error);
