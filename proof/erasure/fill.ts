@@ -8,11 +8,12 @@ import { archive } from '#event-store/postgres';
 import { type Random, silentLog, SystemClock } from '#runtime';
 import { postgresPool } from '#runtime/postgres';
 import { openMessageBus } from '#service/adapters';
+import type { Recipient } from '../../apps/order/src/recipient.js';
 import { services } from '../../apps/shop.js';
 import { call, type Headers } from '../../scripts/lib/api.js';
 import type { Shop } from '../shop/open-shop.js';
 import type { Customer } from './answers.js';
-import { newPerson, type Person, type Recipient } from './people.js';
+import { newPerson, type Person } from './people.js';
 import { inDatabase, nameOf, storePlainly } from './places.js';
 
 /** More events than there are between two snapshots. */

@@ -1,18 +1,8 @@
 /** People with names that nothing else has, so that whatever is found of them came from them. */
 import { randomUUID } from 'node:crypto';
 import type { Random } from '#runtime';
+import type { Recipient } from '../../apps/order/src/recipient.js';
 import type { Secret } from './search.js';
-
-export interface Recipient {
-  readonly name: string;
-  readonly email: string;
-  readonly address: {
-    readonly street: string;
-    readonly postalCode: string;
-    readonly city: string;
-    readonly country: string;
-  };
-}
 
 export interface Person {
   readonly customerId: string;

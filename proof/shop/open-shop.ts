@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { PostgresConnection } from '#runtime/postgres';
-import { call } from '../../scripts/lib/api.js';
+import { call, type Headers } from '../../scripts/lib/api.js';
 import { freePort } from '../../scripts/lib/embedded-postgres.js';
 import { migrate } from '../../scripts/migrate.js';
 import { ServiceProcess } from '../../scripts/lib/service-process.js';
@@ -31,9 +31,6 @@ import { bearer, Issuer } from './issuer.js';
 
 /** Generous: a machine that does other things too must not fail a proof. */
 const PATIENCE_MS = 60_000;
-
-/** Headers of a request. */
-type Headers = Readonly<Record<string, string>>;
 
 /** The customer id of Ada. */
 export const ADA = 'ada00000-0000-4000-8000-000000000000';
