@@ -384,9 +384,9 @@ export const mutants: readonly Mutant[] = [
     name: 'a price that changes while it is read is cached as it was',
     edits: [
       edit(
-        'apps/order/src/price-cache.ts',
-        "if (followedTo !== undefined && changes === this.changes && state.status === 'set')",
-        "if (followedTo !== undefined && changes <= this.changes && state.status === 'set')",
+        'apps/order/src/followed-cache.ts',
+        'changes === this.changes && keeps(found)',
+        'changes <= this.changes && keeps(found)',
       ),
     ],
   },
