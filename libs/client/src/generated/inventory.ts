@@ -210,7 +210,50 @@ export interface components {
       [key: string]: unknown;
     };
   };
-  responses: never;
+  responses: {
+    /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+    Unauthenticated: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+        };
+      };
+    };
+    /** @description `forbidden` */
+    Forbidden: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'forbidden';
+        };
+      };
+    };
+    /** @description `too-many-requests` */
+    TooManyRequests: {
+      headers: {
+        /** @description Seconds */
+        'Retry-After'?: number;
+        /** @description What is left of the limit, and for how many seconds */
+        RateLimit?: string;
+        /** @description The limit, and for how many seconds */
+        'RateLimit-Policy'?: string;
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'too-many-requests';
+        };
+      };
+    };
+  };
   parameters: never;
   requestBodies: never;
   headers: never;
@@ -267,30 +310,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `body-too-large` */
       413: {
         headers: {
@@ -331,24 +352,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -425,30 +429,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `reserved-stock-missing` */
       409: {
         headers: {
@@ -501,24 +483,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -583,30 +548,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /**
        * @description `invalid-request`
        *
@@ -623,24 +566,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -708,30 +634,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `stock-not-found` */
       404: {
         headers: {
@@ -756,24 +660,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -841,30 +728,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `reservation-not-found` */
       404: {
         headers: {
@@ -889,24 +754,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *

@@ -372,7 +372,50 @@ export interface components {
       [key: string]: unknown;
     };
   };
-  responses: never;
+  responses: {
+    /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+    Unauthenticated: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+        };
+      };
+    };
+    /** @description `forbidden` */
+    Forbidden: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'forbidden';
+        };
+      };
+    };
+    /** @description `too-many-requests` */
+    TooManyRequests: {
+      headers: {
+        /** @description Seconds */
+        'Retry-After'?: number;
+        /** @description What is left of the limit, and for how many seconds */
+        RateLimit?: string;
+        /** @description The limit, and for how many seconds */
+        'RateLimit-Policy'?: string;
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'too-many-requests';
+        };
+      };
+    };
+  };
   parameters: never;
   requestBodies: never;
   headers: never;
@@ -422,30 +465,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `invalid-request` */
       422: {
         headers: {
@@ -458,24 +479,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -578,30 +582,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `price-changed`, `too-many-open-orders` */
       409: {
         headers: {
@@ -660,24 +642,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -749,30 +714,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `order-not-found` */
       404: {
         headers: {
@@ -797,24 +740,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -885,30 +811,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `order-not-found`, `order-not-placed-yet` */
       404: {
         headers: {
@@ -933,24 +837,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -1003,30 +890,8 @@ export interface operations {
           'application/json': components['schemas']['Order'];
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `order-not-found` */
       404: {
         headers: {
@@ -1063,24 +928,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -1160,30 +1008,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `body-too-large` */
       413: {
         headers: {
@@ -1220,24 +1046,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -1286,30 +1095,8 @@ export interface operations {
           'application/json': components['schemas']['Withdrawn'];
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `price-not-found` */
       404: {
         headers: {
@@ -1334,24 +1121,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {
@@ -1416,30 +1186,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /**
        * @description `invalid-request`
        *
@@ -1456,24 +1204,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -1544,30 +1275,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `customer-not-found` */
       404: {
         headers: {
@@ -1592,24 +1301,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *
@@ -1675,30 +1367,8 @@ export interface operations {
           'application/json': components['schemas']['Erasure'];
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `customer-not-found` */
       404: {
         headers: {
@@ -1723,24 +1393,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /** @description `unavailable`, `busy` */
       503: {
         headers: {

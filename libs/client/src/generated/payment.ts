@@ -154,7 +154,50 @@ export interface components {
       [key: string]: unknown;
     };
   };
-  responses: never;
+  responses: {
+    /** @description `unauthenticated`, `token-invalid`, `token-expired` */
+    Unauthenticated: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'unauthenticated' | 'token-invalid' | 'token-expired';
+        };
+      };
+    };
+    /** @description `forbidden` */
+    Forbidden: {
+      headers: {
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'forbidden';
+        };
+      };
+    };
+    /** @description `too-many-requests` */
+    TooManyRequests: {
+      headers: {
+        /** @description Seconds */
+        'Retry-After'?: number;
+        /** @description What is left of the limit, and for how many seconds */
+        RateLimit?: string;
+        /** @description The limit, and for how many seconds */
+        'RateLimit-Policy'?: string;
+        [name: string]: unknown;
+      };
+      content: {
+        'application/problem+json': components['schemas']['Problem'] & {
+          /** @enum {string} */
+          code: 'too-many-requests';
+        };
+      };
+    };
+  };
   parameters: never;
   requestBodies: never;
   headers: never;
@@ -200,30 +243,8 @@ export interface operations {
           };
         };
       };
-      /** @description `unauthenticated`, `token-invalid`, `token-expired` */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'unauthenticated' | 'token-invalid' | 'token-expired';
-          };
-        };
-      };
-      /** @description `forbidden` */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'forbidden';
-          };
-        };
-      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
       /** @description `payment-not-found` */
       404: {
         headers: {
@@ -248,24 +269,7 @@ export interface operations {
           };
         };
       };
-      /** @description `too-many-requests` */
-      429: {
-        headers: {
-          /** @description Seconds */
-          'Retry-After'?: number;
-          /** @description What is left of the limit, and for how many seconds */
-          RateLimit?: string;
-          /** @description The limit, and for how many seconds */
-          'RateLimit-Policy'?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          'application/problem+json': components['schemas']['Problem'] & {
-            /** @enum {string} */
-            code: 'too-many-requests';
-          };
-        };
-      };
+      429: components['responses']['TooManyRequests'];
       /**
        * @description `read-model-behind`
        *

@@ -68,16 +68,19 @@ export async function openApiDocument(
       ),
     ]),
   );
-  return { ...document, paths: secured, components: { ...components, schemas, securitySchemes: { bearer } } };
+  const securitySchemes = { bearer };
+  return { ...document, paths: secured, components: { ...components, schemas, responses: refusals, securitySchemes } };
 }
 
 interface Operation {
   readonly responses: object;
 }
 
-/** Of every operation in the document: the routes that are not limited are none of its. */
-const tooMany = {
-  429: {
+/** What is the same at every operation stands in the document once. */
+const refusals = {
+  Unauthenticated: problemWith(['unauthenticated', 'token-invalid', 'token-expired']),
+  Forbidden: problemWith(['forbidden']),
+  TooManyRequests: {
     ...problemWith(['too-many-requests']),
     headers: {
       'Retry-After': { description: 'Seconds', schema: { type: 'integer' } },
@@ -87,19 +90,18 @@ const tooMany = {
   },
 };
 
-function withAccess(given: Operation, rule: AccessRule = {}): object {
-  const operation = { ...given, responses: { ...given.responses, ...tooMany } };
-  if (rule === 'anyone') return { ...operation, security: [] };
+const refusal = (name: keyof typeof refusals) => ({ $ref: `#/components/responses/${name}` });
+
+function withAccess(operation: Operation, rule: AccessRule = {}): object {
+  // The routes that are not limited are not in the document.
+  const responses = { ...operation.responses, 429: refusal('TooManyRequests') };
+  if (rule === 'anyone') return { ...operation, responses, security: [] };
   const whose = Object.entries(rule).map(([role, whose]) => (whose === 'own' ? `${role} (their own)` : role));
-  const refused = {
-    401: problemWith(['unauthenticated', 'token-invalid', 'token-expired']),
-    403: problemWith(['forbidden']),
-  };
   return {
     ...operation,
     description: `For: ${whose.join(', ')}.`,
     security: [{ bearer: [] }],
-    responses: { ...operation.responses, ...refused },
+    responses: { ...responses, 401: refusal('Unauthenticated'), 403: refusal('Forbidden') },
   };
 }
 
