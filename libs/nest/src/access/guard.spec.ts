@@ -6,15 +6,10 @@ import supertest from 'supertest';
 import { afterEach, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import type { Cause } from '#event-store';
-import { SystemClock } from '#runtime';
-import { SequentialIds } from '#runtime/testing';
-import { limitsOf } from '#test/rate-limits';
+import { openApp } from '#test/app';
 import type { AccessTable, Caller, Role } from '#service';
-import { Background } from '../boot/background.js';
-import { Health } from '../boot/health.js';
 import { Metrics } from '../boot/metrics.js';
 import { RequestCause } from '../http/correlation.js';
-import { createApp } from '../http/create-app.js';
 import { Problem } from '../http/problem.js';
 import { RequestCaller } from './guard.js';
 
@@ -72,29 +67,8 @@ const tokens = {
 async function start(access: AccessTable): Promise<void> {
   lines = [];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const clock = new SystemClock();
-  const background = new Background(log);
   metrics = new Metrics('order');
-  app = await createApp(
-    {
-      name: 'order',
-      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access,
-    },
-    {
-      clock,
-      ids: new SequentialIds(),
-      log,
-      background,
-      health: new Health(clock),
-      metrics,
-      tokens,
-      rateLimits: limitsOf({ clock, log }),
-      requestTimeoutMs: 10_000,
-      readTimeoutMs: 1_000,
-    },
-  );
-  await app.listen(0, '127.0.0.1');
+  app = await openApp({ module: TestModule, access, log, metrics, tokens });
 }
 
 const ask = (method: 'get' | 'head' | 'post' | 'delete', path: string, caller?: string) => {

@@ -5,13 +5,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { pino } from 'pino';
 import supertest from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { ManualClock, SequentialIds } from '#runtime/testing';
+import { ManualClock } from '#runtime/testing';
+import { openApp } from '#test/app';
 import { limitsOf, MemoryCounts } from '#test/rate-limits';
 import { ServerUnavailable } from '#runtime';
-import { Background } from '../boot/background.js';
-import { Health } from '../boot/health.js';
 import { Metrics } from '../boot/metrics.js';
-import { createApp, type HttpParts } from '../http/create-app.js';
+import type { HttpParts } from '../http/create-app.js';
 import { Problem, tryAgain } from '../http/problem.js';
 import { takeBack } from './guard.js';
 import { networkOf } from './rate-limit.js';
@@ -79,30 +78,18 @@ const tokens = {
 type Changes = Partial<HttpParts> & { readonly shared?: MemoryCounts };
 
 async function start({ shared, ...changes }: Changes = {}): Promise<NestFastifyApplication> {
-  const background = new Background(log);
   metrics = new Metrics('order');
-  const app = await createApp(
-    {
-      name: 'order',
-      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access: { 'GET /mine': { customer: 'own' }, 'GET /open': 'anyone', 'GET /signed': 'anyone' },
-    },
-    {
-      clock,
-      ids: new SequentialIds(),
-      log,
-      background,
-      health: new Health(clock),
-      metrics,
-      tokens,
-      rateLimits: limitsOf({ clock, log, ...(shared && { shared }) }, LIMITS),
-      requestTimeoutMs: 10_000,
-      readTimeoutMs: 1_000,
-      ...changes,
-    },
-  );
+  const app = await openApp({
+    module: TestModule,
+    access: { 'GET /mine': { customer: 'own' }, 'GET /open': 'anyone', 'GET /signed': 'anyone' },
+    clock,
+    log,
+    metrics,
+    tokens,
+    rateLimits: limitsOf({ clock, log, ...(shared && { shared }) }, LIMITS),
+    ...changes,
+  });
   apps.push(app);
-  await app.listen(0, '127.0.0.1');
   return app;
 }
 

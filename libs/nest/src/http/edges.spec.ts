@@ -10,13 +10,9 @@ import request from 'supertest';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ServerUnavailable, SystemClock } from '#runtime';
-import { SequentialIds } from '#runtime/testing';
-import { limitsOf } from '#test/rate-limits';
-import { Background } from '../boot/background.js';
-import { Health } from '../boot/health.js';
-import { Metrics } from '../boot/metrics.js';
+import { openApp } from '#test/app';
 import { Answer, WriteHead } from './answer.js';
-import { createApp, type HttpParts } from './create-app.js';
+import type { HttpParts } from './create-app.js';
 import { inDigits } from './page.js';
 import { answers, route } from './route.js';
 
@@ -77,11 +73,6 @@ const ACCESS = {
   'POST /hangs': 'anyone',
 } as const;
 
-const NO_TOKENS = {
-  remembers: () => false,
-  identify: () => Promise.reject(new Error('Nobody is asked who they are here.')),
-};
-
 let app: NestFastifyApplication;
 let port: number;
 let lines: Record<string, any>[];
@@ -90,30 +81,7 @@ async function start(changes: Partial<HttpParts> = {}, rawBody = false) {
   await app?.close();
   lines = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const clock = new SystemClock();
-  const background = new Background(log);
-  app = await createApp(
-    {
-      name: 'order',
-      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access: ACCESS,
-      rawBody,
-    },
-    {
-      clock,
-      ids: new SequentialIds(),
-      log,
-      background,
-      health: new Health(clock),
-      metrics: new Metrics('order'),
-      tokens: NO_TOKENS,
-      rateLimits: limitsOf({ clock, log }),
-      requestTimeoutMs: 10_000,
-      readTimeoutMs: 1_000,
-      ...changes,
-    },
-  );
-  await app.listen(0, '127.0.0.1');
+  app = await openApp({ module: TestModule, access: ACCESS, rawBody, log, ...changes });
   ({ port } = app.getHttpServer().address() as { port: number });
 }
 

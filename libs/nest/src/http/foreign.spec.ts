@@ -5,13 +5,8 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import supertest from 'supertest';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { silentLog, SystemClock } from '#runtime';
-import { SequentialIds } from '#runtime/testing';
-import { limitsOf } from '#test/rate-limits';
-import { Background } from '../boot/background.js';
-import { Health } from '../boot/health.js';
+import { openApp } from '#test/app';
 import { Metrics } from '../boot/metrics.js';
-import { createApp } from './create-app.js';
 
 @Controller()
 class TestController {
@@ -40,32 +35,14 @@ const EVIL = 'https://evil.example';
 let app: NestFastifyApplication;
 let metrics: Metrics;
 beforeAll(async () => {
-  const clock = new SystemClock();
-  const log = silentLog as never;
-  const background = new Background(log);
   metrics = new Metrics('order');
-  app = await createApp(
-    {
-      name: 'order',
-      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access: { 'GET /things': 'anyone', 'POST /things': 'anyone', 'DELETE /things': 'anyone' },
-    },
-    {
-      clock,
-      ids: new SequentialIds(),
-      log,
-      background,
-      health: new Health(clock),
-      metrics,
-      tokens: { remembers: () => false, identify: () => Promise.reject(new Error('Nobody is asked.')) },
-      rateLimits: limitsOf({ clock, log }),
-      requestTimeoutMs: 10_000,
-      readTimeoutMs: 1_000,
-      allowedHosts: ['api.shop.example'],
-      corsOrigins: [SHOP],
-    },
-  );
-  await app.listen(0, '127.0.0.1');
+  app = await openApp({
+    module: TestModule,
+    access: { 'GET /things': 'anyone', 'POST /things': 'anyone', 'DELETE /things': 'anyone' },
+    metrics,
+    allowedHosts: ['api.shop.example'],
+    corsOrigins: [SHOP],
+  });
 });
 afterAll(() => app.close());
 

@@ -10,16 +10,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { Conflict, DomainError } from '#decider';
 import { type Cause, RevisionConflict } from '#event-store';
-import { SequentialIds } from '#runtime/testing';
-import { limitsOf } from '#test/rate-limits';
+import { openApp } from '#test/app';
 import { type Clock, ServerUnavailable, SystemClock } from '#runtime';
 import { Background } from '../boot/background.js';
 import { Answer } from './answer.js';
 import { RequestCause } from './correlation.js';
 import { Health } from '../boot/health.js';
-import { createApp } from './create-app.js';
 import { IdempotencyKey } from './idempotency.js';
-import { Metrics } from '../boot/metrics.js';
 import { inDigits } from './page.js';
 import { answerPosition, AfterPosition } from './position.js';
 import { PreferWait } from './prefer.js';
@@ -143,26 +140,16 @@ async function start({
   const log: Logger = pino({ level: 'debug' }, { write: (text: string) => void lines.push(JSON.parse(text)) });
   background = new Background(log);
   health = new Health(clock);
-  app = await createApp(
-    {
-      name: 'order',
-      module: { module: TestModule, providers: [{ provide: Background, useValue: background }] },
-      access: ACCESS,
-    },
-    {
-      clock,
-      ids: new SequentialIds(),
-      log,
-      background,
-      health,
-      metrics: new Metrics('order'),
-      tokens: TOKENS,
-      rateLimits: limitsOf({ clock, log }),
-      requestTimeoutMs,
-      readTimeoutMs: 1_000,
-    },
-  );
-  await app.listen(0, '127.0.0.1');
+  app = await openApp({
+    module: TestModule,
+    access: ACCESS,
+    clock,
+    log,
+    background,
+    health,
+    tokens: TOKENS,
+    requestTimeoutMs,
+  });
   gate = app.get(Gate);
 }
 
