@@ -16,6 +16,25 @@ import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { type Clock, type Ids, type Log, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
+import type { ServicePorts } from '#service';
+
+/** The ports of a service, with servers of its own in memory; what is `given` besides takes the place of one. */
+export function memoryPorts<Given extends Pick<ServicePorts, 'clock' | 'ids' | 'bus'>>(given: Given) {
+  const parked = new MemoryParkedMessages();
+  return {
+    random: new SeededRandom(1),
+    log: silentLog,
+    store: new MemoryEventStore(given.clock),
+    snapshots: new MemorySnapshots(),
+    tables: new MemoryTables(),
+    checkpoints: new MemoryCheckpoints(),
+    parked,
+    deadLetters: parked,
+    leases: new MemoryLeases(),
+    counters: { skipped() {}, dead() {} },
+    ...given,
+  };
+}
 
 /** Starts the services; `stop` ends them. `timing` is the provider's, and all times are milliseconds of `clock`. */
 export function openMemoryShop(options: {
@@ -49,18 +68,7 @@ export function openMemoryShop(options: {
     before = (it) => it,
   } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
-  const ports = (parked = new MemoryParkedMessages()) => ({
-    ...runtime,
-    bus,
-    store: new MemoryEventStore(clock),
-    snapshots: new MemorySnapshots(),
-    tables: new MemoryTables(),
-    checkpoints: new MemoryCheckpoints(),
-    parked,
-    deadLetters: parked,
-    leases: new MemoryLeases(),
-    counters: { skipped() {}, dead() {} },
-  });
+  const ports = () => memoryPorts({ ...runtime, bus });
   const ledger = new MemoryLedger();
   const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
   const { store, customerKeys = new MemoryCustomerKeys(), retentionMs = 0, log = silentLog } = options;

@@ -1,11 +1,11 @@
 import { expect, test, vi } from 'vitest';
-import { MemoryEventStore, MemorySnapshots } from '#event-store';
-import { MemoryMessageBus, MemoryParkedMessages } from '#message-bus';
-import { MemoryTables } from '#projections';
+import { MemoryEventStore } from '#event-store';
+import { MemoryMessageBus } from '#message-bus';
 import { ManualClock, SeededRandom, SequentialIds } from '#runtime/testing';
-import { MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
+import { silentLog } from '#runtime';
 import { makeSealKeys, opener, openingKeys as openingKeysOf, sealer, sealingKey } from '#service';
 import { goldenEvents } from '#test/golden';
+import { memoryPorts } from '#test/memory-shop';
 import { developmentKeys } from '../../../proof/token-keys.js';
 import type { PaymentEvent } from './domain/payment.js';
 import type { PaymentProvider } from './provider.js';
@@ -118,23 +118,10 @@ test('a payment whose key is gone waits for it, says so, and calls the provider 
   const clock = new ManualClock();
   const errors: string[] = [];
   const log = { ...silentLog, error: (_: object, message: string) => void errors.push(message) };
-  const runtime = { clock, ids: new SequentialIds(), random: new SeededRandom(1), log };
-  const store = new MemoryEventStore(clock);
-  const parked = new MemoryParkedMessages();
   const authorize = vi.fn(() => Promise.resolve({ status: 'declined' as const, reason: 'no-funds' }));
-  const ports = {
-    ...runtime,
-    store,
-    bus: new MemoryMessageBus({ clock }),
-    snapshots: new MemorySnapshots(),
-    tables: new MemoryTables(),
-    checkpoints: new MemoryCheckpoints(),
-    parked,
-    deadLetters: parked,
-    leases: new MemoryLeases(),
-    counters: { skipped() {}, dead() {} },
-    providerFor: () => ({ find: () => Promise.resolve(undefined), authorize }) as unknown as PaymentProvider,
-  };
+  const provider = { find: () => Promise.resolve(undefined), authorize } as unknown as PaymentProvider;
+  const bus = new MemoryMessageBus({ clock });
+  const ports = memoryPorts({ clock, ids: new SequentialIds(), bus, log, providerFor: () => provider });
   const runFor = async (keys: PaymentOptions, ms: number) => {
     const stop = new AbortController();
     const running = paymentService(ports, keys).run(stop.signal);
