@@ -10,8 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { customerIdOf } from '../apps/order/src/http/customer.js';
 import { type Service, services, shop as definitions } from '../apps/shop.js';
-import { commonAccess } from '../libs/nest/src/access/common.js';
-import { type AccessRule, type AccessTable, type Role, roles } from '#service';
+import { commonAccess, type AccessRule, type AccessTable, type Role, roles } from '#service';
 import { bearer, Issuer } from '../proof/shop/issuer.js';
 import { openShop, type Shop } from './support/shop.js';
 

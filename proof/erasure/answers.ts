@@ -1,6 +1,6 @@
 /** What a shop tells whoever asks: every operation of its tables of access, about every person, as several callers. */
+import { commonAccess } from '#service';
 import { randomUUID } from 'node:crypto';
-import { commonAccess } from '../../libs/nest/src/access/common.js';
 import { services, shop as definitions } from '../../apps/shop.js';
 import type { Headers } from '../../scripts/lib/api.js';
 import type { Shop } from '../shop/open-shop.js';

@@ -1,17 +1,25 @@
 export { CONFIG, DATABASE, PORTS } from './tokens.js';
-export { bootService, type BootOptions, type RunningService, startService } from './boot/boot.js';
+export { bootService, type BootOptions, startService } from './boot/boot.js';
+export {
+  type ApplicationParts,
+  type Assembled,
+  runApplication,
+  type RunningApplication,
+  startApplication,
+} from './boot/application.js';
 export { providePrisma, provideService } from './boot/providers.js';
 export { Background } from './boot/background.js';
 export { type Check, Health } from './boot/health.js';
 export { Metrics } from './boot/metrics.js';
 export { ownUrl } from './boot/own-url.js';
 export { createLog } from './boot/logger.js';
-export { Problem } from './http/problem.js';
+export { Problem, tryAgain } from './http/problem.js';
+export { extendDeadline } from './http/deadlines.js';
 export { RequestCaller, takeBack } from './access/guard.js';
 export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export { answerPosition, AfterPosition, type Found, positionHeader, ReadYourWrites } from './http/position.js';
-export { preferenceAppliedHeader, PreferWait } from './http/prefer.js';
+export { parsePreferWait, preferenceAppliedHeader, PreferWait } from './http/prefer.js';
 export { Answer, WriteHead } from './http/answer.js';
 export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page.js';
 export { answers, refuses, route, takesHeader } from './http/route.js';

@@ -113,6 +113,14 @@ const networks = listOf((text) => {
   return more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
 }, 'is not a list of addresses and networks such as 10.0.0.7,192.168.0.0/16');
 
+/** The addresses of a service's instances, without a path: `http://10.0.0.7:3001,http://10.0.0.8:3001`. */
+export function urls() {
+  return listOf(
+    (text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text,
+    'is not a list of URLs without a path, such as http://order:3001',
+  );
+}
+
 /**
  * A secret of at least 16 characters; or two, separated by a comma, while one replaces the other: the first is used, and both
  * are accepted.
@@ -136,18 +144,9 @@ export function postgresUrl() {
   return urlText.refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'is not a postgresql:// URL');
 }
 
-/** The variables of every service; `defineService` adds the service's port and its own variables. */
-export const baseConfig = z.object({
+/** The variables of everything that answers HTTP: of the services, and of the gateway. */
+export const httpConfig = z.object({
   HOST: z.string().default('127.0.0.1').describe('The address that the HTTP server listens on; 0.0.0.0 for all'),
-  EVENT_STORE_URL: url.describe(
-    "Where this service's events are stored: postgresql://user:password@localhost:5432/order or, in KurrentDB, kurrentdb://user:password@localhost:2113",
-  ),
-  MESSAGE_BUS_URL: url.describe(
-    'Where services exchange messages: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
-  ),
-  DATABASE_URL: postgresUrl().describe(
-    "The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order",
-  ),
   AUTH_ISSUER: issuer.describe(
     'The OpenID provider whose access tokens are accepted, exactly as they name it in `iss`: https://login.example.com/shop',
   ),
@@ -206,8 +205,51 @@ export const baseConfig = z.object({
     .describe('How long a stop may take, after DRAIN_TIME, before the process ends regardless'),
 });
 
+export type HttpConfig = z.infer<typeof httpConfig> & { PORT: number };
+
+/** The variables of every service; `defineService` adds the service's port and its own variables. */
+export const baseConfig = httpConfig.extend({
+  EVENT_STORE_URL: url.describe(
+    "Where this service's events are stored: postgresql://user:password@localhost:5432/order or, in KurrentDB, kurrentdb://user:password@localhost:2113",
+  ),
+  MESSAGE_BUS_URL: url.describe(
+    'Where services exchange messages: postgresql://user:password@localhost:5432/bus or, through Kafka, kafka://localhost:9092',
+  ),
+  DATABASE_URL: postgresUrl().describe(
+    "The service's own Postgres database, for read models: postgresql://user:password@localhost:5432/order",
+  ),
+});
+
 /** The configuration that every service has. */
 export type BaseConfig = z.infer<typeof baseConfig> & { PORT: number };
+
+/**
+ * The schema of all that an application reads. `publicDefaults` are those of `variables` whose defaults everybody knows: with
+ * one, it listens on loopback only.
+ */
+export function configOf<Base extends z.ZodRawShape, Variables extends z.ZodRawShape>(
+  base: z.ZodObject<Base>,
+  port: number,
+  variables: Variables,
+  publicDefaults: readonly (keyof Variables & string)[],
+): z.ZodObject<Base & { readonly PORT: ReturnType<typeof tcpPort> } & Variables> {
+  const schema = base.extend({ PORT: tcpPort(port), ...variables });
+  const refined = schema.superRefine((given: Record<string, unknown>, context) => {
+    if (isLoopback(given['HOST'] as string)) return;
+    for (const each of publicDefaults) {
+      // Of a list, none may be public.
+      const known = textsOf((variables[each] as unknown as z.ZodType).parse(undefined));
+      if (!textsOf(given[each]).some((text) => known.includes(text))) continue;
+      const message = 'has its default, which everybody knows, while HOST is not an address of loopback';
+      context.addIssue({ code: 'custom', path: [each], message });
+    }
+  });
+  return refined as z.ZodObject<Base & { readonly PORT: ReturnType<typeof tcpPort> } & Variables>;
+}
+
+function textsOf(value: unknown): string[] {
+  return [value].flat().map((each) => JSON.stringify(each));
+}
 
 /**
  * The configuration in `env`, typed. White space around a value is not part of it, an empty variable counts as missing, and

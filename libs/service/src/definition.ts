@@ -3,13 +3,13 @@
  * documents, the simulation, the crash matrix and the specs. Code that needs to know all services reads `apps/shop.ts`,
  * where a new service is one line.
  */
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
 import type { Decider } from '#decider';
 import type { Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
 import type { AccessTable } from './access.js';
-import { baseConfig, isLoopback, tcpPort } from './config.js';
+import { baseConfig, configOf, type tcpPort } from './config.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
 export interface ServiceParts<
@@ -73,22 +73,7 @@ export function defineService<
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
   const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
   const { publicDefaults = [] } = parts;
-  const config = baseConfig
-    .extend({ PORT: tcpPort(port), ...variables })
-    .superRefine((given: Record<string, unknown>, context) => {
-      if (isLoopback(given['HOST'] as string)) return;
-      for (const each of publicDefaults) {
-        // Of a list, none may be public.
-        const known = textsOf((variables[each] as unknown as z.ZodType).parse(undefined));
-        if (!textsOf(given[each]).some((text) => known.includes(text))) continue;
-        const message = 'has its default, which everybody knows, while HOST is not an address of loopback';
-        context.addIssue({ code: 'custom', path: [each], message });
-      }
-    });
+  const config = configOf(baseConfig, port, variables, publicDefaults);
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
   return { ...parts, variables, publicDefaults, ignores, leases, rawBody, allLeases, config };
-}
-
-function textsOf(value: unknown): string[] {
-  return [value].flat().map((each) => JSON.stringify(each));
 }

@@ -7,3 +7,4 @@ export * from './seal.js';
 export * from './attention.js';
 export * from './free-text.js';
 export { type HoldRow, type Holds, holdsWithoutVerdict } from './holds.js';
+export * from './common-access.js';

@@ -2,7 +2,7 @@
 import request from 'supertest';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { bearer, Issuer } from '../../../../proof/shop/issuer.js';
-import { type RunningService, startService } from '#nest';
+import { type RunningApplication, startService } from '#nest';
 import { ServerUnavailable } from '#runtime';
 import { freshDatabase } from '#test/database';
 import { orderDefinition } from '../definition.js';
@@ -10,7 +10,7 @@ import OrderModule from './order.module.js';
 
 const CUSTOMER = '4f1f0d7c-5d0b-4b8e-9c55-0f3c1d7a9b2e';
 
-let service: RunningService;
+let service: RunningApplication;
 let issuer: Issuer;
 let clerk: { readonly authorization: string };
 /** What becomes of a read of an order. */

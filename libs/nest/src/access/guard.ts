@@ -10,9 +10,17 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#runtime';
-import { type AccessRule, type AccessTable, type Caller, callerOf, type Identity, StartError } from '#service';
+import {
+  type AccessRule,
+  type AccessTable,
+  type Caller,
+  callerOf,
+  commonAccess,
+  type Identity,
+  StartError,
+  unlimited,
+} from '#service';
 import { Problem } from '../http/problem.js';
-import { commonAccess, unlimited } from './common.js';
 import { networkOf, type RateLimits } from './rate-limit.js';
 import type { Tokens } from './tokens.js';
 

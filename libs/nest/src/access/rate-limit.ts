@@ -51,7 +51,8 @@ export type RateLimitSettings = Pick<BaseConfig, 'RATE_LIMIT_PER_CALLER' | 'RATE
 export interface RateLimitPorts {
   readonly clock: Clock;
   readonly log: Log;
-  readonly shared: SharedCounts;
+  /** Where instances share their counts; without, each has its own. */
+  readonly shared?: SharedCounts;
 }
 
 export class RateLimit {
@@ -87,7 +88,10 @@ export class RateLimit {
     const left = Math.max(0, this.rate.requests - count.requests);
     reply.header('ratelimit-policy', this.policy).header('ratelimit', `"${this.whose}";r=${left};t=${seconds}`);
     if (isOver) this.refuse(key, count, seconds, reply);
-    if (count.untold >= this.tellEvery && !count.isTelling && nowMs >= this.retryMs) void this.tell(key, count);
+    const { shared } = this.ports;
+    if (shared && count.untold >= this.tellEvery && !count.isTelling && nowMs >= this.retryMs) {
+      void this.tell(shared, key, count);
+    }
     return () => {
       count.requests--;
       count.untold--;
@@ -117,8 +121,8 @@ export class RateLimit {
     });
   }
 
-  private async tell(key: string, count: Count): Promise<void> {
-    const { clock, log, shared } = this.ports;
+  private async tell(shared: SharedCounts, key: string, count: Count): Promise<void> {
+    const { clock, log } = this.ports;
     const told = count.untold;
     count.isTelling = true;
     try {

@@ -3,7 +3,7 @@
  * which gives the order of a service's life:
  *
  *   start   modules are made ─▶ loops run ─▶ HTTP listens
- *   stop    readiness is red for DRAIN_TIME (boot.ts) ─▶ `stopping` aborts (requests that wait are answered now) ─▶ HTTP
+ *   stop    readiness is red for DRAIN_TIME (application.ts) ─▶ `stopping` aborts (requests that wait are answered now) ─▶ HTTP
  *           accepts no more requests and finishes those under way ─▶ loops are stopped and awaited ─▶ resources close, the
  *           last opened first
  */

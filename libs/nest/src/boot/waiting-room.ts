@@ -4,14 +4,14 @@
  * whether the process runs.
  */
 import { createServer } from 'node:http';
-import type { BaseConfig } from '#service';
+import type { HttpConfig } from '#service';
 
 /**
  * Listens, and returns a function that stops listening, so that the service can listen at the same address. Port 0 needs
  * no waiting room: its number is not known yet.
  * @throws the error of `listen` when the address cannot be used
  */
-export async function openWaitingRoom({ HOST, PORT }: BaseConfig): Promise<() => Promise<void>> {
+export async function openWaitingRoom({ HOST, PORT }: HttpConfig): Promise<() => Promise<void>> {
   if (PORT === 0) return async () => {};
   const server = createServer((request, response) => {
     const { status, type = 'application/json', body } = answerTo(request.url?.split('?', 1)[0] ?? '/');

@@ -38,6 +38,10 @@ export interface HttpOptions {
   readonly access: AccessTable;
   /** Keeps the bytes of each body as `request.rawBody`, for signatures. */
   readonly rawBody?: boolean;
+  /** Adds hooks that run before the caller is known. */
+  readonly beforeAccess?: (http: FastifyInstance) => void;
+  /** Adds routes besides those of the module. */
+  readonly routes?: (http: FastifyInstance) => void;
 }
 
 export interface HttpParts {
@@ -95,6 +99,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   refuseForeign(http, { allowedHosts, corsOrigins });
   unwrapAnswers(http);
   answerUnrouted(http, corsOrigins);
+  options.beforeAccess?.(http);
   guardRoutes(http, options.access, parts);
   const { background, clock, requestTimeoutMs } = parts;
   background.run(enforceDeadlines(http, clock, requestTimeoutMs, background.stopping));
@@ -119,6 +124,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
   });
+  options.routes?.(http);
   serveHealth(http, parts);
   serveDocs(http, () => app, `Larder: ${options.name}`, options.access);
   return app;

@@ -7,8 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import type { AccessRule, AccessTable } from '#service';
-import { commonAccess } from '../access/common.js';
+import { type AccessRule, type AccessTable, commonAccess } from '#service';
 import { Problem } from './problem.js';
 import { documentRoutes, problemWith } from './route.js';
 

@@ -1,4 +1,4 @@
-import type { AccessTable } from '#service';
+import type { AccessTable } from './access.js';
 
 /** Who may call the routes that every service has. */
 export const commonAccess: AccessTable = {
