@@ -18,7 +18,8 @@ import { z } from 'zod';
 import { Advice } from './lib/advice.js';
 import { asyncApi } from './lib/docs/asyncapi.js';
 import { openApi } from './lib/docs/openapi.js';
-import { type Service, services, shop } from '../apps/shop.js';
+import { gatewayConfig } from '../apps/gateway/src/definition.js';
+import { perService, type Service, services, shop } from '../apps/shop.js';
 import { defaultPorts, portVariable } from './lib/addresses.js';
 
 export interface Variable {
@@ -88,14 +89,19 @@ export const commandVariables: readonly Variable[] = [
   { name: 'NO_COLOR', about: 'Turns colours off, whatever its value', readBy: ['start', 'demo'] },
 ];
 
-/** The variables of the services: first those that all services read, then each service's own. */
+/** What reads variables: the services, and the gateway. */
+export const configs = { ...perService((service) => shop[service].config), gateway: gatewayConfig };
+
+const applications = Object.keys(configs) as (keyof typeof configs)[];
+
+/** The variables of the services and of the gateway: first those that all services read, then the others. */
 export function serviceVariables(): Variable[] {
   const found = new Map<string, Variable>();
-  for (const service of services) {
-    for (const variable of variablesOf(shop[service].config)) {
+  for (const application of applications) {
+    for (const variable of variablesOf(configs[application])) {
       const { name, about, fallback } = variable;
       const key = JSON.stringify([name, about, fallback]);
-      found.set(key, { ...variable, readBy: [...(found.get(key)?.readBy ?? []), service] });
+      found.set(key, { ...variable, readBy: [...(found.get(key)?.readBy ?? []), application] });
     }
   }
   const shared = [...found.values()].filter(isShared);
@@ -103,7 +109,12 @@ export function serviceVariables(): Variable[] {
   return [...shared, ...own];
 }
 
-const isShared = ({ readBy }: Variable) => readBy.length === services.length;
+const isShared = ({ readBy }: Variable) => services.every((service) => readBy.includes(service));
+
+function readersOf({ readBy }: Variable): string {
+  if (readBy.length === applications.length) return 'all';
+  return readBy.length === services.length && !readBy.includes('gateway') ? 'all services' : readBy.join(', ');
+}
 
 function variablesOf(config: z.ZodObject): Omit<Variable, 'readBy'>[] {
   const { properties = {}, required = [] } = z.toJSONSchema(config, { io: 'input' });
@@ -185,9 +196,9 @@ function yaml(document: object): string {
 function envExample(): string {
   const sections: [title: string, variables: readonly Variable[]][] = [
     ['Every service', serviceVariables().filter(isShared)],
-    ...services.map((service): [string, Variable[]] => [
-      `The ${service} service`,
-      serviceVariables().filter((variable) => !isShared(variable) && variable.readBy.includes(service)),
+    ...applications.map((application): [string, Variable[]] => [
+      application === 'gateway' ? 'The gateway' : `The ${application} service`,
+      serviceVariables().filter((variable) => !isShared(variable) && variable.readBy.includes(application)),
     ]),
     ['Commands', commandVariables],
   ];
@@ -200,8 +211,8 @@ function envExample(): string {
 const ENV_HEADER = `\
 # Every variable of Larder, with its default. \`npm run docs\` generates this file; see docs/operations.md.
 #
-# With servers of your own, each service has a file: copy this one to ${services.map((service) => `${service}.env`).join(', ')}, set the
-# addresses of that service's servers, and start it with
+# With servers of your own, each application has a file: copy this one to ${applications.map((name) => `${name}.env`).join(', ')}, set the
+# addresses of its servers, and start it with
 #
 #   node --env-file=order.env dist/apps/order/src/main.js
 #
@@ -240,7 +251,7 @@ function splitAround(path: string, begin: string, end: string, what: string): { 
 function operations(): string {
   const { before, after } = splitAround('docs/operations.md', BEGIN, END, 'the tables of variables');
   const tables = [
-    table('service', serviceVariables(), (variable) => (isShared(variable) ? 'all' : variable.readBy.join(', '))),
+    table('read by', serviceVariables(), readersOf),
     'Besides these, the commands read:',
     table('command', commandVariables, (variable) => `\`${commandsOf(variable).replaceAll(', ', '`, `')}\``),
   ];

@@ -48,7 +48,7 @@ async function elsewhere(): Promise<Record<string, string> & { readonly LARDER_D
   const data = mkdtempSync(join(tmpdir(), 'larder-launched-'));
   chmodSync(data, 0o755); // Postgres has a user of its own where we are root.
   const ports = await Promise.all(
-    [...services, 'identity' as const, 'postgres' as const].map(async (it) => [
+    [...services, 'gateway' as const, 'identity' as const, 'postgres' as const].map(async (it) => [
       portVariable(it),
       `${await freePort()}`,
     ]),

@@ -1,7 +1,7 @@
 /**
  * `npm start`: the whole shop on this machine, with nothing installed but Node.
  *
- *   Postgres ─▶ migrations ─▶ the OpenID provider ─▶ the services ─▶ groceries, when the shelves are empty ─▶ open
+ *   Postgres ─▶ migrations ─▶ the OpenID provider ─▶ the services and the gateway ─▶ groceries, when the shelves are empty ─▶ open
  *
  * From then on this process restarts any of the others that ends unexpectedly. Ctrl-C closes the services first and
  * Postgres last; a second Ctrl-C does not wait for them. The shop's data is kept.
@@ -28,9 +28,12 @@ import { welcome } from './lib/welcome.js';
 const TRIES = 5;
 const CALM_MS = 30_000;
 
+/** What runs as a process of its own, besides Postgres. */
+type Application = Service | 'gateway';
+
 const screen = new Screen();
 const stop = new AbortController();
-const running = new Map<Service, ServiceProcess>();
+const running = new Map<Application, ServiceProcess>();
 let postgres: PostgresServer | undefined;
 let identity: OpenIdProvider | undefined;
 
@@ -38,7 +41,7 @@ let identity: OpenIdProvider | undefined;
 const ownIssuer = process.env['AUTH_ISSUER']?.trim();
 
 export const usage =
-  'npm start. Variables change it: LARDER_DATA, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, IDENTITY_PORT, POSTGRES_PORT, AUTH_ISSUER, EVENT_STORE_URL, MESSAGE_BUS_URL.';
+  'npm start. Variables change it: LARDER_DATA, GATEWAY_PORT, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, IDENTITY_PORT, POSTGRES_PORT, AUTH_ISSUER, EVENT_STORE_URL, MESSAGE_BUS_URL.';
 
 export async function main(): Promise<void> {
   const stopped = untilStopped();
@@ -99,30 +102,29 @@ async function openShop(): Promise<void> {
     AUTH_ROLES_CLAIM: 'roles',
     AUTH_TOKEN_TYPE: 'at+jwt',
   };
-  const launch = (service: Service) => {
+  const launch = (name: Application, variables: NodeJS.ProcessEnv) => {
     stop.signal.throwIfAborted();
-    const variables = {
-      EVENT_STORE_URL: storeUrl ?? url(service),
-      MESSAGE_BUS_URL: busUrl ?? url('bus'),
-      DATABASE_URL: url(service),
-      ...whoIsTrusted,
-      ...(service === 'order' && { CUSTOMER_KEYS_URL: url('customer_keys') }),
-      ...keys[service],
-    };
-    const launched = new ServiceProcess(service, portOf(service), variables, logOf(service));
-    running.set(service, launched);
+    const launched = new ServiceProcess(name, portOf(name), { ...whoIsTrusted, ...variables }, logOf(name));
+    running.set(name, launched);
     return launched;
   };
-  await Promise.all(
-    services.map((service) =>
-      screen.step(`starting ${service}`, async (done) => {
-        const launched = launch(service);
-        await launched.ready();
-        done(service, urlOf(service));
-        void keepRunning(service, launched, async () => launch(service));
-      }),
-    ),
-  );
+  const open = (name: Application, variables: NodeJS.ProcessEnv) =>
+    screen.step(`starting ${name}`, async (done) => {
+      const launched = launch(name, variables);
+      await launched.ready();
+      done(name, urlOf(name));
+      void keepRunning(name, launched, async () => launch(name, variables));
+    });
+  const variablesOf = (service: Service) => ({
+    EVENT_STORE_URL: storeUrl ?? url(service),
+    MESSAGE_BUS_URL: busUrl ?? url('bus'),
+    DATABASE_URL: url(service),
+    TRUSTED_PROXIES: '127.0.0.1', // The gateway.
+    ...(service === 'order' && { CUSTOMER_KEYS_URL: url('customer_keys') }),
+    ...keys[service],
+  });
+  const urls = Object.fromEntries(services.map((service) => [`${service.toUpperCase()}_URL`, urlOf(service)]));
+  await Promise.all([...services.map((service) => open(service, variablesOf(service))), open('gateway', urls)]);
   await screen.step('filling the shelves', async (done) => done('groceries', await fillAsClerk()));
   screen.print(
     welcome({
@@ -200,7 +202,7 @@ async function findObstacle(cluster: string): Promise<string | undefined> {
   const server = await serverIn(cluster);
   if (server)
     return `The shop is already open: process ${server.pid} uses ${shortPath(cluster)}. Close it first: Ctrl-C in its terminal.`;
-  for (const service of [...services, ...(ownIssuer ? [] : ['identity' as const])]) {
+  for (const service of [...services, 'gateway' as const, ...(ownIssuer ? [] : ['identity' as const])]) {
     const port = portOf(service);
     if (await isTaken(port))
       return `Port ${port} is in use (\`${whoUses(port)}\` shows by what). Free it, or set ${portVariable(service)} to another port.`;

@@ -10,7 +10,7 @@ import { recordOf } from '../libs/message-bus/src/kafka/record.js';
 import { PARTITIONS, parseMessage } from '#message-bus';
 import { type Topic, topics } from '#contracts';
 import { loadConfig } from '#service';
-import { commandVariables, documents, serviceVariables } from '../scripts/docs.js';
+import { commandVariables, configs, documents, serviceVariables } from '../scripts/docs.js';
 import { services, shop } from '../apps/shop.js';
 import { portOf, portVariable } from '../scripts/lib/addresses.js';
 
@@ -49,16 +49,21 @@ describe('.env.example', () => {
     return JSON.parse(stdout);
   }
 
-  test.each(services)('configures %s as it is, and shows the defaults in comments', (service) => {
-    const text = textOf('.env.example');
-    const asItStands = loadConfig(shop[service].config, variablesIn(text));
-    expect(asItStands).toMatchObject({ DATABASE_URL: expect.stringMatching(/^postgresql:/) });
+  test.each([...services, 'gateway'] as const)(
+    'configures %s as it is, and shows the defaults in comments',
+    (service) => {
+      const text = textOf('.env.example');
+      const asItStands = loadConfig(configs[service], variablesIn(text));
+      expect(asItStands).toMatchObject({ AUTH_ISSUER: expect.stringMatching(/^https?:/) });
 
-    // PORT has a default in each service: the part about the others is left out.
-    const parts = text.split(/^(?=# --- )/m).filter((part) => !part.startsWith('# --- The') || part.includes(service));
-    const uncommented = parts.join('').replace(/^# ([A-Z][A-Z_]+=)/gm, '$1');
-    expect(loadConfig(shop[service].config, variablesIn(uncommented))).toEqual(asItStands);
-  });
+      // PORT has a default in each service: the part about the others is left out.
+      const parts = text
+        .split(/^(?=# --- )/m)
+        .filter((part) => !part.startsWith('# --- The') || part.includes(service));
+      const uncommented = parts.join('').replace(/^# ([A-Z][A-Z_]+=)/gm, '$1');
+      expect(loadConfig(configs[service], variablesIn(uncommented))).toEqual(asItStands);
+    },
+  );
 
   test('lists every variable that a script reads', () => {
     const files = readdirSync('scripts', { recursive: true, encoding: 'utf8' });

@@ -9,7 +9,8 @@ import { mayEnter, passFileIn, serverUser } from './embedded-postgres.js';
 /** The default ports of the services and servers that the commands start. */
 export const defaultPorts = {
   ...perService((service) => shop[service].port),
-  identity: 3000,
+  gateway: 3000,
+  identity: 3004,
   postgres: 54329,
   kafka: 9092,
 };
@@ -25,7 +26,7 @@ export function portOf(service: keyof typeof defaultPorts): number {
 }
 
 /** By the address that it listens on: on some machines `localhost` is ::1 alone. */
-export const urlOf = (service: Service) => `http://127.0.0.1:${portOf(service)}`;
+export const urlOf = (service: Service | 'gateway') => `http://127.0.0.1:${portOf(service)}`;
 
 /**
  * The folder of the shop's data: `LARDER_DATA`, or `.data` in the checkout. Postgres does not run as root: when root starts

@@ -24,6 +24,7 @@ export function welcome(shop: { logs: string; psql: string; issuer: string; as: 
   return `
 ${bold('Larder is open.')}
 
+  ${'gateway'.padEnd(11)} ${urlOf('gateway')}
 ${services.map((service) => `  ${service.padEnd(11)} ${urlOf(service)}/docs`).join('\n')}
   identity    ${issuer}
   logs        ${logs}/

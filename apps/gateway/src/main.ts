@@ -1,0 +1,4 @@
+import { runApplication } from '#nest';
+import { startGateway } from './http/gateway.js';
+
+await runApplication('gateway', () => startGateway());
