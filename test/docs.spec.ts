@@ -57,9 +57,10 @@ describe('.env.example', () => {
       expect(asItStands).toMatchObject({ AUTH_ISSUER: expect.stringMatching(/^https?:/) });
 
       // PORT has a default in each service: the part about the others is left out.
+      const titleOf = (part: string) => part.split('\n', 1)[0]!;
       const parts = text
         .split(/^(?=# --- )/m)
-        .filter((part) => !part.startsWith('# --- The') || part.includes(service));
+        .filter((part) => !part.startsWith('# --- The') || titleOf(part).includes(service));
       const uncommented = parts.join('').replace(/^# ([A-Z][A-Z_]+=)/gm, '$1');
       expect(loadConfig(configs[service], variablesIn(uncommented))).toEqual(asItStands);
     },
