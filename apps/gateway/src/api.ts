@@ -1,0 +1,95 @@
+/** The answers of the gateway's own routes, for pages that read them. Times are ISO 8601 in UTC, positions decimal digits. */
+
+/** `GET /session`: who is logged in, and what they may do. */
+export interface Session {
+  /** Absent while nobody is. */
+  readonly caller?: {
+    readonly subject: string;
+    readonly name: string;
+    readonly roles: readonly string[];
+    /** The operations of the gateway's access table that are for them: `POST /orders`. */
+    readonly may: readonly string[];
+  };
+  /** To be sent as `Larder-CSRF` with every write. */
+  readonly csrf?: string;
+}
+
+/** An event of one of the services. */
+export interface Fact {
+  readonly id: string;
+  readonly service: string;
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: string;
+  readonly type: string;
+  readonly data: object;
+  readonly recordedAt: string;
+  readonly correlationId: string;
+  readonly causationId: string;
+  readonly traceparent?: string;
+  readonly actor?: string;
+  readonly reason?: string;
+  /** The message that led to it; absent when a request or a loop did. */
+  readonly message?: { readonly topic: string; readonly partition: number; readonly offset: string };
+}
+
+/** `GET /orders/{id}/story` */
+export interface Story {
+  readonly orderId: string;
+  /** When it was told. */
+  readonly at: string;
+  readonly complete: boolean;
+  /** The services that did not answer, or that the caller may not ask. */
+  readonly missing: readonly string[];
+  /** By time, and of one service by position. */
+  readonly facts: readonly StoryFact[];
+  readonly ahead?: Ahead;
+}
+
+export interface StoryFact extends Fact {
+  /** By read model: when it showed the fact; null while it does not. A read model that never shows it is not named. */
+  readonly shown: Readonly<Record<string, string | null>>;
+}
+
+/** What is to come, as of now. */
+export interface Ahead {
+  readonly awaits: readonly {
+    readonly what: string;
+    readonly from: string;
+    readonly since: string;
+    readonly reminderAt?: string;
+  }[];
+  readonly deadlineAt?: string;
+  /** What a person could do at this instant, and what it would do, by the decider itself. */
+  readonly choices: readonly {
+    readonly name: string;
+    readonly allowed: boolean;
+    /** Of the refusal, when it is not allowed. */
+    readonly code?: string;
+    readonly detail: string;
+  }[];
+}
+
+/** The events of `GET /stream`, by their names. */
+export interface StreamEvents {
+  readonly fact: Fact;
+  /** A read model has reached a position. */
+  readonly shown: {
+    readonly service: string;
+    readonly readModel: string;
+    readonly position: string;
+    readonly at: string;
+  };
+  /** Once a second. */
+  readonly lag: {
+    readonly service: string;
+    readonly at: string;
+    readonly head: string;
+    readonly readModels: Readonly<Record<string, string>>;
+    readonly relay?: string;
+    readonly unread: number;
+    readonly deadLetters: number;
+  };
+  /** What was asked for is no longer known: read everything anew. */
+  readonly resync: Record<string, never>;
+}
