@@ -37,8 +37,7 @@ import {
   timeout,
   TimeoutStrategy,
 } from 'cockatiel';
-import { backoffMs, type Clock, type Log, type Random } from '#runtime';
-import { FairPlaces, LineFull } from './fair-places.js';
+import { backoffMs, type Clock, FairPlaces, LineFull, type Log, type Random } from '#runtime';
 import { type PaymentProvider, ProviderTimeout, ProviderUnavailable } from './provider.js';
 
 /** How many calls may be under way, and wait; further ones fail. */
