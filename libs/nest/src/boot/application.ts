@@ -10,7 +10,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
-import type { DynamicModule } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -52,6 +52,10 @@ export interface Assembled {
   readonly routes?: (http: FastifyInstance) => void;
 }
 
+/** What every application's module has around it: Nest tells Background when the application starts and stops. */
+@Module({})
+class ApplicationModule {}
+
 export interface RunningApplication {
   readonly app: NestFastifyApplication;
   readonly log: Logger;
@@ -84,7 +88,14 @@ export async function startApplication(
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { module, counts, beforeAccess, routes } = await assemble({ runtime, background, health, metrics });
+    const { module: own, counts, beforeAccess, routes } = await assemble({ runtime, background, health, metrics });
+    const module = {
+      module: ApplicationModule,
+      global: true,
+      imports: [own],
+      providers: [{ provide: Background, useValue: background }],
+      exports: [Background],
+    };
     const app = await createApp(
       { name, module, rawBody, access, ...(beforeAccess && { beforeAccess }), ...(routes && { routes }) },
       {

@@ -9,7 +9,6 @@ import { ProjectionsController } from '../admin/projections.controller.js';
 import { ReadYourWrites } from '../http/position.js';
 import { CONFIG, DATABASE, PORTS, PROJECTIONS } from '../tokens.js';
 import { runApplication, type RunningApplication, startApplication } from './application.js';
-import { Background } from './background.js';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
 import { watchLoops, watchProjections, WatchedStore } from './progress.js';
@@ -83,7 +82,6 @@ export async function startService(
       [PORTS, ports],
       [DATABASE, pool],
       [PROJECTIONS, projections],
-      [Background, background],
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
