@@ -16,6 +16,7 @@ export { createLog } from './boot/logger.js';
 export { Problem, tryAgain } from './http/problem.js';
 export { extendDeadline } from './http/deadlines.js';
 export { RequestCaller, takeBack } from './access/guard.js';
+export { networkOf } from './access/rate-limit.js';
 export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export { answerPosition, AfterPosition, type Found, positionHeader, ReadYourWrites } from './http/position.js';

@@ -1,44 +1,138 @@
-/** Forwards every route of the services to an instance of its service. */
-import replyFrom from '@fastify/reply-from';
-import type { FastifyInstance, HTTPMethods } from 'fastify';
-import { extendDeadline, parsePreferWait, tryAgain } from '#nest';
-import { type GatewayConfig, serviceRoutes } from '../definition.js';
-import type { Instances } from './instances.js';
+/**
+ * Forwards every route of the services to an instance of its service.
+ *
+ *   request  ─▶ path and Connection are looked at ─▶ read whole, 100 kB at most ─▶ calls.ts ─▶ an instance
+ *   answer  ◀─ as the service gives it, while it comes ◀──────────────────────────────────────────┘
+ *
+ * Nothing is forwarded that two readers could read in two ways, or that is between the client and the gateway alone: the
+ * cookies are the gateway's, and who calls is what it knows of the connection. A request is read before it is sent, so that a slow
+ * sender takes no instance's time and it can be sent to another; an answer is not, so whoever reads slowly costs no memory.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingHttpHeaders } from 'node:http';
+import { extendDeadline, networkOf, parsePreferWait, Problem } from '#nest';
+import { abortQuietly } from '#runtime';
+import { type GatewayConfig, type ServiceRoute, serviceRoutes } from '../definition.js';
+import type { Calls } from './calls.js';
 
 /** What a service may take longer than its REQUEST_TIMEOUT to say that it took too long. */
 const MARGIN_MS = 1_000;
 
+/** Headers of one connection (RFC 9110, section 7.6.1), which `Connection` may name. */
+const OF_A_CONNECTION = new Set([
+  'close',
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** What the client says of itself and of others on the way, and what is said anew to the service. */
+const NOT_SENT = /^(x-forwarded-.*|forwarded|via|x-real-ip|cookie|host|content-length|expect)$/;
+
+/** What the gateway says of itself: its limits are reached first, because they count for all services together. */
+const NOT_PASSED = /^(set-cookie|ratelimit|ratelimit-policy)$/;
+
+/** Dots between slashes, slashes and NUL that are encoded, and what else readers of a path disagree about. */
+const AMBIGUOUS = /%(?:2f|5c|00)|[\\#]|\/(?:\.|%2e){1,2}(?:\/|$)/i;
+
 export function forwardRoutes(
   http: FastifyInstance,
-  { instances, config }: { instances: Instances; config: GatewayConfig },
+  { calls, config }: { readonly calls: Calls; readonly config: GatewayConfig },
 ): void {
-  void http.register(async (forwarding) => {
-    // A body is the service's to read: here it passes as it is.
+  void http.register((forwarding, _options, done) => {
+    // A body is the service's to understand: here it passes as it is.
     forwarding.removeAllContentTypeParsers();
-    forwarding.addContentTypeParser('*', (_request, body, done) => done(null, body));
-    await forwarding.register(replyFrom, { disableRequestLogging: true, disableCache: true });
-    for (const { service, method, path, prefix } of serviceRoutes) {
-      const methods = (method === 'GET' ? ['GET', 'HEAD'] : [method]) as HTTPMethods[];
+    forwarding.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body));
+    for (const route of serviceRoutes) {
       forwarding.route({
-        method: methods,
-        url: path,
-        handler: (request, reply) => {
-          const url = instances.next(service);
-          if (url === undefined) throw tryAgain('unavailable', `No instance of ${service} is ready. Try again.`);
-          const waitMs = (parsePreferWait(request.headers.prefer) ?? 0) + config.READ_TIMEOUT + MARGIN_MS;
-          extendDeadline(request, waitMs + MARGIN_MS);
-          return reply.from(request.raw.url!.slice(prefix.length), {
-            getUpstream: () => url,
-            timeout: config.REQUEST_TIMEOUT + waitMs,
-            retryDelay: () => null,
-            rewriteRequestHeaders: (_request, headers) => ({
-              ...headers,
-              'x-correlation-id': request.cause.correlationId,
-              'x-forwarded-for': request.ip,
-            }),
-          });
-        },
+        method: route.method === 'GET' ? ['GET', 'HEAD'] : [route.method],
+        url: route.path,
+        onRequest: (request, _reply, next) => next(refusalOf(request, route)),
+        handler: (request, reply) => forward(request, reply, route, calls, config),
       });
     }
+    done();
   });
+}
+
+function refusalOf({ raw, headers }: FastifyRequest, { prefix }: ServiceRoute): Problem | undefined {
+  const [path = ''] = targetOf(raw.url!).split('?', 1);
+  if (AMBIGUOUS.test(path) || !path.startsWith(`${prefix}/`)) {
+    return new Problem(
+      400,
+      'bad-request',
+      'The path can be read in several ways. Send it without dots or encoded slashes.',
+    );
+  }
+  const named = namesIn(headers.connection).filter((name) => !OF_A_CONNECTION.has(name));
+  if (named.length === 0) return undefined;
+  return new Problem(
+    400,
+    'bad-request',
+    `Connection names ${named.join(', ')}, which is for the service. Leave it out.`,
+  );
+}
+
+async function forward(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { service, prefix }: ServiceRoute,
+  calls: Calls,
+  { REQUEST_TIMEOUT, READ_TIMEOUT }: GatewayConfig,
+): Promise<FastifyReply> {
+  const { raw, headers, ip, caller, body } = request;
+  const readMs = headers['larder-position'] === undefined ? 0 : READ_TIMEOUT;
+  const withinMs = REQUEST_TIMEOUT + MARGIN_MS + readMs + (parsePreferWait(headers.prefer) ?? 0);
+  extendDeadline(request, 2 * withinMs); // There may be a second try.
+  const gone = new AbortController();
+  reply.raw.once('close', () => abortQuietly(gone));
+  try {
+    const answer = await calls.call({
+      service,
+      method: raw.method!,
+      path: targetOf(raw.url!).slice(prefix.length),
+      headers: {
+        ...without(NOT_SENT, headers),
+        'x-correlation-id': request.cause.correlationId,
+        'x-forwarded-for': ip,
+      },
+      body: body as Buffer | undefined,
+      caller: caller?.subject ?? networkOf(ip),
+      withinMs,
+      signal: gone.signal,
+    });
+    return reply
+      .code(answer.status)
+      .headers(without(answer.status === 429 ? /^set-cookie$/ : NOT_PASSED, answer.headers))
+      .send(answer.body);
+  } catch (error) {
+    if (gone.signal.aborted) return reply.hijack();
+    throw error;
+  }
+}
+
+/** What is asked for, also of a request that names the gateway before it, as for a proxy. */
+function targetOf(url: string): string {
+  return url.replace(/^https?:\/\/[^/?#]*/i, '');
+}
+
+/** Without those of one connection, either. */
+function without(unwanted: RegExp, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const names = new Set(namesIn(headers.connection));
+  const kept = Object.entries(headers).filter(
+    ([name]) => !OF_A_CONNECTION.has(name) && !names.has(name) && !unwanted.test(name),
+  );
+  return Object.fromEntries(kept);
+}
+
+function namesIn(connection = ''): string[] {
+  const names = connection.split(',').map((name) => name.trim().toLowerCase());
+  return names.filter((name) => name !== '');
 }

@@ -1,8 +1,11 @@
 /** The gateway as an application. */
 import { Module } from '@nestjs/common';
-import { type RunningApplication, startApplication } from '#nest';
+import { type Health, type Metrics, type RunningApplication, startApplication } from '#nest';
+import { ServerUnavailable } from '#runtime';
 import { loadConfig } from '#service';
+import { services } from '../../../shop.js';
 import { gatewayAccess, type GatewayConfig, gatewayConfig, urlsOf } from '../definition.js';
+import { Calls, openConnections } from './calls.js';
 import { forwardRoutes } from './forward.js';
 import { Instances } from './instances.js';
 
@@ -14,12 +17,41 @@ export async function startGateway({
   env = process.env,
 }: { env?: NodeJS.ProcessEnv } = {}): Promise<RunningApplication> {
   const config = loadConfig(gatewayConfig, env) as GatewayConfig;
-  return startApplication({ name: 'gateway', config, access: gatewayAccess }, async ({ runtime, background }) => {
-    const instances = new Instances(urlsOf(config), runtime);
+  return startApplication({ name: 'gateway', config, access: gatewayAccess }, async (parts) => {
+    const { runtime, background, health, metrics } = parts;
+    const agent = openConnections();
+    background.onClose(() => agent.close());
+    const instances = new Instances(urlsOf(config), { ...runtime, agent });
+    const help = 'Requests to instances, and calls that led to none, by how they ended.';
+    const count = metrics.counter('larder_forwarded_total', help, ['target', 'outcome']);
+    const calls = new Calls(instances, { ...runtime, agent, count });
+    await instances.look();
     background.run((signal) => instances.watch(signal));
+    showServices(instances, calls, health, metrics);
     return {
       module: { module: GatewayModule },
-      routes: (http) => forwardRoutes(http, { instances, config }),
+      routes: (http) => forwardRoutes(http, { calls, config }),
     };
   });
+}
+
+/** It is ready as long as it can forward anything. */
+export function showServices(instances: Instances, calls: Calls, health: Health, metrics: Metrics): void {
+  health.add('instances', async () => {
+    if (services.every((service) => instances.ready(service).length === 0))
+      throw new ServerUnavailable('No service has a ready instance.');
+  });
+  for (const service of services) {
+    const check = async () => {
+      const ready = instances.ready(service).length;
+      return { ready, ...(ready === 0 && { status: 'down' }), ...(calls.isOpen(service) && { circuit: 'open' }) };
+    };
+    health.add(service, check, { needed: false });
+  }
+  const perInstance = async () =>
+    services.map((service) => ({ labels: { target: service }, value: instances.ready(service).length }));
+  const perCircuit = async () =>
+    services.map((service) => ({ labels: { target: service }, value: calls.isOpen(service) ? 1 : 0 }));
+  metrics.gauge('larder_instances_ready', 'Instances that requests are sent to.', ['target'], perInstance);
+  metrics.gauge('larder_service_circuit', '0 is closed, 1 open.', ['target'], perCircuit);
 }

@@ -1,48 +1,156 @@
-/** The instances of the services, and which of them are ready: those that are not get no requests. */
-import type { Clock, Log } from '#runtime';
-import { type Service, services } from '../../../shop.js';
+/**
+ * The instances of the services, and which of them are ready: those that are not get no requests.
+ *
+ *   a URL ──▶ the addresses of its name, asked of the DNS anew ──▶ /health/ready of each, once a second
+ *
+ * An instance that refuses a connection is out at once, until it is found ready again. A name that the DNS does not answer for
+ * keeps the addresses that it had. An https: URL is one instance, because a certificate is for a name: what it leads to is
+ * for whatever answers there.
+ */
+import { lookup as askDns } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { Agent } from 'undici';
+import { type Clock, type Log, within } from '#runtime';
+import { perService, type Service, services } from '../../../shop.js';
 
-/** Between two looks at the readiness of an instance. */
+/** Between two looks at the instances of a service. */
 const LOOK_EVERY_MS = 1_000;
+/** How long the DNS may take, and then each instance. */
 const ANSWER_WITHIN_MS = 1_000;
 
-interface Instance {
+export interface Instance {
+  readonly service: Service;
+  /** Where it is: `http://10.0.0.7:3001`. */
   readonly url: string;
+  /** What it is called by: `order:3001`, the `Host` of its requests. */
+  readonly host: string;
+}
+
+interface Known extends Instance {
   isReady: boolean;
 }
 
+/** All addresses of a name. */
+export type Lookup = (name: string) => Promise<readonly string[]>;
+
+export interface InstancesOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly agent: Agent;
+  /** Default: the resolver of the machine. */
+  readonly lookup?: Lookup;
+}
+
 export class Instances {
-  private readonly byService: Readonly<Record<Service, readonly Instance[]>>;
-  private turn = 0;
+  private readonly names: Readonly<Record<Service, readonly Name[]>>;
+  private readonly turns: Record<Service, number> = perService(() => 0);
 
   constructor(
     urls: Readonly<Record<Service, readonly string[]>>,
-    private readonly runtime: { readonly clock: Clock; readonly log: Log },
+    private readonly options: InstancesOptions,
   ) {
-    const all = services.map((service) => [service, urls[service].map((url) => ({ url, isReady: true }))]);
-    this.byService = Object.fromEntries(all) as typeof this.byService;
+    const { lookup = addressesOf } = options;
+    this.names = perService((service) => urls[service].map((url) => new Name(service, new URL(url), lookup)));
   }
 
-  /** The URL of a ready instance, each in its turn; undefined when none is. */
-  next(service: Service): string | undefined {
-    const ready = this.byService[service].filter(({ isReady }) => isReady);
-    return ready[this.turn++ % ready.length]?.url;
+  /** The ready instances of a service. */
+  ready(service: Service): readonly Instance[] {
+    return this.names[service].flatMap(({ instances }) => instances.filter(({ isReady }) => isReady));
   }
 
-  /** Looks at the readiness of all, until `signal` aborts. */
+  /** A ready instance, each in its turn, but none of `without`; undefined when there is none. */
+  next(service: Service, without: ReadonlySet<Instance> = new Set()): Instance | undefined {
+    const ready = this.ready(service).filter((instance) => !without.has(instance));
+    return ready[this.turns[service]++ % ready.length];
+  }
+
+  /** It refuses connections: it gets no more requests until it is found ready. */
+  takeOut(instance: Instance): void {
+    this.note(instance as Known, false);
+  }
+
+  /** Looks at all instances once. */
+  async look(): Promise<void> {
+    await Promise.all(services.map((service) => this.lookAt(service)));
+  }
+
+  /** Looks at all instances, again and again, until `signal` aborts. A slow service does not delay a look at another. */
   async watch(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const all = services.flatMap((service) => this.byService[service]);
-      await Promise.all(all.map(async (instance) => (instance.isReady = await isReady(instance.url))));
-      await this.runtime.clock.sleep(LOOK_EVERY_MS, signal);
-    }
+    const { clock } = this.options;
+    const watchOne = async (service: Service) => {
+      for (; !signal.aborted; await clock.sleep(LOOK_EVERY_MS, signal)) await this.lookAt(service);
+    };
+    await Promise.all(services.map(watchOne));
+  }
+
+  private async lookAt(service: Service): Promise<void> {
+    const { clock } = this.options;
+    await Promise.all(this.names[service].map((name) => name.resolve(clock)));
+    const all = this.names[service].flatMap(({ instances }) => instances);
+    await Promise.all(all.map(async (instance) => this.note(instance, await this.isReady(instance))));
+  }
+
+  private isReady({ url, host }: Instance): Promise<boolean> {
+    const { agent, clock } = this.options;
+    const ask = async (signal: AbortSignal) => {
+      const origin = { origin: url, path: '/health/ready', method: 'GET' };
+      const { statusCode, body } = await agent.request({ ...origin, headers: { host }, signal });
+      await body.dump();
+      return statusCode === 200;
+    };
+    return within(clock, ANSWER_WITHIN_MS, ask, () => false).catch(() => false);
+  }
+
+  private note(instance: Known, isReady: boolean): void {
+    if (instance.isReady === isReady) return;
+    instance.isReady = isReady;
+    const { service, url } = instance;
+    this.options.log.info(
+      { service, url },
+      isReady ? 'An instance is ready.' : 'An instance is not ready, and gets no requests.',
+    );
   }
 }
 
-async function isReady(url: string): Promise<boolean> {
-  const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-  return fetch(`${url}/health/ready`, { signal }).then(
-    ({ ok }) => ok,
-    () => false,
-  );
+/** A URL of the configuration, and the instances that it leads to. */
+class Name {
+  instances: readonly Known[] = [];
+  private asked: Promise<readonly string[]> | undefined;
+
+  constructor(
+    private readonly service: Service,
+    private readonly url: URL,
+    private readonly lookup: Lookup,
+  ) {
+    if (this.isOne) this.instances = [this.instanceAt(url.origin)];
+  }
+
+  /** Whether it names an instance, and not what the DNS has to be asked for. */
+  private get isOne(): boolean {
+    return this.url.protocol === 'https:' || isIP(this.url.hostname.replace(/^\[|\]$/g, '')) !== 0;
+  }
+
+  /** Learns its addresses. A question that the DNS has not answered yet is not asked a second time. */
+  async resolve(clock: Clock): Promise<void> {
+    if (this.isOne) return;
+    this.asked ??= this.lookup(this.url.hostname).finally(() => (this.asked = undefined));
+    const found = await within(
+      clock,
+      ANSWER_WITHIN_MS,
+      () => this.asked!,
+      () => undefined,
+    ).catch(() => undefined);
+    if (!found) return;
+    const { protocol, port } = this.url;
+    const urls = found.map((address) => {
+      return new URL(`${protocol}//${isIP(address) === 6 ? `[${address}]` : address}:${port || 80}`).origin;
+    });
+    this.instances = urls.map((url) => this.instances.find((each) => each.url === url) ?? this.instanceAt(url));
+  }
+
+  private instanceAt(url: string): Known {
+    return { service: this.service, url, host: this.url.host, isReady: false };
+  }
 }
+
+const addressesOf: Lookup = async (name) => (await askDns(name, { all: true })).map(({ address }) => address);

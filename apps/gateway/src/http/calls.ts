@@ -1,0 +1,197 @@
+/**
+ * Calls to the services. What stands between a caller and an instance, for each service apart, so that one that fails or
+ * hangs takes nothing from the others, and no caller takes another's place:
+ *
+ *   call ──▶ places ────────────▶ circuit ────────────▶ a ready instance ──▶ time limit ──▶ answer
+ *            1,024, shared out    while it is open,     another, when        of its        passes as it is,
+ *            among callers        one call a second     this one fails       beginning     errors too
+ *
+ * - Failures are connections that cannot be made or break, and answers that do not begin in time. An answer of any status is
+ *   the service's word.
+ * - As long as no connection could be made, nothing was sent, and each ready instance is tried. What was sent is sent once
+ *   more, to another instance, if it is a GET or a HEAD; anything else never: the service may have done it.
+ * - A place is taken until all of the answer has been read.
+ */
+import { Agent } from 'undici';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import { Problem, tryAgain } from '#nest';
+import { abortQuietly, type Clock, FairPlaces, LineFull, type Log } from '#runtime';
+import { perService, type Service } from '../../../shop.js';
+import { Circuit } from './circuit.js';
+import type { Instance, Instances } from './instances.js';
+
+/** How many calls to a service may be under way, and wait; further ones are refused. */
+const PLACES = { places: 1_024, inLine: { all: 2_048, each: 512 } };
+const CONNECT_WITHIN_MS = 1_000;
+/** How long an answer that has begun may be silent. */
+const SILENT_MS = 5_000;
+
+export interface Call {
+  readonly service: Service;
+  readonly method: string;
+  /** At the service, with the query. */
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body?: Buffer | undefined;
+  /** Who calls, among whom the places are shared out. */
+  readonly caller: string;
+  /** How long its answer may take to begin. */
+  readonly withinMs: number;
+  /** Aborts when nobody waits for the answer any longer. */
+  readonly signal: AbortSignal;
+}
+
+export interface ServiceAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Has to be read, or destroyed. */
+  readonly body: Readable;
+}
+
+/** How a request to an instance ended; 'not-made' when the circuit was open, the line full or no instance ready. */
+export type Outcome = 'answered' | 'timeout' | 'unreachable' | 'broken' | 'given-up' | 'not-made';
+
+export interface CallsOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly agent: Agent;
+  /** Called for every request to an instance, and for every call that leads to none. */
+  readonly count: (labels: { readonly target: Service; readonly outcome: Outcome }) => void;
+}
+
+const UNREACHABLE = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT']);
+
+class GivenUp extends Error {}
+class Late extends Error {}
+
+/** The connections to all instances. `silentMs` is how long an answer that has begun may be silent. */
+export function openConnections({ silentMs = SILENT_MS } = {}): Agent {
+  // How long an answer may take to begin depends on the request: see `send`.
+  return new Agent({ connect: { timeout: CONNECT_WITHIN_MS }, headersTimeout: 0, bodyTimeout: silentMs });
+}
+
+export class Calls {
+  private readonly guards: Readonly<Record<Service, { readonly places: FairPlaces; readonly circuit: Circuit }>>;
+
+  constructor(
+    private readonly instances: Instances,
+    private readonly options: CallsOptions,
+  ) {
+    this.guards = perService(() => ({ places: new FairPlaces(PLACES), circuit: new Circuit(options.clock) }));
+  }
+
+  isOpen(service: Service): boolean {
+    return this.guards[service].circuit.isOpen;
+  }
+
+  /** @throws Problem 503 that names the service, when it does not answer */
+  call(call: Call): Promise<ServiceAnswer> {
+    const { service, caller, signal } = call;
+    return new Promise((answerWith, failWith) => {
+      const whole = async () => {
+        const answer = await this.guarded(call);
+        const read = new Promise((resolve) => answer.body.once('close', resolve));
+        answerWith(answer);
+        await read;
+      };
+      this.guards[service].places.call(caller, whole).catch((error: unknown) => {
+        if (error instanceof LineFull) this.options.count({ target: service, outcome: 'not-made' });
+        failWith(signal.aborted || error instanceof Problem ? error : problemOf(service, error));
+      });
+    });
+  }
+
+  private async guarded(call: Call): Promise<ServiceAnswer> {
+    const { service } = call;
+    const { circuit } = this.guards[service];
+    const { count, log } = this.options;
+    if (call.signal.aborted) throw new GivenUp();
+    const first = this.instances.next(service);
+    if (!first || !circuit.admits()) {
+      count({ target: service, outcome: 'not-made' });
+      const detail = first ? `${service} has failed too often, and is not called for a moment.` : notReady(service);
+      throw tryAgain('unavailable', `${detail} Try again.`, { service });
+    }
+    try {
+      const answer = await this.tryInstances(call, first);
+      if (circuit.succeeded()) log.info({ service }, `${service} answers again: its circuit is closed.`);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof GivenUp) && circuit.failed()) {
+        log.error({ err: error, service }, `${service} fails: its circuit is open. One call a second is made.`);
+      }
+      throw error;
+    }
+  }
+
+  private async tryInstances(call: Call, first: Instance): Promise<ServiceAnswer> {
+    const { service, method } = call;
+    const tried = new Set<Instance>();
+    let mayBeSent = method === 'GET' || method === 'HEAD' ? 2 : 1;
+    let failure: unknown;
+    for (let instance: Instance | undefined = first; instance; instance = this.instances.next(service, tried)) {
+      tried.add(instance);
+      try {
+        const answer = await this.send(call, instance);
+        this.options.count({ target: service, outcome: 'answered' });
+        return answer;
+      } catch (error) {
+        const outcome = outcomeOf(error);
+        this.options.count({ target: service, outcome });
+        failure = error;
+        if (outcome === 'given-up') break;
+        if (outcome === 'unreachable') this.instances.takeOut(instance);
+        else if (--mayBeSent === 0) break;
+      }
+    }
+    throw failure;
+  }
+
+  private async send(call: Call, { url, host }: Instance): Promise<ServiceAnswer> {
+    const { method, path, headers, body = null, withinMs, signal } = call;
+    const over = new AbortController();
+    const giveUp = () => over.abort(new GivenUp());
+    signal.addEventListener('abort', giveUp, { once: true });
+    const begun = new AbortController();
+    void this.options.clock.sleep(withinMs, begun.signal).then(() => begun.signal.aborted || over.abort(new Late()));
+    try {
+      const found = await this.options.agent.request({
+        origin: url,
+        path,
+        method,
+        headers: { ...headers, host },
+        body,
+        signal: over.signal,
+      });
+      // Whoever passes it on notices that it ends early; nobody else has to.
+      found.body.on('error', () => {});
+      return { status: found.statusCode, headers: found.headers, body: found.body };
+    } finally {
+      abortQuietly(begun);
+    }
+  }
+}
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof GivenUp) return 'given-up';
+  if (error instanceof Late) return 'timeout';
+  const { syscall, code } = error as { syscall?: string; code?: string };
+  // Only where it is certain that nothing was sent.
+  const isUnreachable = /^(connect|getaddrinfo)$/.test(syscall ?? '') || UNREACHABLE.has(code ?? '');
+  return isUnreachable ? 'unreachable' : 'broken';
+}
+
+const notReady = (service: Service) => `No instance of ${service} is ready.`;
+
+function problemOf(service: Service, error: unknown): Problem {
+  if (error instanceof LineFull) {
+    return tryAgain('busy', `Too many calls to ${service} wait already. Try again.`, { service });
+  }
+  const details: Partial<Record<Outcome, string>> = {
+    timeout: `${service} took too long, and may have done it. Try again; a write with the same Idempotency-Key.`,
+    unreachable: `${notReady(service)} Try again.`,
+  };
+  const broken = `${service} broke off before it answered, and may have done it. Try again; a write with the same Idempotency-Key.`;
+  return tryAgain('unavailable', details[outcomeOf(error)] ?? broken, { service }, error);
+}
