@@ -26,6 +26,8 @@ const PLACES = { places: 1_024, inLine: { all: 2_048, each: 512 } };
 const CONNECT_WITHIN_MS = 1_000;
 /** How long an answer that has begun may be silent. */
 const SILENT_MS = 5_000;
+/** Less than the minute after which a service ends an idle connection: a write must not meet its end. */
+const IDLE_MS = 30_000;
 
 export interface Call {
   readonly service: Service;
@@ -67,8 +69,12 @@ class Late extends Error {}
 
 /** The connections to all instances. `silentMs` is how long an answer that has begun may be silent. */
 export function openConnections({ silentMs = SILENT_MS } = {}): Agent {
-  // How long an answer may take to begin depends on the request: see `send`.
-  return new Agent({ connect: { timeout: CONNECT_WITHIN_MS }, headersTimeout: 0, bodyTimeout: silentMs });
+  return new Agent({
+    connect: { timeout: CONNECT_WITHIN_MS },
+    headersTimeout: 0, // It depends on the request: see `send`.
+    bodyTimeout: silentMs,
+    keepAliveMaxTimeout: IDLE_MS,
+  });
 }
 
 export class Calls {
