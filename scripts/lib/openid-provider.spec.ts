@@ -8,6 +8,7 @@ import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SystemClock } from '#runtime';
 import { ManualClock } from '#runtime/testing';
+import { Browser } from '#test/browser';
 import { accountNames, accounts } from './accounts.js';
 import { Advice } from './advice.js';
 import { headerFile, headersIn, identityIn } from './data-folder.js';
@@ -66,37 +67,7 @@ async function askAsMachine(password = secret()) {
 const tokenOf = (account: keyof typeof accounts) =>
   /^Authorization: Bearer (\S+)\n$/.exec(readFileSync(headerFile(data, account), 'utf8'))![1]!;
 
-/** A browser, as far as a login needs one: it has cookies, and goes where it is led within the provider. */
-class Browser {
-  private readonly cookies = new Map<string, { readonly path: string; readonly pair: string }>();
-
-  async go(to: string, form?: Record<string, string>) {
-    let at = new URL(to, url('/'));
-    let body = form && new URLSearchParams(form);
-    for (;;) {
-      const headers = { cookie: this.cookiesFor(at), accept: 'text/html' };
-      const response = await fetch(at, { redirect: 'manual', headers, ...(body && { method: 'POST', body }) });
-      response.headers.getSetCookie().forEach((cookie) => this.keep(cookie));
-      body = undefined;
-      const location = response.headers.get('location');
-      if (location) at = new URL(location, at);
-      if (!location || at.host !== `127.0.0.1:${port}`)
-        return { at, status: response.status, text: await response.text(), headers: response.headers };
-    }
-  }
-
-  private cookiesFor({ pathname }: URL): string {
-    const found = [...this.cookies.values()].filter(({ path }) => pathname.startsWith(path));
-    return found.map(({ pair }) => pair).join('; ');
-  }
-
-  private keep(cookie: string): void {
-    const [, pair, name] = /^(([^=]+)=[^;]*)/.exec(cookie)!;
-    const path = /; *path=([^;]+)/.exec(cookie)?.[1] ?? '/';
-    if (pair === `${name}=`) this.cookies.delete(`${name} ${path}`);
-    else this.cookies.set(`${name} ${path}`, { path, pair: pair! });
-  }
-}
+const newBrowser = () => new Browser(url('/'));
 
 const REDIRECT = 'http://localhost:5173/callback';
 
@@ -131,7 +102,7 @@ async function exchange(code: string, verifier: string, redirect = REDIRECT) {
 async function logIn(browser: Browser, account: string, verifier: string): Promise<string> {
   const page = await browser.go(authorization(verifier));
   expect(page.at.pathname).toMatch(/^\/interaction\//);
-  const { at } = await browser.go(page.at.href, { account });
+  const { at } = await browser.go(page.at.href, { form: { account } });
   expect(`${at.origin}${at.pathname}`).toBe(REDIRECT);
   expect(at.searchParams.get('state')).toBe('a-state');
   return at.searchParams.get('code')!;
@@ -155,7 +126,7 @@ test('the discovery document says where everything is', async () => {
 
 test('its address in a browser says what it is, and who there is', async () => {
   await openHere({ issuer: 'http://identity:3000' });
-  const { status, text } = await new Browser().go('/');
+  const { status, text } = await newBrowser().go('/');
   expect([status, text]).toEqual([200, expect.stringContaining('<strong>http://identity:3000</strong>')]);
   for (const name of accountNames) expect(text).toContain(`<strong>${name}</strong>: ${accounts[name].name}, `);
 });
@@ -214,7 +185,7 @@ describe('a person', () => {
   test('chooses on a page who to be, and the application gets an access token by code and PKCE', async () => {
     await openHere();
     const verifier = newVerifier();
-    const browser = new Browser();
+    const browser = newBrowser();
     const page = await browser.go(authorization(verifier));
     expect(page.text).toContain('Who are you?');
     expect(page.text).toContain('For development only.');
@@ -235,7 +206,7 @@ describe('a person', () => {
 
   test('is asked each time, and so can be somebody else', async () => {
     await openHere();
-    const browser = new Browser();
+    const browser = newBrowser();
     const roles = [];
     for (const account of ['clerk', 'operator']) {
       const verifier = newVerifier();
@@ -247,46 +218,46 @@ describe('a person', () => {
 
   test('may log in to two applications at once, as two people', async () => {
     await openHere();
-    const browser = new Browser();
+    const browser = newBrowser();
     const [first, second] = [newVerifier(), newVerifier()];
     const page = await browser.go(authorization(first));
     const { body } = await exchange(await logIn(browser, 'clerk', second), second);
     expect(decodeJwt(body.access_token)['roles']).toEqual(['clerk']);
-    const { at } = await browser.go(page.at.href, { account: 'customer' });
+    const { at } = await browser.go(page.at.href, { form: { account: 'customer' } });
     const other = await exchange(at.searchParams.get('code')!, first);
     expect(decodeJwt(other.body.access_token)['roles']).toEqual(['customer']);
   });
 
   test('can cancel', async () => {
     await openHere();
-    const browser = new Browser();
+    const browser = newBrowser();
     const page = await browser.go(authorization(newVerifier()));
-    const { at } = await browser.go(page.at.href, { cancel: 'yes' });
+    const { at } = await browser.go(page.at.href, { form: { cancel: 'yes' } });
     expect(Object.fromEntries(at.searchParams)).toMatchObject({ error: 'access_denied', state: 'a-state' });
     expect(at.searchParams.has('code')).toBe(false);
   });
 
   test.each(['nobody', 'metrics', 'constructor', ''])('cannot choose "%s"', async (account) => {
     await openHere();
-    const browser = new Browser();
+    const browser = newBrowser();
     const page = await browser.go(authorization(newVerifier()));
-    expect(await browser.go(page.at.href, { account })).toMatchObject({
+    expect(await browser.go(page.at.href, { form: { account } })).toMatchObject({
       status: 422,
       text: expect.stringContaining('Nobody by that name'),
     });
-    expect(await browser.go(page.at.href, { account: 'x'.repeat(5_000) })).toMatchObject({ status: 422 });
+    expect(await browser.go(page.at.href, { form: { account: 'x'.repeat(5_000) } })).toMatchObject({ status: 422 });
   });
 
   test("cannot answer another browser's login", async () => {
     await openHere();
-    const page = await new Browser().go(authorization(newVerifier()));
-    const answer = await new Browser().go(page.at.href, { account: 'operator' });
+    const page = await newBrowser().go(authorization(newVerifier()));
+    const answer = await newBrowser().go(page.at.href, { form: { account: 'operator' } });
     expect(answer).toMatchObject({ status: 400, text: expect.stringContaining('This login is over') });
   });
 
   test('meets pages without scripts, which no other page can frame', async () => {
     await openHere();
-    const { headers, text } = await new Browser().go(authorization(newVerifier()));
+    const { headers, text } = await newBrowser().go(authorization(newVerifier()));
     expect(headers.get('content-security-policy')).toMatch(/default-src 'none'.*frame-ancestors 'none'/);
     expect(headers.get('cache-control')).toBe('no-store');
     expect(text).not.toContain('<script');
@@ -300,21 +271,21 @@ describe('is refused:', () => {
     ['a host that begins like ours', 'http://127.0.0.1.example/callback'],
   ])('a login that leads to %s', async (_, redirect) => {
     await openHere();
-    const page = await new Browser().go(authorization(newVerifier(), { redirect_uri: redirect }));
+    const page = await newBrowser().go(authorization(newVerifier(), { redirect_uri: redirect }));
     expect(page).toMatchObject({ status: 400, text: expect.stringContaining('redirect_uri') });
     expect(page.at.host).toBe(`127.0.0.1:${port}`);
   });
 
   test('a login without PKCE', async () => {
     await openHere();
-    const { at } = await new Browser().go(authorization('', { code_challenge: '', code_challenge_method: '' }));
+    const { at } = await newBrowser().go(authorization('', { code_challenge: '', code_challenge_method: '' }));
     expect(at.searchParams.get('error')).toBe('invalid_request');
   });
 
   test('a code with another verifier, for another address, or a second time', async () => {
     await openHere();
     const verifier = newVerifier();
-    const newCode = () => logIn(new Browser(), 'customer', verifier);
+    const newCode = () => logIn(newBrowser(), 'customer', verifier);
     const refused = { status: 400, body: { error: 'invalid_grant' } };
     expect(await exchange(await newCode(), newVerifier())).toMatchObject(refused);
     expect(await exchange(await newCode(), verifier, 'http://127.0.0.1:5173/callback')).toMatchObject(refused);
@@ -364,7 +335,7 @@ describe('from outside', () => {
     await openHere();
     const verifier = newVerifier();
     const allowed = async (origin: string) => {
-      const code = await logIn(new Browser(), 'customer', verifier);
+      const code = await logIn(newBrowser(), 'customer', verifier);
       const body = new URLSearchParams({
         grant_type: 'authorization_code',
         client_id: CLIENT,
@@ -422,12 +393,12 @@ describe('keys', () => {
   test('may be rotated during a login', async () => {
     const clock = new ManualClock(new Date().toISOString());
     await openHere({ clock });
-    const browser = new Browser();
+    const browser = newBrowser();
     const verifier = newVerifier();
     const page = await browser.go(authorization(verifier));
     await rotateKeys(identityIn(data), clock);
     clock.set(PUBLISHED_BEFORE_MS);
-    const { at } = await browser.go(page.at.href, { account: 'customer' });
+    const { at } = await browser.go(page.at.href, { form: { account: 'customer' } });
     await verify((await exchange(at.searchParams.get('code')!, verifier)).body.access_token);
   });
 
