@@ -56,7 +56,7 @@ interface Guarded {
 }
 
 /** The method and the route, as tables of access name them. */
-function operationOf({ method, routeOptions }: FastifyRequest): string {
+export function operationOf({ method, routeOptions }: FastifyRequest): string {
   return `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url}`;
 }
 

@@ -17,7 +17,7 @@ import type { Logger } from 'pino';
 import { type Clock, type Runtime, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { type AccessTable, type HttpConfig, StartError, withoutPasswords } from '#service';
 import { rateLimits, type SharedCounts } from '../access/rate-limit.js';
-import { IssuerTokens } from '../access/tokens.js';
+import { IssuerTokens, type Tokens } from '../access/tokens.js';
 import { createApp } from '../http/create-app.js';
 import { Background } from './background.js';
 import { Health } from './health.js';
@@ -40,6 +40,7 @@ export interface ApplicationParts {
   readonly background: Background;
   readonly health: Health;
   readonly metrics: Metrics;
+  readonly tokens: Tokens;
 }
 
 export interface Assembled {
@@ -84,11 +85,18 @@ export async function startApplication(
     const runtime = { clock, ids: new SystemIds(), random: new SystemRandom(), log };
     const metrics = new Metrics(name);
     const health = new Health(clock);
+    const tokens = new IssuerTokens(config, runtime);
     const leaveWaitingRoom = await openWaitingRoom(config).catch((error: unknown) => {
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { module: own, counts, beforeAccess, routes } = await assemble({ runtime, background, health, metrics });
+    const { module: own, counts, beforeAccess, routes } = await assemble({
+      runtime,
+      background,
+      health,
+      metrics,
+      tokens,
+    });
     const module = {
       module: ApplicationModule,
       global: true,
@@ -103,7 +111,7 @@ export async function startApplication(
         background,
         health,
         metrics,
-        tokens: new IssuerTokens(config, runtime),
+        tokens,
         rateLimits: rateLimits(config, { clock, log, ...(counts && { shared: counts }) }),
         requestTimeoutMs: config.REQUEST_TIMEOUT,
         readTimeoutMs: config.READ_TIMEOUT,
