@@ -14,6 +14,12 @@ export interface Session {
   readonly csrf?: string;
 }
 
+/** `POST /logout` */
+export interface LoggedOut {
+  /** Where the page goes now: to the provider, when there is a session of its own to end, or to the start. */
+  readonly location: string;
+}
+
 /** An event of one of the services. */
 export interface Fact {
   readonly id: string;

@@ -1,6 +1,6 @@
 /** What the gateway is: the one door to the services. It has no rule of the business: whose a thing is, the services decide. */
 import { z } from 'zod';
-import { type AccessTable, commonAccess, configOf, httpConfig, urls } from '#service';
+import { type AccessTable, commonAccess, configOf, httpConfig, isLoopback, secrets, urls } from '#service';
 import { perService, type Service, services, shop } from '../../shop.js';
 
 /** `ORDER_URL` */
@@ -8,7 +8,7 @@ const urlVariable = <S extends Service>(service: S) => `${service.toUpperCase() 
 
 type UrlVariable = ReturnType<typeof urlVariable<Service>>;
 
-const variables = Object.fromEntries(
+const urlVariables = Object.fromEntries(
   services.map((service) => [
     urlVariable(service),
     urls()
@@ -19,9 +19,42 @@ const variables = Object.fromEntries(
   ]),
 ) as unknown as Record<UrlVariable, ReturnType<typeof urls>>;
 
-export const gatewayConfig = configOf(httpConfig, 3000, variables, []);
+/** An origin that browsers reach: without TLS, only one of this machine, since cookies and codes would be anybody's on the way. */
+const browserUrl = () =>
+  z.string().refine((text) => {
+    if (!URL.canParse(text)) return false;
+    const { origin, protocol, hostname } = new URL(text);
+    return origin === text && (protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname)));
+  }, 'is neither an https:// URL nor an http:// URL of this machine, without a path');
+
+const variables = {
+  ...urlVariables,
+  PUBLIC_URL: browserUrl()
+    .optional()
+    .describe(
+      'Where browsers find the gateway: https://shop.example.com; by default http://localhost with the port of the gateway',
+    ),
+  GATEWAY_SECRET: secrets()
+    .prefault('larder-development-gateway')
+    .describe(
+      'What the cookies of the gateway are sealed and signed with, the same at all its instances, at least 16 characters; two, separated by a comma, while one replaces the other. The default is for HOST on loopback',
+    ),
+  LOGIN_CLIENT_ID: z.string().default('larder').describe('What AUTH_ISSUER calls the gateway, as its client'),
+  LOGIN_CLIENT_SECRET: z
+    .string()
+    .optional()
+    .describe('The secret of that client; by default none, and the client is a public one'),
+  LOGIN_SCOPE: z.string().default('openid profile').describe('The scopes that a login asks for'),
+  LOGIN_ISSUER_URL: browserUrl()
+    .optional()
+    .describe('Where browsers find AUTH_ISSUER, when they do not under its name: http://localhost:3004'),
+};
+
+export const gatewayConfig = configOf(httpConfig, 3000, variables, ['GATEWAY_SECRET']);
 
 export type GatewayConfig = z.infer<typeof gatewayConfig> & Record<UrlVariable, readonly string[]>;
+
+export const publicUrlOf = ({ PUBLIC_URL, PORT }: GatewayConfig) => new URL(PUBLIC_URL ?? `http://localhost:${PORT}`);
 
 /** The URLs of each service's instances. */
 export const urlsOf = (config: GatewayConfig) => perService((service) => config[urlVariable(service)]);
@@ -53,10 +86,21 @@ function routeOf(service: Service, operation: string, prefix: string): ServiceRo
   return { service, method, path: `${prefix}${path}`, prefix };
 }
 
-/** Who may call which route of the services: what their own tables say. */
-export const gatewayAccess: AccessTable = Object.fromEntries(
-  serviceRoutes.map(({ service, method, path, prefix }) => {
-    const table: AccessTable = { ...commonAccess, ...shop[service].access };
-    return [`${method} ${path}`, table[`${method} ${path.slice(prefix.length)}`]!];
-  }),
-);
+/** What the gateway has besides. */
+const ownAccess: AccessTable = {
+  'GET /login': 'anyone',
+  'GET /callback': 'anyone',
+  'GET /session': 'anyone', // It tells who calls.
+  'POST /logout': 'anyone',
+};
+
+/** Who may call which route: of the services, what their own tables say. */
+export const gatewayAccess: AccessTable = {
+  ...ownAccess,
+  ...Object.fromEntries(
+    serviceRoutes.map(({ service, method, path, prefix }) => {
+      const table: AccessTable = { ...commonAccess, ...shop[service].access };
+      return [`${method} ${path}`, table[`${method} ${path.slice(prefix.length)}`]!];
+    }),
+  ),
+};

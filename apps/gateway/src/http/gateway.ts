@@ -4,10 +4,13 @@ import { type Health, type Metrics, type RunningApplication, startApplication } 
 import { ServerUnavailable } from '#runtime';
 import { loadConfig } from '#service';
 import { services } from '../../../shop.js';
-import { gatewayAccess, type GatewayConfig, gatewayConfig, urlsOf } from '../definition.js';
+import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
 import { forwardRoutes } from './forward.js';
 import { Instances } from './instances.js';
+import { Login } from './login.js';
+import { showProblems } from './pages.js';
+import { Sessions } from './sessions.js';
 
 @Module({})
 class GatewayModule {}
@@ -17,8 +20,15 @@ export async function startGateway({
   env = process.env,
 }: { env?: NodeJS.ProcessEnv } = {}): Promise<RunningApplication> {
   const config = loadConfig(gatewayConfig, env) as GatewayConfig;
-  return startApplication({ name: 'gateway', config, access: gatewayAccess }, async (parts) => {
-    const { runtime, background, health, metrics } = parts;
+  const { hostname, protocol } = publicUrlOf(config);
+  const options = {
+    name: 'gateway',
+    config: { ...config, ALLOWED_HOSTS: [...config.ALLOWED_HOSTS, hostname] },
+    access: gatewayAccess,
+  };
+  return startApplication(options, async (parts) => {
+    const { runtime, background, health, metrics, tokens } = parts;
+    const { clock, log } = runtime;
     const agent = openConnections();
     background.onClose(() => agent.close());
     const instances = new Instances(urlsOf(config), { ...runtime, agent });
@@ -28,9 +38,19 @@ export async function startGateway({
     await instances.look();
     background.run((signal) => instances.watch(signal));
     showServices(instances, calls, health, metrics);
+    const cookies = { secrets: config.GATEWAY_SECRET, isHttps: protocol === 'https:', clock };
+    const sessions = new Sessions(cookies);
+    const login = new Login({ config, access: gatewayAccess, sessions, cookies, tokens, clock, log });
     return {
       module: { module: GatewayModule },
-      routes: (http) => forwardRoutes(http, { calls, config }),
+      beforeAccess: (http) => {
+        showProblems(http);
+        sessions.use(http, gatewayAccess);
+      },
+      routes: (http) => {
+        login.serve(http);
+        forwardRoutes(http, { calls, config });
+      },
     };
   });
 }

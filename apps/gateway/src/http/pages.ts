@@ -1,0 +1,76 @@
+/** Problems as pages: whoever opens an address in a browser is told in words what is wrong, and what to do. */
+import type { FastifyInstance } from 'fastify';
+import { createHash } from 'node:crypto';
+import { PROBLEM_TYPE } from '#nest';
+import { loginAt } from './return-to.js';
+
+const STYLE = `
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+  body { max-width: 30rem; margin: 0 auto; padding: 3rem 1.25rem; }
+  h1 { font-size: 1.5rem; line-height: 1.25; }
+  a { color: inherit; }
+  small { opacity: .7; overflow-wrap: anywhere; }
+`;
+
+const HEADERS = {
+  'content-security-policy': [
+    "default-src 'none'",
+    `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+    "frame-ancestors 'none'",
+    "form-action 'none'",
+    "base-uri 'none'",
+  ].join('; '),
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+};
+
+/** What a page tells of a problem. */
+interface Told {
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly instance: string;
+  readonly correlationId?: string;
+  /** Where to log in, when that is the remedy. */
+  readonly login?: string;
+}
+
+/** Turns every problem of the gateway's own into a page, for who asks for one. */
+export function showProblems(http: FastifyInstance): void {
+  http.addHook('onSend', async (request, reply, payload) => {
+    if (typeof payload !== 'string' || !String(reply.getHeader('content-type')).startsWith(PROBLEM_TYPE))
+      return payload;
+    if (!/\btext\/html\b/i.test(request.headers.accept ?? '')) return payload;
+    reply.removeHeader('content-length');
+    reply.type('text/html; charset=utf-8').headers(HEADERS);
+    return pageOf(JSON.parse(payload) as Told);
+  });
+}
+
+function pageOf({ title, status, detail, instance, correlationId, login }: Told): string {
+  const at = login ?? (status === 401 ? loginAt(instance) : undefined);
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escape(title)} · Larder</title>
+<link rel="icon" href="data:,">
+<style>${STYLE}</style>
+<main>
+<h1>${escape(title)}</h1>
+<p>${escape(detail)}</p>
+${at === undefined ? '' : `<p><a href="${escape(at)}">Log in</a></p>\n`}<p><a href="/">To the shop</a></p>
+<p><small>${escape(correlationId ?? '')}</small></p>
+</main>
+</html>
+`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+const escape = (text: string) => text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
