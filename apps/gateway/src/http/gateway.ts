@@ -9,7 +9,7 @@ import { Calls, openConnections } from './calls.js';
 import { forwardRoutes } from './forward.js';
 import { Instances } from './instances.js';
 import { Login } from './login.js';
-import { showProblems } from './pages.js';
+import { usePages } from './pages.js';
 import { Sessions } from './sessions.js';
 
 @Module({})
@@ -44,7 +44,7 @@ export async function startGateway({
     return {
       module: { module: GatewayModule },
       beforeAccess: (http) => {
-        showProblems(http);
+        usePages(http);
         sessions.use(http, gatewayAccess);
       },
       routes: (http) => {

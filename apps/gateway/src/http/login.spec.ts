@@ -254,6 +254,20 @@ describe('at the provider for development', () => {
     expect([first.status, first.text]).toEqual([401, expect.stringContaining('<a href="/login?returnTo=%2Forders">')]);
   });
 
+  test.each(['/docs', '/callback', '/nowhere', '/orders'])(
+    'at %s a page may do nothing that it does not need',
+    async (path) => {
+      const { headers, text } = await gateway.newBrowser().go(path);
+      expect(headers.get('content-type')).toMatch(/^text\/html/);
+      const policy = headers.get('content-security-policy');
+      expect(policy).toMatch(/^default-src 'none';.*frame-ancestors 'none'/);
+      expect(policy).not.toContain('unsafe');
+      expect(headers.get('permissions-policy')).toContain('camera=()');
+      expect(headers.get('referrer-policy')).toBe('no-referrer');
+      expect(text).not.toMatch(/ style=| on[a-z]+=|<script>/);
+    },
+  );
+
   test('while the provider is away nobody logs in, a page says so, and as soon as it is back one can', async () => {
     const away = await openGateway(provider.issuer);
     const { browser, at } = await atTheDoor('customer', '/orders');

@@ -1,4 +1,4 @@
-/** Problems as pages: whoever opens an address in a browser is told in words what is wrong, and what to do. */
+/** Pages of the gateway. Whoever opens an address in a browser is told in words what is wrong there, and what to do. */
 import type { FastifyInstance } from 'fastify';
 import { createHash } from 'node:crypto';
 import { PROBLEM_TYPE } from '#nest';
@@ -12,14 +12,19 @@ const STYLE = `
   small { opacity: .7; overflow-wrap: anywhere; }
 `;
 
+/** No page uses these, so no script that got into one does. */
+const PERMISSIONS_POLICY = 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()';
+
 const HEADERS = {
   'content-security-policy': [
     "default-src 'none'",
     `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+    'img-src data:',
     "frame-ancestors 'none'",
     "form-action 'none'",
     "base-uri 'none'",
   ].join('; '),
+  'permissions-policy': PERMISSIONS_POLICY,
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 };
@@ -30,17 +35,18 @@ interface Told {
   readonly status: number;
   readonly detail: string;
   readonly instance: string;
-  readonly correlationId?: string;
+  readonly correlationId: string;
   /** Where to log in, when that is the remedy. */
   readonly login?: string;
 }
 
-/** Turns every problem of the gateway's own into a page, for who asks for one. */
-export function showProblems(http: FastifyInstance): void {
+/** Turns every problem of the gateway's own into a page, for who asks for one, and says what no page may. */
+export function usePages(http: FastifyInstance): void {
   http.addHook('onSend', async (request, reply, payload) => {
-    if (typeof payload !== 'string' || !String(reply.getHeader('content-type')).startsWith(PROBLEM_TYPE))
-      return payload;
-    if (!/\btext\/html\b/i.test(request.headers.accept ?? '')) return payload;
+    const type = String(reply.getHeader('content-type'));
+    if (type.startsWith('text/html')) reply.header('permissions-policy', PERMISSIONS_POLICY);
+    const wantsPage = /\btext\/html\b/i.test(request.headers.accept ?? '');
+    if (!wantsPage || typeof payload !== 'string' || !type.startsWith(PROBLEM_TYPE)) return payload;
     reply.removeHeader('content-length');
     reply.type('text/html; charset=utf-8').headers(HEADERS);
     return pageOf(JSON.parse(payload) as Told);
@@ -60,7 +66,7 @@ function pageOf({ title, status, detail, instance, correlationId, login }: Told)
 <h1>${escape(title)}</h1>
 <p>${escape(detail)}</p>
 ${at === undefined ? '' : `<p><a href="${escape(at)}">Log in</a></p>\n`}<p><a href="/">To the shop</a></p>
-<p><small>${escape(correlationId ?? '')}</small></p>
+<p><small>In the log it is ${escape(correlationId)}.</small></p>
 </main>
 </html>
 `;

@@ -30,6 +30,18 @@ import { UnknownInputGuard } from './unknown-input.js';
 /** Bytes. The largest order has a hundred lines and is far smaller. */
 const BODY_LIMIT = 100 * 1024;
 
+/** What pages may load and do: what is their own. Nothing is inline, and nobody frames them. */
+const PAGES_MAY = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  imgSrc: ["'self'", 'data:'],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
+  baseUri: ["'none'"],
+};
+
 export interface HttpOptions {
   /** The service's name: `order`. */
   readonly name: string;
@@ -115,8 +127,7 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   app.useGlobalGuards(new UnknownInputGuard());
   app.useGlobalPipes(new RequestValidationPipe());
   app.useSecurityHeaders({
-    // The page at /docs is served over plain HTTP on a developer's machine.
-    contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
+    contentSecurityPolicy: { useDefaults: false, directives: PAGES_MAY },
     strictTransportSecurity: false, // Belongs to the proxy that terminates TLS.
     originAgentCluster: false,
     xDnsPrefetchControl: false,

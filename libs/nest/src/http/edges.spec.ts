@@ -280,6 +280,13 @@ test('nothing may be stored but the documents', async () => {
   }
 });
 
+test('a page loads what is its own, runs nothing that stands in it, and is framed by none', async () => {
+  const { headers } = await http().get('/docs').expect(200);
+  expect(headers['content-security-policy']).toBe(
+    "default-src 'none';script-src 'self';style-src 'self';connect-src 'self';img-src 'self' data:;form-action 'self';frame-ancestors 'none';base-uri 'none'",
+  );
+});
+
 const SHOP = 'https://shop.example';
 
 test('no other origin may read answers, unless it is configured', async () => {
