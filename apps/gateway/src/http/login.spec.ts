@@ -251,7 +251,8 @@ describe('at the provider for development', () => {
     const nothing = await gateway.newBrowser().go('/nowhere');
     expect([nothing.status, nothing.text]).toEqual([404, expect.stringContaining('Nothing is at this path.')]);
     const first = await gateway.newBrowser().go('/orders?limit=3');
-    expect([first.status, first.text]).toEqual([401, expect.stringContaining('<a href="/login?returnTo=%2Forders">')]);
+    expect([first.status, first.text]).toEqual([401, expect.stringContaining('Log in first: ')]);
+    expect(first.text).toContain('<a href="/login?returnTo=%2Forders">');
   });
 
   test.each(['/docs', '/callback', '/nowhere', '/orders'])(

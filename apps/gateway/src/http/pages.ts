@@ -33,6 +33,7 @@ const HEADERS = {
 interface Told {
   readonly title: string;
   readonly status: number;
+  readonly code: string;
   readonly detail: string;
   readonly instance: string;
   readonly correlationId: string;
@@ -53,7 +54,8 @@ export function usePages(http: FastifyInstance): void {
   });
 }
 
-function pageOf({ title, status, detail, instance, correlationId, login }: Told): string {
+function pageOf({ title, status, code, detail, instance, correlationId, login }: Told): string {
+  const words = code === 'unauthenticated' ? 'Log in first: this is not for everybody.' : detail;
   const at = login ?? (status === 401 ? loginAt(instance) : undefined);
   return `<!doctype html>
 <html lang="en">
@@ -64,7 +66,7 @@ function pageOf({ title, status, detail, instance, correlationId, login }: Told)
 <style>${STYLE}</style>
 <main>
 <h1>${escape(title)}</h1>
-<p>${escape(detail)}</p>
+<p>${escape(words)}</p>
 ${at === undefined ? '' : `<p><a href="${escape(at)}">Log in</a></p>\n`}<p><a href="/">To the shop</a></p>
 <p><small>In the log it is ${escape(correlationId)}.</small></p>
 </main>
