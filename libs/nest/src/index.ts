@@ -13,7 +13,7 @@ export { type Check, Health } from './boot/health.js';
 export { Metrics } from './boot/metrics.js';
 export { ownUrl } from './boot/own-url.js';
 export { createLog } from './boot/logger.js';
-export { Problem, PROBLEM_TYPE, tryAgain } from './http/problem.js';
+export { Problem, PROBLEM_TYPE, problemDocument, tryAgain } from './http/problem.js';
 export { extendDeadline } from './http/deadlines.js';
 export { networkOf } from './access/rate-limit.js';
 export { operationOf, RequestCaller, takeBack } from './access/guard.js';

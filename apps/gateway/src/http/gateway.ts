@@ -11,6 +11,7 @@ import { Instances } from './instances.js';
 import { Login } from './login.js';
 import { usePages } from './pages.js';
 import { Sessions } from './sessions.js';
+import { keepPositions } from './positions.js';
 
 @Module({})
 class GatewayModule {}
@@ -48,6 +49,7 @@ export async function startGateway({
         sessions.use(http, gatewayAccess);
       },
       routes: (http) => {
+        keepPositions(http, { secrets: config.GATEWAY_SECRET, ids: runtime.ids });
         login.serve(http);
         forwardRoutes(http, { calls, config });
       },

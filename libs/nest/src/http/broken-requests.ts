@@ -46,8 +46,9 @@ export class BrokenRequests {
   watch(http: FastifyInstance): void {
     http.addHook('onRequest', (request, reply, done) => {
       this.replies.set(request.raw.socket, reply);
-      const { httpVersion, headersDistinct } = request.raw;
-      if (httpVersion === '1.0' || headersDistinct.host?.length === 1) return done();
+      const { httpVersion, rawHeaders } = request.raw;
+      const hosts = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+      if (httpVersion === '1.0' || hosts.length === 1) return done();
       // Node would answer the lack of it by itself, without a problem, and take the first of several.
       done(new Problem(400, 'bad-request', 'Send one Host header.', { headers: { connection: 'close' } }));
     });

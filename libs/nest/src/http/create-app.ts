@@ -6,6 +6,7 @@ import type { DynamicModule, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Clock, Ids } from '#runtime';
 import type { AccessTable } from '#service';
@@ -167,7 +168,7 @@ function observe(http: FastifyInstance, { log, metrics, background, health }: Ht
     metrics.observeRequest(method, route, reply.statusCode, ms);
     log.debug({ correlationId: cause.correlationId, method, route, status: reply.statusCode, ms }, 'Answered.');
     // A connection that was busy when the server stopped listening would otherwise stay open until its idle timeout.
-    if (background.stopping.aborted) request.raw.socket.end();
+    if (background.stopping.aborted && request.raw.socket instanceof Socket) request.raw.socket.end();
     done();
   });
 }
