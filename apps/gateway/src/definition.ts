@@ -1,6 +1,6 @@
 /** What the gateway is: the one door to the services. It has no rule of the business: whose a thing is, the services decide. */
 import { z } from 'zod';
-import { type AccessTable, commonAccess, configOf, httpConfig, isLoopback, secrets, urls } from '#service';
+import { type AccessTable, commonAccess, configOf, duration, httpConfig, isLoopback, secrets, urls } from '#service';
 import { perService, type Service, services, shop } from '../../shop.js';
 
 /** `ORDER_URL` */
@@ -34,6 +34,9 @@ const variables = {
     .describe(
       'Where browsers find the gateway: https://shop.example.com; by default http://localhost with the port of the gateway',
     ),
+  CACHE_TIME: duration()
+    .prefault('1s')
+    .describe('For how long an answer may stand for others that ask for no more than it shows; 0s turns that off'),
   GATEWAY_SECRET: secrets()
     .prefault('larder-development-gateway')
     .describe(
@@ -104,3 +107,20 @@ export const gatewayAccess: AccessTable = {
     }),
   ),
 };
+
+/**
+ * The routes whose answers the gateway may keep for others, with their services. None is about personal data, and none is
+ * for looking into the past.
+ */
+export const keptRoutes: ReadonlyMap<string, Service> = new Map([
+  ['GET /orders', 'order'],
+  ['GET /orders/:orderId', 'order'],
+  ['GET /prices', 'order'],
+  ['GET /stock', 'inventory'],
+  ['GET /stock/:sku', 'inventory'],
+  ['GET /reservations/:orderId', 'inventory'],
+  ['GET /payments/:orderId', 'payment'],
+]);
+
+/** What stands in the JSON of an answer with personal data: such a one is not kept. */
+export const PERSONAL = '"recipient":';

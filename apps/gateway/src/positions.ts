@@ -2,6 +2,7 @@
  * Positions of several services (see position.ts of #nest), and their signed form for a cookie: `inventory:7&order:11.<HMAC>`.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { type Service, services } from '../../shop.js';
 
 /** By service. */
 export type Positions = ReadonlyMap<string, bigint>;
@@ -20,6 +21,11 @@ export function parsePositions(text: string, separator = ','): Positions {
     return service === undefined ? [] : [new Map([[service, BigInt(digits!)]])];
   });
   return highestOf(...entries);
+}
+
+/** Whether a `Larder-Position` is what the services take; one that is absent is. */
+export function areWellFormed(text: string): boolean {
+  return text === '' || text.split(',').every((entry) => services.includes(ENTRY.exec(entry)?.[1] as Service));
 }
 
 export function formatPositions(positions: Positions, separator = ', '): string {

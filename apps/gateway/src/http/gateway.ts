@@ -6,6 +6,7 @@ import { loadConfig } from '#service';
 import { services } from '../../../shop.js';
 import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
+import { cacheAnswers } from './answer-cache.js';
 import { forwardRoutes } from './forward.js';
 import { Instances } from './instances.js';
 import { Login } from './login.js';
@@ -49,6 +50,8 @@ export async function startGateway({
         sessions.use(http, gatewayAccess);
       },
       routes: (http) => {
+        // What the cache has been asked for is over before a read is sent again without positions.
+        cacheAnswers(http, { clock, cacheTimeMs: config.CACHE_TIME });
         keepPositions(http, { secrets: config.GATEWAY_SECRET, ids: runtime.ids });
         login.serve(http);
         forwardRoutes(http, { calls, config });

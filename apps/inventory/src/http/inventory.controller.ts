@@ -12,6 +12,7 @@ import {
   nameBasedId,
   positionHeader,
   Problem,
+  readHeaders,
   ReadYourWrites,
   refuses,
   RequestCaller,
@@ -105,23 +106,23 @@ export class InventoryController {
   }
 
   @Get('stock')
-  @route('Lists the stock, by SKU', answers(200, 'A page', stockPage, positionHeader), refuses(422, 'invalid-request'))
+  @route('Lists the stock, by SKU', answers(200, 'A page', stockPage, readHeaders), refuses(422, 'invalid-request'))
   async listStock(
     @Query({ schema: listStockQuery }) { cursor, limit }: z.infer<typeof listStockQuery>,
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<StockPage>> {
     const query = () => this.queries.execute(new ListStock(cursor?.[0], limit + 1));
-    const { found, position } = await this.readYourWrites.read(stockLevel, after, query);
+    const { found, ...head } = await this.readYourWrites.read(stockLevel, after, query);
     return new Answer(
       toPage(found, limit, stockViewOf, ({ sku }) => [sku]),
-      { position },
+      head,
     );
   }
 
   @Get('stock/:sku')
   @route(
     'Shows the stock of a SKU',
-    answers(200, 'Its stock', stockView, positionHeader),
+    answers(200, 'Its stock', stockView, readHeaders),
     refuses(404, 'stock-not-found'),
   )
   async getStock(
@@ -129,15 +130,15 @@ export class InventoryController {
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<StockView>> {
     const query = () => this.queries.execute(new GetStock(sku));
-    const { found, position } = await this.readYourWrites.read(stockLevel, after, query);
-    if (!found) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`, { position });
-    return new Answer(stockViewOf(found), { position });
+    const { found, ...head } = await this.readYourWrites.read(stockLevel, after, query);
+    if (!found) throw new Problem(404, 'stock-not-found', `There has never been any stock of "${sku}".`, head);
+    return new Answer(stockViewOf(found), head);
   }
 
   @Get('reservations/:orderId')
   @route(
     'Shows what an order holds of the stock',
-    answers(200, 'Its lines, and what became of them', reservationView, positionHeader),
+    answers(200, 'Its lines, and what became of them', reservationView, readHeaders),
     refuses(404, 'reservation-not-found'),
   )
   async getReservation(
@@ -145,9 +146,9 @@ export class InventoryController {
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<ReservationView>> {
     const query = () => this.queries.execute(new GetReservation(orderId));
-    const { found, position } = await this.readYourWrites.read(reservationSummary, after, query);
-    if (found) return new Answer(reservationViewOf(found), { position });
+    const { found, ...head } = await this.readYourWrites.read(reservationSummary, after, query);
+    if (found) return new Answer(reservationViewOf(found), head);
     const detail = 'This order has not asked for stock, as far as this service knows.';
-    throw new Problem(404, 'reservation-not-found', detail, { position });
+    throw new Problem(404, 'reservation-not-found', detail, head);
   }
 }

@@ -16,6 +16,7 @@ import {
   preferenceAppliedHeader,
   PreferWait,
   Problem,
+  readHeaders,
   ReadYourWrites,
   refuses,
   RequestCaller,
@@ -65,8 +66,8 @@ import {
 const ORDERS = 'b1c7a1de-4f0c-5d3a-9f0e-2d6d3c1f7a11';
 
 const locationHeader = { Location: { description: 'Path of the order', schema: { type: 'string' as const } } };
-const shownHeaders = [positionHeader, preferenceAppliedHeader];
-const placedHeaders = [...shownHeaders, locationHeader];
+const shownHeaders = [readHeaders, preferenceAppliedHeader];
+const placedHeaders = [positionHeader, preferenceAppliedHeader, locationHeader];
 
 @Controller()
 export class OrderController {
@@ -111,7 +112,7 @@ export class OrderController {
   }
 
   @Get('orders')
-  @route('Lists orders, newest first', answers(200, 'A page', orderPage, positionHeader))
+  @route('Lists orders, newest first', answers(200, 'A page', orderPage, readHeaders))
   async listOrders(
     @Query({ schema: listOrdersQuery }) query: z.infer<typeof listOrdersQuery>,
     @AfterPosition() after: bigint | undefined,
@@ -120,10 +121,10 @@ export class OrderController {
     const { cursor, limit, status } = query;
     const customerId = ownerFor(caller, query.customerId);
     const page = new ListOrders({ customerId, status }, cursor, limit + 1);
-    const { found, position } = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
+    const { found, ...head } = await this.readYourWrites.read(orderSummary, after, () => this.queries.execute(page));
     return new Answer(
       toPage(found, limit, viewOfRow, ({ placedAt, orderId }) => [placedAt.toISOString(), orderId]),
-      { position },
+      head,
     );
   }
 
@@ -141,12 +142,12 @@ export class OrderController {
   ): Promise<Answer<OrderView>> {
     const owner = ownerFor(caller);
     const query = () => this.queries.execute(new GetOrder(orderId, owner));
-    const { found, position } = await this.readYourWrites.read(orderSummary, after, query);
-    if (!found) throw orderNotFound(position);
+    const { found, ...read } = await this.readYourWrites.read(orderSummary, after, query);
+    if (!found) throw orderNotFound(read.position);
     const view = viewOfRow(found);
     const recipient = () => this.recipientOf(view, found.recipient, caller, after);
     if (waitMs === undefined || view.settled) {
-      return new Answer({ ...view, ...(await recipient()) }, { position, waitedMs: waitMs });
+      return new Answer({ ...view, ...(await recipient()) }, { ...read, waitedMs: waitMs });
     }
     const { body, head } = await this.awaitOrder(orderId, owner, waitMs);
     const shown = { ...body, ...(await recipient()) };
@@ -258,16 +259,16 @@ export class OrderController {
   }
 
   @Get('prices')
-  @route('Lists the prices, by SKU', answers(200, 'A page', pricePage, positionHeader), refuses(422, 'invalid-request'))
+  @route('Lists the prices, by SKU', answers(200, 'A page', pricePage, readHeaders), refuses(422, 'invalid-request'))
   async listPrices(
     @Query({ schema: listPricesQuery }) { cursor, limit }: z.infer<typeof listPricesQuery>,
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<PricePage>> {
     const query = () => this.queries.execute(new ListPrices(cursor?.[0], limit + 1));
-    const { found, position } = await this.readYourWrites.read(priceList, after, query);
+    const { found, ...head } = await this.readYourWrites.read(priceList, after, query);
     return new Answer(
       toPage(found, limit, priceViewOf, ({ sku }) => [sku]),
-      { position },
+      head,
     );
   }
 }

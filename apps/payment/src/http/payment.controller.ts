@@ -12,6 +12,7 @@ import {
   PORTS,
   positionHeader,
   Problem,
+  readHeaders,
   ReadYourWrites,
   refuses,
   RequestCause,
@@ -44,7 +45,7 @@ export class PaymentController {
   @Get('payments/:orderId')
   @route(
     'Shows the payment of an order',
-    answers(200, 'Its current state', paymentView, positionHeader),
+    answers(200, 'Its current state', paymentView, readHeaders),
     refuses(404, 'payment-not-found'),
   )
   async getPayment(
@@ -52,10 +53,10 @@ export class PaymentController {
     @AfterPosition() after: bigint | undefined,
   ): Promise<Answer<PaymentView>> {
     const query = () => this.queries.execute(new GetPayment(orderId));
-    const { found, position } = await this.readYourWrites.read(paymentSummary, after, query);
-    if (found) return new Answer(paymentViewOf(found), { position });
+    const { found, ...head } = await this.readYourWrites.read(paymentSummary, after, query);
+    if (found) return new Answer(paymentViewOf(found), head);
     const detail = 'This order has not been asked to pay, as far as this service knows.';
-    throw new Problem(404, 'payment-not-found', detail, { position });
+    throw new Problem(404, 'payment-not-found', detail, head);
   }
 
   /** A webhook that comes twice, or late, changes nothing. One that is about no payment that is known comes again. */

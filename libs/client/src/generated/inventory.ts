@@ -530,6 +530,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           [name: string]: unknown;
         };
         content: {
@@ -616,6 +618,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           [name: string]: unknown;
         };
         content: {
@@ -710,6 +714,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           [name: string]: unknown;
         };
         content: {

@@ -447,6 +447,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           [name: string]: unknown;
         };
         content: {
@@ -694,6 +696,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           /** @description The wait that was granted, whether or not all of it was needed (RFC 7240). */
           'Preference-Applied'?: string;
           [name: string]: unknown;
@@ -1168,6 +1172,8 @@ export interface operations {
         headers: {
           /** @description Sent with a later read, it makes that read show no less than this answer does. */
           'Larder-Position'?: string;
+          /** @description This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. Larder-Position may be higher, and this is absent from the answer to a read that sent none. */
+          'Larder-Proves'?: string;
           [name: string]: unknown;
         };
         content: {

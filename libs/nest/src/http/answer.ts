@@ -8,13 +8,15 @@
  */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { formatPosition, POSITION_HEADER } from './position-header.js';
+import { formatPosition, POSITION_HEADER, PROVES_HEADER } from './position-header.js';
 
 export interface AnswerHead {
   /** Default: the status of the route's first `answers`. */
   readonly status?: number;
   /** `Larder-Position`: where the write is in this service's store, or up to where the read has seen it. */
   readonly position?: bigint | undefined;
+  /** `Larder-Proves`: up to where a read surely shows the store; undefined when it does not know. */
+  readonly proves?: bigint | undefined;
   /** `Location`: the path of what was created. */
   readonly location?: string;
   /** `Preference-Applied`: the wait that was asked for and granted, in milliseconds. */
@@ -49,9 +51,12 @@ export function unwrapAnswers(http: FastifyInstance): void {
   });
 }
 
-function writeHead({ status, position, location, waitedMs }: AnswerHead, request: FastifyRequest, reply: FastifyReply) {
+function writeHead(head: AnswerHead, request: FastifyRequest, reply: FastifyReply) {
+  const { status, position, proves, location, waitedMs } = head;
+  const { name } = request.server.larder;
   if (status !== undefined) reply.status(status);
-  if (position !== undefined) reply.header(POSITION_HEADER, formatPosition(request.server.larder.name, position));
+  if (position !== undefined) reply.header(POSITION_HEADER, formatPosition(name, position));
+  if (proves !== undefined) reply.header(PROVES_HEADER, formatPosition(name, proves));
   if (location !== undefined) reply.header('Location', location);
   if (waitedMs !== undefined) reply.header('Preference-Applied', `wait=${waitedMs / 1_000}`);
 }

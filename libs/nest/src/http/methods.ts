@@ -8,13 +8,17 @@
  * With CORS_ORIGINS, pages of these origins may read what they are answered, and a preflight is an OPTIONS like any other.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { POSITION_HEADER } from './position-header.js';
+import { POSITION_HEADER, PROVES_HEADER } from './position-header.js';
 import { Problem } from './problem.js';
 
 /** What scripts of another origin may read besides the body; a browser hides all other headers from them. */
 const EXPOSED = [
+  'Age',
+  'ETag',
+  'Larder-Cache',
   'Location',
   POSITION_HEADER,
+  PROVES_HEADER,
   'Preference-Applied',
   'RateLimit',
   'RateLimit-Policy',
@@ -26,6 +30,7 @@ const ACCEPTED = [
   'Authorization',
   'Content-Type',
   'Idempotency-Key',
+  'If-None-Match',
   POSITION_HEADER,
   'Prefer',
   'Traceparent',

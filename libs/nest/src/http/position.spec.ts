@@ -42,10 +42,11 @@ async function reader<C extends Clock = ManualClock>({
   if (at > 0n) await advance(0n, at);
   const store = { head: async () => head };
   const reads = new ReadYourWrites({ store, tables, clock }, 3_000, stop.signal);
+  const readAll = (after?: bigint, query: () => Promise<unknown> = async () => 'row') =>
+    reads.read(summary, after, query);
   /** Reads after a position, and returns the position to answer with. */
-  const read = async (after?: bigint, query: () => Promise<unknown> = async () => 'row') =>
-    (await reads.read(summary, after, query)).position;
-  return { tables, clock, stop, advance, read };
+  const read = async (...all: Parameters<typeof readAll>) => (await readAll(...all)).position;
+  return { tables, clock, stop, advance, read, readAll };
 }
 
 /** Lets time pass until a promise is settled. */
@@ -82,6 +83,16 @@ test('a read waits for its position', async () => {
 test('the position of an answer covers everything it shows, also events that arrive while the rows are read', async () => {
   const { read, advance } = await reader({ at: 7n });
   expect(await read(undefined, () => advance(7n, 9n))).toBe(9n);
+});
+
+test('an answer proves no more than where the read model was before its rows were read', async () => {
+  const { readAll, advance, clock } = await reader({ at: 7n });
+  expect(await readAll(5n, () => advance(7n, 9n))).toMatchObject({ proves: 7n, position: 9n });
+  const waiting = readAll(10n);
+  await advance(9n, 10n);
+  await letPass(clock, waiting);
+  expect(await waiting).toMatchObject({ proves: 10n, position: 10n });
+  expect((await readAll()).proves).toBeUndefined(); // Nobody looked.
 });
 
 test('a read that would wait too long is answered with when to retry and how far behind the read model is', async () => {

@@ -17,7 +17,7 @@ import type { EventStore } from '#event-store';
 import { type AnyProjection, type Tables, waitForPosition } from '#projections';
 import { type Clock, shareCalls } from '#runtime';
 import { extendDeadline } from './deadlines.js';
-import { POSITION_HEADER } from './position-header.js';
+import { POSITION_HEADER, PROVES_HEADER } from './position-header.js';
 import { Problem, tryAgain } from './problem.js';
 import { onRoute, refuses, takesHeader } from './route.js';
 
@@ -75,6 +75,17 @@ export const positionHeader = {
   },
 };
 
+/** The headers of a read's answer, for `answers`. */
+export const readHeaders = {
+  ...positionHeader,
+  [PROVES_HEADER]: {
+    description:
+      'This answer shows at least all up to here, so it may stand for a read with such a position or a lower one. ' +
+      'Larder-Position may be higher, and this is absent from the answer to a read that sent none.',
+    schema: positionHeader[POSITION_HEADER].schema,
+  },
+};
+
 /**
  * `@AfterPosition() after: bigint | undefined`: the position that a request has to see; undefined when the caller named
  * none of this service. Extends the request's deadline by READ_TIMEOUT, the longest wait.
@@ -110,10 +121,12 @@ export function answerPosition(after: bigint | undefined, shown: bigint): bigint
   return after !== undefined && after > shown ? after : shown;
 }
 
-/** What a query found, and the position to answer with. */
+/** What a query found, and the positions to answer with. */
 export interface Found<T> {
   readonly found: T;
   readonly position: bigint;
+  /** Where the read model was before the query; undefined when nobody asked. */
+  readonly proves: bigint | undefined;
 }
 
 /** Lets reads see what their callers have written and seen. */
@@ -137,15 +150,15 @@ export class ReadYourWrites {
   /**
    * Returns what `query` finds in a read model that has reached the caller's position. The position to answer with is the
    * checkpoint after the query: one that was read before it could be behind the rows, and so could the next read, on a
-   * database that lags.
+   * database that lags. What the rows prove is the checkpoint before it: events that came in between may not be in them.
    * @throws Problem 503 `read-model-behind`, with the lag in positions, when that takes too long
    * @throws Problem 400 `unknown-position` when the store has not reached the position
    */
   async read<T>(projection: AnyProjection, after: bigint | undefined, query: () => Promise<T>): Promise<Found<T>> {
     const checkpoint = this.checkpointOf(projection);
-    if (after !== undefined) await this.awaitCheckpoint(checkpoint, projection, after);
+    const proves = after === undefined ? undefined : await this.awaitCheckpoint(checkpoint, projection, after);
     const found = await query();
-    return { found, position: answerPosition(after, await checkpoint()) };
+    return { found, position: answerPosition(after, await checkpoint()), proves };
   }
 
   /**
@@ -165,13 +178,19 @@ export class ReadYourWrites {
     );
   }
 
-  private async awaitCheckpoint(checkpoint: () => Promise<bigint>, projection: AnyProjection, position: bigint) {
-    if ((await checkpoint()) >= position) return;
+  /** Returns a checkpoint that is not before `position`. */
+  private async awaitCheckpoint(
+    checkpoint: () => Promise<bigint>,
+    projection: AnyProjection,
+    position: bigint,
+  ): Promise<bigint> {
+    const current = await checkpoint();
+    if (current >= position) return current;
     await this.refuseUnknown(position);
     const { clock } = this.ports;
     const tables = { checkpoint } as Partial<Tables> as Tables; // It calls nothing else.
     const wait = { tables, projection, position, clock, timeoutMs: this.timeoutMs, signal: this.stopping };
-    if (await waitForPosition(wait)) return;
+    if (await waitForPosition(wait)) return position;
     const lag = Number(position - (await checkpoint()));
     throw tryAgain('read-model-behind', `The read model is ${lag} positions behind ${POSITION_HEADER}. Try again.`, {
       lag,
