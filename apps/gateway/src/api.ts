@@ -20,6 +20,20 @@ export interface LoggedOut {
   readonly location: string;
 }
 
+export type OrderPart = 'order' | 'reservation' | 'payment' | 'history';
+
+/** `GET /orders/{id}/full`: each part as its service shows it. */
+export interface FullOrder {
+  readonly orderId: string;
+  readonly complete: boolean;
+  /** The parts that did not answer, or that the caller may not see. One that is neither here nor there is not there yet. */
+  readonly missing: readonly OrderPart[];
+  readonly order?: object;
+  readonly reservation?: object;
+  readonly payment?: object;
+  readonly history?: object;
+}
+
 /** An event of one of the services. */
 export interface Fact {
   readonly id: string;

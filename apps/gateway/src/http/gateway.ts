@@ -8,6 +8,7 @@ import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf }
 import { Calls, openConnections } from './calls.js';
 import { cacheAnswers } from './answer-cache.js';
 import { forwardRoutes } from './forward.js';
+import { serveFullOrders } from './full-order.js';
 import { Instances } from './instances.js';
 import { Login } from './login.js';
 import { usePages } from './pages.js';
@@ -54,6 +55,7 @@ export async function startGateway({
         cacheAnswers(http, { clock, cacheTimeMs: config.CACHE_TIME });
         keepPositions(http, { secrets: config.GATEWAY_SECRET, ids: runtime.ids });
         login.serve(http);
+        serveFullOrders(http, { clock, readTimeoutMs: config.READ_TIMEOUT });
         forwardRoutes(http, { calls, config });
       },
     };
