@@ -81,7 +81,7 @@ describe('an instance whose process is gone', () => {
     await expect(call(write)).rejects.toMatchObject(unavailable);
     await expect(call()).rejects.toMatchObject({
       ...unavailable,
-      message: 'No instance of order is ready. Try again.',
+      message: 'No instance of order can be reached. Try again.',
     });
     expect(outcomes).toEqual(['unreachable', 'not-made']);
   });

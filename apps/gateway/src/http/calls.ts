@@ -51,7 +51,7 @@ export interface ServiceAnswer {
   readonly body: Readable;
 }
 
-/** How a request to an instance ended; 'not-made' when the circuit was open, the line full or no instance ready. */
+/** How a request to an instance ended; 'not-made' when the circuit was open, the line full or no instance to be reached. */
 export type Outcome = 'answered' | 'timeout' | 'unreachable' | 'broken' | 'given-up' | 'not-made';
 
 export interface CallsOptions {
@@ -116,7 +116,7 @@ export class Calls {
     const first = this.instances.next(service);
     if (!first || !circuit.admits()) {
       count({ target: service, outcome: 'not-made' });
-      const detail = first ? `${service} has failed too often, and is not called for a moment.` : notReady(service);
+      const detail = first ? `${service} has failed too often, and is not called for a moment.` : unreachable(service);
       throw tryAgain('unavailable', `${detail} Try again.`, { service });
     }
     try {
@@ -188,7 +188,7 @@ function outcomeOf(error: unknown): Outcome {
   return isUnreachable ? 'unreachable' : 'broken';
 }
 
-const notReady = (service: Service) => `No instance of ${service} is ready.`;
+const unreachable = (service: Service) => `No instance of ${service} can be reached.`;
 
 function problemOf(service: Service, error: unknown): Problem {
   if (error instanceof LineFull) {
@@ -196,7 +196,7 @@ function problemOf(service: Service, error: unknown): Problem {
   }
   const details: Partial<Record<Outcome, string>> = {
     timeout: `${service} took too long, and may have done it. Try again; a write with the same Idempotency-Key.`,
-    unreachable: `${notReady(service)} Try again.`,
+    unreachable: `${unreachable(service)} Try again.`,
   };
   const broken = `${service} broke off before it answered, and may have done it. Try again; a write with the same Idempotency-Key.`;
   return tryAgain('unavailable', details[outcomeOf(error)] ?? broken, { service }, error);

@@ -329,6 +329,7 @@ describe('a service that', () => {
   test(
     'falls silent in the middle of an answer: the client sees that it is cut',
     endsBroken({ 'content-length': '99' }, 'falls silent'),
+    20_000, // After a minute the connection to the client would end by itself.
   );
 
   test('does not begin to answer: 503 that names it', async () => {

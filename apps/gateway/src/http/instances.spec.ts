@@ -127,6 +127,25 @@ test('looks at a silent service neither pile up nor delay those at another', asy
   await watching;
 });
 
+test('while none is ready, those that are there get requests, and none that refuses them', async () => {
+  says.set('http://10.0.0.1:3001', silent).set('http://10.0.0.2:3001', () => Promise.resolve(503));
+  const instances = instancesAt([1, 2, 3].map((n) => `http://10.0.0.${n}:3001`));
+  const looked = instances.look();
+  await clock.advance(1_000);
+  await looked;
+  expect(urlsOf(instances)).toEqual([]);
+  const turns = Array.from({ length: 4 }, () => instances.next('order')!.url);
+  expect(new Set(turns)).toEqual(new Set(['http://10.0.0.1:3001', 'http://10.0.0.2:3001']));
+  says.set('http://10.0.0.2:3001', ready);
+  const again = instances.look();
+  await clock.advance(1_000);
+  await again;
+  expect(instances.next('order')!.url).toBe('http://10.0.0.2:3001');
+  expect(instances.next('order', new Set(instances.ready('order')))!.url).toBe('http://10.0.0.1:3001');
+  instances.takeOut(instances.ready('order')[0]!);
+  expect(instances.next('order')!.url).toBe('http://10.0.0.1:3001');
+});
+
 test('an instance that is taken out gets no requests until it is found ready again', async () => {
   says.set('http://10.0.0.1:3001', ready).set('http://10.0.0.2:3001', ready);
   const instances = instancesAt(['http://10.0.0.1:3001', 'http://10.0.0.2:3001']);

@@ -1,9 +1,10 @@
 /**
- * The instances of the services, and which of them are ready: those that are not get no requests.
+ * The instances of the services, and which of them are ready: those that are not get no requests, as long as others are.
  *
  *   a URL ──▶ the addresses of its name, asked of the DNS anew ──▶ /health/ready of each, once a second
  *
- * An instance that refuses a connection is out at once, until it is found ready again. A name that the DNS does not answer for
+ * An instance that refuses a connection is out at once, until a look finds it there. When none is ready, those that are there get
+ * the requests: under load all may be too slow to say that they are ready, and each still answers better than nobody. A name that the DNS does not answer for
  * keeps the addresses that it had. An https: URL is one instance, because a certificate is for a name: what it leads to is
  * for whatever answers there.
  */
@@ -26,8 +27,11 @@ export interface Instance {
   readonly host: string;
 }
 
+/** 'there': it takes connections, and does not say, or not in time, that it is ready. */
+type State = 'ready' | 'there' | 'out';
+
 interface Known extends Instance {
-  isReady: boolean;
+  state: State;
 }
 
 /** All addresses of a name. */
@@ -55,18 +59,21 @@ export class Instances {
 
   /** The ready instances of a service. */
   ready(service: Service): readonly Instance[] {
-    return this.names[service].flatMap(({ instances }) => instances.filter(({ isReady }) => isReady));
+    return this.in('ready', service);
   }
 
-  /** A ready instance, each in its turn, but none of `without`; undefined when there is none. */
+  /** A ready instance, each in its turn, or else one that is there, but none of `without`; undefined when there is none. */
   next(service: Service, without: ReadonlySet<Instance> = new Set()): Instance | undefined {
-    const ready = this.ready(service).filter((instance) => !without.has(instance));
-    return ready[this.turns[service]++ % ready.length];
+    for (const state of ['ready', 'there'] as const) {
+      const found = this.in(state, service).filter((instance) => !without.has(instance));
+      if (found.length > 0) return found[this.turns[service]++ % found.length];
+    }
+    return undefined;
   }
 
-  /** It refuses connections: it gets no more requests until it is found ready. */
+  /** It refuses connections: it gets no more requests until a look finds it there. */
   takeOut(instance: Instance): void {
-    this.note(instance as Known, false);
+    this.note(instance as Known, 'out');
   }
 
   /** Looks at all instances once. */
@@ -83,32 +90,33 @@ export class Instances {
     await Promise.all(services.map(watchOne));
   }
 
+  private in(state: State, service: Service): readonly Instance[] {
+    return this.names[service].flatMap(({ instances }) => instances.filter((each) => each.state === state));
+  }
+
   private async lookAt(service: Service): Promise<void> {
     const { clock } = this.options;
     await Promise.all(this.names[service].map((name) => name.resolve(clock)));
     const all = this.names[service].flatMap(({ instances }) => instances);
-    await Promise.all(all.map(async (instance) => this.note(instance, await this.isReady(instance))));
+    await Promise.all(all.map(async (instance) => this.note(instance, await this.stateOf(instance))));
   }
 
-  private isReady({ url, host }: Instance): Promise<boolean> {
+  private stateOf({ url, host }: Instance): Promise<State> {
     const { agent, clock } = this.options;
-    const ask = async (signal: AbortSignal) => {
+    const ask = async (signal: AbortSignal): Promise<State> => {
       const origin = { origin: url, path: '/health/ready', method: 'GET' };
       const { statusCode, body } = await agent.request({ ...origin, headers: { host }, signal });
       await body.dump();
-      return statusCode === 200;
+      return statusCode === 200 ? 'ready' : 'there';
     };
-    return within(clock, ANSWER_WITHIN_MS, ask, () => false).catch(() => false);
+    return within(clock, ANSWER_WITHIN_MS, ask, () => 'there' as const).catch(() => 'out');
   }
 
-  private note(instance: Known, isReady: boolean): void {
-    if (instance.isReady === isReady) return;
-    instance.isReady = isReady;
+  private note(instance: Known, state: State): void {
+    if (instance.state === state) return;
+    instance.state = state;
     const { service, url } = instance;
-    this.options.log.info(
-      { service, url },
-      isReady ? 'An instance is ready.' : 'An instance is not ready, and gets no requests.',
-    );
+    this.options.log.info({ service, url, state }, 'An instance is in another state.');
   }
 }
 
@@ -149,7 +157,7 @@ class Name {
   }
 
   private instanceAt(url: string): Known {
-    return { service: this.service, url, host: this.url.host, isReady: false };
+    return { service: this.service, url, host: this.url.host, state: 'out' };
   }
 }
 
