@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeThenRead } from '../proof/consistency.js';
+import { readThroughGateways, writeThenRead } from '../proof/consistency.js';
 import request from './support/http.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -62,6 +62,14 @@ async function whileProjectorsStandStill<T>(work: () => Promise<T>): Promise<T> 
     await database.query('ROLLBACK');
   }
 }
+
+test('through two gateways, nobody with a cookie jar reads anything stale, also from a cache; without one, some do', async () => {
+  const gateways = await Promise.all([shop.addGateway(), shop.addGateway()]);
+  const { withJar, bare, hits } = await readThroughGateways(shop, gateways, 100);
+  expect([withJar.ms.length, withJar.stale]).toEqual([400, 0]);
+  expect(bare.stale).toBeGreaterThan(0);
+  expect(hits).toBeGreaterThan(0);
+});
 
 describe('a read at another instance', () => {
   test('shows the write whose position it sends: none of 200 reads is stale, and without the position some are', async () => {

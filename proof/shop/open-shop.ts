@@ -125,6 +125,7 @@ export class Shop implements AsyncDisposable {
   private readonly processes = perService((): ServiceProcess[] => []);
   private readonly instanceEnv = perService((): Record<string, string>[] => []);
   private readonly programs = perService((): (string | undefined)[] => []);
+  private readonly gateways: ServiceProcess[] = [];
   /** Those that were ended on purpose. */
   private readonly killed = new Set<ServiceProcess>();
   /** Where the services' logs are. */
@@ -180,6 +181,18 @@ export class Shop implements AsyncDisposable {
     this.instanceEnv[service][instance] = env;
     this.programs[service][instance] = program;
     await this.launch(service, instance, port);
+  }
+
+  /** Starts a gateway in front of all instances that there are, and returns its URL. */
+  async addGateway(env: Record<string, string> = {}): Promise<string> {
+    const port = await freePort();
+    const urls = services.map((service) => [`${service.toUpperCase()}_URL`, this.urls[service].join()]);
+    const variables = { AUTH_ISSUER: this.issuer.url, ...UNLIMITED, ...Object.fromEntries(urls), ...env };
+    const log = join(this.folder, `gateway-${this.gateways.length}.log`);
+    const launched = new ServiceProcess('gateway', port, variables, log);
+    this.gateways.push(launched);
+    await launched.ready();
+    return `http://127.0.0.1:${port}`;
   }
 
   /** SIGKILL: whatever it was doing stays half-done. */
@@ -334,7 +347,7 @@ export class Shop implements AsyncDisposable {
   /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started from here on. */
   close({ abandoned = false } = {}): Promise<void> {
     this.closing ??= (async () => {
-      const running = Object.values(this.processes).flat();
+      const running = [...this.gateways, ...Object.values(this.processes).flat()];
       if (abandoned) running.forEach((it) => it.kill('SIGKILL'));
       await Promise.all(running.map((it) => it.stop()));
       this.issuer.close();
