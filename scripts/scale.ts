@@ -10,7 +10,7 @@ import { type Service, services } from '../apps/shop.js';
 interface Kind {
   readonly streamBytes: number;
   readonly dataBytes: number;
-  /** Default: METADATA_BYTES. */
+  /** Default: METADATA_BYTES, and MESSAGE_BYTES. */
   readonly metadataBytes?: number;
   readonly count: number;
 }
@@ -29,12 +29,14 @@ const kinds = (lines: number): Partial<Record<Service, readonly Kind[]>> => ({
   ],
   payment: [
     { streamBytes: 44, dataBytes: 71 + SEAL_BYTES + CUSTOMER_BYTES, count: 1 }, // requested
-    { streamBytes: 44, dataBytes: 149, count: 1 }, // authorized
+    { streamBytes: 44, dataBytes: 149, metadataBytes: METADATA_BYTES, count: 1 }, // authorized
     { streamBytes: 44, dataBytes: 2, count: 1 }, // capture requested
-    { streamBytes: 44, dataBytes: 48, count: 1 }, // captured
+    { streamBytes: 44, dataBytes: 48, metadataBytes: METADATA_BYTES, count: 1 }, // captured
   ],
 });
 const METADATA_BYTES = 120;
+/** The place of the message that led to it. */
+const MESSAGE_BYTES = 38;
 /** Who sent the request, as a UUID. */
 const ACTOR_BYTES = 47;
 /** Whose payment it is. */
@@ -62,7 +64,7 @@ const aligned = (bytes: number, to = 8) => Math.ceil(bytes / to) * to;
 /** Short values have a header of one byte; others have one of four bytes and are aligned to four. */
 const text = (at: number, bytes: number) => (bytes <= 126 ? at + 1 + bytes : aligned(at, 4) + 4 + bytes);
 
-function rowBytes({ streamBytes, dataBytes, metadataBytes = METADATA_BYTES }: Kind): number {
+function rowBytes({ streamBytes, dataBytes, metadataBytes = METADATA_BYTES + MESSAGE_BYTES }: Kind): number {
   const fixed = 24 + 8 + 8 + 8 + 16 + 4; // header; position, append_end, recorded_at, id, revision
   const category = 7;
   const end = [streamBytes, category, TYPE_BYTES, dataBytes, metadataBytes].reduce(text, fixed);

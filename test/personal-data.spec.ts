@@ -28,7 +28,7 @@ const NOT_PERSONAL = new Set(
     // The names of keys, not the keys.
     'kid kids pending erased',
     // The machinery.
-    'limit cursor after id type topic error position schema correlationId causationId traceparent',
+    'limit cursor after id type topic error position schema correlationId causationId message traceparent',
   ]
     .join(' ')
     .split(' '),
@@ -113,6 +113,7 @@ function columns(service: Service): string[] {
 const metadata: Record<keyof EventMetadata, true> = {
   correlationId: true,
   causationId: true,
+  message: true,
   traceparent: true,
   actor: true,
   reason: true,

@@ -472,6 +472,7 @@ function event(n: number): NewEvent {
   const metadata = {
     correlationId: `c${n}`,
     causationId: `m${n}`,
+    message: `topic/3/${n}`,
     traceparent: '00-1-2-01',
     actor: 'tester',
     schema: 1,

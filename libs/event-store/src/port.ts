@@ -16,6 +16,8 @@ export interface Cause {
   readonly correlationId: string;
   /** The id of the request or message that this event answers. */
   readonly causationId: string;
+  /** Where on the bus the message is that this event answers, `topic/partition/offset`; older events do not say. */
+  readonly message?: string;
   /** W3C Trace Context. */
   readonly traceparent?: string;
   /** Who decided it and why, when it was a person. */

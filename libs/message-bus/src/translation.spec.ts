@@ -73,15 +73,14 @@ test('a message has the id of its event, and the order as its key', () =>
     correlationId: orderId,
   }));
 
-test('a trace continues from event to message to cause', () => {
+test('a trace continues from event to message to cause, which says where on the bus the message is', () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const traced = { ...event, metadata: { ...event.metadata, traceparent } };
   const content = { type: 'StockReserved', data: { orderId } };
   const message = wrap(inventoryEvents.source, orderId, traced, content);
   expect(message.traceparent).toBe(traceparent);
-  expect(causeOf(message)).toEqual({ correlationId: orderId, causationId: event.id, traceparent });
-  expect(causeOf(wrap(inventoryEvents.source, orderId, event, content))).toEqual({
-    correlationId: orderId,
-    causationId: event.id,
-  });
+  const place = { topic: inventoryEvents.name, partition: 3, offset: 2n ** 53n + 1n };
+  const cause = { correlationId: orderId, causationId: event.id, message: `${place.topic}/3/9007199254740993` };
+  expect(causeOf({ ...message, ...place })).toEqual({ ...cause, traceparent });
+  expect(causeOf({ ...wrap(inventoryEvents.source, orderId, event, content), ...place })).toEqual(cause);
 });

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
 import { type Cause, type DomainEvent, idOf, type RecordedEvent } from '#event-store';
 import { PoisonMessage, SkippedMessage } from './consumer.js';
-import type { Message } from './port.js';
+import type { Delivered, Message } from './port.js';
 
 /**
  * Puts the public form of an event into an envelope. The message takes the event's id, so that receivers recognize a
@@ -70,6 +70,7 @@ export function parseMessage<T extends AnyTopic>(topic: T, message: Pick<Message
 }
 
 /** The cause to record with the events that a message leads to. */
-export function causeOf({ id, correlationId, traceparent }: Message): Cause {
-  return { correlationId, causationId: id, ...(traceparent === undefined ? {} : { traceparent }) };
+export function causeOf({ id, correlationId, traceparent, topic, partition, offset }: Delivered): Cause {
+  const message = `${topic}/${partition}/${offset}`;
+  return { correlationId, causationId: id, message, ...(traceparent === undefined ? {} : { traceparent }) };
 }

@@ -41,7 +41,7 @@ test('a message comes with the command that it leads to, and with itself as the 
   expect(receive(definition, delivered(inventoryEvents.name))).toEqual({
     message: { type: 'StockReserved', data: { orderId } },
     command: { type: 'AfterStockReserved' },
-    cause: { correlationId: 'request', causationId: 'm1' },
+    cause: { correlationId: 'request', causationId: 'm1', message: `${inventoryEvents.name}/0/0` },
   }));
 
 test('a message of a topic without a subscription is skipped, and not parsed by the contract of another topic', () =>
