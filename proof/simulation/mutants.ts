@@ -203,7 +203,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       edit(
         'libs/projections/src/projector.ts',
-        'await tables.commit({ projection, from, to, upserts, deletes });',
+        'await tables.commit({ projection, from, to, upserts, deletes, shows });',
         'await tables.commit({ projection, from, to: from, upserts, deletes });\n' +
           '  await tables.commit({ projection, from, to, upserts: [], deletes: [] });',
       ),

@@ -46,12 +46,16 @@ export class Servers {
   readonly events = new MemoryEvents();
   /** Far more of them than in a real service, so that short worlds have some too. */
   readonly snapshots = new MemorySnapshots(3);
-  readonly tables = new MemoryTables();
+  readonly tables: MemoryTables;
   readonly checkpoints = new MemoryCheckpoints();
   readonly parked = new MemoryParkedMessages();
   readonly leases = new LeaseServer();
   /** The key store: order alone asks for it. */
   readonly customerKeys = new MemoryCustomerKeys();
+
+  constructor(clock: VirtualClock) {
+    this.tables = new MemoryTables(clock);
+  }
 }
 
 /** What a composition gives back. */

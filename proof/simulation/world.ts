@@ -102,7 +102,7 @@ class Simulation implements Surroundings {
   readonly plan: Plan;
   private readonly items: readonly Item[];
   readonly ledger = new MemoryLedger();
-  readonly servers = perService(() => new Servers());
+  readonly servers = perService(() => new Servers(new VirtualClock(this.scheduler)));
   private readonly clocks = perService(() => ({ wrongByMs: 0 }));
   /** The process of each instance, and how many it has had. */
   private readonly instances = perService((): { process: Process; lives: number }[] => []);

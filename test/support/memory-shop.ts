@@ -26,7 +26,7 @@ export function memoryPorts<Given extends Pick<ServicePorts, 'clock' | 'ids' | '
     log: silentLog,
     store: new MemoryEventStore(given.clock),
     snapshots: new MemorySnapshots(),
-    tables: new MemoryTables(),
+    tables: new MemoryTables(given.clock),
     checkpoints: new MemoryCheckpoints(),
     parked,
     deadLetters: parked,

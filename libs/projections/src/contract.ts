@@ -160,6 +160,59 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       expect(await all(tables, olives)).toEqual([olives]);
     });
 
+    test('an event is shown since the commit that reached it, and not before', async () => {
+      const tables = await open();
+      const show = async (from: bigint, to: bigint, upserts: Row[] = [olives]) => {
+        await tables.commit({ projection: shelf, from, to, upserts, deletes: [], shows: true });
+        // Moments are in milliseconds: the next commit has another.
+        const now = new Date();
+        await expect.poll(() => new Date().getTime()).toBeGreaterThan(now.getTime() + 1);
+        return now;
+      };
+      const begun = new Date();
+      const times = [await show(0n, 3n), await show(3n, 4n, [])];
+      await write(tables, 4n, 6n, [bread]);
+      times.push(await show(6n, 2n ** 53n + 1n));
+      const shown = await tables.shownAt(shelf, [1n, 3n, 4n, 5n, 6n, 7n, 2n ** 53n + 1n, 2n ** 53n + 2n]);
+      expect(new Set(shown.keys())).toEqual(new Set([1n, 3n, 4n, 7n, 2n ** 53n + 1n]));
+      const [first, second, third] = [1n, 4n, 7n].map((position) => shown.get(position)!.getTime());
+      expect([shown.get(3n), shown.get(2n ** 53n + 1n)]).toEqual([new Date(first!), new Date(third!)]);
+      expect(first).toBeGreaterThanOrEqual(begun.getTime() - 1);
+      expect(second).toBeGreaterThan(times[0]!.getTime());
+      expect(third).toBeGreaterThan(times[1]!.getTime());
+      expect(third).toBeLessThanOrEqual(times[2]!.getTime() + 1);
+      expect(await tables.shownAt({ ...shelf, name: 'other' }, [1n])).toEqual(new Map());
+      expect(await tables.shownAt(shelf, [])).toEqual(new Map());
+    });
+
+    test('a commit that is not written shows nothing', async () => {
+      const tables = await open();
+      const change = { projection: shelf, upserts: [olives], deletes: [], shows: true };
+      await tables.commit({ ...change, from: 0n, to: 3n });
+      const at = await tables.shownAt(shelf, [1n]);
+      await expect(tables.commit({ ...change, from: 0n, to: 5n })).rejects.toThrow(CheckpointMoved);
+      expect(await tables.shownAt(shelf, [1n, 5n])).toEqual(at);
+    });
+
+    test('moments that are old are forgotten, those of one projection', async () => {
+      const tables = await open();
+      const other: AnyProjection = { ...shelf, name: 'other' };
+      const show = (projection: AnyProjection, from: bigint, to: bigint) =>
+        tables.commit({ projection, from, to, upserts: [], deletes: [], shows: true });
+      for (let i = 0n; i < 3n; i++) await show(shelf, i, i + 1n);
+      await show(other, 0n, 1n);
+      const [first] = (await tables.shownAt(shelf, [1n])).values();
+      expect(await tables.forgetShown(shelf, first!)).toBe(0);
+      let forgotten = 0;
+      const soon = new Date(Date.now() + 60_000);
+      for (let some = 1; some > 0; forgotten += some) some = await tables.forgetShown(shelf, soon);
+      expect(forgotten).toBe(3);
+      expect((await tables.shownAt(shelf, [1n, 2n, 3n])).size).toBe(0);
+      expect((await tables.shownAt(other, [1n])).size).toBe(1);
+      await show(shelf, 3n, 4n);
+      expect([...(await tables.shownAt(shelf, [3n, 4n])).keys()]).toEqual([4n]);
+    });
+
     test('a table is stale for other code than that which built it', async () => {
       const tables = await open();
       expect(await tables.staleness(shelf)).toBeUndefined();

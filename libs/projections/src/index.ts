@@ -4,4 +4,5 @@ export type { Staleness } from './built-by.js';
 export { fold, foldStream, type Folded } from './fold.js';
 export { JointCommits } from './joint-commits.js';
 export * from './memory.js';
+export { forgetOldShown, SHOWN_KEPT_MS } from './shown.js';
 export { projector, type ProjectorOptions, waitForPosition } from './projector.js';

@@ -1,4 +1,4 @@
-import { frozenCopy } from '#runtime';
+import { type Clock, frozenCopy, SystemClock } from '#runtime';
 import { digestOf, type Staleness, stalenessOf } from './built-by.js';
 import type { AnyProjection, Projection, Row } from './projection.js';
 import { CheckpointMoved, type TableChange, Tables } from './port.js';
@@ -12,6 +12,15 @@ export class MemoryTables extends Tables {
   private readonly tables = new Map<string, Map<string, Row>>();
   private readonly checkpoints = new Map<string, bigint>();
   private readonly builders = new Map<string, string>();
+  /** By projection, the commits that showed something, in order. */
+  private readonly shown = new Map<
+    string,
+    { readonly after: bigint; readonly position: bigint; readonly at: Date }[]
+  >();
+
+  constructor(private readonly clock: Pick<Clock, 'now'> = new SystemClock()) {
+    super();
+  }
 
   override async checkpoint({ name }: AnyProjection): Promise<bigint> {
     return this.checkpoints.get(name) ?? 0n;
@@ -22,13 +31,30 @@ export class MemoryTables extends Tables {
     return keys.map((key) => table.get(keyText(projection, key)) as R | undefined).filter((row) => row !== undefined);
   }
 
-  override async commit({ projection, from, to, upserts, deletes }: TableChange): Promise<void> {
+  override async commit({ projection, from, to, upserts, deletes, shows }: TableChange): Promise<void> {
     if ((this.checkpoints.get(projection.name) ?? 0n) !== from) throw new CheckpointMoved(projection.name);
     const table = this.table(projection);
     for (const row of upserts) table.set(keyText(projection, row), frozenCopy(row));
     for (const key of deletes) table.delete(keyText(projection, key));
     this.checkpoints.set(projection.name, to);
+    if (shows) this.shownOf(projection).push({ after: from, position: to, at: this.clock.now() });
     if (!this.builders.has(projection.name)) this.builders.set(projection.name, digestOf(projection, ''));
+  }
+
+  override async shownAt(projection: AnyProjection, positions: readonly bigint[]): Promise<ReadonlyMap<bigint, Date>> {
+    const shown = this.shownOf(projection);
+    return new Map(
+      positions.flatMap((each) => {
+        const commit = shown.find(({ after, position }) => after < each && each <= position);
+        return commit ? [[each, commit.at] as const] : [];
+      }),
+    );
+  }
+
+  override async forgetShown(projection: AnyProjection, before: Date): Promise<number> {
+    const shown = this.shownOf(projection);
+    const kept = shown.findIndex(({ at }) => at >= before);
+    return shown.splice(0, kept < 0 ? shown.length : kept).length;
   }
 
   override async due<R extends object>(
@@ -62,6 +88,12 @@ export class MemoryTables extends Tables {
   /** All rows of a projection's table, in no particular order. */
   rows<R extends object = Row>(projection: Projection<R, any>): R[] {
     return [...this.table(projection).values()] as R[];
+  }
+
+  private shownOf({ name }: AnyProjection) {
+    let shown = this.shown.get(name);
+    if (shown === undefined) this.shown.set(name, (shown = []));
+    return shown;
   }
 
   private table(projection: AnyProjection): Map<string, Row> {

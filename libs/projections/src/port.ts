@@ -10,6 +10,8 @@ export interface TableChange {
   readonly upserts: readonly Row[];
   /** Primary keys. */
   readonly deletes: readonly Row[];
+  /** Whether readers see in it what happened in between: then `shownAt` knows since when. */
+  readonly shows?: boolean;
 }
 
 export abstract class Tables {
@@ -24,6 +26,16 @@ export abstract class Tables {
    * @throws CheckpointMoved when the checkpoint is not at `from`: another instance, or a rebuild, was faster
    */
   abstract commit(change: TableChange): Promise<void>;
+
+  /**
+   * For each of these positions of events since when reads have shown it: the moment of the commit that reached it, by the
+   * database's clock. Left out are those that no commit has shown yet, and those whose moment is not kept, or no longer.
+   * A rebuild changes none of them: it puts its table in place where the one before had come to.
+   */
+  abstract shownAt(projection: AnyProjection, positions: readonly bigint[]): Promise<ReadonlyMap<bigint, Date>>;
+
+  /** Forgets moments of `shownAt` that are before another, the oldest first; returns how many: 0 when none is left. */
+  abstract forgetShown(projection: AnyProjection, before: Date): Promise<number>;
 
   /**
    * Rows whose column `column` (a time) is not after `until`, earliest first and then by key, at most `limit`: how a

@@ -11,6 +11,8 @@ import {
   projection,
   projector,
   type ProjectorOptions,
+  forgetOldShown,
+  SHOWN_KEPT_MS,
   type TableChange,
   waitForPosition,
 } from '#projections';
@@ -130,6 +132,48 @@ test.each(['breakBefore', 'breakAfter'] as const)('a batch counts once when the 
   expect(await reaches(tables, await pay('account-1', 1))).toBe(true);
   expect(tables.rows(accounts)).toEqual([{ account: 'account-1', balance: 13, events: 3 }]);
   await stop();
+});
+
+test('events about rows are shown since their commit; what is about none, or built unseen, is not', async () => {
+  const { store, pay } = bank();
+  const tables = new MemoryTables();
+  const own = { ...accounts, key: (event: any) => (event.stream === 'account-1' ? accounts.key(event) : undefined) };
+  const stop = start({ store, tables, projection: own });
+  const shown = await pay('account-1', 1);
+  await reaches(tables, shown);
+  const hidden = await pay('account-2', 1);
+  await reaches(tables, hidden);
+  await stop();
+  expect([...(await tables.shownAt(own, [shown, hidden])).keys()]).toEqual([shown]);
+
+  const built = { ...own, name: 'accounts:rebuild' };
+  const event = { ...paid(1), stream: 'account-1', revision: 0, position: 1n, recordedAt: clock.now().toISOString() };
+  await advance(tables, built, 0n, { events: [event], position: 1n });
+  expect((await tables.shownAt(built, [1n])).size).toBe(0);
+});
+
+test('moments older than a week are forgotten, at the start and every hour', async () => {
+  const manual = new ManualClock();
+  const tables = new MemoryTables(manual);
+  const show = (position: bigint) => {
+    const change = { projection: accounts, from: position - 1n, to: position, upserts: [], deletes: [], shows: true };
+    return tables.commit(change);
+  };
+  const kept = async () => [...(await tables.shownAt(accounts, [1n, 2n, 3n])).keys()];
+  await show(1n);
+  await manual.advance(SHOWN_KEPT_MS + 1);
+  await show(2n);
+  const stop = new AbortController();
+  const running = forgetOldShown([accounts], { tables, clock: manual }, stop.signal);
+  await manual.advance(0);
+  expect(await kept()).toEqual([2n]);
+  await manual.advance(SHOWN_KEPT_MS);
+  await show(3n);
+  expect(await kept()).toEqual([2n, 3n]);
+  await manual.advance(60 * 60_000);
+  expect(await kept()).toEqual([3n]);
+  stop.abort();
+  await running;
 });
 
 test('a projector that is restarted resumes where the last one stopped', async () => {

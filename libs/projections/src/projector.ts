@@ -108,7 +108,9 @@ export async function advance(
   }
   rows.push(...[...before.values()].flatMap((it) => it?.row ?? []));
   const { upserts, deletes } = fold<Row, any>(projection, rows, events);
-  await tables.commit({ projection, from, to, upserts, deletes });
+  // Who knows rows follows for readers; a table that is being built has none.
+  const shows = known !== undefined && keys.size > 0;
+  await tables.commit({ projection, from, to, upserts, deletes, shows });
   if (!known) return;
   const after = new Map<string, Row | undefined>([...rows, ...upserts].map((row) => [keyText(projection, row), row]));
   for (const row of deletes) after.delete(keyText(projection, row));

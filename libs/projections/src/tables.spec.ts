@@ -8,7 +8,9 @@ import { ManualClock } from '#runtime/testing';
 import { CONTRACT_TABLE, tablesContract } from './contract.js';
 import { TOGETHER_MS } from './joint-commits.js';
 
-const CHECKPOINTS = 'CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL, built_by text)';
+const CHECKPOINTS = `
+  CREATE TABLE checkpoints (name text PRIMARY KEY, position bigint NOT NULL, built_by text);
+  CREATE TABLE shown (after bigint, position bigint, at timestamptz(3), projection text, PRIMARY KEY (projection, position))`;
 
 const pool = postgresPool(await freshDatabase());
 await pool.query(`${CHECKPOINTS}; ${CONTRACT_TABLE}`);
@@ -16,7 +18,7 @@ afterAll(() => pool.end());
 
 tablesContract('memory', async () => new MemoryTables());
 tablesContract('Postgres', async () => {
-  await pool.query('TRUNCATE checkpoints, shelf');
+  await pool.query('TRUNCATE checkpoints, shown, shelf');
   return new PostgresTables(pool);
 });
 
@@ -38,7 +40,7 @@ describe('projections of a service that commit at the same moment', () => {
   beforeEach(async () => {
     for (const { table } of [one, two, three])
       await pool.query(`DROP TABLE IF EXISTS ${table}; CREATE TABLE ${table} (id text PRIMARY KEY, n bigint NOT NULL)`);
-    await pool.query('TRUNCATE checkpoints');
+    await pool.query('TRUNCATE checkpoints, shown');
     asked = [];
     const query = ((...args: [pg.QueryConfig]) => {
       asked.push(args[0].text);
@@ -61,6 +63,23 @@ describe('projections of a service that commit at the same moment', () => {
     await Promise.all([one, two, three].map((each) => commit(each, 1)));
     expect(asked).toHaveLength(1);
     expect(await shown(one, two, three)).toEqual([1, 1, 1]);
+  });
+
+  test('are shown when they are written, each with those rows that readers then see, also behind a lock', async () => {
+    const operator = await pool.connect();
+    await operator.query(`BEGIN; UPDATE three SET n = n WHERE id = 'a'`);
+    const change = { from: 1n, to: 2n, upserts: [{ id: 'a', n: 1 }], deletes: [] };
+    const write = (each: typeof one) => tables.commit({ ...change, projection: each, shows: each !== two });
+    const writing = Promise.all([one, two, three].map(write));
+    const waits = `SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'`;
+    await expect.poll(async () => (await pool.query<{ n: number }>(waits)).rows[0]!.n).toBeGreaterThan(0);
+    const { rows } = await operator.query<{ now: Date }>('SELECT clock_timestamp()::timestamptz(3) AS now');
+    await operator.query('COMMIT');
+    operator.release();
+    await writing;
+    const shownAt = async (each: typeof one) => (await tables.shownAt(each, [2n])).get(2n)?.getTime();
+    expect(await shownAt(two)).toBeUndefined();
+    for (const each of [one, three]) expect(await shownAt(each)).toBeGreaterThanOrEqual(rows[0]!.now.getTime());
   });
 
   test('do not fail with one that fails, and are together again when it no longer does', async () => {

@@ -1,6 +1,7 @@
 /** A service as an application: its ports are opened, its progress is watched, and it shows what it has of it to operators. */
 import { type InjectionToken, Module, type Type } from '@nestjs/common';
-import { ServerUnavailable } from '#runtime';
+import { forgetOldShown } from '#projections';
+import { ServerUnavailable, supervise } from '#runtime';
 import { openPorts } from '#service/adapters';
 import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts } from '#service';
 import { PostgresCounts } from '../access/shared-counts.js';
@@ -96,6 +97,7 @@ export async function startService(
     };
     const counts = new PostgresCounts(pool);
     background.run((signal) => counts.clean(clock, signal));
+    background.run((signal) => supervise('shown', ports, signal, (s) => forgetOldShown(projections, ports, s)));
     return { module: root, counts };
   });
 }

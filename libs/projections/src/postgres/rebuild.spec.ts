@@ -489,6 +489,28 @@ test('a rollback brings the previous table back, caught up, and a second one the
   await stop();
 });
 
+test('a read model shows an event since when it first did, whatever table is in its place', async () => {
+  const { pool, tables, touch, projected, replay, options, stop, store } = await service(3, 3);
+  const all = async () =>
+    tables.shownAt(
+      summary,
+      Array.from({ length: Number(await store.head()) }, (_, i) => BigInt(i + 1)),
+    );
+  const before = await all();
+  expect(before.size).toBe(6);
+  await replay();
+  expect(await all()).toEqual(before);
+  await touch(1);
+  await projected();
+  await rollBack(options);
+  const after = await all();
+  expect([...after].slice(0, 6)).toEqual([...before]);
+  expect(after.size).toBe(7);
+  const { rows } = await pool.query('SELECT DISTINCT projection FROM shown');
+  expect(rows).toEqual([{ projection: 'order-summary' }]);
+  await stop();
+});
+
 test('rows that were loaded between two rollbacks are not written', async () => {
   const { pool, options, store, tables, orderIds, touch, replay, stop } = await service(1);
   await stop();

@@ -29,14 +29,17 @@ interface Layout {
   /** Parameters: the keys. */
   readonly load: Statement;
   /**
-   * What writes rows, as parts of a WITH. Parameters, from $`first` on: those of `moveSql`, the table's identity, the
-   * columns of the upserts, and with `deletes` the keys to delete.
+   * What writes rows. Parameters, from $`first` on: those of `moveSql`, the table's identity, the columns of the upserts, and
+   * with `deletes` the keys to delete.
    */
-  write(names: PartNames, first: number, deletes: boolean): string;
+  write(names: PartNames, first: number, deletes: boolean): PartSql;
 }
 
 /** How a part of a statement calls its WITH queries. */
 type PartNames = Readonly<Record<'moved' | 'upserted' | 'deleted', string>>;
+
+/** Parts of a WITH: the first moves the checkpoint. */
+type PartSql = readonly [moved: string, ...rows: string[]];
 
 /** A change as a part of a statement. */
 interface Part {
@@ -44,7 +47,8 @@ interface Part {
   readonly kind: string;
   readonly values: readonly unknown[];
   readonly few: boolean;
-  sql(names: PartNames, first: number): string;
+  readonly shows: boolean;
+  sql(names: PartNames, first: number): PartSql;
 }
 
 /**
@@ -58,6 +62,9 @@ type Statement = Required<Pick<pg.QueryConfig, 'name' | 'text'>>;
  * it). For more, as in a rebuild, the best plan depends on the table, and the statement is planned each time.
  */
 const FEW = 100;
+
+/** A row each: little enough for one short statement. */
+const FORGOTTEN_AT_ONCE = 1_000;
 
 const { escapeIdentifier } = pg;
 
@@ -75,8 +82,19 @@ const moveSql = (first: number, condition = 'true') => {
   SELECT ${name}::text, ${to}::bigint, ${builder}::text
   WHERE (${from}::bigint = 0 OR EXISTS (SELECT FROM checkpoints WHERE name = ${name}::text)) AND ${condition}
   ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position WHERE checkpoints.position = ${from}::bigint
-  RETURNING 1`;
+  RETURNING ${name}::text AS name, ${from}::bigint AS after, position`;
 };
+
+/**
+ * Notes when the commits of these parts show what they write. The instant is as late as a statement can take it: Postgres
+ * runs parts of a WITH that nothing reads at the end, the last of them first, so this one stands before those that write
+ * rows. What is left is the commit itself, which waits for no disk.
+ */
+const showSql = (moved: readonly string[]) => `
+  INSERT INTO shown (after, position, at, projection)
+  SELECT after, position, clock_timestamp(), substr(name, ${checkpointName({ name: '' } as AnyProjection).length + 1})
+  FROM (${moved.map((each) => `SELECT * FROM ${each}`).join(' UNION ALL ')}) AS moved
+  ON CONFLICT DO NOTHING`;
 
 /**
  * Nothing here waits for the server's disk: a crash of the server may lose the last commits, but each of them whole, the
@@ -139,6 +157,27 @@ export class PostgresTables extends Tables {
     return this.commits.commit(change);
   }
 
+  override async shownAt(projection: AnyProjection, positions: readonly bigint[]): Promise<ReadonlyMap<bigint, Date>> {
+    const { rows } = await this.db.query<{ asked: string; at: Date }>({
+      name: 'shown_at',
+      text: `SELECT asked, at FROM unnest($2::bigint[]) AS asked CROSS JOIN LATERAL (
+               SELECT after, at FROM shown WHERE projection = $1 AND position >= asked ORDER BY position LIMIT 1) AS next
+             WHERE after < asked`,
+      values: [projection.name, positions],
+    });
+    return new Map(rows.map(({ asked, at }) => [BigInt(asked), at]));
+  }
+
+  override async forgetShown(projection: AnyProjection, before: Date): Promise<number> {
+    const { rowCount } = await this.db.query(
+      `DELETE FROM shown WHERE projection = $1 AND at < $2 AND position <= (
+         SELECT max(position) FROM (
+           SELECT position FROM shown WHERE projection = $1 ORDER BY position LIMIT ${FORGOTTEN_AT_ONCE}) AS oldest)`,
+      [projection.name, before],
+    );
+    return rowCount ?? 0;
+  }
+
   override async due<R extends object>(
     projection: Projection<R, any>,
     column: keyof R & string,
@@ -197,7 +236,7 @@ export class PostgresTables extends Tables {
   }
 
   private statementOf(parts: readonly Part[]): pg.QueryConfig {
-    const kinds = parts.map(({ kind }) => kind).join(' | ');
+    const kinds = parts.map(({ kind, shows }) => `${kind} ${shows}`).join(' | ');
     let statement = this.statements.get(kinds);
     if (!statement) {
       let first = 1;
@@ -207,18 +246,24 @@ export class PostgresTables extends Tables {
         return text;
       });
       const moved = parts.map((_, i) => `EXISTS (SELECT FROM moved_${i})`);
-      statement = nameStatement(`WITH ${sql.join(', ')} SELECT ${ASYNCHRONOUS}, ARRAY[${moved.join(', ')}] AS moved`);
+      const shows = parts.flatMap((part, i) => (part.shows ? `moved_${i}` : []));
+      const all = [
+        ...sql.map(([move]) => move),
+        ...(shows.length > 0 ? [`shows AS (${showSql(shows)})`] : []),
+        ...sql.flatMap(([, ...rows]) => rows),
+      ];
+      statement = nameStatement(`WITH ${all.join(', ')} SELECT ${ASYNCHRONOUS}, ARRAY[${moved.join(', ')}] AS moved`);
       this.statements.set(kinds, statement);
     }
     return parts.every(({ few }) => few) ? statement : { text: statement.text };
   }
 
-  private async partOf({ projection, from, to, upserts, deletes }: TableChange): Promise<Part> {
+  private async partOf({ projection, from, to, upserts, deletes, shows = false }: TableChange): Promise<Part> {
     const builder = from === 0n ? await currentDigest(this.db, projection) : null;
     const checkpoint = [checkpointName(projection), from, to, builder];
     if (upserts.length + deletes.length === 0) {
-      const sql = ({ moved }: PartNames, first: number) => `${moved} AS (${moveSql(first)})`;
-      return { kind: 'move', values: checkpoint, few: true, sql };
+      const sql = ({ moved }: PartNames, first: number): PartSql => [`${moved} AS (${moveSql(first)})`];
+      return { kind: 'move', values: checkpoint, few: true, shows, sql };
     }
     const layout = await this.shape(projection);
     const unknown = Object.keys(upserts[0] ?? {}).find(
@@ -237,6 +282,7 @@ export class PostgresTables extends Tables {
       kind: `${projection.name} ${layout.identity} ${deletes.length > 0}`,
       values: [...checkpoint, layout.identity, ...upserted, ...deleted],
       few: deletes.length <= FEW,
+      shows,
       sql: (names, first) => layout.write(names, first, deletes.length > 0),
     };
   }
@@ -300,7 +346,7 @@ async function readLayout(db: Database, projection: AnyProjection): Promise<Layo
         `${upserted} AS (
            INSERT INTO ${table} (${names(columns)}) SELECT * FROM ${values} WHERE EXISTS (SELECT FROM ${moved})
            ON CONFLICT (${key}) DO ${onConflict})`,
-      ].join(', ');
+      ];
     },
   };
 }
