@@ -77,7 +77,8 @@ export function openMemoryShop(options: {
   const inventoryPorts = ports();
   const inventory = inventoryService(inventoryPorts);
   const limited = withTimeout(before(provider), clock, providerTimeoutMs);
-  const payment = paymentService({ ...ports(), providerFor: () => limited }, developmentKeys);
+  const paymentPorts = ports();
+  const payment = paymentService({ ...paymentPorts, providerFor: () => limited }, developmentKeys);
   const deliver = async ({ id, data }: Webhook) => {
     const news = webhooks ? commandOf(data) : undefined;
     if (news) await payment.record(data.orderId, news, { correlationId: data.orderId, causationId: id });
@@ -94,5 +95,6 @@ export function openMemoryShop(options: {
     for await (const event of inventoryPorts.store.read(`stock-${sku}`)) state = stock.evolve(state, event as never);
     return state;
   }
-  return { order, inventory, payment, ledger, orderPorts, stockOf, signal: stopping.signal, stop };
+  const all = { order: orderPorts, inventory: inventoryPorts, payment: paymentPorts };
+  return { order, inventory, payment, ledger, orderPorts, ports: all, stockOf, signal: stopping.signal, stop };
 }

@@ -3,7 +3,7 @@ import { formatGoods, formatMoney } from '#contracts';
 import { stateAfter } from '#decider';
 import type { RecordedEvent } from '#event-store';
 import type { AttentionItem } from '#service';
-import { type CalledOffOrder, isSettled, type Order, order, type OrderEvent } from './domain/order.js';
+import { type CalledOffOrder, isSettled, type Order, order, type OrderEvent, type Want } from './domain/order.js';
 
 /** The most recent attempts are enough to decide by. */
 const MAX_TRIED = 20;
@@ -54,9 +54,33 @@ function describeMove({ how, amount }: Question, { total }: ConfirmedOrder['term
 }
 
 /** Nothing that the shop can do undoes it: a person settles it with the customer and the provider. */
-function accept({ how, amount }: Question): AttentionItem['choices'][number] {
-  const effect = `The order leaves the inbox; what becomes of ${formatMoney(amount)} (${how}) is settled by hand.`;
-  return { decision: 'accept', effect };
+export function acceptEffect({ how, amount }: Question): string {
+  return `The order leaves the inbox; what becomes of ${formatMoney(amount)} (${how}) is settled by hand.`;
+}
+
+export function retryEffect(wants: Want, goods: string, price: string): string {
+  switch (wants) {
+    case 'stock':
+      return `Inventory is asked again to reserve ${goods}. What is already done is not done twice.`;
+    case 'payment':
+      return `Payment is asked again to hold ${price}. What is already done is not done twice.`;
+    case 'fulfilment':
+      return `Inventory is asked again to ship ${goods}, payment to take ${price}. What is already done is not done twice.`;
+    case 'return':
+      return `Inventory and payment are asked again to give back what they hold of ${goods} and ${price}.`;
+  }
+}
+
+/** Of an order past the pivot. */
+export function callOffEffect(goods: string, price: string): string {
+  return (
+    `The order is cancelled. Inventory books ${goods} as available; what has left the house has to be fetched back. ` +
+    `Payment releases ${price}, or refunds it.`
+  );
+}
+
+function accept(question: Question): AttentionItem['choices'][number] {
+  return { decision: 'accept', effect: acceptEffect(question) };
 }
 
 /** An order past the pivot that is not shipped, or not paid. */
@@ -73,16 +97,8 @@ function describeConfirmed(state: ConfirmedOrder): Pick<AttentionItem, 'happened
         : `The order is confirmed, but not yet reported as ${missing}.`,
     held: heldOf(state, shipped ? 'shipped' : 'reserved', captured ? 'captured' : 'held'),
     choices: [
-      {
-        decision: 'retry',
-        effect: `Inventory is asked again to ship ${goods}, payment to take ${price}. What is already done is not done twice.`,
-      },
-      {
-        decision: 'call-off',
-        effect:
-          `The order is cancelled. Inventory books ${goods} as available; what has left the house has to be fetched back. ` +
-          `Payment releases ${price}, or refunds it.`,
-      },
+      { decision: 'retry', effect: retryEffect('fulfilment', goods, price) },
+      { decision: 'call-off', effect: callOffEffect(goods, price) },
       ...(question ? [accept(question)] : []),
     ],
   };
@@ -95,7 +111,7 @@ function describeCalledOff(state: CalledOffOrder): Pick<AttentionItem, 'happened
   const price = formatMoney(otherSum ?? terms.total);
   const instead = otherSum ? ` Another sum was held than its total of ${formatMoney(terms.total)}.` : '';
   const missing = [stockHeld ? goods : [], moneyHeld ? price : []].flat().join(' and ');
-  const effect = `Inventory and payment are asked again to give back what they hold of ${goods} and ${price}.`;
+  const effect = retryEffect('return', goods, price);
   return {
     happened: refusal
       ? `The order was ${status} (${reason}), and the payment provider ${describeRefusal(refusal, 'refund', price)}.${instead}`

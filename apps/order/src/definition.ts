@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { inventoryEvents, orderEvents, paymentEvents } from '#contracts';
 import { defineService, DEVELOPMENT_KEYS, duration, postgresUrl, sealingKey, secrets } from '#service';
+import { orderAhead } from './ahead.js';
 import { customer } from './domain/customer.js';
 import { order } from './domain/order.js';
 import { price } from './domain/price.js';
@@ -66,5 +67,6 @@ export const orderDefinition = defineService({
   subscribes: [inventoryEvents, paymentEvents],
   reactionTo: orderReaction,
   projections: [orderSummary, priceList, orderTodo, customerErasure],
+  ahead: orderAhead,
   leases: ['watchdog', 'erasures'],
 });

@@ -13,6 +13,7 @@ export const commonAccess: AccessTable = {
   'GET /admin/projections': { operator: 'any' },
   'GET /admin/attention': { operator: 'any' },
   'POST /admin/attention/:orderId': { operator: 'any' },
+  'GET /admin/stories/:orderId': { clerk: 'any', operator: 'any' },
   'GET /admin/dead-letters': { operator: 'any' },
   'GET /admin/dead-letters/kinds': { operator: 'any' },
   'GET /admin/dead-letters/decisions': { operator: 'any' },

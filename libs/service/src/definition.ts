@@ -6,9 +6,10 @@
 import type { z } from 'zod';
 import type { AnyTopic, MessageOf } from '#contracts';
 import type { Decider } from '#decider';
-import type { Upcasters } from '#event-store';
+import type { RecordedEvent, Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
 import type { AccessTable } from './access.js';
+import type { Ahead } from './story.js';
 import { baseConfig, configOf, type tcpPort } from './config.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
@@ -45,6 +46,8 @@ export interface ServiceParts<
   /** The command that a message leads to; undefined when the message does not concern it. */
   readonly reactionTo: (message: any) => Command | undefined;
   readonly projections: readonly AnyProjection[];
+  /** What is to come of an order by its events, where this service decides about it. Throws NotFound for one without any. */
+  readonly ahead?: (events: readonly RecordedEvent<any>[], now: Date) => Ahead | undefined;
   /** The leases that its own loops hold, besides those of relay, consumer and projectors. */
   readonly leases?: readonly string[];
   /** Whether `request.rawBody` keeps the bytes of each body, to verify signatures. By default false. */
@@ -72,8 +75,8 @@ export function defineService<
   parts: ServiceParts<Published, Subscribed, Command, Variables>,
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
   const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
-  const { publicDefaults = [] } = parts;
+  const { publicDefaults = [], ahead = () => undefined } = parts;
   const config = configOf(baseConfig, port, variables, publicDefaults);
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
-  return { ...parts, variables, publicDefaults, ignores, leases, rawBody, allLeases, config };
+  return { ...parts, variables, publicDefaults, ignores, ahead, leases, rawBody, allLeases, config };
 }

@@ -6,5 +6,6 @@ export * from './access.js';
 export * from './seal.js';
 export * from './attention.js';
 export * from './free-text.js';
+export * from './story.js';
 export { type HoldRow, type Holds, holdsWithoutVerdict } from './holds.js';
 export * from './common-access.js';

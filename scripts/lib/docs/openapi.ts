@@ -4,13 +4,14 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
+import { StoriesController } from '../../../libs/nest/src/admin/stories.controller.js';
 import { openApiDocument } from '../../../libs/nest/src/http/openapi.js';
-import { PROJECTIONS } from '../../../libs/nest/src/tokens.js';
+import { DEFINITION, PROJECTIONS } from '../../../libs/nest/src/tokens.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
 import { type Service, shop } from '../../../apps/shop.js';
 
 /** What boot.ts provides. A preview instantiates none of it. */
-const provided = [PORTS, CONFIG, DATABASE, PROJECTIONS, Background, Health, Metrics, ReadYourWrites];
+const provided = [PORTS, CONFIG, DATABASE, DEFINITION, PROJECTIONS, Background, Health, Metrics, ReadYourWrites];
 
 @Module({})
 class PreviewModule {}
@@ -20,7 +21,7 @@ export async function openApi(service: Service): Promise<object> {
     module: PreviewModule,
     global: true,
     imports: [(await shop[service].module()).default],
-    controllers: [ProjectionsController, DeadLettersController],
+    controllers: [ProjectionsController, DeadLettersController, StoriesController],
     providers: provided.map((provide) => ({ provide, useValue: undefined })),
     exports: provided,
   };

@@ -7,7 +7,7 @@ import type { OrderSummary, Price as PriceRow } from '../../../../prisma/order/c
 import { currentCurrency, line, MAX_AMOUNT_MINOR, money, orderId, sku } from '#contracts';
 import type { RecordedEvent } from '#event-store';
 import { cursor, moment, pageLimit, pageOf } from '#nest';
-import { freeText } from '#service';
+import { freeText, withoutSealed } from '#service';
 import { isSettled, type Order, order, type OrderEvent, type OrderLine } from '../domain/order.js';
 import type { Recipient } from '../recipient.js';
 import { countries } from './countries.js';
@@ -236,8 +236,7 @@ export function priceViewOf({ sku, amountMinor, currency, since }: PriceRow): Pr
 
 /**
  * The history of an order up to and including a revision or a moment, and its state then; undefined when it was placed
- * later. Payment token and recipient are not shown as they are stored, nor their digests: nobody can read them, and a token of
- * an old order is as good as money.
+ * later. Payment token and recipient are not shown as they are stored.
  */
 export function historyOf(
   orderId: string,
@@ -254,13 +253,10 @@ export function historyOf(
   return {
     order: viewOf(orderId, state),
     events: past.map(({ revision, type, recordedAt, data, metadata: { actor, reason } }) => {
-      const shown = Object.fromEntries(Object.entries(data).filter(([name]) => !UNREADABLE.has(name)));
-      return { revision, type, at: recordedAt, data: shown, ...(isForStaff && { actor, reason }) };
+      return { revision, type, at: recordedAt, data: withoutSealed(data), ...(isForStaff && { actor, reason }) };
     }),
   };
 }
-
-const UNREADABLE = new Set(['paymentToken', 'tokenDigest', 'recipient', 'recipientDigest']);
 
 /**
  * From when an event counts. An order says itself when it was placed, to the service's clock and some milliseconds before

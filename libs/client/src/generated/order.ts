@@ -158,6 +158,64 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    OrderStory: {
+      /**
+       * Format: uuid
+       * @description The order's id; also the key of the message
+       */
+      orderId: string;
+      facts: components['schemas']['StoryFact'][];
+      ahead?: components['schemas']['Ahead'];
+    };
+    StoryFact: {
+      id: string;
+      service: string;
+      stream: string;
+      revision: number;
+      /** @description Decimal digits */
+      position: string;
+      type: string;
+      /** @description Without what is sealed */
+      data: {
+        [key: string]: unknown;
+      };
+      /** Format: date-time */
+      recordedAt: string;
+      correlationId: string;
+      causationId: string;
+      traceparent?: string;
+      actor?: string;
+      reason?: string;
+      /** @description The message that led to it; absent when a request or a loop did, and for old events */
+      message?: {
+        topic: string;
+        partition: number;
+        offset: string;
+      };
+      /** @description By read model: since when it shows the event; null while it does not. One whose instant is not kept is left out */
+      shown: {
+        [key: string]: string | null;
+      };
+    };
+    Ahead: {
+      awaits: {
+        what: string;
+        from: string;
+        /** Format: date-time */
+        since: string;
+        /** Format: date-time */
+        reminderAt?: string;
+      }[];
+      /** Format: date-time */
+      deadlineAt?: string;
+      choices: {
+        name: string;
+        allowed: boolean;
+        /** @description Of the refusal, when it is not allowed */
+        code?: string;
+        detail: string;
+      }[];
+    };
     OrderRequest: {
       /**
        * Format: uuid

@@ -7,8 +7,9 @@ import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts 
 import { PostgresCounts } from '../access/shared-counts.js';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
+import { StoriesController } from '../admin/stories.controller.js';
 import { ReadYourWrites } from '../http/position.js';
-import { CONFIG, DATABASE, PORTS, PROJECTIONS } from '../tokens.js';
+import { CONFIG, DATABASE, DEFINITION, PORTS, PROJECTIONS } from '../tokens.js';
 import { runApplication, type RunningApplication, startApplication } from './application.js';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
@@ -83,6 +84,7 @@ export async function startService(
       [PORTS, ports],
       [DATABASE, pool],
       [PROJECTIONS, projections],
+      [DEFINITION, definition],
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
@@ -91,7 +93,7 @@ export async function startService(
       module: ServiceModule,
       global: true,
       imports: [module],
-      controllers: [ProjectionsController, DeadLettersController],
+      controllers: [ProjectionsController, DeadLettersController, StoriesController],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };
