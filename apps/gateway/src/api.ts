@@ -66,8 +66,15 @@ export interface Story {
   readonly ahead?: Ahead;
 }
 
-export interface StoryFact extends Fact {
-  /** By read model: when it showed the fact; null while it does not. A read model that never shows it is not named. */
+/** A customer is not told where it stands in the store, nor what led to it. */
+export interface StoryFact
+  extends
+    Omit<Fact, 'position' | 'correlationId' | 'causationId'>,
+    Partial<Pick<Fact, 'position' | 'correlationId' | 'causationId'>> {
+  /**
+   * By read model: since when it shows the fact; null while it does not. One that never shows it is not named, nor one of
+   * which that is no longer known.
+   */
   readonly shown: Readonly<Record<string, string | null>>;
 }
 

@@ -96,6 +96,7 @@ const ownAccess: AccessTable = {
   'GET /session': 'anyone', // It tells who calls.
   'POST /logout': 'anyone',
   'GET /orders/:orderId/full': { customer: 'own', clerk: 'any', operator: 'any' },
+  'GET /orders/:orderId/story': { customer: 'own', clerk: 'any', operator: 'any' },
 };
 
 /** Who may call which route: of the services, what their own tables say. */

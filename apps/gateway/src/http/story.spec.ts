@@ -1,0 +1,126 @@
+import fastify, { type FastifyInstance } from 'fastify';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Problem } from '#nest';
+import { perService, type Service, services } from '../../../shop.js';
+import { storyRoute } from './story.js';
+
+const ORDER = '0190a8c0-0000-7000-8000-000000000001';
+const fact = (service: Service, revision: number, recordedAt: string) => ({ service, revision, recordedAt, shown: {} });
+
+let instances: Record<Service, FastifyInstance>;
+let gateway: FastifyInstance;
+let asked: { service: Service; url: string; authorization: unknown; correlation: unknown }[];
+/** Instead of what a service tells: a refusal, silence, or that it is away. */
+let trouble: Partial<Record<Service, number | 'silent' | 'away'>>;
+let whose: 'own' | 'any';
+
+beforeEach(async () => {
+  asked = [];
+  trouble = {};
+  whose = 'any';
+  instances = perService((service) => {
+    const http = fastify();
+    http.get('/*', async (request, reply) => {
+      const { authorization, 'x-correlation-id': correlation } = request.headers;
+      asked.push({ service, url: request.url, authorization, correlation });
+      const problem = trouble[service];
+      if (problem === 'silent') return new Promise(() => {});
+      if (typeof problem === 'number') return reply.status(problem).send({ code: 'order-not-found', detail: 'None.' });
+      if (request.url.endsWith('/history')) {
+        return { events: [{ revision: 0, type: 'OrderPlaced', at: '2026-11-21T12:00:00.000Z', data: { lines: [] } }] };
+      }
+      return {
+        orderId: ORDER,
+        facts: TOLD[service],
+        ...(service === 'order' && { ahead: { awaits: [], choices: [] } }),
+      };
+    });
+    return http;
+  });
+  const urls = new Map<Service, string>();
+  for (const service of services) urls.set(service, await instances[service].listen({ port: 0, host: '127.0.0.1' }));
+  gateway = fastify({ forceCloseConnections: true });
+  gateway.decorateRequest('dueMs', 0);
+  gateway.addHook('onRequest', async (request) => {
+    request.caller = { subject: 'ada', roles: ['operator'], whose };
+    request.cause = { correlationId: 'c', causationId: 'c' };
+  });
+  gateway.setErrorHandler((error: Problem, _, reply) => reply.status(error.status).send({ code: error.code }));
+  storyRoute(gateway, {
+    urlOf: (service) => (trouble[service] === 'away' ? undefined : urls.get(service)),
+    now: () => new Date('2026-11-21T12:00:09.000Z'),
+    partWithinMs: 300,
+  });
+});
+afterEach(() =>
+  Promise.all([gateway, ...Object.values(instances)].map((http) => (http.server.closeAllConnections(), http.close()))),
+);
+
+/** Order's second fact was recorded by an instance whose clock is behind. */
+const TOLD = {
+  order: [fact('order', 0, '2026-11-21T12:00:01.000Z'), fact('order', 1, '2026-11-21T12:00:00.500Z')],
+  inventory: [fact('inventory', 0, '2026-11-21T12:00:00.700Z'), fact('inventory', 1, '2026-11-21T12:00:02.000Z')],
+  payment: [],
+} satisfies Record<Service, object[]>;
+
+const ask = (orderId = ORDER) =>
+  gateway.inject({ url: `/orders/${orderId}/story`, headers: { authorization: 'Bearer token' } });
+
+test('the stories of all services are one, by time, and those of one service in its order', async () => {
+  const answer = await ask();
+  const { facts, ...story } = answer.json<{ facts: { service: string; revision: number }[] }>();
+  expect(story).toEqual({
+    orderId: ORDER,
+    at: '2026-11-21T12:00:09.000Z',
+    complete: true,
+    missing: [],
+    ahead: { awaits: [], choices: [] },
+  });
+  expect(facts.map(({ service, revision }) => `${service} ${revision}`)).toEqual([
+    'inventory 0',
+    'order 0',
+    'order 1',
+    'inventory 1',
+  ]);
+  expect(answer.headers['cache-control']).toBe('no-store');
+  expect(asked.map(({ service }) => service).sort()).toEqual([...services].sort());
+  for (const each of asked) {
+    expect(each).toMatchObject({ url: `/admin/stories/${ORDER}`, authorization: 'Bearer token', correlation: 'c' });
+  }
+});
+
+test.each(['silent', 'away', 500, 404] as const)('a service that is %s is missing, and named', async (how) => {
+  trouble = { inventory: how };
+  expect((await ask()).json()).toMatchObject({ complete: false, missing: ['inventory'], facts: [{}, {}] });
+});
+
+test('without order the rest is told; without any there is nothing to tell', async () => {
+  trouble = { order: 'away' };
+  const { ahead, ...story } = (await ask()).json<{ ahead?: object }>();
+  expect(story).toMatchObject({ missing: ['order'], facts: [{ service: 'inventory' }, { service: 'inventory' }] });
+  expect(ahead).toBeUndefined();
+  trouble = { order: 'away', inventory: 500, payment: 'away' };
+  const none = await ask();
+  expect([none.statusCode, none.json()]).toEqual([503, { code: 'unavailable' }]);
+});
+
+test('there is no such order when order says so', async () => {
+  trouble = { order: 404 };
+  const answer = await ask();
+  expect([answer.statusCode, answer.json()]).toEqual([404, { code: 'order-not-found' }]);
+});
+
+test("a customer is told the order's own history, and nobody else is asked", async () => {
+  whose = 'own';
+  const story = (await ask()).json<object>();
+  expect(asked.map(({ service, url }) => `${service} ${url}`)).toEqual([`order /orders/${ORDER}/history`]);
+  const placed = { type: 'OrderPlaced', recordedAt: '2026-11-21T12:00:00.000Z', data: { lines: [] }, shown: {} };
+  const facts = [{ id: `order-${ORDER}/0`, service: 'order', stream: `order-${ORDER}`, revision: 0, ...placed }];
+  expect(story).toMatchObject({ complete: false, missing: ['inventory', 'payment'], facts });
+  expect(story).not.toHaveProperty('ahead');
+});
+
+test('what is not the id of an order goes to no service', async () => {
+  expect((await ask('..%2F..%2Fadmin')).statusCode).toBe(422);
+  expect(asked).toEqual([]);
+});
