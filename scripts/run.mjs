@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
@@ -71,8 +72,24 @@ async function build() {
       break;
     }
   }
-  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const require = createRequire(import.meta.url);
+  const tsc = require.resolve('typescript/bin/tsc');
   await runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see the errors above.');
+  if (isConsoleOld()) {
+    const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js');
+    const command = [vite, 'build', 'apps/console', '--logLevel', 'warn'];
+    await runNode(command, 'The console cannot be built: see the errors above.');
+  }
+}
+
+/** Whether a file that the console is made of is newer than what was made of it. */
+function isConsoleOld() {
+  const built = 'dist/apps/console/index.html';
+  if (!existsSync(built)) return true;
+  const folders = ['apps/console', 'libs/client/src'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true }).map((file) => join(folder, file)),
+  );
+  return [...folders, 'package-lock.json'].some((file) => statSync(file).mtimeMs > statSync(built).mtimeMs);
 }
 
 /** A signal to this process alone ends the program too; scripts/lib/programs.ts has the same for what is compiled. */

@@ -188,10 +188,10 @@ test('in docker-compose.yml everything is limited, without capabilities, and on 
   expect(networks.inside).toEqual({ internal: true });
 });
 
-test('every folder in apps/ and prisma/ is of a service of apps/shop.ts, or the gateway', () => {
+test('every folder in apps/ and prisma/ is of a service of apps/shop.ts, the gateway, or the console', () => {
   const folders = (parent: string) =>
     readdirSync(parent).filter((name) => existsSync(`${parent}/${name}/${parent === 'apps' ? 'src' : 'migrations'}`));
-  expect(folders('apps').sort()).toEqual([...services, 'gateway'].sort());
+  expect(folders('apps').sort()).toEqual([...services, 'gateway', 'console'].sort());
   expect(folders('prisma').sort()).toEqual([...services].sort());
 });
 

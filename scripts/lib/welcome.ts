@@ -22,9 +22,8 @@ export function welcome(shop: { logs: string; psql: string; issuer: string; as: 
   const commands = (...lines: string[]) => lines.map((line) => cyan(`    ${line}`)).join('\n');
 
   return `
-${bold('Larder is open.')}
+${bold('Larder is open.')} In a browser: ${cyan(urlOf('gateway'))}
 
-  ${'gateway'.padEnd(11)} ${urlOf('gateway')}
 ${services.map((service) => `  ${service.padEnd(11)} ${urlOf(service)}/docs`).join('\n')}
   identity    ${issuer}
   logs        ${logs}/

@@ -89,6 +89,9 @@ function routeOf(service: Service, operation: string, prefix: string): ServiceRo
   return { service, method, path: `${prefix}${path}`, prefix };
 }
 
+/** The paths of the console's pages, which are all the same file: it shows the page by its address. */
+export const consolePages = ['/', '/console/orders', '/console/orders/:orderId', '/console/inbox', '/console/story'];
+
 /** What the gateway has besides. */
 const ownAccess: AccessTable = {
   'GET /login': 'anyone',
@@ -97,6 +100,10 @@ const ownAccess: AccessTable = {
   'POST /logout': 'anyone',
   'GET /orders/:orderId/full': { customer: 'own', clerk: 'any', operator: 'any' },
   'GET /orders/:orderId/story': { customer: 'own', clerk: 'any', operator: 'any' },
+  // The console's files: what they show they ask for.
+  ...Object.fromEntries(
+    [...consolePages, '/console/licenses.md', '/console/assets/:file'].map((path) => [`GET ${path}`, 'anyone']),
+  ),
 };
 
 /** Who may call which route: of the services, what their own tables say. */

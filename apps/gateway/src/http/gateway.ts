@@ -7,6 +7,7 @@ import { services } from '../../../shop.js';
 import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
 import { cacheAnswers } from './answer-cache.js';
+import { serveConsole } from './console.js';
 import { forwardRoutes } from './forward.js';
 import { serveFullOrders } from './full-order.js';
 import { Instances } from './instances.js';
@@ -58,6 +59,7 @@ export async function startGateway({
         login.serve(http);
         serveFullOrders(http, { clock, readTimeoutMs: config.READ_TIMEOUT });
         storyRoute(http, { urlOf: (service) => instances.next(service)?.url, now: () => clock.now() });
+        serveConsole(http);
         forwardRoutes(http, { calls, config });
       },
     };

@@ -1,0 +1,140 @@
+/** The console: the frame around every page, and which page it is. */
+import { computed, signal } from '@preact/signals';
+import { type ComponentType, render } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { loadSession, loginUrl, logOut, may, session } from './gateway.js';
+import { Inbox } from './pages/inbox.js';
+import { Orders } from './pages/orders.js';
+import { Shop } from './pages/shop.js';
+import { OpenedStory, OrderStory } from './pages/story.js';
+import { LogIn, Trouble } from './parts.js';
+import { path, watchAddress } from './router.js';
+import './style.css';
+
+interface Page {
+  readonly title: string;
+  readonly path: string;
+  /** The operation without which the page is not shown. */
+  readonly needs?: string;
+  readonly View: ComponentType;
+}
+
+/** The gateway knows their paths, too: see consolePages in its definition.ts. */
+const pages: readonly Page[] = [
+  { title: 'Shop', path: '/', needs: 'GET /prices', View: Shop },
+  { title: 'Orders', path: '/console/orders', needs: 'GET /orders', View: Orders },
+  { title: 'Inbox', path: '/console/inbox', needs: 'GET /order/admin/attention', View: Inbox },
+  { title: 'Open a story', path: '/console/story', View: OpenedStory },
+];
+
+const ORDER = '/console/orders/';
+
+const page = computed((): Page | undefined =>
+  path.value.startsWith(ORDER)
+    ? { title: "An order's story", path: path.value, needs: 'GET /orders/:orderId', View: OrderStory }
+    : pages.find((each) => each.path === path.value),
+);
+
+const isShown = ({ needs }: Page) => needs === undefined || may(needs);
+
+const failure = signal<unknown>(undefined);
+
+async function start(): Promise<void> {
+  failure.value = undefined;
+  await loadSession().catch((error: unknown) => (failure.value = error));
+}
+
+function Frame() {
+  const main = useRef<HTMLElement>(null);
+  const title = page.value?.title ?? 'Nothing here';
+  const isFirst = useRef(true);
+  useEffect(() => {
+    document.title = `${title} · Larder`;
+    // Whoever reads by ear or goes by keyboard begins at the new page.
+    if (!isFirst.current) main.current?.focus({ preventScroll: true });
+    isFirst.current = false;
+  }, [path.value]);
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the page
+      </a>
+      <header class="frame">
+        <a class="brand" href="/">
+          Larder
+        </a>
+        <nav aria-label="Pages">
+          {pages.filter(isShown).map(({ title, path: to }) => (
+            <a
+              key={to}
+              href={to}
+              aria-current={path.value === to ? 'page' : path.value.startsWith(`${to}/`) ? 'true' : undefined}
+            >
+              {title}
+            </a>
+          ))}
+        </nav>
+        <Person />
+      </header>
+      <main id="main" tabIndex={-1} ref={main}>
+        {failure.value === undefined ? <Current /> : <Trouble error={failure.value} retry={() => void start()} />}
+      </main>
+    </>
+  );
+}
+
+function Person() {
+  const { caller } = session.value ?? {};
+  if (!session.value) return null;
+  if (!caller)
+    return (
+      <a class="person" href={loginUrl()}>
+        Log in
+      </a>
+    );
+  return (
+    <p class="person">
+      <span>
+        {caller.name} <span class="muted">{caller.roles.join(', ')}</span>
+      </span>
+      <button
+        type="button"
+        class="quiet"
+        onClick={() => void logOut().catch((error: unknown) => (failure.value = error))}
+      >
+        Log out
+      </button>
+    </p>
+  );
+}
+
+function Current() {
+  const current = page.value;
+  if (!current)
+    return (
+      <section class="card narrow">
+        <h1>Nothing is at this address</h1>
+        <p>
+          <a href="/">To the shop</a>
+        </p>
+      </section>
+    );
+  const { View } = current;
+  if (!session.value) return <p class="muted">Loading …</p>;
+  if (isShown(current)) return <View key={current.path} />;
+  if (!session.value.caller) return <LogIn />;
+  const first = pages.find(isShown);
+  return (
+    <section class="card narrow">
+      <h1>{current.title}</h1>
+      <p>
+        This page is not for {session.value.caller.roles.join(', ')}.{' '}
+        {first && <a href={first.path}>To {first.title.toLowerCase()}</a>}
+      </p>
+    </section>
+  );
+}
+
+watchAddress();
+void start();
+render(<Frame />, document.body);

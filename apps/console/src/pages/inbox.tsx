@@ -1,0 +1,175 @@
+/** What waits for a person's decision, and the decision. */
+import { useState } from 'preact/hooks';
+import { dayOf, money, short, words } from '../format.js';
+import { ask, may } from '../gateway.js';
+import { useLoaded } from '../live.js';
+import { Empty, Show, Trouble } from '../parts.js';
+
+interface Item {
+  readonly orderId: string;
+  readonly since: string;
+  readonly happened: string;
+  readonly held: {
+    readonly lines: readonly { readonly sku: string; readonly quantity: number; readonly state: string }[];
+    readonly money?: { readonly amountMinor: number; readonly currency: string; readonly state: string };
+  };
+  readonly tried: readonly { readonly at: string; readonly what: string }[];
+  readonly choices: readonly { readonly decision: string; readonly effect: string }[];
+}
+
+interface Case extends Item {
+  /** Whose inbox it is in. */
+  readonly service: string;
+}
+
+const SERVICES = ['order', 'payment'] as const;
+
+/** The longest waiting first. */
+async function readCases(): Promise<Case[]> {
+  const inboxes = SERVICES.filter((service) => may(`GET /${service}/admin/attention`)).map(async (service) => {
+    const { items } = await ask<{ items: Item[] }>(`/${service}/admin/attention?limit=100`);
+    return items.map((item) => ({ ...item, service }));
+  });
+  return (await Promise.all(inboxes)).flat().sort((a, b) => (a.since < b.since ? -1 : 1));
+}
+
+export function Inbox() {
+  const cases = useLoaded('inbox', readCases, { isLive: () => true });
+  const [decided, setDecided] = useState<string>();
+  return (
+    <>
+      <h1>Inbox</h1>
+      <p class="lead">What the program may not decide alone.</p>
+      {decided !== undefined && (
+        <p class="done" role="status">
+          {decided}
+        </p>
+      )}
+      <Show of={cases}>
+        {(found) =>
+          found.length === 0 ? (
+            <Empty>
+              Nothing waits for a decision. An order paid with <em>Capture refused</em> will.
+            </Empty>
+          ) : (
+            found.map((each) => (
+              <CaseView
+                key={`${each.service} ${each.orderId}`}
+                of={each}
+                onDecided={(decision) => {
+                  setDecided(`${words(decision)}: decided for order ${short(each.orderId)}.`);
+                  void cases.load();
+                }}
+              />
+            ))
+          )
+        }
+      </Show>
+    </>
+  );
+}
+
+function CaseView({ of: item, onDecided }: { of: Case; onDecided: (decision: string) => void }) {
+  const { service, orderId, since, happened, held, tried, choices } = item;
+  const [decision, setDecision] = useState<string>();
+  const [reason, setReason] = useState('');
+  const [isSending, setSending] = useState(false);
+  const [problem, setProblem] = useState<unknown>();
+  const name = `${service}-${orderId}`;
+
+  const decide = async (event: Event) => {
+    event.preventDefault();
+    setSending(true);
+    setProblem(undefined);
+    try {
+      await ask(`/${service}/admin/attention/${orderId}`, { method: 'POST', body: { decision, reason } });
+      onDecided(decision!);
+    } catch (error) {
+      setProblem(error);
+    }
+    setSending(false);
+  };
+
+  return (
+    <article class="card case" aria-labelledby={name}>
+      <header>
+        <h2 id={name}>
+          Order{' '}
+          <a href={`/console/orders/${orderId}`}>
+            <code>{short(orderId)}</code>
+          </a>
+        </h2>
+        <p class="muted small">
+          {service}, since <time dateTime={since}>{dayOf(since)}</time>
+        </p>
+      </header>
+      <p>{happened}</p>
+      <div class="columns">
+        <section>
+          <h3>Held</h3>
+          <ul class="lines">
+            {held.lines.map(({ sku, quantity, state }) => (
+              <li key={sku}>
+                <span>
+                  {quantity} × {words(sku)}
+                </span>
+                <span class="muted">{state}</span>
+              </li>
+            ))}
+            {held.money && (
+              <li>
+                <span>{money(held.money)}</span>
+                <span class="muted">{held.money.state}</span>
+              </li>
+            )}
+          </ul>
+        </section>
+        <section>
+          <h3>Tried</h3>
+          {tried.length === 0 && <p class="muted">Nothing yet.</p>}
+          <ol class="tried">
+            {tried.map(({ at, what }) => (
+              <li key={`${at} ${what}`}>
+                {what} <span class="muted small">{dayOf(at)}</span>
+              </li>
+            ))}
+          </ol>
+        </section>
+      </div>
+      {may(`POST /${service}/admin/attention/:orderId`) && (
+        <form onSubmit={decide}>
+          <fieldset>
+            <legend>Decide</legend>
+            {choices.map(({ decision: choice, effect }) => (
+              <label key={choice} class="choice">
+                <input
+                  type="radio"
+                  required
+                  name={name}
+                  checked={decision === choice}
+                  onChange={() => setDecision(choice)}
+                />
+                <span>
+                  <strong>{words(choice)}</strong> {effect}
+                </span>
+              </label>
+            ))}
+          </fieldset>
+          <label>
+            Reason
+            <input
+              required
+              maxLength={2_000}
+              value={reason}
+              onInput={({ currentTarget }) => setReason(currentTarget.value)}
+            />
+          </label>
+          {problem !== undefined && <Trouble error={problem} />}
+          <button type="submit" disabled={isSending}>
+            {isSending ? 'Deciding …' : 'Decide'}
+          </button>
+        </form>
+      )}
+    </article>
+  );
+}

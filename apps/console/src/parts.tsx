@@ -1,0 +1,71 @@
+/** What every page is made of. */
+import type { ComponentChildren } from 'preact';
+import { LarderProblem } from '#client';
+import { loginUrl } from './gateway.js';
+import type { Loaded } from './live.js';
+
+/** An error in words, with the id by which the logs have it. */
+export function Trouble({ error, retry }: { error: unknown; retry?: (() => void) | undefined }) {
+  const { title, detail, correlationId } = describe(error);
+  return (
+    <div class="trouble" role="alert">
+      <strong>{title}</strong>
+      <p>{detail}</p>
+      {correlationId !== undefined && (
+        <p class="small">
+          Correlation id <code>{correlationId}</code>
+        </p>
+      )}
+      {retry && (
+        <button type="button" class="quiet" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+function describe(error: unknown): { title: string; detail: string; correlationId?: string | undefined } {
+  if (error instanceof LarderProblem) {
+    const { problem, message } = error;
+    return { title: problem?.title ?? 'No answer of the shop', detail: message, correlationId: problem?.correlationId };
+  }
+  return { title: 'Something went wrong here', detail: error instanceof Error ? error.message : String(error) };
+}
+
+/** What was loaded, or why not: the last answer stays while a newer one fails. */
+export function Show<T>({ of, children }: { of: Loaded<T>; children: (value: T) => ComponentChildren }) {
+  const value = of.value.value;
+  const problem = of.problem.value;
+  return (
+    <>
+      {problem !== undefined && <Trouble error={problem} retry={of.load} />}
+      {value === undefined ? problem === undefined && <p class="muted">Loading …</p> : children(value)}
+    </>
+  );
+}
+
+/** Why there is nothing. */
+export function Empty({ children }: { children: ComponentChildren }) {
+  return <p class="empty">{children}</p>;
+}
+
+export function Status({ status }: { status: string }) {
+  return (
+    <span class="status" data-status={status}>
+      {status.replaceAll('-', ' ')}
+    </span>
+  );
+}
+
+export function LogIn() {
+  return (
+    <section class="card narrow">
+      <h1>Larder</h1>
+      <p>A shop of three services. Log in to order, to watch an order through all of them, or to decide what waits.</p>
+      <a class="button" href={loginUrl()}>
+        Log in
+      </a>
+    </section>
+  );
+}
