@@ -2,6 +2,7 @@
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { Fact, StreamEvents } from '../../gateway/src/api.js';
+import { may } from './gateway.js';
 
 /** Of a page that is looked at. */
 const POLL_MS = 2_000;
@@ -31,7 +32,7 @@ function listen(listener: Listener): () => void {
 }
 
 function open(): void {
-  if (source !== undefined || performance.now() - refusedMs < REOPEN_MS) return;
+  if (source !== undefined || !may('GET /stream') || performance.now() - refusedMs < REOPEN_MS) return;
   const opened = new EventSource('/stream');
   source = opened;
   const tell = (fact?: Fact) => listeners.forEach((listener) => listener(fact));

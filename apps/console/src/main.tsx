@@ -31,7 +31,7 @@ const ORDER = '/console/orders/';
 
 const page = computed((): Page | undefined =>
   path.value.startsWith(ORDER)
-    ? { title: "An order's story", path: path.value, needs: 'GET /orders/:orderId', View: OrderStory }
+    ? { title: "An order's story", path: path.value, needs: 'GET /orders/:orderId/story', View: OrderStory }
     : pages.find((each) => each.path === path.value),
 );
 

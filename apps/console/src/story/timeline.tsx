@@ -176,9 +176,9 @@ function PointView({
     <g
       class="point"
       role="button"
-      tabIndex={isEntry ? 0 : -1}
+      tabindex={isEntry ? 0 : -1} // Of an SVG element the name has to be written so.
       aria-pressed={isSelected}
-      aria-label={`${fact.service}: ${fact.type}, ${timeOf(fact.recordedAt)}`}
+      aria-label={`${label}, ${fact.service}: ${fact.type}, ${timeOf(fact.recordedAt)}`}
       data-later={isLater}
       data-trouble={IS_TROUBLE.test(fact.type)}
       onClick={() => onSelect(fact.id)}
