@@ -53,7 +53,10 @@ test('it is ready as long as it can forward anything, and says which service it 
 test('metrics say how many instances are ready, and whose circuit is open', async () => {
   const metrics = new Metrics('gateway');
   const health = new Health(new SystemClock());
-  const instances = { ready: (service: string) => (service === 'order' ? [{}, {}] : []) } as never;
+  const instances = {
+    ready: (service: string) => (service === 'order' ? [{}, {}] : []),
+    canReach: () => true,
+  } as never;
   showServices(instances, { isOpen: (service: string) => service === 'payment' } as never, health, metrics);
   const shown = await metrics.registry.metrics();
   expect(shown).toContain('larder_instances_ready{target="order",service="gateway"} 2');

@@ -69,8 +69,8 @@ export async function startGateway({
 /** It is ready as long as it can forward anything. */
 export function showServices(instances: Instances, calls: Calls, health: Health, metrics: Metrics): void {
   health.add('instances', async () => {
-    if (services.every((service) => instances.ready(service).length === 0))
-      throw new ServerUnavailable('No service has a ready instance.');
+    if (!services.some((service) => instances.canReach(service)))
+      throw new ServerUnavailable('No service can be reached.');
   });
   for (const service of services) {
     const check = async () => {

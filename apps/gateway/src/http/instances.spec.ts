@@ -134,6 +134,7 @@ test('while none is ready, those that are there get requests, and none that refu
   await clock.advance(1_000);
   await looked;
   expect(urlsOf(instances)).toEqual([]);
+  expect([instances.canReach('order'), instances.canReach('payment')]).toEqual([true, false]);
   const turns = Array.from({ length: 4 }, () => instances.next('order')!.url);
   expect(new Set(turns)).toEqual(new Set(['http://10.0.0.1:3001', 'http://10.0.0.2:3001']));
   says.set('http://10.0.0.2:3001', ready);

@@ -62,6 +62,11 @@ export class Instances {
     return this.in('ready', service);
   }
 
+  /** Whether there is any instance to send a request to. */
+  canReach(service: Service): boolean {
+    return this.in('ready', service).length + this.in('there', service).length > 0;
+  }
+
   /** A ready instance, each in its turn, or else one that is there, but none of `without`; undefined when there is none. */
   next(service: Service, without: ReadonlySet<Instance> = new Set()): Instance | undefined {
     for (const state of ['ready', 'there'] as const) {
