@@ -1,7 +1,7 @@
 /**
  * `npm run test:compose`: docker-compose.yml on a real Docker engine.
  *
- *   engine ─▶ images ─▶ build ─▶ up ─▶ tokens ─▶ a checkout ─▶ two instances ─▶ a crash ─▶ no Kafka ─▶ stop and start ─▶ down
+ *   engine ─▶ images ─▶ build ─▶ up ─▶ tokens ─▶ a checkout ─▶ two instances ─▶ one killed ─▶ no Kafka ─▶ stop and start ─▶ down
  *
  * It uses the engine that `docker` reaches. Where there is none, root on Debian gets an engine for the test alone. An
  * image that cannot be pulled is replaced by a stand-in (test/compose/stand-ins), except KurrentDB's, which is then left
@@ -34,6 +34,11 @@ const MAX_IMAGE_BYTES = 350e6;
 const BASE = /^FROM (\S+)/m.exec(readFileSync('Dockerfile', 'utf8'))![1]!;
 const KURRENTDB = /\/kurrentdb:/;
 
+/** Run inside a service: it has no port of this machine. */
+const ASK_READINESS = `
+  const answer = await fetch('http://127.0.0.1:' + process.env.PORT + '/health/ready');
+  console.log((await answer.json()).status);`;
+
 /** Generous: a busy machine must not fail a check. */
 const PATIENCE_MS = 120_000;
 
@@ -41,8 +46,11 @@ const PATIENCE_MS = 120_000;
 const CACHE = resolve('.cache/compose');
 const ENGINE = { DOCKER_HOST: 'unix:///run/larder-engine/docker.sock', DOCKER_CONFIG: `${CACHE}/engine/config` };
 
-/** What the gateway publishes a port for. */
-const published = [...services, 'identity' as const];
+/** What has a port of this machine. */
+const published = ['gateway', 'identity'] as const;
+
+/** Our own containers that run as long as the shop is open. */
+const own = [...services, ...published];
 
 const interrupted = new AbortController();
 const screen = new Screen();
@@ -54,6 +62,8 @@ export async function main(): Promise<void> {
     process.on(signal, () => interrupted.abort(new Advice(`Interrupted by ${signal}.`)));
   }
   for (const name of published) process.env[portVariable(name)] = `${await freePort()}`;
+  // What a service answers, the gateway does, at the same paths.
+  for (const name of services) process.env[portVariable(name)] = process.env[portVariable('gateway')];
   // One customer places the orders of many, and looks at all of them meanwhile.
   const limit = { RATE_LIMIT_PER_CALLER: '5000/10s' };
   Object.assign(process.env, { LARDER_IMAGE: IMAGE, COMPOSE_PROFILES: '', COMPOSE_ANSI: 'never', ...limit });
@@ -159,7 +169,7 @@ class ComposeTest {
     await this.check('identity', () => this.tokensForAll());
     await this.check('checkout', async () => {
       await fillShelves(await this.as('clerk'));
-      return `${(await this.checkOut()).status}, through the published ports`;
+      return `${(await this.checkOut()).status}, through the gateway`;
     });
     await this.check('scale', () => this.twoInstances());
     await this.check('crash', () => this.crash());
@@ -226,8 +236,9 @@ class ComposeTest {
         : Status === 'running' && (Health?.Status ?? 'healthy') === 'healthy';
       expect(fine, `${container.Name} is ${Status} (${ExitCode}), ${Health?.Status ?? 'without a health check'}`);
     }
-    for (const service of services) await call('GET', `${urlOf(service)}/health/ready`);
-    return `${containers.length} containers, every service healthy`;
+    const { status } = await call<{ status: string }>('GET', `${urlOf('gateway')}/health/ready`);
+    expect(status === 'ready', `the gateway is ${status}`);
+    return `${containers.length} containers, every service healthy, and found by the gateway`;
   }
 
   /** The image has the licence of every package in it, and says which they are in the form that scanners read. */
@@ -249,7 +260,7 @@ class ComposeTest {
     return `${all} packages, each with its licence and in the SBOM`;
   }
 
-  /** Our own containers can neither become root nor write to any file; all are limited, and only the gateway is on the edge. */
+  /** Our own containers can neither become root nor write to any file; all are limited, and only what has a port is on the edge. */
   private async locked(): Promise<string> {
     const attempt = `
       const fs = await import('node:fs');
@@ -260,7 +271,7 @@ class ComposeTest {
         capabilities: /CapEff:\\s*(\\w+)/.exec(fs.readFileSync('/proc/1/status', 'utf8'))[1],
         program: fs.readFileSync('/proc/1/cmdline', 'utf8').split('\\0')[0],
       }));`;
-    for (const container of await this.containers(...published)) {
+    for (const container of await this.containers(...own)) {
       const found = JSON.parse(await runIn(container, attempt));
       const expected = {
         user: 1000,
@@ -273,7 +284,7 @@ class ComposeTest {
         `${container.Name} is ${JSON.stringify(found)} instead of ${JSON.stringify(expected)}`,
       );
     }
-    for (const { Name, HostConfig } of await this.containers(...published, 'migrate', 'topics')) {
+    for (const { Name, HostConfig } of await this.containers(...own, 'migrate', 'topics')) {
       const { ReadonlyRootfs, CapDrop, SecurityOpt } = HostConfig;
       const fine = ReadonlyRootfs && CapDrop?.includes('ALL') && SecurityOpt?.includes('no-new-privileges:true');
       expect(fine, `${Name} has too many rights: ${JSON.stringify(HostConfig)}`);
@@ -284,7 +295,8 @@ class ComposeTest {
       const fine = CapDrop?.includes('ALL') && Memory > 0 && NanoCpus > 0 && (PidsLimit ?? 0) > 0;
       expect(fine, `${container.Name} is not limited: ${JSON.stringify(limits)}`);
       const networks = Object.keys(container.NetworkSettings.Networks).sort();
-      const expected = ['edge', 'inside'].slice(serviceOf(container) === 'gateway' ? 0 : 1);
+      const isOnEdge = published.some((name) => name === serviceOf(container));
+      const expected = isOnEdge ? ['edge', 'inside'] : ['inside'];
       expect(
         `${networks}` === `${expected.map((name) => `${PROJECT}_${name}`)}`,
         `${container.Name} is in the networks ${networks} instead of ${expected}`,
@@ -337,9 +349,9 @@ class ComposeTest {
     return (await jwtVerify(token, keys, { issuer: ISSUER, audience: 'larder', typ: 'at+jwt' })).payload.sub;
   }
 
-  /** Two instances of inventory share the partitions, and with them the work, and the gateway sends requests to both. */
+  /** Two instances of each service: those of inventory share the partitions, and with them the work, and the gateway sends requests to both. */
   private async twoInstances(): Promise<string> {
-    await this.up('--scale', 'inventory=2');
+    await this.up(...services.flatMap((name) => ['--scale', `${name}=2`]));
     const instances = await this.containers('inventory');
     const clerk = await this.as('clerk');
     const shares = `
@@ -374,21 +386,48 @@ class ComposeTest {
       before.available - after.available === 2 * orders,
       `${before.available - after.available} units less are available instead of ${2 * orders}`,
     );
-    return `${orders} orders completed by two instances`;
+    return `${orders} orders completed by two instances of each service`;
   }
 
-  /** The restart policy restarts a process that dies, which then does the work that has come in meanwhile. */
+  /**
+   * One instance of each service is killed, while customers read and order. Whatever is safe to send again is answered: reads
+   * by the gateway, which asks the other instance, and orders when they are sent again with the same key. The restart
+   * policy restarts the killed processes, which then do the work that has come in meanwhile.
+   */
   private async crash(): Promise<string> {
-    const [before] = await this.containers('payment');
-    await this.kill(before!);
-    const orders = await Promise.all(Array.from({ length: 5 }, () => this.place()));
-    await until('payment is healthy again', async () => {
-      const [now] = await this.containers('payment');
-      return now!.Id === before!.Id && now!.RestartCount === 1 && now!.State.Health?.Status === 'healthy';
+    const killed = (await Promise.all(services.map((name) => this.containers(name)))).map(([first]) => first!);
+    const { orderId } = await this.checkOut();
+    const clerk = await this.as('clerk');
+    const paths = [`/orders/${orderId}`, '/stock', `/payments/${orderId}`];
+    const orders: OrderView[] = [];
+    let [isOver, reads, again] = [false, 0, 0];
+    const read = async () => {
+      for (; !isOver; reads++) await call('GET', `${urlOf('gateway')}${paths[reads % 3]}`, undefined, clerk);
+    };
+    const write = async () => {
+      while (!isOver) {
+        const key = { 'idempotency-key': randomUUID() };
+        await until('an order is taken', async () => {
+          again++;
+          return orders.push(await this.place(key)) > 0;
+        });
+      }
+    };
+    const kill = async () => {
+      for (const each of killed) await this.kill(each);
+      await sleep(3_000);
+      isOver = true;
+    };
+    await Promise.all([kill(), ...[1, 2, 3, 4].flatMap(() => [read(), write()])]).finally(() => (isOver = true));
+    expect(reads > 100 && orders.length > 10, `only ${reads} reads and ${orders.length} orders were made meanwhile`);
+    await until('the killed instances are healthy again', async () => {
+      const now = await this.containers(...services);
+      const those = now.filter(({ Id }) => killed.some((each) => each.Id === Id));
+      return those.every(({ RestartCount, State }) => RestartCount === 1 && State.Health?.Status === 'healthy');
     });
-    for (const { orderId } of orders) await this.awaitCompleted(orderId);
-    await this.checkOut();
-    return 'killed, restarted by its policy, 6 orders completed';
+    for (const order of orders) await this.awaitCompleted(order.orderId);
+    const resent = again - orders.length;
+    return `one of each killed and restarted by its policy: ${reads} reads, none lost; ${orders.length} orders, ${resent} sent again, all completed`;
   }
 
   /**
@@ -404,8 +443,8 @@ class ComposeTest {
   private async withoutKafka(): Promise<string> {
     const everyServiceIs = (status: 'degraded' | 'ready') =>
       until(`every service is ${status}`, async () => {
-        const found = services.map((name) => call<{ status: string }>('GET', `${urlOf(name)}/health/ready`));
-        return (await Promise.all(found)).every((each) => each.status === status);
+        const found = (await this.containers(...services)).map((each) => runIn(each, ASK_READINESS));
+        return (await Promise.all(found)).every((each) => each === status);
       });
     await this.compose('stop', 'kafka');
     await everyServiceIs('degraded');

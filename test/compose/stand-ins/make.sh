@@ -85,10 +85,6 @@ apache/kafka:*)
     --customize-hook='chroot "$1" useradd --uid 1000 appuser && chown 1000 "$1/var/lib/kafka/data"'
   import 'USER appuser' 'VOLUME ["/var/lib/kafka/data"]' 'ENTRYPOINT ["bash", "/usr/local/bin/kafka.sh"]'
   ;;
-haproxy:*)
-  debian --include=haproxy
-  import 'USER haproxy' 'CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]'
-  ;;
 *)
   echo "Nothing here stands in for $image." >&2
   exit 1
