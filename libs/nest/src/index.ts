@@ -20,7 +20,14 @@ export { operationOf, RequestCaller, takeBack } from './access/guard.js';
 export { type Tokens } from './access/tokens.js';
 export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
-export { answerPosition, AfterPosition, type Found, positionHeader, readHeaders, ReadYourWrites } from './http/position.js';
+export {
+  answerPosition,
+  AfterPosition,
+  type Found,
+  positionHeader,
+  readHeaders,
+  ReadYourWrites,
+} from './http/position.js';
 export { parsePreferWait, preferenceAppliedHeader, PreferWait } from './http/prefer.js';
 export { Answer, WriteHead } from './http/answer.js';
 export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page.js';

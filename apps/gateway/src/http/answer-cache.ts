@@ -166,7 +166,7 @@ async function readBody(reply: FastifyReply, payload: unknown): Promise<Buffer |
 /** Writes the head of an answer, and returns its body: none, for a caller who has it. */
 function writeHead({ body, etag, position, proves }: Kept, service: Service, reply: FastifyReply): Buffer | string {
   reply.headers({ etag, 'larder-position': position, ...(proves > 0n && { 'larder-proves': `${service}:${proves}` }) });
-  const known = String(reply.request.headers['if-none-match'] ?? '').split(/ *, */);
+  const known = (reply.request.headers['if-none-match'] ?? '').split(/ *, */);
   if (!known.some((each) => each === '*' || each.replace(/^W\//, '') === etag)) {
     reply.type('application/json; charset=utf-8');
     return body;

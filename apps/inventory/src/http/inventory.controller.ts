@@ -120,11 +120,7 @@ export class InventoryController {
   }
 
   @Get('stock/:sku')
-  @route(
-    'Shows the stock of a SKU',
-    answers(200, 'Its stock', stockView, readHeaders),
-    refuses(404, 'stock-not-found'),
-  )
+  @route('Shows the stock of a SKU', answers(200, 'Its stock', stockView, readHeaders), refuses(404, 'stock-not-found'))
   async getStock(
     @Param('sku', { schema: skuSchema }) sku: string,
     @AfterPosition() after: bigint | undefined,
