@@ -93,7 +93,7 @@ export function layOut(story: Story): Layout {
   const byId = new Map(points.map((point) => [point.fact.id, point]));
   const bus = laneOf.get(BUS);
   const links = points.flatMap((to) => {
-    const from = byId.get(to.fact.causationId);
+    const from = byId.get(to.fact.causationId ?? '');
     return from && from !== to ? [linkOf(from, to, bus)] : [];
   });
 
@@ -130,7 +130,7 @@ function lanesOf(facts: readonly StoryFact[]): Lane[] {
   const services = [...new Set(facts.map(({ service }) => service))].sort();
   const serviceOf = new Map(facts.map(({ id, service }) => [id, service]));
   const hasCrossed = ({ message, causationId, service }: StoryFact) =>
-    message !== undefined || (serviceOf.get(causationId) ?? service) !== service;
+    message !== undefined || (serviceOf.get(causationId ?? '') ?? service) !== service;
   // The order tells the whole saga, and messages go from it or to it: between it and the others they cross the bus.
   const names = [
     ...services.filter((name) => name === 'order'),

@@ -90,7 +90,12 @@ export async function startApplication(
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const { module: own, counts, beforeAccess, routes } = await assemble({
+    const {
+      module: own,
+      counts,
+      beforeAccess,
+      routes,
+    } = await assemble({
       runtime,
       background,
       health,
