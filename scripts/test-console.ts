@@ -1,0 +1,477 @@
+/**
+ * `npm run test:console`: the console in a real browser, on a shop of its own.
+ *
+ *   npm start ─▶ Chromium ─▶ log in ─▶ order ─▶ its story ─▶ a file ─▶ the inbox ─▶ every page: axe, in light and dark ─▶ closed
+ *
+ * Every page of every check is watched: what it prints to the browser's console as an error, what it asks another origin
+ * for, and a policy that allows anything `unsafe-` fail the check. With --pictures, docs/console/ is made anew.
+ *
+ * Exit code 0 when all checks passed, 1 when one failed, 2 when this machine has no Chromium. The counts are written to
+ * .cache/test-console.json.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Story, StoryFact } from '../apps/gateway/src/api.js';
+import { services } from '../apps/shop.js';
+import type { AccountName } from './lib/accounts.js';
+import { portVariable } from './lib/addresses.js';
+import { Advice } from './lib/advice.js';
+import { readCommandLine } from './lib/command-line.js';
+import { freePort } from './lib/embedded-postgres.js';
+import { green, red, Screen } from './lib/screen.js';
+
+const RESULTS = '.cache/test-console.json';
+const PICTURES = 'docs/console';
+/** Generous: a busy machine must not fail a check. */
+const PATIENCE_MS = 60_000;
+const WIDE = { width: 1280, height: 860 };
+/** A small telephone. */
+const NARROW = { width: 380, height: 780 };
+const SCHEMES = ['light', 'dark'] as const;
+/** What a customer or an operator could write to harm who reads it. */
+const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
+
+const screen = new Screen();
+
+export const usage = 'npm run test:console -- [--pictures].';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const syntax = { usage, options: { pictures: { type: 'boolean' } } } as const;
+  const flags = readCommandLine(argv, syntax, process, ({ values }) => values);
+  if (!flags) process.exit(2);
+  const executablePath = findChromium();
+  if (!executablePath) {
+    console.error('test:console cannot run: there is no Chromium. Install it (Debian: chromium).');
+    process.exit(2);
+  }
+  rmSync(RESULTS, { force: true });
+  const shop = await screen.step('opening a shop', async (done) => {
+    const opened = await openShop();
+    done('shop', opened.url);
+    return opened;
+  });
+  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+  const browser = await chromium.launch({ executablePath, args: sandbox });
+  const test = new ConsoleTest(browser, shop.url);
+  let failure: unknown;
+  try {
+    await test.run();
+    if (flags.pictures) await test.takePictures();
+  } catch (error) {
+    failure = error;
+    screen.print(red(`  failed: ${error instanceof Error ? error.message : error}`));
+  }
+  await browser.close();
+  await shop.close();
+  screen.end();
+  mkdirSync('.cache', { recursive: true });
+  writeFileSync(RESULTS, JSON.stringify({ passed: test.passed, failed: failure ? 1 : 0 }));
+  console.log(failure ? red('test:console failed: see above.') : green(`${test.passed} checks passed`));
+  process.exit(failure ? 1 : 0);
+}
+
+function findChromium(): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders
+    .flatMap((folder) => ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(folder, name)))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** `npm start` as anybody has it, beside a shop that may be open. */
+async function openShop(): Promise<{ url: string; close(): Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'larder-console-'));
+  chmodSync(folder, 0o755); // Postgres has a user of its own where we are root.
+  const names = [...services, 'gateway' as const, 'identity' as const, 'postgres' as const];
+  const ports = await Promise.all(names.map(async (name) => [portVariable(name), `${await freePort()}`] as const));
+  const env = { ...process.env, LARDER_DATA: folder, AUTH_ISSUER: '', ...Object.fromEntries(ports) };
+  const child = spawn(process.execPath, ['scripts/run.mjs', 'start'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  process.on('exit', () => child.kill());
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  for (const sinceMs = performance.now(); !output.includes('Larder is open.'); await sleep(50)) {
+    if (child.exitCode !== null || performance.now() - sinceMs > 2 * PATIENCE_MS)
+      throw new Advice(`It did not open.\n${output}`);
+  }
+  return {
+    url: `http://localhost:${env['GATEWAY_PORT' as keyof typeof env]}`,
+    async close() {
+      const ended = once(child, 'exit');
+      child.kill('SIGINT');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Look {
+  readonly scheme?: (typeof SCHEMES)[number];
+  readonly size?: { readonly width: number; readonly height: number };
+}
+
+class ConsoleTest {
+  passed = 0;
+  /** What no page may do. */
+  private readonly complaints: string[] = [];
+  /** Where the first order's story is, of an order that has ended. */
+  private settled = '';
+  /** Of one that waits for a person. */
+  private waiting = '';
+  private readonly sessions = new Map<AccountName, Awaited<ReturnType<BrowserContext['storageState']>>>();
+
+  constructor(
+    private readonly browser: Browser,
+    private readonly url: string,
+  ) {}
+
+  async run(): Promise<void> {
+    await this.check('nobody', () => this.asksToLogIn());
+    await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Open a story']));
+    await this.check('order', () => this.orders());
+    await this.check('text', () => this.staysText());
+    await this.check('operator', () => this.logsIn('operator', ['Shop', 'Orders', 'Inbox', 'Open a story']));
+    await this.check('story', () => this.tellsStory());
+    await this.check('keyboard', () => this.takesKeys());
+    await this.check('file', () => this.savesAndOpens());
+    await this.check('long', () => this.scrollsThousand());
+    await this.check('orders', () => this.listsOrders());
+    await this.check('trouble', () => this.saysWhatFails());
+    for (const scheme of SCHEMES) {
+      await this.check(`axe, ${scheme}`, () => this.isAccessible({ scheme, size: WIDE }));
+      await this.check(`axe, ${scheme}, narrow`, () => this.isAccessible({ scheme, size: NARROW }));
+    }
+    await this.check('inbox', () => this.decides());
+    await this.check('log out', () => this.logsOut());
+  }
+
+  private async check(what: string, work: () => Promise<string>): Promise<void> {
+    await screen.step(what, async (done) => {
+      const result = await work();
+      if (this.complaints.length > 0) throw new Error(`${what}: ${this.complaints.join('\n')}`);
+      done(what, result);
+      this.passed++;
+    });
+  }
+
+  /** A page of somebody who is logged in, which is watched. */
+  private async open(path: string, account?: AccountName, { scheme = 'light', size = WIDE }: Look = {}): Promise<Page> {
+    const session = account && this.sessions.get(account);
+    const context = await this.browser.newContext({
+      colorScheme: scheme,
+      viewport: size,
+      acceptDownloads: true,
+      ...(session && { storageState: session }),
+    });
+    context.setDefaultTimeout(PATIENCE_MS);
+    const page = await context.newPage();
+    page.on('pageerror', (error) => this.complaints.push(`${path} threw ${error.message}`));
+    page.on('console', (message) => {
+      // A browser prints every answer above 399; whether it was expected is the check's to say.
+      if (message.type() !== 'error' || message.text().startsWith('Failed to load resource')) return;
+      this.complaints.push(`${path} printed ${message.text()}`);
+    });
+    page.on('request', (request) => {
+      const isElsewhere = !request.url().startsWith(this.url) && !/^(blob|data):/.test(request.url());
+      if (isElsewhere && !request.isNavigationRequest()) this.complaints.push(`${path} asked ${request.url()}`);
+    });
+    page.on('response', async (response) => {
+      if (!response.request().isNavigationRequest() || !response.url().startsWith(this.url)) return;
+      const policy = response.headers()['content-security-policy'] ?? '';
+      if (response.ok() && (!policy.startsWith("default-src 'none'") || policy.includes('unsafe-')))
+        this.complaints.push(`${path} has the policy "${policy}"`);
+    });
+    await page.goto(this.url + path);
+    return page;
+  }
+
+  private async asksToLogIn(): Promise<string> {
+    for (const path of ['/', '/console/orders', '/console/inbox']) {
+      const page = await this.open(path);
+      await page.getByRole('main').getByRole('link', { name: 'Log in' }).waitFor();
+      await page.context().close();
+    }
+    return 'every page leads to the login';
+  }
+
+  private async logsIn(account: AccountName, pages: readonly string[]): Promise<string> {
+    const page = await this.open('/console/orders');
+    await page.getByRole('main').getByRole('link', { name: 'Log in' }).click();
+    await page.locator(`button[value="${account}"]`).click();
+    await page.getByRole('heading', { name: 'Orders' }).waitFor();
+    expectSame(new URL(page.url()).pathname, '/console/orders', 'where the login leads back to');
+    expectSame(await page.locator('nav a').allTextContents(), pages, `what ${account} is shown`);
+    this.sessions.set(account, await page.context().storageState());
+    await page.context().close();
+    return `${pages.join(', ')}, and no page besides`;
+  }
+
+  private async orders(): Promise<string> {
+    const page = await this.open('/', 'customer');
+    await place(page, 'Olive oil', 'tok_approved');
+    await page.locator('.story-head [data-status="completed"]').waitFor();
+    this.settled = new URL(page.url()).pathname;
+    await page.goto(this.url);
+    await place(page, 'Honey', 'tok_capture_refused');
+    await page.locator('.story-head [data-status="confirmed"]').waitFor();
+    this.waiting = new URL(page.url()).pathname;
+    await page.goto(`${this.url}/console/inbox`);
+    await page.getByText('This page is not for customer.').waitFor();
+    await page.context().close();
+    return 'an order leads to its story, which is live until its end';
+  }
+
+  private async staysText(): Promise<string> {
+    const page = await this.open(`/console/orders?customerId=${encodeURIComponent(MARKUP)}`, 'customer');
+    await page.getByRole('alert').waitFor();
+    await page.goto(`${this.url}/console/orders/${encodeURIComponent(MARKUP)}`);
+    await page.getByRole('main').waitFor();
+    const file = storyOf({ type: MARKUP, actor: MARKUP, reason: MARKUP, data: { [MARKUP]: MARKUP }, service: MARKUP });
+    await openFile(page, this.url, file);
+    await page.locator('.list button').click();
+    await page.getByRole('heading', { name: MARKUP }).waitFor();
+    expectSame(await page.locator('main img, main script').count(), 0, 'elements that a text has made');
+    await page.context().close();
+    return 'markup in an address, a name or a reason is shown as it is';
+  }
+
+  private async tellsStory(): Promise<string> {
+    const page = await this.open(this.settled, 'operator');
+    await page.getByRole('button', { name: /order: OrderCompleted/ }).waitFor();
+    const names = await page.locator('.lane-names strong').allTextContents();
+    expectSame(names, ['order', 'bus', 'inventory', 'payment'], 'lanes');
+    await page.getByRole('button', { name: /payment: PaymentAuthorized/ }).click();
+    await page.getByRole('heading', { name: 'PaymentAuthorized' }).waitFor();
+    await page.goto(this.url + this.waiting);
+    await page.getByRole('heading', { name: 'What comes' }).waitFor();
+    await page.getByText('Call off').first().waitFor();
+    await page.context().close();
+    return `lanes for ${names.join(', ')}, what comes, and what each choice would do`;
+  }
+
+  private async takesKeys(): Promise<string> {
+    const page = await this.open(this.settled, 'operator');
+    await page.locator('.point').first().waitFor();
+    await page.keyboard.press('Tab');
+    await page.getByRole('link', { name: 'Skip to the page' }).press('Enter');
+    await page.locator('#main:focus').waitFor();
+    await page.locator('.point[tabindex="0"]').focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'OrderPlaced' }).waitFor();
+    await page.keyboard.press('End');
+    await page.getByRole('heading', { name: 'OrderCompleted' }).waitFor();
+    await page.keyboard.press('Home');
+    await page.getByRole('heading', { name: 'OrderPlaced' }).waitFor();
+    await page.getByRole('slider').press('Home');
+    await page
+      .getByText(/^\d\d:\d\d:\d\d\.\d+/)
+      .first()
+      .waitFor();
+    await page.locator('.slider').getByText('1 of').first().waitFor();
+    await page.context().close();
+    return 'facts and time by arrows, Home, End and Enter';
+  }
+
+  private async savesAndOpens(): Promise<string> {
+    const page = await this.open(this.settled, 'operator');
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Save as a file' }).click(),
+    ]);
+    const content = readFileSync(await download.path(), 'utf8');
+    const { facts } = JSON.parse(content) as Story;
+    await openFile(page, this.url, content);
+    await page.getByRole('heading', { name: 'All facts' }).waitFor();
+    expectSame(await page.locator('.list tbody tr').count(), facts.length, 'facts of the file');
+    await openFile(page, this.url, content.replace('"recordedAt"', '"noted"'));
+    await page.getByRole('alert').getByText('facts[0].recordedAt').waitFor();
+    await openFile(page, this.url, 'Dear diary');
+    await page.getByRole('alert').getByText('The file is not JSON.').waitFor();
+    await page.context().close();
+    return `${facts.length} facts, and a broken file is refused in words`;
+  }
+
+  private async scrollsThousand(): Promise<string> {
+    const page = await this.open('/console/story', 'operator');
+    const [fact] = storyOf({}).facts;
+    const startMs = Date.parse(fact!.recordedAt);
+    const facts = Array.from({ length: 1_000 }, (_, i) => ({
+      ...fact!,
+      id: `${i}`,
+      causationId: `${i - 1}`,
+      service: ['order', 'inventory', 'payment'][i % 3]!,
+      recordedAt: new Date(startMs + i * 10).toISOString(),
+      shown: { summary: new Date(startMs + i * 10 + 25).toISOString() },
+    }));
+    await openFile(page, this.url, { ...storyOf({}), at: new Date(startMs + 20_000).toISOString(), facts });
+    await page.locator('.point').first().focus();
+    await page.keyboard.press('End');
+    await page
+      .getByRole('button', { name: /: OrderPlaced, .*09\.990/ })
+      .first()
+      .waitFor();
+    const drawn = await page.locator('.point').count();
+    if (drawn > 200) throw new Error(`${drawn} facts are drawn, although few of them are seen.`);
+    await page.context().close();
+    return `a thousand facts, of which ${drawn} are drawn`;
+  }
+
+  private async listsOrders(): Promise<string> {
+    const page = await this.open('/console/orders', 'customer');
+    await page.locator(`a[href="${this.settled}"]`).waitFor();
+    await page.getByLabel('Status').selectOption('confirmed');
+    await page.locator(`a[href="${this.waiting}"]`).waitFor();
+    await page.locator(`a[href="${this.settled}"]`).waitFor({ state: 'detached' });
+    await page.getByLabel('Status').selectOption('cancelled');
+    await page.getByText('No order is like this.').waitFor();
+    await page.goBack();
+    await page.locator(`a[href="${this.waiting}"]`).click();
+    await page.getByRole('heading', { name: 'Order' }).first().waitFor();
+    await page.context().close();
+    return 'filters stand in the address, an empty list says why';
+  }
+
+  private async saysWhatFails(): Promise<string> {
+    const page = await this.open('/console/orders/00000000-0000-4000-8000-000000000000', 'customer');
+    await page.getByRole('alert').getByText('Correlation id').waitFor();
+    await page.route('**/orders?*', (route) => route.abort());
+    await page.goto(`${this.url}/console/orders`);
+    await page.getByRole('alert').getByText('The gateway cannot be reached.').waitFor();
+    await page.unroute('**/orders?*');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.locator('.orders').waitFor();
+    const { status } = await fetch(`${this.url}/console/nowhere`);
+    expectSame(status, 404, 'the answer at an unknown address');
+    await page.context().close();
+    return 'in words, with the correlation id, and can be tried again';
+  }
+
+  private async isAccessible(look: Look): Promise<string> {
+    const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+    for (const [name, open] of this.pages()) {
+      const page = await open(look);
+      // By the protocol, and not as an element: the page's own policy allows no script but its own.
+      await page.evaluate(axe);
+      const found = await page.evaluate<{
+        violations: { id: string; nodes: { target: unknown; failureSummary?: string }[] }[];
+      }>('axe.run()');
+      const [first] = found.violations;
+      if (first) throw new Error(`axe on ${name}: ${first.id}, ${JSON.stringify(first.nodes[0])}`);
+      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+      if (overflow > 0) throw new Error(`${name} is ${overflow} px wider than the window.`);
+      await page.context().close();
+    }
+    return `${this.pages().length} pages, nothing found, none wider than the window`;
+  }
+
+  /** Every page, with something on it. */
+  private pages(): readonly (readonly [name: string, open: (look: Look) => Promise<Page>])[] {
+    const page = (name: string, path: string, account: AccountName | undefined, seen: string) =>
+      [
+        name,
+        async (look: Look) => {
+          const opened = await this.open(path, account, look);
+          await opened.locator(seen).first().waitFor();
+          return opened;
+        },
+      ] as const;
+    return [
+      page('login', '/', undefined, 'main .button'),
+      page('shop', '/', 'customer', '.shelf'),
+      page('orders', '/console/orders', 'customer', '.orders a'),
+      page('story', this.settled, 'operator', '.point'),
+      page('waiting', this.waiting, 'operator', '.awaits'),
+      page('inbox', '/console/inbox', 'operator', '.case'),
+      page('file', '/console/story', 'operator', '.file'),
+    ];
+  }
+
+  private async decides(): Promise<string> {
+    const page = await this.open('/console/inbox', 'operator');
+    const reason = `The card was cancelled. ${MARKUP}`;
+    await page.getByLabel('Call off').check();
+    await page.getByLabel('Reason').fill(reason);
+    await page.getByRole('button', { name: 'Decide' }).click();
+    await page.getByText('Call off: decided').waitFor();
+    await page.getByText('Nothing waits for a decision.').waitFor();
+    await page.goto(this.url + this.waiting);
+    await page.locator('.story-head [data-status="cancelled"]').waitFor();
+    await page.locator('.list').getByRole('button', { name: 'OrderCancelled' }).click();
+    await page.locator('.fact').getByText(reason).waitFor();
+    await page.context().close();
+    return 'called off with a reason, which its story tells';
+  }
+
+  private async logsOut(): Promise<string> {
+    const page = await this.open('/', 'customer');
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByRole('main').getByRole('link', { name: 'Log in' }).waitFor();
+    await page.context().close();
+    return 'the page leads to the login again';
+  }
+
+  /** Of the pages as they were before the inbox was emptied, which is why they are made with a new order. */
+  async takePictures(): Promise<void> {
+    const order = await this.open('/', 'customer');
+    await place(order, 'Honey', 'tok_capture_refused');
+    await order.locator('.story-head [data-status="confirmed"]').waitFor();
+    this.waiting = new URL(order.url()).pathname;
+    await order.context().close();
+    mkdirSync(PICTURES, { recursive: true });
+    for (const scheme of SCHEMES)
+      for (const size of [WIDE, NARROW])
+        for (const [name, open] of this.pages()) {
+          const page = await open({ scheme, size });
+          await page.waitForLoadState('networkidle', { timeout: 2_000 }).catch(() => {});
+          await page.screenshot({ path: resolve(PICTURES, `${name}-${scheme}-${size.width}.png`) });
+          await page.context().close();
+        }
+  }
+}
+
+async function place(page: Page, goods: string, token: string): Promise<void> {
+  await page.getByRole('spinbutton', { name: goods }).fill('2');
+  await page.getByLabel('Payment').selectOption(token);
+  await page.getByRole('button', { name: 'Place the order' }).click();
+  await page.waitForURL('**/console/orders/*');
+}
+
+async function openFile(page: Page, url: string, content: string | object): Promise<void> {
+  if (new URL(page.url()).pathname !== '/console/story') await page.goto(`${url}/console/story`);
+  const text = typeof content === 'string' ? content : JSON.stringify(content);
+  await page
+    .locator('input[type=file]')
+    .setInputFiles({ name: 'order.story.json', mimeType: 'application/json', buffer: Buffer.from(text) });
+}
+
+/** A story of one fact. */
+function storyOf(fact: Partial<StoryFact>): Story {
+  const recordedAt = '2026-11-21T12:00:00.000Z';
+  const plain = {
+    id: '0',
+    service: 'order',
+    stream: 'order-1',
+    revision: 0,
+    position: '1',
+    type: 'OrderPlaced',
+    data: {},
+  };
+  const cause = { recordedAt, correlationId: '0', causationId: '0', shown: {} };
+  return { orderId: '1', at: recordedAt, complete: true, missing: [], facts: [{ ...plain, ...cause, ...fact }] };
+}
+
+function expectSame(found: unknown, expected: unknown, what: string): void {
+  if (JSON.stringify(found) === JSON.stringify(expected)) return;
+  throw new Error(`${what}: ${JSON.stringify(found)}, and not ${JSON.stringify(expected)}`);
+}
