@@ -64,6 +64,12 @@ export const commandVariables: readonly Variable[] = [
     fallback: `${defaultPorts[name]}`,
   })),
   {
+    name: portVariable('gateway'),
+    about: 'The port of the gateway, and of the console',
+    readBy: ['start'],
+    fallback: `${defaultPorts.gateway}`,
+  },
+  {
     name: portVariable('identity'),
     about: 'The port of the OpenID provider for development, which npm start opens unless AUTH_ISSUER is set',
     readBy: ['start', 'identity'],

@@ -11,7 +11,7 @@ import { json, LittleService } from '#test/little-service';
 import { silentLog, SystemClock } from '#runtime';
 import type { Role } from '#service';
 import { Problem } from '#nest';
-import { gatewayAccess, type GatewayConfig } from '../definition.js';
+import { gatewayAccess, type GatewayConfig, serviceRoutes } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
 import { forwardRoutes } from './forward.js';
 import { Instances } from './instances.js';
@@ -48,7 +48,9 @@ beforeAll(async () => {
   const config = { REQUEST_TIMEOUT: 500, READ_TIMEOUT: 500 } as GatewayConfig;
   app = await openApp({
     module: NoModule,
-    access: gatewayAccess,
+    access: Object.fromEntries(
+      serviceRoutes.map(({ method, path }) => [`${method} ${path}`, gatewayAccess[`${method} ${path}`]!]),
+    ),
     tokens,
     log: pino({ level: 'warn' }, { write: (line: string) => void logged.push(line) }),
     requestTimeoutMs: 500,
