@@ -1,5 +1,5 @@
 /** The goods of a new shop, entered as any client would: through the API. */
-import { call, type Headers } from './api.js';
+import { callPatiently, type Headers } from './api.js';
 import { urlOf } from './addresses.js';
 
 const groceries = [
@@ -18,14 +18,14 @@ export async function fillShelves(clerk: Headers): Promise<string> {
   const order = urlOf('order');
   const inventory = urlOf('inventory');
   const [{ items: prices }, { items: stock }] = await Promise.all([
-    call<{ items: unknown[] }>('GET', `${order}/prices`, undefined, clerk),
-    call<{ items: unknown[] }>('GET', `${inventory}/stock`, undefined, clerk),
+    callPatiently<{ items: unknown[] }>('GET', `${order}/prices`, undefined, clerk),
+    callPatiently<{ items: unknown[] }>('GET', `${inventory}/stock`, undefined, clerk),
   ]);
   if (prices.length > 0 && stock.length > 0) return 'already on the shelves';
   await Promise.all(
     groceries.flatMap(({ sku, amountMinor, quantity }) => [
-      call('PUT', `${order}/prices/${sku}`, { amountMinor, currency: 'EUR' }, clerk),
-      call(
+      callPatiently('PUT', `${order}/prices/${sku}`, { amountMinor, currency: 'EUR' }, clerk),
+      callPatiently(
         'POST',
         `${inventory}/stock/${sku}/receipts`,
         { quantity },
