@@ -15,10 +15,10 @@ import { bold, dim, green, red } from '../scripts/lib/screen.js';
 
 const SYNTAX = {
   usage:
-    'npm run simulate:mutants -- --seeds N (the most worlds for each bug; default: 1000), --first S (the first seed; ' +
+    'npm run simulate:mutants -- --seeds N (the most worlds for each bug; default: 2000), --first S (the first seed; ' +
     'default: 1), --only <the beginning of a name>, --list.',
   options: {
-    seeds: { type: 'string', default: '1000' },
+    seeds: { type: 'string', default: '2000' },
     first: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     list: { type: 'boolean', default: false },
