@@ -24,6 +24,7 @@ const admin = [
   '/admin/dead-letters/decisions',
   '/admin/attention',
   '/admin/attention/{orderId}',
+  '/admin/stories/{orderId}',
 ];
 
 test.for([
