@@ -1,53 +1,9 @@
-/** Keeps pages current: what `/stream` tells, and where there is none, by asking again from time to time. */
+/** Keeps pages current, by asking again from time to time. */
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import type { Fact, StreamEvents } from '../../gateway/src/api.js';
-import { may } from './gateway.js';
 
 /** Of a page that is looked at. */
 const POLL_MS = 2_000;
-/** After the gateway has said that there is no stream. */
-const REOPEN_MS = 30_000;
-
-type Listener = (fact: Fact | undefined) => void;
-
-const listeners = new Set<Listener>();
-let source: EventSource | undefined;
-let refusedMs = -REOPEN_MS;
-
-/** Whether the gateway tells what happens. */
-export const isStreaming = signal(false);
-
-/** One stream serves all that listen; it is closed with the last of them. */
-function listen(listener: Listener): () => void {
-  listeners.add(listener);
-  open();
-  return () => {
-    listeners.delete(listener);
-    if (listeners.size > 0) return;
-    source?.close();
-    source = undefined;
-    isStreaming.value = false;
-  };
-}
-
-function open(): void {
-  if (source !== undefined || !may('GET /stream') || performance.now() - refusedMs < REOPEN_MS) return;
-  const opened = new EventSource('/stream');
-  source = opened;
-  const tell = (fact?: Fact) => listeners.forEach((listener) => listener(fact));
-  opened.addEventListener('open', () => (isStreaming.value = true));
-  // The browser opens it again by itself, and goes on where it was, unless the gateway has refused it.
-  opened.addEventListener('error', () => {
-    isStreaming.value = false;
-    if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
-    source = undefined;
-    refusedMs = performance.now();
-  });
-  opened.addEventListener('fact', ({ data }) => tell(JSON.parse(data as string) as StreamEvents['fact']));
-  opened.addEventListener('shown', () => tell());
-  opened.addEventListener('resync', () => tell());
-}
 
 /** What a page shows of the shop: the last answer, and why there is no newer one. */
 export class Loaded<T> {
@@ -85,17 +41,11 @@ export class Loaded<T> {
   };
 }
 
-/**
- * Loads what a page shows, anew for every `key`. While `isLive` says so, it is loaded again when something has happened that
- * `concerns` it.
- */
+/** Loads what a page shows, anew for every `key`, and again and again while `isLive` says so. */
 export function useLoaded<T>(
   key: string,
   read: () => Promise<T>,
-  {
-    isLive = () => false,
-    concerns = () => true,
-  }: { isLive?: (value: T) => boolean; concerns?: (fact: Fact) => boolean } = {},
+  { isLive = () => false }: { isLive?: (value: T) => boolean } = {},
 ): Loaded<T> {
   // Of the functions, those of the first render with this key count: they depend on nothing else.
   const loaded = useMemo(() => new Loaded(read), [key]);
@@ -104,17 +54,10 @@ export function useLoaded<T>(
   useEffect(() => void loaded.load(), [loaded]);
   useEffect(() => {
     if (isCurrent) return undefined;
-    const leave = listen((fact) => {
-      if (fact === undefined || concerns(fact)) void loaded.load();
-    });
     const timer = setInterval(() => {
-      open();
-      if (!isStreaming.value && !document.hidden) void loaded.load();
+      if (!document.hidden) void loaded.load();
     }, POLL_MS);
-    return () => {
-      leave();
-      clearInterval(timer);
-    };
+    return () => clearInterval(timer);
   }, [loaded, isCurrent]);
   return loaded;
 }

@@ -96,27 +96,3 @@ export interface Ahead {
     readonly detail: string;
   }[];
 }
-
-/** The events of `GET /stream`, by their names. */
-export interface StreamEvents {
-  readonly fact: Fact;
-  /** A read model has reached a position. */
-  readonly shown: {
-    readonly service: string;
-    readonly readModel: string;
-    readonly position: string;
-    readonly at: string;
-  };
-  /** Once a second. */
-  readonly lag: {
-    readonly service: string;
-    readonly at: string;
-    readonly head: string;
-    readonly readModels: Readonly<Record<string, string>>;
-    readonly relay?: string;
-    readonly unread: number;
-    readonly deadLetters: number;
-  };
-  /** What was asked for is no longer known: read everything anew. */
-  readonly resync: Record<string, never>;
-}

@@ -23,7 +23,6 @@ export function Orders() {
   const orders = useLoaded(JSON.stringify(filters), () => shop.orders({ ...filters, limit: PAGE }), {
     // Older pages do not change by what happens now.
     isLive: () => cursor === undefined,
-    concerns: ({ service }) => service === 'order',
   });
   return (
     <>

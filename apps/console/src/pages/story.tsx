@@ -33,7 +33,7 @@ export function OrderStory() {
       ]);
       return { order, story };
     },
-    { isLive: isMoving, concerns: ({ stream }) => stream.endsWith(orderId) },
+    { isLive: isMoving },
   );
   return (
     <Show of={told}>
