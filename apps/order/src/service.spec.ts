@@ -9,7 +9,7 @@ import { openMemoryShop } from '#test/memory-shop';
 import { developmentKeys } from '../../../proof/token-keys.js';
 import { QuotaExceeded } from './domain/quota.js';
 import { orderTodo } from './read-models/order-todo.js';
-import { orderService } from './service.js';
+import { type OrderService, orderService } from './service.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
 const cause = { correlationId: ORDER, causationId: 'test' };
@@ -136,6 +136,31 @@ describe('a customer may have three open orders', () => {
       (await shop.orderPorts.tables.due(orderTodo, 'deadline_at', new Date('9999-01-01'), 1_000)).length;
     return { ...shop, clock, other, place, idOf, openNow, deadlineMs };
   }
+
+  test('whose stream is read only where the last customer was not new, and counts wherever it is not', async () => {
+    const shop = await openShop();
+    const started = () =>
+      orderService(shop.orderPorts, { deadlineMs: shop.deadlineMs, openOrders: 3, ...developmentKeys });
+    const reads = vi.spyOn(shop.orderPorts.store, 'read');
+    const quotasRead = () => reads.mock.calls.map(([stream]) => stream).filter((stream) => stream.startsWith('quota-'));
+    let n = 0;
+    const place = (of: string, at: OrderService) => shop.place(++n, { of, at });
+
+    for (const of of ['ada', 'bea', 'cid']) expect(await place(of, shop.order)).toBe(true);
+    expect(quotasRead(), 'all were new').toEqual([]);
+    for (const of of ['ada', 'bea', 'ada']) expect(await place(of, shop.order)).toBe(true);
+    expect(quotasRead(), 'all were known').toEqual([]);
+
+    const other = started();
+    expect(await place('bea', other)).toBe(true);
+    expect(quotasRead(), 'was assumed to be new').toEqual(['quota-bea']);
+    expect(await place('cid', other)).toBe(true);
+    expect(await place('dan', other)).toBe(true);
+    expect(quotasRead(), 'after one who was not').toEqual(['quota-bea', 'quota-cid', 'quota-dan']);
+    expect(await place('eve', other)).toBe(true);
+    expect(quotasRead(), 'after one who was').toEqual(['quota-bea', 'quota-cid', 'quota-dan']);
+    expect([await place('ada', other), await place('bea', started())], 'all places are taken').toEqual([false, false]);
+  });
 
   test('of four hundred that come at once, at two instances, three are placed', async () => {
     const shop = await openShop();

@@ -3,7 +3,6 @@
  * so that Nest, a test and a simulation compose the same service.
  */
 import { Conflict } from '#decider';
-import { LRUCache } from 'lru-cache';
 import { type Cause, DecisionQueue, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { waitForPosition } from '#projections';
@@ -79,8 +78,6 @@ export interface OrderPorts extends ServicePorts {
 
 /** How long the refusal of an order may take because a read model is behind, in milliseconds. */
 const QUOTA_CHECK_MS = 1_000;
-/** More than there are customers who place orders at the same moment: one more makes two appends conflict. */
-const MAX_QUEUES = 1_000;
 
 export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenKeys, retentionMs = 0 }: OrderOptions) {
   const { clock, tables } = ports;
@@ -91,8 +88,10 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
   const prices = new PriceCache(store, transactor);
   const settlementWaits = new SettlementWaits(store);
   const personalData = new PersonalData({ ...ports, store, transactor }, retentionMs);
-  /** By customer, the orders on their way into the store. */
-  const queues = new LRUCache<string, DecisionQueue>({ max: MAX_QUEUES });
+  /** Whether the last customer was new: then the next one most likely is, too. */
+  let customersAreNew = true;
+  /** What comes at the same moment is decided together, so what a customer sends does not conflict: their quota is one stream. */
+  const placing = new DecisionQueue(transactor, { maxBatch: 64 });
 
   /**
    * Places an order at the current prices, which are no older than the position `since`. The same order again returns the
@@ -139,17 +138,21 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
     kid: string | undefined,
     cause: Cause,
   ): Promise<KnownOrder> {
-    const stream = `order-${orderId}`;
     const { customerId, placedAt } = command;
+    const stream = `order-${orderId}`;
+    const quotaStream = `quota-${customerId}`;
     const placeAmong = async (settled: readonly string[]) => {
-      const { result: state, position } = await queueOf(customerId).decide((desk) => {
+      const { result, position } = await placing.decide((desk) => {
         desk.expectNew(stream);
         const placed = desk.decide(order, stream, command, cause);
-        if (placed.length === 0) return desk.state(order, stream); // An order that exists has its place.
-        desk.decide(quota, `quota-${customerId}`, { type: 'Take', orderId, limit: openOrders, settled }, cause);
+        if (placed.length === 0) return { state: desk.state(order, stream), open: undefined }; // It has its place.
+        if (customersAreNew) desk.expectNew(quotaStream);
+        desk.decide(quota, quotaStream, { type: 'Take', orderId, limit: openOrders, settled }, cause);
         if (kid) desk.decide(customer, `customer-${customerId}`, { type: 'Keep', orderId, kid, placedAt }, cause);
-        return desk.state(order, stream);
+        return { state: desk.state(order, stream), open: desk.state(quota, quotaStream).underWay };
       });
+      const { state, open } = result;
+      if (open) customersAreNew = open.length === 1;
       return requireOrder({ state, position });
     };
     try {
@@ -160,13 +163,6 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
       if (settled.length === 0) throw error;
       return placeAmong(settled);
     }
-  }
-
-  /** What a customer places at the same moment is decided together: their quota is one stream. */
-  function queueOf(customerId: string): DecisionQueue {
-    const queue = queues.get(customerId) ?? new DecisionQueue(transactor, { maxBatch: 64 });
-    queues.set(customerId, queue);
-    return queue;
   }
 
   /** Those of these orders that were settled before now. */

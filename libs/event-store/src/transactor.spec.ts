@@ -275,6 +275,15 @@ describe('a stream that is expected to be new', () => {
     expect((await weDo(fill(2), { expectNew: true })).state).toEqual({ jars: 3, takers: [] });
   });
 
+  test('keeps nobody off when it exists, then or the next time: no one was in the way', async () => {
+    await theyDo(fill(1));
+    await weDo(fill(2), { expectNew: true });
+    await weDo(fill(3));
+    expect(store.appends).toHaveLength(3);
+    expect(store.reads).toEqual(['cupboard-1 from 0']);
+    expect(store.turns).toEqual([]);
+  });
+
   test('is read before a refusal counts', async () => {
     await theyDo(fill(1));
     expect((await weDo(take('ann'), { expectNew: true })).state).toEqual({ jars: 0, takers: ['ann'] });
@@ -558,7 +567,7 @@ describe.each<[string, () => Promise<EventStore>]>([
       ]);
       expect(watched.turns).toEqual([]);
       if (name !== 'Postgres') return;
-      expect(statements()).toEqual({ read: 200, append: 1 });
+      expect(statements()).toEqual({ read: Math.ceil(200 / 32), append: 1 });
       console.log(`200 decisions, ${n} of them on bad streams: ${ms} ms.`);
     },
   );

@@ -22,6 +22,8 @@
  * others, and everyone gets the same. Where others were in the way the last time, a turn is asked for at once; without
  * others nobody asks.
  *
+ * A stream that was assumed to be new, and is not, had nobody in the way: its state was missing, and is read.
+ *
  * A run over the decisions that lacks a state is a *rehearsal*: it only finds out what else has to be loaded (attempt.ts).
  *
  * States come from a cache, and another instance may have moved a stream since. An append proves the states that it
@@ -211,6 +213,13 @@ export class Transactor {
           for (const stream of attempt.seen.keys()) this.forget(stream);
           throw error;
         }
+        const assumedNew = [...attempt.drafts].filter(
+          ([stream]) => error.streams.includes(stream) && isAssumedNew(known.get(stream)!),
+        );
+        if (!turn && error.complete && assumedNew.length === error.streams.length) {
+          await this.readForward(batch, new Map(assumedNew));
+          continue;
+        }
         const suspects = [...attempt.drafts].filter(
           ([stream]) => error.streams.includes(stream) || (!error.complete && !known.get(stream)!.current),
         );
@@ -349,4 +358,8 @@ function highestPosition(streams: Iterable<string>, known: ReadonlyMap<string, K
     if (at > position) position = at;
   }
   return position;
+}
+
+function isAssumedNew({ revision, current }: Known): boolean {
+  return revision === 'none' && !current;
 }

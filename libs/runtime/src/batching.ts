@@ -1,7 +1,8 @@
 /**
  * Gathers items while a batch is under way; they then go together as the next batch, at most `maxBatch` of them. Alone,
  * an item goes at once. `handle` gives each item of its batch a verdict, and returns those that have to go again: they
- * are the first of the next batch. When it throws, the whole batch is rejected.
+ * are the first of the next batch. When it throws, the whole batch is rejected. `gather` is how long a batch waits for more
+ * items before it goes; by default, until those have come that are added in the same turn of the event loop.
  *
  * The queue is unbounded: its length is limited by the callers, who each await their item.
  */
@@ -12,6 +13,7 @@ export class Batcher<Item extends { readonly reject: (reason: unknown) => void }
   constructor(
     private readonly maxBatch: number,
     private readonly handle: (batch: readonly Item[]) => Promise<readonly Item[] | void>,
+    private readonly gather: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   add(item: Item): void {
@@ -21,7 +23,7 @@ export class Batcher<Item extends { readonly reject: (reason: unknown) => void }
 
   private async work(): Promise<void> {
     this.working = true;
-    await Promise.resolve(); // Items that are added in the same turn of the event loop go together.
+    await this.gather();
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, this.maxBatch);
       try {

@@ -21,6 +21,52 @@ const open = () => PostgresEventStore.open({ url, clock: new SystemClock() });
 
 eventStoreContract('the event store in Postgres', open);
 
+describe('streams that are read at the same time', () => {
+  test('each give their own events, from where they were asked for', async () => {
+    const store = await PostgresEventStore.open({ url: await freshDatabase(), clock: new SystemClock() });
+    const streams = Array.from({ length: 100 }, (_, i) => `note-${i}`);
+    const events = (i: number) => Array.from({ length: (i % 3) + 1 }, (_, n) => note(`${i} ${n}`));
+    await store.append(streams.map((stream, i) => ({ stream, expected: 'none', events: events(i) })));
+    const long = Array.from({ length: 2_500 }, (_, n) => note(`long ${n}`));
+    await store.append([{ stream: 'note-long', expected: 'none', events: long }]);
+
+    const read = async (stream: string, from: number) => {
+      const texts: unknown[] = [];
+      for await (const event of store.read(stream, from)) texts.push(event.data);
+      return texts;
+    };
+    const found = await Promise.all([...streams.map((stream, i) => read(stream, i % 2)), read('note-none', 0)]);
+    const expected = streams.map((_, i) =>
+      events(i)
+        .map(({ data }) => data)
+        .slice(i % 2),
+    );
+    expect(found).toEqual([...expected, []]);
+    expect(await Promise.all([read('note-long', 10), read('note-1', 0)])).toEqual([
+      long.slice(10).map(({ data }) => data),
+      events(1).map(({ data }) => data),
+    ]);
+    await store.close();
+  });
+
+  test('one that cannot be asked for fails alone', async () => {
+    const store = await open();
+    const stream = `note-${randomUUID()}`;
+    await store.append([{ stream, expected: 'none', events: [note('there')] }]);
+    const names = [stream, 'note-\0', stream, 'note-none'];
+    const read = await Promise.allSettled(
+      names.map(async (name) => (await store.read(name)[Symbol.asyncIterator]().next()).done),
+    );
+    expect(read.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : 'failed'))).toEqual([
+      false,
+      'failed',
+      false,
+      true,
+    ]);
+    await store.close();
+  });
+});
+
 describe('while everything that may be archived is archived continuously', () => {
   let archived: string;
   let pool: pg.Pool;

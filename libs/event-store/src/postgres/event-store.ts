@@ -6,10 +6,11 @@
  *   append ─┘               next appends gather                     └─▶ subscribers: bells here, NOTIFY elsewhere
  *
  * A commit waits for the disk, and one commit can carry many appends (group commit): alone, an append goes at once; under
- * load, it shares its commit with the others that came while the previous one was under way.
+ * load, it shares its commit with the others that came while the previous one was under way. Reads of streams share their
+ * round trips in the same way.
  */
 import pg from 'pg';
-import { Bell, type Clock, ServerRefusal } from '#runtime';
+import { Batcher, Bell, type Clock, ServerRefusal } from '#runtime';
 import { assertHoldsEveryText, BY_INDEX, postgresPool, PostgresSession, READ_ONLY } from '#runtime/postgres';
 import {
   assertWritable,
@@ -26,6 +27,8 @@ import { Tail } from '../tail.js';
 
 /** Events that one read fetches; a little more where it would split an append. */
 const PAGE = 1_000;
+/** Streams of which one round trip reads a page. */
+const MAX_READS = 32;
 /** Events that one round trip writes; a single append with more of them goes alone. */
 const MAX_BATCH = 500;
 /** Notifications only make a subscriber faster: it also polls this often. */
@@ -46,6 +49,14 @@ const END_TURN = `pg_advisory_unlock(${LOCK}), set_config('idle_session_timeout'
 interface Waiting {
   readonly events: readonly EncodedEvent[];
   readonly resolve: (position: bigint) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A page of a stream, from a revision on, that somebody waits for. */
+interface Reading {
+  readonly stream: string;
+  readonly next: number;
+  readonly resolve: (page: readonly LongerRow[]) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -74,9 +85,21 @@ type Row = [
   recordedAt: string,
 ];
 
+/** With what a query says of a row besides its event. */
+type LongerRow = readonly [...Row, ...unknown[]];
+
 const read = (stream: string, from: number | string) =>
   `SELECT ${COLUMNS} FROM event_store.log WHERE stream = ${stream} AND revision >= ${from} ORDER BY revision LIMIT ${PAGE}`;
-const READ = read('$1', '$2');
+
+/**
+ * A page of each of several streams, with its number in the order given, from 1. They come as JSON, whose length the
+ * planner does not guess: with an array it would plan each time anew, which takes longer than to read.
+ */
+const READ_PAGES = `
+  SELECT page.*, n::int
+  FROM ROWS FROM (json_to_recordset($1) AS (stream text, next int)) WITH ORDINALITY AS wanted (stream, next, n)
+  CROSS JOIN LATERAL (${read('wanted.stream', 'wanted.next')}) AS page
+  ORDER BY n, revision`;
 
 /**
  * All events of some categories, or of all (null), up to the end of the append that is a page further on, or else to the
@@ -97,6 +120,7 @@ const READ_ALL = `
 export class PostgresEventStore extends EventStore {
   private waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
+  private readonly readings = new Batcher<Reading>(MAX_READS, (batch) => this.readPages(batch), nextTurn);
   /** Turns are taken one after the other: those that wait for theirs hold no connection. */
   private lastTurn: Promise<unknown> = Promise.resolve();
   /** The highest position for which the bells here were rung. */
@@ -239,21 +263,36 @@ export class PostgresEventStore extends EventStore {
   }
 
   /** Reads a stream whose first page may be there already. */
-  private async *readRest(stream: string, from = 0, firstPage?: readonly Row[]): AsyncIterable<RecordedEvent> {
+  private async *readRest(stream: string, from = 0, firstPage?: readonly LongerRow[]): AsyncIterable<RecordedEvent> {
     let page = firstPage;
     for (let next = from; ; next += PAGE) {
-      page ??= (await this.pool.query<Row>({ name: 'read', text: READ, values: [stream, next], rowMode: 'array' }))
-        .rows;
+      page ??= await new Promise<readonly LongerRow[]>((resolve, reject) => {
+        this.readings.add({ stream, next, resolve, reject });
+      });
       for (const row of page) yield decodeRow(row);
       if (page.length < PAGE) return;
       page = undefined;
     }
   }
 
+  private async readPages(batch: readonly Reading[]): Promise<void> {
+    try {
+      const wanted = JSON.stringify(batch.map(({ stream, next }) => ({ stream, next })));
+      const query = { name: 'read', text: READ_PAGES, values: [wanted], rowMode: 'array' };
+      const { rows } = await this.pool.query<[...Row, n: number]>(query);
+      const pages = batch.map((): LongerRow[] => []);
+      for (const row of rows) pages[row[8] - 1]!.push(row);
+      batch.forEach(({ resolve }, i) => resolve(pages[i]!));
+    } catch (error) {
+      if (batch.length === 1 || !isBadInput(error)) throw error;
+      // One of them cannot be asked for and made all fail. One by one, only that one fails.
+      for (const reading of batch) await this.readPages([reading]).catch(reading.reject);
+    }
+  }
+
   private async writeAll(): Promise<void> {
     while (this.waiting.length > 0) {
-      // Callers that were just answered and append again in the same turn of the event loop are included.
-      await new Promise(setImmediate);
+      await nextTurn();
       await this.write(this.takeBatch());
     }
     this.writing = undefined;
@@ -530,10 +569,7 @@ function encode(writes: readonly StreamWrite[]): EncodedEvent[] {
   });
 }
 
-function decodeRow([position, id, stream, revision, type, data, metadata, recordedAt]: readonly [
-  ...Row,
-  ...unknown[],
-]) {
+function decodeRow([position, id, stream, revision, type, data, metadata, recordedAt]: LongerRow) {
   return { id, stream, revision, position: BigInt(position), type, data, metadata, recordedAt };
 }
 
@@ -541,6 +577,11 @@ function decodeRow([position, id, stream, revision, type, data, metadata, record
 function decode(event: EncodedEvent, position: bigint, recordedAt: string): RecordedEvent {
   const { id, stream, revision, type, data, metadata } = event;
   return { id, stream, revision, position, type, data: JSON.parse(data), metadata: JSON.parse(metadata), recordedAt };
+}
+
+/** Callers that were just answered, and ask again in the same turn of the event loop, then go together. */
+function nextTurn(): Promise<void> {
+  return new Promise(setImmediate);
 }
 
 function eventCount(batch: readonly Waiting[]): number {

@@ -95,12 +95,14 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
     request.cause = { ...request.cause, actor: request.caller.subject };
   });
   // Who may look at what is others' leaves a trace: what staff do stands in the events, what they read in the log.
-  http.addHook('onResponse', async (request, reply) => {
-    if (request.caller?.whose !== 'any' || reply.statusCode >= 400) return;
+  http.addHook('onResponse', (request, reply, done) => {
     const operation = operationOf(request);
-    if (!operation.startsWith('GET ') || !Object.values(ruleOf(operation)).includes('own')) return;
-    const { actor, correlationId } = request.cause;
-    log.info({ correlationId, actor, operation, url: request.url }, 'Staff have read what belongs to customers.');
+    const isRead = operation.startsWith('GET ') && reply.statusCode < 400;
+    if (isRead && request.caller?.whose === 'any' && Object.values(ruleOf(operation)).includes('own')) {
+      const { actor, correlationId } = request.cause;
+      log.info({ correlationId, actor, operation, url: request.url }, 'Staff have read what belongs to customers.');
+    }
+    done();
   });
 }
 

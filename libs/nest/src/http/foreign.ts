@@ -25,9 +25,9 @@ export function refuseForeign(http: FastifyInstance, { allowedHosts, corsOrigins
   http.addHook('onRequest', (request, _reply, done) => {
     const { host, origin, 'sec-fetch-site': site = 'none' } = request.headers;
     // Of HTTP/1.0, there may be no Host. A target with a name is what counts then, and besides.
-    const names = [host, /^https?:\/\/([^/?#]*)/i.exec(request.raw.url ?? '')?.[1]];
+    const target = /^https?:\/\/([^/?#]*)/i.exec(request.raw.url ?? '')?.[1];
     let problem: Problem | undefined;
-    if (names.some((name) => name !== undefined && !isOwn(name, allowed))) {
+    if (!isOwn(host, allowed) || !isOwn(target, allowed)) {
       problem = new Problem(
         421,
         'foreign-host',
@@ -49,8 +49,9 @@ export function refuseForeign(http: FastifyInstance, { allowedHosts, corsOrigins
   });
 }
 
-/** Whether an authority (`shop.example:8080`, `[::1]`) names the service. */
-function isOwn(authority: string, allowed: ReadonlySet<string>): boolean {
+/** Whether an authority (`shop.example:8080`, `[::1]`), where there is one, names the service. */
+function isOwn(authority: string | undefined, allowed: ReadonlySet<string>): boolean {
+  if (authority === undefined) return true;
   const [, address, written = ''] = /^(?:(\[[\da-f:.]+\])|([\w.-]+?)\.?)(?::\d{0,5})?$/i.exec(authority) ?? [];
   if (address !== undefined) return true;
   const name = written.toLowerCase();
