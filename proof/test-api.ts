@@ -1,6 +1,6 @@
 /**
  * `npm run test:api`: schemathesis tries every operation of the OpenAPI documents on the three services of a shop of its
- * own, with what the documents allow and what they do not. The shop has goods, orders in every state, an inbox, dead
+ * own, with what the documents allow and what they do not, and a few of each through the gateway. The shop has goods, orders in every state, an inbox, dead
  * letters and a provider's signature (api/hooks.py), so that requests get further than a 404. It may find nothing but the
  * answers that api/accepted.json lists, each with a reason.
  *

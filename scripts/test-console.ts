@@ -152,6 +152,7 @@ class ConsoleTest {
       await this.check(`axe, ${scheme}`, () => this.isAccessible({ scheme, size: WIDE }));
       await this.check(`axe, ${scheme}, narrow`, () => this.isAccessible({ scheme, size: NARROW }));
     }
+    await this.check('documents', () => this.documents());
     await this.check('inbox', () => this.decides());
     await this.check('log out', () => this.logsOut());
   }
@@ -244,6 +245,14 @@ class ConsoleTest {
     expectSame(await page.locator('main img, main script').count(), 0, 'elements that a text has made');
     await page.context().close();
     return 'markup in an address, a name or a reason is shown as it is';
+  }
+
+  private async documents(): Promise<string> {
+    const page = await this.open('/docs', 'operator');
+    await page.getByText('Places an order').waitFor();
+    await page.getByText('/payment/admin/projections').waitFor();
+    await page.context().close();
+    return 'a session is enough to read the OpenAPI document';
   }
 
   private async tellsStory(): Promise<string> {

@@ -114,3 +114,8 @@ test.each(services)('%s serves the OpenAPI document that the client was generate
   const served = await (await fetch(`${shop.urls[service][0]}/docs-json`, { headers: shop.anybody })).json();
   expect(served).toEqual(parse(readFileSync(`docs/openapi/${service}.yaml`, 'utf8')));
 });
+
+test('the gateway serves one document of all, made of theirs', async () => {
+  const served = await (await fetch(`${await shop.addGateway()}/docs-json`, { headers: shop.anybody })).json();
+  expect(served).toEqual(parse(readFileSync('docs/openapi/gateway.yaml', 'utf8')));
+});

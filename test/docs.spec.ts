@@ -100,7 +100,7 @@ test('the image is built from everything that the build compiles, without the pr
   expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual(['proof']);
 });
 
-test.each(services)('docs/openapi/%s.yaml names each operation once, and no class', (service) => {
+test.each([...services, 'gateway'])('docs/openapi/%s.yaml names each operation once, and no class', (service) => {
   const { paths } = parse(textOf(`docs/openapi/${service}.yaml`)) as { paths: Record<string, object> };
   const ids = Object.values(paths).flatMap((path) => Object.values<any>(path).map(({ operationId }) => operationId));
   expect(ids.length).toBeGreaterThan(5);
@@ -108,16 +108,40 @@ test.each(services)('docs/openapi/%s.yaml names each operation once, and no clas
   for (const id of ids) expect(id).toMatch(/^(?!.*controller)[a-z][a-zA-Z]+$/i);
 });
 
+/** The codes of refusals in a folder. */
+const codesIn = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /(?<!\.spec)\.ts$/.test(name))
+    .flatMap((name) => [...textOf(join(folder, name)).matchAll(THROWN)].map(([, code]) => code!));
+
+const names = (document: string, code: string) => new RegExp(`[- \`]${code}\\b`).test(document);
+
+describe('docs/openapi/gateway.yaml', () => {
+  const text = textOf('docs/openapi/gateway.yaml');
+
+  test('names every code with which the gateway, a service or HTTP refuses', () => {
+    const own = codesIn('apps/gateway/src');
+    expect(own).toContain('session-ended');
+    const ofServices = services.flatMap((service) =>
+      textOf(`docs/openapi/${service}.yaml`).match(/(?<=^ +- )[a-z]+(-[a-z]+)+$/gm)!,
+    );
+    expect(ofServices).toContain('order-not-found');
+    expect([...own, ...ofServices].filter((code) => !names(text, code))).toEqual([]);
+  });
+
+  test('refers to nothing that it does not have', () => {
+    const { components } = parse(text);
+    const found = [...text.matchAll(/#\/components\/(\w+)\/(\w+)/g)];
+    expect(found.length).toBeGreaterThan(50);
+    expect(found.filter(([, kind, name]) => components[kind!]?.[name!] === undefined)).toEqual([]);
+  });
+});
+
 describe.each(services)('docs/openapi/%s.yaml', (service) => {
   const text = textOf(`docs/openapi/${service}.yaml`);
-  const codesIn = (folder: string) =>
-    readdirSync(folder, { recursive: true, encoding: 'utf8' })
-      .filter((name) => /(?<!\.spec)\.ts$/.test(name))
-      .flatMap((name) => [...textOf(join(folder, name)).matchAll(THROWN)].map(([, code]) => code!));
 
   test('names every code with which the service, or HTTP, refuses', () => {
     const documents = services.map((each) => textOf(`docs/openapi/${each}.yaml`));
-    const names = (document: string, code: string) => new RegExp(`[- \`]${code}\\b`).test(document);
     const common = [...codesIn('libs/nest/src'), ...codesIn('libs/service/src')];
     expect(common).toContain('invalid-request');
     const missing = new Set([

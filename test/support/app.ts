@@ -9,7 +9,7 @@ import { Metrics } from '../../libs/nest/src/boot/metrics.js';
 import { createApp, type HttpOptions, type HttpParts } from '../../libs/nest/src/http/create-app.js';
 import { limitsOf } from './rate-limits.js';
 
-interface Options extends Pick<HttpOptions, 'access' | 'rawBody' | 'routes'>, Partial<HttpParts> {
+interface Options extends Pick<HttpOptions, 'access' | 'rawBody' | 'routes' | 'document'>, Partial<HttpParts> {
   readonly module: Type;
 }
 
@@ -18,7 +18,14 @@ const NO_TOKENS = {
   identify: () => Promise.reject(new Error('Nobody is asked who they are here.')),
 };
 
-export async function openApp({ module, access, rawBody, routes, ...parts }: Options): Promise<NestFastifyApplication> {
+export async function openApp({
+  module,
+  access,
+  rawBody,
+  routes,
+  document,
+  ...parts
+}: Options): Promise<NestFastifyApplication> {
   const { clock = new SystemClock(), log = silentLog as never } = parts;
   const { background = new Background(log) } = parts;
   const providers = [{ provide: Background, useValue: background }];
@@ -29,6 +36,7 @@ export async function openApp({ module, access, rawBody, routes, ...parts }: Opt
       access,
       ...(rawBody !== undefined && { rawBody }),
       ...(routes && { routes }),
+      ...(document && { document }),
     },
     {
       clock,

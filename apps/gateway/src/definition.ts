@@ -74,13 +74,13 @@ export interface ServiceRoute {
 }
 
 /**
- * Every route of the services. Their own stand at the gateway as they stand there; what all services have for operators
- * stands under a service's name.
+ * Every route of the services. Their own stand at the gateway as they stand there; what all services have for staff, such
+ * as their documents, stands under a service's name.
  */
 export const serviceRoutes: readonly ServiceRoute[] = services.flatMap((service) => [
   ...Object.keys(shop[service].access).map((operation) => routeOf(service, operation, '')),
   ...Object.keys(commonAccess)
-    .filter((operation) => operation.includes(' /admin/'))
+    .filter((operation) => operation.includes(' /admin/') || operation === 'GET /docs-json')
     .map((operation) => routeOf(service, operation, `/${service}`)),
 ]);
 

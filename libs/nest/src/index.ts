@@ -31,5 +31,6 @@ export {
 export { parsePreferWait, preferenceAppliedHeader, PreferWait } from './http/prefer.js';
 export { Answer, WriteHead } from './http/answer.js';
 export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page.js';
-export { answers, refuses, route, takesHeader } from './http/route.js';
+export { answers, problemWith, refuses, route, takesHeader } from './http/route.js';
+export { documentOf, type OpenApi, type Operation, type Paths, type Schemas } from './http/openapi.js';
 export { AttentionController } from './admin/attention.controller.js';

@@ -5,7 +5,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { StoriesController } from '../../../libs/nest/src/admin/stories.controller.js';
-import { openApiDocument } from '../../../libs/nest/src/http/openapi.js';
+import { type OpenApi, openApiDocument } from '../../../libs/nest/src/http/openapi.js';
 import { DEFINITION, PROJECTIONS } from '../../../libs/nest/src/tokens.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
 import { type Service, shop } from '../../../apps/shop.js';
@@ -16,7 +16,7 @@ const provided = [PORTS, CONFIG, DATABASE, DEFINITION, PROJECTIONS, Background, 
 @Module({})
 class PreviewModule {}
 
-export async function openApi(service: Service): Promise<object> {
+export async function openApi(service: Service): Promise<OpenApi> {
   const module = {
     module: PreviewModule,
     global: true,

@@ -8,6 +8,7 @@ import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf }
 import { Calls, openConnections } from './calls.js';
 import { cacheAnswers } from './answer-cache.js';
 import { serveConsole } from './console.js';
+import { askForDocument } from './document.js';
 import { forwardRoutes } from './forward.js';
 import { serveFullOrders } from './full-order.js';
 import { Instances } from './instances.js';
@@ -62,6 +63,7 @@ export async function startGateway({
         serveConsole(http);
         forwardRoutes(http, { calls, config });
       },
+      document: askForDocument,
     };
   });
 }

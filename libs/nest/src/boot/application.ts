@@ -12,13 +12,12 @@ import { setMaxListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type Clock, type Runtime, SystemClock, SystemIds, SystemRandom } from '#runtime';
 import { type AccessTable, type HttpConfig, StartError, withoutPasswords } from '#service';
 import { rateLimits, type SharedCounts } from '../access/rate-limit.js';
 import { IssuerTokens, type Tokens } from '../access/tokens.js';
-import { createApp } from '../http/create-app.js';
+import { createApp, type HttpOptions } from '../http/create-app.js';
 import { Background } from './background.js';
 import { Health } from './health.js';
 import { createLog } from './logger.js';
@@ -43,14 +42,10 @@ export interface ApplicationParts {
   readonly tokens: Tokens;
 }
 
-export interface Assembled {
+export interface Assembled extends Pick<HttpOptions, 'beforeAccess' | 'routes' | 'document'> {
   readonly module: DynamicModule;
   /** Where the instances share the counts of their rate limits; without, each has its own. */
   readonly counts?: SharedCounts;
-  /** Adds hooks that run before the caller is known. */
-  readonly beforeAccess?: (http: FastifyInstance) => void;
-  /** Adds routes besides those of the module. */
-  readonly routes?: (http: FastifyInstance) => void;
 }
 
 /** What every application's module has around it: Nest tells Background when the application starts and stops. */
@@ -90,18 +85,8 @@ export async function startApplication(
       throw refusedAddress(error, config);
     });
     background.onClose(leaveWaitingRoom);
-    const {
-      module: own,
-      counts,
-      beforeAccess,
-      routes,
-    } = await assemble({
-      runtime,
-      background,
-      health,
-      metrics,
-      tokens,
-    });
+    const assembled = await assemble({ runtime, background, health, metrics, tokens });
+    const { module: own, counts, ...http } = assembled;
     const module = {
       module: ApplicationModule,
       global: true,
@@ -110,7 +95,7 @@ export async function startApplication(
       exports: [Background],
     };
     const app = await createApp(
-      { name, module, rawBody, access, ...(beforeAccess && { beforeAccess }), ...(routes && { routes }) },
+      { ...http, name, module, rawBody, access },
       {
         ...runtime,
         background,

@@ -24,7 +24,7 @@ import { NestLog } from '../boot/logger.js';
 import type { Metrics } from '../boot/metrics.js';
 import { jsonParser } from './json-body.js';
 import { answerUnrouted } from './methods.js';
-import { serveDocs } from './openapi.js';
+import { type OpenApi, openApiDocument, serveDocs } from './openapi.js';
 import { ProblemFilter, RequestValidationPipe } from './problem.js';
 import { UnknownInputGuard } from './unknown-input.js';
 
@@ -55,6 +55,8 @@ export interface HttpOptions {
   readonly beforeAccess?: (http: FastifyInstance) => void;
   /** Adds routes besides those of the module. */
   readonly routes?: (http: FastifyInstance) => void;
+  /** Makes the OpenAPI document; default: that of the module's routes. */
+  readonly document?: (request: FastifyRequest) => Promise<OpenApi>;
 }
 
 export interface HttpParts {
@@ -138,7 +140,9 @@ export async function createApp(options: HttpOptions, parts: HttpParts): Promise
   });
   options.routes?.(http);
   serveHealth(http, parts);
-  serveDocs(http, () => app, `Larder: ${options.name}`, options.access);
+  let found: Promise<OpenApi> | undefined;
+  const ofModule = () => (found ??= openApiDocument(app, `Larder: ${options.name}`, options.access));
+  serveDocs(http, options.document ?? ofModule);
   return app;
 }
 

@@ -3,7 +3,7 @@
  * their requests, and from what `@route` says of them.
  */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -30,53 +30,73 @@ const bearer = {
   description: 'An access token (RFC 9068) of the issuer that the service is configured with',
 } as const;
 
-/** The current document. Operations are named for their handlers' methods, whose names are unique within a service. */
+/** An operation as OpenAPI has it. */
+export interface Operation {
+  readonly operationId: string;
+  readonly responses: Readonly<Record<string, object>>;
+  readonly parameters?: readonly object[];
+  readonly security?: readonly object[];
+  readonly [field: string]: unknown;
+}
+
+/** By path (`/orders/{orderId}`) and method (`get`). */
+export type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+
+export type Schemas = Readonly<Record<string, object>>;
+
+export interface OpenApi {
+  readonly openapi: string;
+  readonly info: { readonly title: string; readonly version: string; readonly description?: string };
+  readonly paths: Paths;
+  readonly components: Readonly<Record<'schemas' | 'responses' | 'securitySchemes', Schemas>>;
+}
+
+/** The document of what Nest serves. Operations are named for their handlers' methods, whose names are unique within a service. */
 export async function openApiDocument(
   app: NestFastifyApplication,
   title: string,
   ownAccess: AccessTable,
-): Promise<object> {
-  const access: AccessTable = { ...commonAccess, ...ownAccess };
+): Promise<OpenApi> {
   const swagger = await import('@nestjs/swagger');
   documentRoutes(swagger);
-  const about = new swagger.DocumentBuilder()
-    .setTitle(title)
-    .setVersion('1')
-    .addGlobalResponse({
-      status: 'default',
-      description:
-        'A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), ' +
-        '`request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and ' +
-        '`unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the ' +
-        'route stands with it.',
-      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-    })
-    .build();
-  const { components, paths, ...document } = swagger.SwaggerModule.createDocument(app, about, {
+  const { components, paths } = swagger.SwaggerModule.createDocument(app, new swagger.DocumentBuilder().build(), {
     operationIdFactory: (_controller, method) => method,
   });
-  const schemas = { ...components?.schemas, Problem: z.toJSONSchema(problem, { target: 'openapi-3.0' }) };
-  const secured = Object.fromEntries(
-    Object.entries(paths).map(([path, item]) => [
-      path,
-      Object.fromEntries(
-        Object.entries(item as object).map(([method, operation]) => [
-          method,
-          withAccess(operation as Operation, access[`${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`]),
-        ]),
-      ),
-    ]),
-  );
-  const securitySchemes = { bearer };
-  return { ...document, paths: secured, components: { ...components, schemas, responses: refusals, securitySchemes } };
+  return documentOf(title, ownAccess, paths as unknown as Paths, components?.schemas ?? {});
 }
 
-interface Operation {
-  readonly responses: object;
+/** The document of these operations, with what is the same at each: who may call it, and what any may refuse. */
+export function documentOf(title: string, ownAccess: AccessTable, paths: Paths, schemas: Schemas): OpenApi {
+  const access: AccessTable = { ...commonAccess, ...ownAccess };
+  const operations = Object.entries(paths).map(([path, item]) => {
+    const withAccess = Object.entries(item).map(([method, operation]) => [
+      method,
+      guarded(operation, access[`${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`]),
+    ]);
+    return [path, Object.fromEntries(withAccess)];
+  });
+  return {
+    openapi: '3.0.0',
+    info: { title, version: '1' },
+    paths: Object.fromEntries(operations),
+    components: {
+      schemas: { ...schemas, Problem: z.toJSONSchema(problem, { target: 'openapi-3.0' }) },
+      responses: usual,
+      securitySchemes: { bearer },
+    },
+  };
 }
 
 /** What is the same at every operation stands in the document once. */
-const refusals = {
+const usual = {
+  Problem: {
+    description:
+      'A problem (RFC 9457). Any request may get `bad-request` (400), `not-found` (404), `method-not-allowed` (405), ' +
+      '`request-timeout` (408), `uri-too-long` (414), `headers-too-large` (431), `internal-error` (500) and ' +
+      '`unknown-method` (501), from a browser `cross-site` (403) and `foreign-host` (421), and while the issuer of tokens is away `issuer-unavailable` (503); what follows from the ' +
+      'route stands with it.',
+    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+  },
   Unauthenticated: problemWith(['unauthenticated', 'token-invalid', 'token-expired']),
   Forbidden: problemWith(['forbidden']),
   TooManyRequests: {
@@ -89,18 +109,18 @@ const refusals = {
   },
 };
 
-const refusal = (name: keyof typeof refusals) => ({ $ref: `#/components/responses/${name}` });
+const response = (name: keyof typeof usual) => ({ $ref: `#/components/responses/${name}` });
 
-function withAccess(operation: Operation, rule: AccessRule = {}): object {
+function guarded(operation: Operation, rule: AccessRule = {}): Operation {
   // The routes that are not limited are not in the document.
-  const responses = { ...operation.responses, 429: refusal('TooManyRequests') };
+  const responses = { ...operation.responses, 429: response('TooManyRequests'), default: response('Problem') };
   if (rule === 'anyone') return { ...operation, responses, security: [] };
   const whose = Object.entries(rule).map(([role, whose]) => (whose === 'own' ? `${role} (their own)` : role));
   return {
     ...operation,
     description: `For: ${whose.join(', ')}.`,
     security: [{ bearer: [] }],
-    responses: { ...responses, 401: refusal('Unauthenticated'), 403: refusal('Forbidden') },
+    responses: { ...responses, 401: response('Unauthenticated'), 403: response('Forbidden') },
   };
 }
 
@@ -110,17 +130,21 @@ const PAGE = `<!doctype html>
 <body><div id="page"></div><script src="/docs/swagger-ui-bundle.js"></script><script type="module" src="/docs/start.js"></script></body>
 </html>`;
 
-/** The document is not for everybody, so the page asks for a token once, and keeps it for as long as its tab is open. */
+/** The document is not for everybody: without a session, the page asks for a token once, and keeps it for as long as its tab is open. */
 const START = `
 const KEY = 'larder-token';
-const token = sessionStorage.getItem(KEY) ?? prompt('An access token of a clerk, an operator or a machine:') ?? '';
-const authorization = 'Bearer ' + token.trim().replace(/^(authorization: *)?bearer +/i, '');
-const answer = await fetch('/docs-json', { headers: { authorization } });
+const load = (token) => {
+  const headers = token === null ? {} : { authorization: 'Bearer ' + token.trim().replace(/^(authorization: *)?bearer +/i, '') };
+  return fetch('/docs-json', { headers }).then((answer) => ({ answer, token, headers }));
+};
+let loaded = await load(sessionStorage.getItem(KEY));
+if (loaded.answer.status === 401) loaded = await load(prompt('An access token of a clerk, an operator or a machine:') ?? '');
+const { answer, token, headers } = loaded;
 const found = await answer.json();
-if (answer.ok) sessionStorage.setItem(KEY, token);
+if (answer.ok && token !== null) sessionStorage.setItem(KEY, token);
 else sessionStorage.removeItem(KEY);
 if (answer.ok) {
-  const requestInterceptor = (request) => ({ ...request, headers: { authorization, ...request.headers } });
+  const requestInterceptor = (request) => ({ ...request, headers: { ...headers, ...request.headers } });
   SwaggerUIBundle({ spec: found, dom_id: '#page', validatorUrl: null, requestInterceptor });
 } else {
   document.querySelector('#page').textContent = found.detail + ' Reload the page to try again.';
@@ -134,19 +158,10 @@ const FILES = new Map([
 /** They are the same for everybody until another version is deployed. */
 const CACHED = { 'cache-control': 'public, max-age=300' };
 
-/** Adds `/docs` and `/docs-json`. */
-export function serveDocs(
-  http: FastifyInstance,
-  app: () => NestFastifyApplication,
-  title: string,
-  access: AccessTable,
-): void {
-  let document: Promise<object> | undefined;
+/** Adds `/docs` and `/docs-json`, which answers with what `document` returns. */
+export function serveDocs(http: FastifyInstance, document: (request: FastifyRequest) => Promise<OpenApi>): void {
   http.get('/docs', (_request, reply) => reply.headers(CACHED).type('text/html').send(PAGE));
-  http.get('/docs-json', async (_request, reply) => {
-    const found = await (document ??= openApiDocument(app(), title, access));
-    return reply.send(found);
-  });
+  http.get('/docs-json', async (request, reply) => reply.send(await document(request)));
   http.get('/docs/start.js', (_request, reply) => reply.headers(CACHED).type('text/javascript').send(START));
   http.get<{ Params: { file: string } }>('/docs/:file', async ({ params: { file } }, reply) => {
     const type = FILES.get(file);
