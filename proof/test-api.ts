@@ -27,17 +27,22 @@ const RESULTS = '.cache/test-api.json';
 /** Python packages, installed here once per version of requirements.txt. */
 const VENV = '.cache/schemathesis';
 const SECRET = 'the provider of test:api';
-/** By default a run takes about four minutes. */
+/** By default a run takes about five minutes. */
 const EXAMPLES = 25;
 const SEED = 1;
+/** The part of them that is tried at the gateway, too: what it forwards, its services have been tried with. */
+const THROUGH_GATEWAY = 0.2;
+
+const targets = [...services, 'gateway'] as const;
+type Target = (typeof targets)[number];
 
 interface Flags {
-  readonly only: readonly Service[];
+  readonly only: readonly Target[];
   readonly examples: number;
   readonly seed: number;
 }
 
-export const usage = 'npm run test:api -- [--only order,inventory,payment] [--examples 25] [--seed 1].';
+export const usage = 'npm run test:api -- [--only order,inventory,payment,gateway] [--examples 25] [--seed 1].';
 
 export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = await testApi(argv, process);
@@ -54,9 +59,10 @@ async function testApi(argv: readonly string[], out: Output): Promise<number> {
   return onTrial({ bus: 'postgres', env }, async ({ shop }) => {
     const fixtures = await furnish(shop);
     const verdicts: Verdict[] = [];
-    for (const service of flags.only) {
-      out.stdout.write(`\n${bold(service)}\n`);
-      verdicts.push(await tryService(shop, service, fixtures, flags));
+    for (const target of flags.only) {
+      out.stdout.write(`\n${bold(target)}\n`);
+      const url = target === 'gateway' ? await shop.addGateway() : shop.urls[target][0]!;
+      verdicts.push(await tryTarget(shop, { target, url }, fixtures.get(target)!, flags));
     }
     const tests = verdicts.flatMap((verdict) => verdict.tests);
     const failed = tests.filter(({ isFine }) => !isFine).length;
@@ -75,10 +81,10 @@ function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
     options: { only: { type: 'string' }, examples: { type: 'string' }, seed: { type: 'string' } },
   } as const;
   return readCommandLine(argv, syntax, out, ({ values }) => ({
-    only: (values.only?.split(',') ?? services).map((name) => {
-      const service = services.find((each) => each === name);
-      if (!service) throw new UsageError(`There is no service "${name}".`);
-      return service;
+    only: (values.only?.split(',') ?? targets).map((name) => {
+      const target = targets.find((each) => each === name);
+      if (!target) throw new UsageError(`There is no service "${name}".`);
+      return target;
     }),
     examples: wholeNumber(values.examples ?? `${EXAMPLES}`, { what: 'a number of examples', min: 1 }),
     seed: wholeNumber(values.seed ?? `${SEED}`, { what: 'a seed' }),
@@ -108,7 +114,7 @@ async function runPython(program: string, ...args: readonly string[]): Promise<v
 }
 
 /** What exists in the shop, by the name of the parameter that names it. */
-type Fixtures = ReadonlyMap<Service, object>;
+type Fixtures = ReadonlyMap<Target, object>;
 
 const PRICES = { 'olive-oil': 1299, honey: 895, tea: 300 };
 /** As many as a run may skip, call off or cancel. */
@@ -138,13 +144,17 @@ async function furnish(shop: Shop): Promise<Fixtures> {
   }
   await bus.close();
 
+  const orderId = [...completed!, ...refused!, ...slow!];
+  const common = { orderId, sku: Object.keys(PRICES), secret: SECRET };
   const perService = services.map(async (service) => {
     const letters = await waitForItems<{ id: string }>(shop, service, 'dead-letters');
-    const orderId = [...completed!, ...refused!, ...slow!];
-    const found = { orderId, sku: Object.keys(PRICES), id: letters.map(({ id }) => id), secret: SECRET };
-    return [service, { ...found, position: `${service}:1` }] as const;
+    return [service, { ...common, id: letters.map(({ id }) => id), position: `${service}:1` }] as const;
   });
-  return new Map(await Promise.all(perService));
+  const found = await Promise.all(perService);
+  // At the gateway, what is a service's own stands under its name.
+  const ids = found.map(([service, { id }]) => [`${service} id`, id]);
+  const atGateway = { ...common, ...Object.fromEntries(ids), position: 'order:1' };
+  return new Map<Target, object>([...found, ['gateway', atGateway]]);
 }
 
 function waitForItems<T>(shop: Shop, service: Service, list: 'attention' | 'dead-letters'): Promise<T[]> {
@@ -162,19 +172,24 @@ interface Verdict {
   readonly exitCode: number;
 }
 
-async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flags: Flags): Promise<Verdict> {
-  const { examples, seed } = flags;
-  const report = resolve(VENV, `${service}.ndjson`);
+async function tryTarget(
+  shop: Shop,
+  { target, url }: { readonly target: Target; readonly url: string },
+  fixtures: object,
+  { examples, seed }: Flags,
+): Promise<Verdict> {
+  const isGateway = target === 'gateway';
+  const report = resolve(VENV, `${target}.ndjson`);
   const checks = new Set(
     (JSON.parse(readFileSync(join(FOLDER, 'accepted.json'), 'utf8')) as { check: string }[]).map(({ check }) => check),
   );
-  const url = shop.urls[service][0]!;
   const options = {
     url,
-    phases: 'examples,coverage,fuzzing,stateful',
+    phases: isGateway ? 'examples,coverage,fuzzing' : 'examples,coverage,fuzzing,stateful',
     checks: 'all',
     'exclude-checks': [...checks].join(','),
-    'max-examples': `${examples}`,
+    'max-examples': `${isGateway ? Math.ceil(examples * THROUGH_GATEWAY) : examples}`,
+    ...(isGateway && { 'exclude-tag': 'Login' }), // A person logs in: login.spec.ts does.
     seed: `${seed}`,
     'generation-database': 'none',
     'request-timeout': '20',
@@ -191,8 +206,8 @@ async function tryService(shop: Shop, service: Service, fixtures: Fixtures, flag
       SCHEMATHESIS_HOOKS: 'hooks',
       PYTHONPATH: [resolve(FOLDER), process.env['PYTHONPATH']].filter(Boolean).join(delimiter),
       PYTHONDONTWRITEBYTECODE: '1',
-      LARDER_FIXTURES: JSON.stringify(fixtures.get(service)),
-      LARDER_ACCEPTED: resolve(VENV, `${service}.accepted`),
+      LARDER_FIXTURES: JSON.stringify(fixtures),
+      LARDER_ACCEPTED: resolve(VENV, `${target}.accepted`),
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });

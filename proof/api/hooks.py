@@ -33,7 +33,8 @@ def before_call(context, case, kwargs):
     valid = lambda location: not is_wrong_on_purpose(case, location)
     if valid(ParameterLocation.PATH):
         for name, value in (case.path_parameters or {}).items():
-            case.path_parameters[name] = one_of(SHOP.get(name, []), value)
+            of_service = f"{case.operation.path.split('/')[1]} {name}"
+            case.path_parameters[name] = one_of(SHOP.get(of_service, SHOP.get(name, [])), value)
     # Any other position is beyond the last event, or of another store; and this wait takes no time of the run.
     for name, value in {"Larder-Position": SHOP["position"], "Prefer": "wait=0"}.items():
         if name in (case.headers or {}) and valid(ParameterLocation.HEADER):

@@ -23,9 +23,9 @@ export function parsePositions(text: string, separator = ','): Positions {
   return highestOf(...entries);
 }
 
-/** Whether a `Larder-Position` is what the services take; one that is absent is. */
+/** Whether a `Larder-Position` is what the services take: an empty one is not. */
 export function areWellFormed(text: string): boolean {
-  return text === '' || text.split(',').every((entry) => services.includes(ENTRY.exec(entry)?.[1] as Service));
+  return text.split(',').every((entry) => services.includes(ENTRY.exec(entry)?.[1] as Service));
 }
 
 export function formatPositions(positions: Positions, separator = ', '): string {

@@ -171,6 +171,7 @@ test.each([
   ['a history', '/orders/1/history', {}],
   ['a wait', '/orders/1', { prefer: 'wait=1' }],
   ['a position that is none, which the service refuses', '/orders/1', { 'larder-position': 'order:x' }],
+  ['an empty position, which it refuses, too', '/orders/1', { 'larder-position': '' }],
   ['a position of no service', '/orders/1', { 'larder-position': 'shop:1' }],
 ])('%s always reaches the service', async (_what, path, headers) => {
   await read('/orders/1');

@@ -71,11 +71,12 @@ export function cacheAnswers(
   http.decorateRequest('lookup', undefined);
   http.addHook('preHandler', async (request, reply) => {
     const service = keptRoutes.get(`${request.method} ${request.routeOptions.url}`);
-    const { prefer, 'larder-position': position = '' } = request.headers;
+    const { prefer, 'larder-position': position } = request.headers;
     // What the service refuses, it is to see.
-    if (!service || !request.caller || prefer !== undefined || !areWellFormed(String(position))) return undefined;
+    const isRefused = position !== undefined && !areWellFormed(String(position));
+    if (!service || !request.caller || prefer !== undefined || isRefused) return undefined;
     const key = keyOf(request);
-    const wanted = parsePositions(String(position)).get(service) ?? 0n;
+    const wanted = parsePositions(String(position ?? '')).get(service) ?? 0n;
     const found = kept(key, wanted) ?? (await shared(key, wanted));
     if (found) {
       const age = Math.floor((clock.monotonicMs() - found.askedMs) / 1_000);
