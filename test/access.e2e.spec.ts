@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { customerIdOf } from '../apps/order/src/http/customer.js';
 import { type Service, services, shop as definitions } from '../apps/shop.js';
-import { commonAccess, type AccessRule, type AccessTable, type Role, roles } from '#service';
+import { accessOf, type AccessRule, type Role, roles } from '#service';
 import { bearer, Issuer } from '../proof/shop/issuer.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -84,7 +84,7 @@ function operationsOf(service: Service): Operation[] {
   const documented = Object.entries(paths).flatMap(([path, item]) =>
     Object.keys(item).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`),
   );
-  const table: AccessTable = { ...commonAccess, ...definitions[service].access };
+  const table = accessOf(definitions[service].access);
   return [...documented, 'GET /metrics', 'GET /docs-json', 'GET /health/live'].map((operation) => {
     const [method, path] = operation.split(' ') as [string, string];
     return { method: method.toLowerCase() as Operation['method'], path, rule: table[operation]! };

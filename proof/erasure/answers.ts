@@ -1,5 +1,5 @@
 /** What a shop tells whoever asks: every operation of its tables of access, about every person, as several callers. */
-import { commonAccess } from '#service';
+import { accessOf } from '#service';
 import { randomUUID } from 'node:crypto';
 import { services, shop as definitions } from '../../apps/shop.js';
 import type { Headers } from '../../scripts/lib/api.js';
@@ -29,7 +29,7 @@ export async function searchAnswers(sweep: Sweep, shop: Shop, customers: readonl
   };
   const asked = Object.entries(callers).map(async ([caller, headers]) => {
     for (const service of services) {
-      for (const operation of Object.keys({ ...commonAccess, ...definitions[service].access })) {
+      for (const operation of Object.keys(accessOf(definitions[service].access))) {
         // What they do would be done, and what they may know is another question.
         if (caller === 'staff' && (!operation.startsWith('GET ') || SHOWING.includes(operation))) continue;
         for (const path of pathsOf(operation, customers)) {

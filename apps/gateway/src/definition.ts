@@ -1,6 +1,16 @@
 /** What the gateway is: the one door to the services. It has no rule of the business: whose a thing is, the services decide. */
 import { z } from 'zod';
-import { type AccessTable, commonAccess, configOf, duration, httpConfig, isLoopback, secrets, urls } from '#service';
+import {
+  accessOf,
+  type AccessTable,
+  commonAccess,
+  configOf,
+  duration,
+  httpConfig,
+  isLoopback,
+  secrets,
+  urls,
+} from '#service';
 import { perService, type Service, services, shop } from '../../shop.js';
 
 /** `ORDER_URL` */
@@ -111,8 +121,7 @@ export const gatewayAccess: AccessTable = {
   ...ownAccess,
   ...Object.fromEntries(
     serviceRoutes.map(({ service, method, path, prefix }) => {
-      const table: AccessTable = { ...commonAccess, ...shop[service].access };
-      return [`${method} ${path}`, table[`${method} ${path.slice(prefix.length)}`]!];
+      return [`${method} ${path}`, accessOf(shop[service].access)[`${method} ${path.slice(prefix.length)}`]!];
     }),
   ),
 };

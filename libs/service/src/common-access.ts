@@ -23,5 +23,8 @@ export const commonAccess: AccessTable = {
   'POST /admin/dead-letters/:id/skip': { operator: 'any' },
 };
 
+/** The table of a service, or of the gateway: its own rows and those that all have. */
+export const accessOf = (own: AccessTable): AccessTable => ({ ...commonAccess, ...own });
+
 /** Probes come often, and from one address: they are not limited. */
 export const unlimited: ReadonlySet<string> = new Set(['GET /health/live', 'GET /health/ready']);

@@ -10,7 +10,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { operationOf, Problem } from '#nest';
-import { type AccessTable, commonAccess } from '#service';
+import { accessOf, type AccessTable } from '#service';
 import { type CookieSettings, SealedCookie } from './sealed-cookie.js';
 
 declare module 'fastify' {
@@ -51,7 +51,7 @@ export class Sessions {
 
   /** Lets requests of a session act by its token: before the hooks that ask for one. */
   use(http: FastifyInstance, own: AccessTable): void {
-    const access: AccessTable = { ...commonAccess, ...own };
+    const access = accessOf(own);
     http.decorateRequest('session', undefined);
     http.addHook('onRequest', async (request, reply) => {
       const { headers, method } = request;

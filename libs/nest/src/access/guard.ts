@@ -11,11 +11,11 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '#runtime';
 import {
+  accessOf,
   type AccessRule,
   type AccessTable,
   type Caller,
   callerOf,
-  commonAccess,
   type Identity,
   StartError,
   unlimited,
@@ -63,7 +63,7 @@ export function operationOf({ method, routeOptions }: FastifyRequest): string {
 /** Guards all routes that are registered from here on by a service's table, and refuses to get ready when that is not about just these. */
 export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Guarded): void {
   const { rateLimits, log } = guarded;
-  const table: AccessTable = { ...commonAccess, ...own };
+  const table = accessOf(own);
   const ruleOf = (operation: string): AccessRule => (Object.hasOwn(table, operation) ? table[operation]! : {});
   const routes = new Set<string>();
   http.decorateRequest('caller', undefined);

@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { type AccessRule, type AccessTable, commonAccess } from '#service';
+import { accessOf, type AccessRule, type AccessTable } from '#service';
 import { Problem } from './problem.js';
 import { documentRoutes, problemWith } from './route.js';
 
@@ -67,7 +67,7 @@ export async function openApiDocument(
 
 /** The document of these operations, with what is the same at each: who may call it, and what any may refuse. */
 export function documentOf(title: string, ownAccess: AccessTable, paths: Paths, schemas: Schemas): OpenApi {
-  const access: AccessTable = { ...commonAccess, ...ownAccess };
+  const access = accessOf(ownAccess);
   const operations = Object.entries(paths).map(([path, item]) => {
     const withAccess = Object.entries(item).map(([method, operation]) => [
       method,
