@@ -1,6 +1,7 @@
 /** The pages of the OpenID provider for development: plain HTML with one style, which works without scripts. */
 import type { ServerResponse } from 'node:http';
 import { createHash } from 'node:crypto';
+import { escapeHtml } from '../../apps/gateway/src/http/html.js';
 import { accountNames, accounts, isMachine } from './accounts.js';
 
 const STYLE = `
@@ -34,15 +35,6 @@ const headers = {
   ].join('; '),
 };
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-const escape = (text: string) => text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-
 const NOTE = `<p class="note"><strong>For development only.</strong> Nobody is asked for a password here: whoever can open this
   page can be anyone in this shop. A shop that others can reach needs an OpenID provider of its own.</p>`;
 
@@ -60,8 +52,8 @@ export function loginPage(application: string, action: string): Page {
   });
   return {
     title: 'Who are you?',
-    body: `<p>You are logging in to <strong>${escape(application)}</strong>.</p>
-<form method="post" action="${escape(action)}">
+    body: `<p>You are logging in to <strong>${escapeHtml(application)}</strong>.</p>
+<form method="post" action="${escapeHtml(action)}">
 ${choices.join('\n')}
 <button class="cancel" name="cancel" value="yes">Cancel</button>
 </form>
@@ -77,7 +69,7 @@ export function homePage(issuer: string): Page {
   });
   return {
     title: 'The OpenID provider of this shop',
-    body: `<p>It issues the tokens of <strong>${escape(issuer)}</strong>. Its addresses are in its
+    body: `<p>It issues the tokens of <strong>${escapeHtml(issuer)}</strong>. Its addresses are in its
   <a href="/.well-known/openid-configuration">discovery document</a>, and these are its accounts:</p>
 <ul>
 ${rows.join('\n')}
@@ -87,7 +79,10 @@ ${NOTE}`,
 }
 
 export function errorPage(title: string, detail: string): Page {
-  return { title, body: `<p>${escape(detail)}</p>\n<p>Go back to the application, and start again from there.</p>` };
+  return {
+    title,
+    body: `<p>${escapeHtml(detail)}</p>\n<p>Go back to the application, and start again from there.</p>`,
+  };
 }
 
 export function htmlOf({ title, body }: Page): string {
@@ -95,10 +90,10 @@ export function htmlOf({ title, body }: Page): string {
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)} · Larder</title>
+<title>${escapeHtml(title)} · Larder</title>
 <style>${STYLE}</style>
 <main>
-<h1>${escape(title)}</h1>
+<h1>${escapeHtml(title)}</h1>
 ${body}
 </main>
 </html>

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { createHash } from 'node:crypto';
 import { PROBLEM_TYPE } from '#nest';
+import { escapeHtml } from './html.js';
 import { loginAt } from './return-to.js';
 
 const STYLE = `
@@ -61,24 +62,15 @@ function pageOf({ title, status, code, detail, instance, correlationId, login }:
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(title)} · Larder</title>
+<title>${escapeHtml(title)} · Larder</title>
 <link rel="icon" href="data:,">
 <style>${STYLE}</style>
 <main>
-<h1>${escape(title)}</h1>
-<p>${escape(words)}</p>
-${at === undefined ? '' : `<p><a href="${escape(at)}">Log in</a></p>\n`}<p><a href="/">To the shop</a></p>
-<p><small>In the log it is ${escape(correlationId)}.</small></p>
+<h1>${escapeHtml(title)}</h1>
+<p>${escapeHtml(words)}</p>
+${at === undefined ? '' : `<p><a href="${escapeHtml(at)}">Log in</a></p>\n`}<p><a href="/">To the shop</a></p>
+<p><small>In the log it is ${escapeHtml(correlationId)}.</small></p>
 </main>
 </html>
 `;
 }
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-const escape = (text: string) => text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
