@@ -29,9 +29,13 @@ beforeEach(() => {
   clock = new ManualClock();
 });
 
-function instancesAt(order: string[], lookup: Lookup = () => Promise.reject(new Error('unknown name'))) {
+function instancesAt(
+  order: string[],
+  lookup: Lookup = () => Promise.reject(new Error('unknown name')),
+  log = silentLog,
+) {
   const urls = { order, inventory: ['http://10.0.1.1:3002'], payment: ['http://10.0.2.1:3003'] };
-  return new Instances(urls, { clock, log: silentLog, agent, lookup });
+  return new Instances(urls, { clock, log, agent, lookup });
 }
 
 const urlsOf = (instances: Instances) => instances.ready('order').map(({ url }) => url);
@@ -47,6 +51,21 @@ test('only instances that are ready get requests, each in its turn, whatever oth
   });
   expect(turns).toEqual([1, 3, 1, 3].map((n) => `http://10.0.0.${n}:3001`));
   expect(instances.next('payment')).toBeUndefined();
+});
+
+test('the log has when an instance becomes ready and when it no longer is, and not what it goes through until then', async () => {
+  const said: string[] = [];
+  const note = (_fields: object, text: string) => void said.push(text);
+  const instances = instancesAt(['http://10.0.0.1:3001'], undefined, { ...silentLog, info: note, warn: note });
+  const answers = [undefined, 503, undefined, 503, 200, 200, 503, undefined, 200];
+  for (const status of answers) {
+    if (status === undefined) says.delete('http://10.0.0.1:3001');
+    else says.set('http://10.0.0.1:3001', () => Promise.resolve(status));
+    await instances.look();
+    said.push(String(status));
+  }
+  const [is, isNot] = ['An instance is ready.', 'An instance is no longer ready.'];
+  expect(said.join()).toBe(`undefined,503,undefined,503,${is},200,200,${isNot},503,undefined,${is},200`);
 });
 
 test('a name stands for all of its addresses, which are asked for anew at each look, and is what they are called by', async () => {

@@ -118,10 +118,13 @@ export class Instances {
   }
 
   private note(instance: Known, state: State): void {
-    if (instance.state === state) return;
+    const { service, url, state: before } = instance;
     instance.state = state;
-    const { service, url } = instance;
-    this.options.log.info({ service, url, state }, 'An instance is in another state.');
+    // One that is not ready may be there and out by turns while it starts.
+    if ((state === 'ready') === (before === 'ready')) return;
+    const { log } = this.options;
+    if (state === 'ready') log.info({ service, url }, 'An instance is ready.');
+    else log.warn({ service, url, state }, 'An instance is no longer ready.');
   }
 }
 
