@@ -1,4 +1,7 @@
 /** The answers of the gateway's own routes, for pages that read them. Times are ISO 8601 in UTC, positions decimal digits. */
+import type { components } from '../../../libs/client/src/generated/order.js';
+
+type Schemas = components['schemas'];
 
 /** `GET /session`: who is logged in, and what they may do. */
 export interface Session {
@@ -35,23 +38,7 @@ export interface FullOrder {
 }
 
 /** An event of one of the services. */
-export interface Fact {
-  readonly id: string;
-  readonly service: string;
-  readonly stream: string;
-  readonly revision: number;
-  readonly position: string;
-  readonly type: string;
-  readonly data: object;
-  readonly recordedAt: string;
-  readonly correlationId: string;
-  readonly causationId: string;
-  readonly traceparent?: string;
-  readonly actor?: string;
-  readonly reason?: string;
-  /** The message that led to it; absent when a request or a loop did. */
-  readonly message?: { readonly topic: string; readonly partition: number; readonly offset: string };
-}
+export type Fact = Omit<Schemas['StoryFact'], 'shown'>;
 
 /** `GET /orders/{id}/story` */
 export interface Story {
@@ -66,33 +53,10 @@ export interface Story {
   readonly ahead?: Ahead;
 }
 
-/** A customer is not told where it stands in the store, nor what led to it. */
-export interface StoryFact
-  extends
-    Omit<Fact, 'position' | 'correlationId' | 'causationId'>,
-    Partial<Pick<Fact, 'position' | 'correlationId' | 'causationId'>> {
-  /**
-   * By read model: since when it shows the fact; null while it does not. One that never shows it is not named, nor one of
-   * which that is no longer known.
-   */
-  readonly shown: Readonly<Record<string, string | null>>;
-}
+/** An event, and by read model since when that shows it. A customer is not told where it stands in the store, nor what led to it. */
+export type StoryFact = Omit<Schemas['StoryFact'], ForStaff> & Partial<Pick<Schemas['StoryFact'], ForStaff>>;
+
+type ForStaff = 'position' | 'correlationId' | 'causationId';
 
 /** What is to come, as of now. */
-export interface Ahead {
-  readonly awaits: readonly {
-    readonly what: string;
-    readonly from: string;
-    readonly since: string;
-    readonly reminderAt?: string;
-  }[];
-  readonly deadlineAt?: string;
-  /** What a person could do at this instant, and what it would do, by the decider itself. */
-  readonly choices: readonly {
-    readonly name: string;
-    readonly allowed: boolean;
-    /** Of the refusal, when it is not allowed. */
-    readonly code?: string;
-    readonly detail: string;
-  }[];
-}
+export type Ahead = Schemas['Ahead'];

@@ -29,6 +29,9 @@ const story = {
 
 test('a story that was saved is the same when it is opened', () => {
   expect(parseStory(JSON.stringify(story))).toEqual(story);
+  const { position: _, correlationId: __, causationId: ___, message: ____, ...own } = fact;
+  const ofCustomer = { ...story, complete: false, missing: ['inventory'], facts: [{ ...own, shown: {} }] };
+  expect(parseStory(JSON.stringify(ofCustomer))).toEqual(ofCustomer);
 });
 
 describe('a file is refused in words', () => {

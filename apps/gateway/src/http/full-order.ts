@@ -7,13 +7,13 @@
  *   nothing answers                                                503, with Retry-After
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { extendDeadline, Problem, tryAgain } from '#nest';
+import { extendDeadline, tryAgain } from '#nest';
 import type { Clock } from '#runtime';
 import { callerOf } from '#service';
 import type { FullOrder, OrderPart } from '../api.js';
 import { gatewayAccess } from '../definition.js';
 import { formatPositions, highestOf, parsePositions } from '../positions.js';
-import { readInside } from './inside.js';
+import { isRefusal, type Part, readPart, refusalOf } from './inside.js';
 
 const partPaths: Readonly<Record<OrderPart, string>> = {
   order: '/orders/:orderId',
@@ -34,19 +34,20 @@ export function serveFullOrders(
   http.get<{ Params: { orderId: string } }>('/orders/:orderId/full', async (request, reply) => {
     const { orderId } = request.params;
     extendDeadline(request, readTimeoutMs + MARGIN_MS);
-    const done = new AbortController();
-    const late = clock.sleep(readTimeoutMs, done.signal).then(() => undefined);
+    const headers = { 'larder-position': request.headers['larder-position'] };
     const asked = partNames.filter((part) => mayAsk(request, part));
     const answers = await Promise.all(
-      asked.map(async (part) => [part, await Promise.race([ask(part), late])] as const),
+      asked.map(async (part) => {
+        const path = partPaths[part].replace(':orderId', encodeURIComponent(orderId));
+        return [part, await readPart(request, path, { clock, withinMs: readTimeoutMs, headers })] as const;
+      }),
     );
-    done.abort();
 
     const found = Object.fromEntries(answers) as Partial<Record<OrderPart, Part>>;
     const { order, history } = found;
     // An order whose read model is behind is known to its history.
     const isKnown = history?.status === 200;
-    if (order && order.status >= 400 && order.status < 500 && !isKnown) throw problemOf(order);
+    if (isRefusal(order) && !isKnown) throw refusalOf(order);
     if (answers.every(([, answer]) => !answer || answer.status >= 500)) {
       throw tryAgain('unavailable', 'No service that knows of this order answers. Try again.');
     }
@@ -61,23 +62,7 @@ export function serveFullOrders(
       ...Object.fromEntries(shown.map((part) => [part, found[part]!.body])),
     };
     return full;
-
-    async function ask(part: OrderPart): Promise<Part> {
-      const path = partPaths[part].replace(':orderId', encodeURIComponent(orderId));
-      const headers = { 'larder-position': request.headers['larder-position'] };
-      const { statusCode: status, headers: given, payload } = await readInside(request, path, headers);
-      const [position, retryAfter] = [given['larder-position'], given['retry-after']].map((each) => each?.toString());
-      return { status, body: JSON.parse(payload) as Part['body'], position, retryAfter };
-    }
   });
-}
-
-/** What a service has answered. */
-interface Part {
-  readonly status: number;
-  readonly body: object & { readonly code?: string; readonly detail?: string; readonly errors?: unknown };
-  readonly position: string | undefined;
-  readonly retryAfter: string | undefined;
 }
 
 function mayAsk({ caller }: FastifyRequest, part: OrderPart): boolean {
@@ -88,16 +73,4 @@ function mayAsk({ caller }: FastifyRequest, part: OrderPart): boolean {
 /** That there is no reservation, or no payment, is an answer. */
 function isAnswered(part: OrderPart, answer: Part | undefined): boolean {
   return answer?.status === 200 || (answer?.status === 404 && (part === 'reservation' || part === 'payment'));
-}
-
-/** A refusal of the order service, as the refusal of all. */
-function problemOf({ status, body: { code, detail, errors }, position, retryAfter }: Part): Problem {
-  const at = position === undefined ? undefined : parsePositions(position).get('order');
-  return new Problem(status, code ?? 'error', detail ?? 'The order service has refused this.', {
-    ...(errors !== undefined && { extras: { errors } }),
-    headers: {
-      ...(retryAfter && { 'retry-after': retryAfter }),
-      ...(at !== undefined && { 'larder-position': `order:${at}` }),
-    },
-  });
 }

@@ -16,7 +16,7 @@ import { Login } from './login.js';
 import { usePages } from './pages.js';
 import { Sessions } from './sessions.js';
 import { keepPositions } from './positions.js';
-import { storyRoute } from './story.js';
+import { serveStories } from './story.js';
 
 @Module({})
 class GatewayModule {}
@@ -59,7 +59,7 @@ export async function startGateway({
         keepPositions(http, { secrets: config.GATEWAY_SECRET, ids: runtime.ids });
         login.serve(http);
         serveFullOrders(http, { clock, readTimeoutMs: config.READ_TIMEOUT });
-        storyRoute(http, { urlOf: (service) => instances.next(service)?.url, now: () => clock.now() });
+        serveStories(http, { clock });
         serveConsole(http);
         forwardRoutes(http, { calls, config });
       },

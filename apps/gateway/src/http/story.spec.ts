@@ -1,60 +1,55 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Problem } from '#nest';
-import { perService, type Service, services } from '../../../shop.js';
-import { storyRoute } from './story.js';
+import { SystemClock } from '#runtime';
+import { type Service, services } from '../../../shop.js';
+import { serveStories } from './story.js';
 
 const ORDER = '0190a8c0-0000-7000-8000-000000000001';
 const fact = (service: Service, revision: number, recordedAt: string) => ({ service, revision, recordedAt, shown: {} });
 
-let instances: Record<Service, FastifyInstance>;
 let gateway: FastifyInstance;
 let asked: { service: Service; url: string; authorization: unknown; correlation: unknown }[];
-/** Instead of what a service tells: a refusal, silence, or that it is away. */
-let trouble: Partial<Record<Service, number | 'silent' | 'away'>>;
+/** Instead of what a service tells: the status of a refusal, or silence. 503 is what the gateway answers for one that is away. */
+let trouble: Partial<Record<Service, number | 'silent'>>;
 let whose: 'own' | 'any';
 
-beforeEach(async () => {
+beforeEach(() => {
   asked = [];
   trouble = {};
   whose = 'any';
-  instances = perService((service) => {
-    const http = fastify();
-    http.get('/*', async (request, reply) => {
-      const { authorization, 'x-correlation-id': correlation } = request.headers;
-      asked.push({ service, url: request.url, authorization, correlation });
-      const problem = trouble[service];
-      if (problem === 'silent') return new Promise(() => {});
-      if (typeof problem === 'number') return reply.status(problem).send({ code: 'order-not-found', detail: 'None.' });
-      if (request.url.endsWith('/history')) {
-        return { events: [{ revision: 0, type: 'OrderPlaced', at: '2026-11-21T12:00:00.000Z', data: { lines: [] } }] };
-      }
-      return {
-        orderId: ORDER,
-        facts: TOLD[service],
-        ...(service === 'order' && { ahead: { awaits: [], choices: [] } }),
-      };
-    });
-    return http;
-  });
-  const urls = new Map<Service, string>();
-  for (const service of services) urls.set(service, await instances[service].listen({ port: 0, host: '127.0.0.1' }));
-  gateway = fastify({ forceCloseConnections: true });
+  gateway = fastify();
   gateway.decorateRequest('dueMs', 0);
   gateway.addHook('onRequest', async (request) => {
     request.caller = { subject: 'ada', roles: ['operator'], whose };
     request.cause = { correlationId: 'c', causationId: 'c' };
   });
-  gateway.setErrorHandler((error: Problem, _, reply) => reply.status(error.status).send({ code: error.code }));
-  storyRoute(gateway, {
-    urlOf: (service) => (trouble[service] === 'away' ? undefined : urls.get(service)),
-    now: () => new Date('2026-11-21T12:00:09.000Z'),
-    partWithinMs: 300,
-  });
+  gateway.setErrorHandler((error: Problem, _, reply) =>
+    reply.status(error.status).headers(error.headers).send({ code: error.code }),
+  );
+  class Clock extends SystemClock {
+    override now = () => new Date('2026-11-21T12:00:09.000Z');
+  }
+  serveStories(gateway, { clock: new Clock(), partWithinMs: 300 });
+  const forward = (service: Service, path: string, told: object) =>
+    gateway.get(path, async (request, reply) => {
+      const { authorization, 'x-correlation-id': correlation } = request.headers;
+      asked.push({ service, url: request.url, authorization, correlation });
+      const problem = trouble[service];
+      if (problem === undefined) return told;
+      if (problem === 'silent') return new Promise(() => {});
+      if (problem === 429) reply.header('retry-after', '7');
+      return reply.status(problem).send({ code: 'order-not-found', detail: 'None.' });
+    });
+  for (const service of services) {
+    const ahead = { awaits: [], choices: [] };
+    const story = { orderId: ORDER, facts: TOLD[service], ...(service === 'order' && { ahead }) };
+    forward(service, `/${service}/admin/stories/:orderId`, story);
+  }
+  const placed = { revision: 0, type: 'OrderPlaced', at: '2026-11-21T12:00:00.000Z', data: { lines: [] } };
+  forward('order', '/orders/:orderId/history', { events: [placed] });
 });
-afterEach(() =>
-  Promise.all([gateway, ...Object.values(instances)].map((http) => (http.server.closeAllConnections(), http.close()))),
-);
+afterEach(() => gateway.close());
 
 /** Order's second fact was recorded by an instance whose clock is behind. */
 const TOLD = {
@@ -82,24 +77,27 @@ test('the stories of all services are one, by time, and those of one service in 
     'order 1',
     'inventory 1',
   ]);
-  expect(answer.headers['cache-control']).toBe('no-store');
   expect(asked.map(({ service }) => service).sort()).toEqual([...services].sort());
   for (const each of asked) {
-    expect(each).toMatchObject({ url: `/admin/stories/${ORDER}`, authorization: 'Bearer token', correlation: 'c' });
+    expect(each).toMatchObject({
+      url: `/${each.service}/admin/stories/${ORDER}`,
+      authorization: 'Bearer token',
+      correlation: 'c',
+    });
   }
 });
 
-test.each(['silent', 'away', 500, 404] as const)('a service that is %s is missing, and named', async (how) => {
+test.each(['silent', 503, 500, 404] as const)('a service that answers %s is missing, and named', async (how) => {
   trouble = { inventory: how };
   expect((await ask()).json()).toMatchObject({ complete: false, missing: ['inventory'], facts: [{}, {}] });
 });
 
 test('without order the rest is told; without any there is nothing to tell', async () => {
-  trouble = { order: 'away' };
+  trouble = { order: 503 };
   const { ahead, ...story } = (await ask()).json<{ ahead?: object }>();
   expect(story).toMatchObject({ missing: ['order'], facts: [{ service: 'inventory' }, { service: 'inventory' }] });
   expect(ahead).toBeUndefined();
-  trouble = { order: 'away', inventory: 500, payment: 'away' };
+  trouble = { order: 503, inventory: 500, payment: 'silent' };
   const none = await ask();
   expect([none.statusCode, none.json()]).toEqual([503, { code: 'unavailable' }]);
 });
@@ -108,6 +106,8 @@ test('there is no such order when order says so', async () => {
   trouble = { order: 404 };
   const answer = await ask();
   expect([answer.statusCode, answer.json()]).toEqual([404, { code: 'order-not-found' }]);
+  trouble = { order: 429 };
+  expect((await ask()).headers['retry-after']).toBe('7');
 });
 
 test("a customer is told the order's own history, and nobody else is asked", async () => {

@@ -6,51 +6,43 @@
  *
  * A service that does not answer in time is missing, and named; only order says that there is no such order.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { extendDeadline, Problem, tryAgain } from '#nest';
-import type { Ahead, OrderStory } from '#service';
-import { type Service, services } from '../../../shop.js';
-import type { Story, StoryFact } from '../api.js';
+import type { Clock } from '#runtime';
+import type { OrderStory } from '#service';
+import type { components } from '../../../../libs/client/src/generated/order.js';
+import { services } from '../../../shop.js';
+import type { Ahead, Story, StoryFact } from '../api.js';
+import { isRefusal, readPart, refusalOf } from './inside.js';
 
 /** How long one service may take; the others are shown without it. */
 const PART_WITHIN_MS = 3_000;
 const ORDER_ID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** What the order service shows a customer of the past. */
-interface History {
-  readonly events: readonly {
-    readonly revision: number;
-    readonly type: string;
-    readonly at: string;
-    readonly data: object;
-  }[];
-}
+type History = components['schemas']['History'];
 
-interface Part {
+interface ToldPart {
   readonly facts: readonly StoryFact[];
   readonly ahead?: Ahead;
 }
 
-export interface StoryOptions {
-  /** Where an instance is that is ready; undefined when none is. */
-  readonly urlOf: (service: Service) => string | undefined;
-  readonly now: () => Date;
-  readonly partWithinMs?: number;
-}
-
-export function storyRoute(http: FastifyInstance, options: StoryOptions): void {
+export function serveStories(
+  http: FastifyInstance,
+  { clock, partWithinMs = PART_WITHIN_MS }: { readonly clock: Clock; readonly partWithinMs?: number },
+): void {
   http.get<{ Params: { orderId: string } }>('/orders/:orderId/story', async (request, reply) => {
     const { orderId } = request.params;
     if (!ORDER_ID.test(orderId)) throw new Problem(422, 'invalid-request', 'orderId: This is not the id of an order.');
-    const { partWithinMs = PART_WITHIN_MS } = options;
     extendDeadline(request, partWithinMs);
     const isForStaff = request.caller?.whose === 'any';
-    const ask = (service: Service, path: string) => askService(service, path, request, options);
-    const asked = services.map(async (service): Promise<Part | undefined> => {
-      if (isForStaff) return (await ask(service, `/admin/stories/${orderId}`)) as OrderStory | undefined;
-      if (service !== 'order') return undefined;
-      const history = (await ask(service, `/orders/${orderId}/history`)) as History | undefined;
-      return history && partOf(orderId, history);
+    const asked = services.map(async (service): Promise<ToldPart | undefined> => {
+      if (!isForStaff && service !== 'order') return undefined;
+      const path = isForStaff ? `/${service}/admin/stories/${orderId}` : `/orders/${orderId}/history`;
+      const answer = await readPart(request, path, { clock, withinMs: partWithinMs });
+      if (service === 'order' && isRefusal(answer)) throw refusalOf(answer);
+      if (answer?.status !== 200) return undefined;
+      return isForStaff ? (answer.body as OrderStory) : partOf(orderId, answer.body as History);
     });
     const parts = await Promise.all(asked);
     const missing = services.filter((_, i) => parts[i] === undefined);
@@ -58,43 +50,18 @@ export function storyRoute(http: FastifyInstance, options: StoryOptions): void {
     const ahead = parts.find((part) => part?.ahead)?.ahead;
     const story: Story = {
       orderId,
-      at: options.now().toISOString(),
+      at: clock.now().toISOString(),
       complete: missing.length === 0,
       missing,
       facts: byTime(parts.flatMap((part) => part?.facts ?? [])),
       ...(ahead && { ahead }),
     };
-    return reply.header('Cache-Control', 'no-store').send(story);
+    return reply.send(story);
   });
 }
 
-/**
- * The JSON that a service answers the caller with; undefined when it does not answer, or fails.
- * @throws Problem what order refuses
- */
-async function askService(
-  service: Service,
-  path: string,
-  request: FastifyRequest,
-  { urlOf, partWithinMs = PART_WITHIN_MS }: StoryOptions,
-): Promise<unknown> {
-  const url = urlOf(service);
-  if (url === undefined) return undefined;
-  const { authorization = '' } = request.headers;
-  const headers = { authorization, 'x-correlation-id': request.cause.correlationId, 'x-forwarded-for': request.ip };
-  const answer = await fetch(url + path, { headers, signal: AbortSignal.timeout(partWithinMs) })
-    .then(async (response) => ({ status: response.status, body: await response.json() }))
-    .catch(() => undefined);
-  if (answer?.status === 200) return answer.body;
-  if (answer && answer.status >= 400 && answer.status < 500 && service === 'order') {
-    const { code, detail } = answer.body as { code: string; detail: string };
-    throw new Problem(answer.status, code, detail);
-  }
-  return undefined;
-}
-
 /** What a customer sees of their order: neither who decided, nor positions, nor since when read models show it. */
-function partOf(orderId: string, { events }: History): Part {
+function partOf(orderId: string, { events }: History): ToldPart {
   const stream = `order-${orderId}`;
   const facts = events.map(({ revision, type, at, data }) => {
     return { id: `${stream}/${revision}`, service: 'order', stream, revision, type, data, recordedAt: at, shown: {} };
