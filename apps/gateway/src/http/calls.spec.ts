@@ -1,6 +1,6 @@
 /** What becomes of a call when instances are away, break off, hang or are slow, and what it costs the other callers. */
 import type { Agent } from 'undici';
-import { setMaxListeners } from 'node:events';
+import { getEventListeners, setMaxListeners } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LittleService } from '#test/little-service';
@@ -85,6 +85,13 @@ describe('an instance whose process is gone', () => {
     });
     expect(outcomes).toEqual(['unreachable', 'not-made']);
   });
+});
+
+test('whoever gives up after the answer was read interrupts nothing any longer', async () => {
+  await open(1);
+  const { signal } = new AbortController();
+  await read(call({ signal }));
+  await expect.poll(() => getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 describe('an instance that breaks off before it answers', () => {

@@ -172,6 +172,8 @@ export class Calls {
       });
       // Whoever passes it on notices that it ends early; nobody else has to.
       found.body.on('error', () => {});
+      // Nobody gives up what is read, and an error costs its stack.
+      found.body.once('close', () => signal.removeEventListener('abort', giveUp));
       return { status: found.statusCode, headers: found.headers, body: found.body };
     } finally {
       abortQuietly(begun);
