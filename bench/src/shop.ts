@@ -84,8 +84,13 @@ export async function openBenchShop(
   await shop.setPrices(Object.fromEntries(SKUS.map((sku) => [sku, PRICE.amountMinor])));
   if (running.includes('inventory')) await shop.stockUp(Object.fromEntries(SKUS.map((sku) => [sku, PLENTY])));
 
-  /** `clients` connections place orders of one line for `ms` milliseconds, with these headers. */
-  function placeOrders(clients: number, ms: number, headers: Record<string, string> = {}): Promise<Sample> {
+  /** `clients` connections place orders of one line for `ms` milliseconds, with these headers, by default at the service itself. */
+  function placeOrders(
+    clients: number,
+    ms: number,
+    headers: Record<string, string> = {},
+    url = shop.order[0]!,
+  ): Promise<Sample> {
     let n = 0;
     const setupRequest = (request: autocannonType.Request): autocannonType.Request => ({
       ...request,
@@ -94,7 +99,7 @@ export async function openBenchShop(
       headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID(), ...shop.anybody, ...headers },
       body: orderBody(n++),
     });
-    return httpLoad(shop.order[0]!, clients, ms, setupRequest);
+    return httpLoad(url, clients, ms, setupRequest);
   }
 
   const checkOut = checkingOutAt(shop.order[0]!, { headers: { ...FINAL, ...shop.anybody } });

@@ -341,7 +341,10 @@ export class Shop implements AsyncDisposable {
 
   /** The process ids of all instances, by name. */
   get pids(): ReadonlyMap<string, number> {
-    return new Map(services.flatMap((name) => this.processes[name].map(({ pid }, i) => [`${name} ${i + 1}`, pid])));
+    const running = { ...this.processes, gateway: this.gateways };
+    return new Map(
+      Object.entries(running).flatMap(([name, all]) => all.map(({ pid }, i) => [`${name} ${i + 1}`, pid])),
+    );
   }
 
   /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started from here on. */
