@@ -13,17 +13,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { orderEvents } from '#contracts';
+import { PostgresMessageBus } from '#message-bus/postgres';
+import { SystemClock } from '#runtime';
 import type { Story, StoryFact } from '../apps/gateway/src/api.js';
 import { services } from '../apps/shop.js';
 import type { AccountName } from './lib/accounts.js';
 import { portVariable } from './lib/addresses.js';
 import { Advice } from './lib/advice.js';
 import { readCommandLine } from './lib/command-line.js';
-import { freePort } from './lib/embedded-postgres.js';
+import { freePort, serverIn } from './lib/embedded-postgres.js';
 import { green, red, Screen } from './lib/screen.js';
 
 const RESULTS = '.cache/test-console.json';
@@ -36,6 +40,8 @@ const NARROW = { width: 380, height: 780 };
 const SCHEMES = ['light', 'dark'] as const;
 /** What a customer or an operator could write to harm who reads it. */
 const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
+
+const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Open a story'];
 
 const screen = new Screen();
 
@@ -58,7 +64,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
   const browser = await chromium.launch({ executablePath, args: sandbox });
-  const test = new ConsoleTest(browser, shop.url);
+  const test = new ConsoleTest(browser, shop);
   let failure: unknown;
   try {
     await test.run();
@@ -90,8 +96,15 @@ function findChromium(): string | undefined {
     });
 }
 
+interface OpenShop {
+  readonly url: string;
+  /** Of its databases. */
+  readonly folder: string;
+  close(): Promise<void>;
+}
+
 /** `npm start` as anybody has it, beside a shop that may be open. */
-async function openShop(): Promise<{ url: string; close(): Promise<void> }> {
+async function openShop(): Promise<OpenShop> {
   const folder = mkdtempSync(join(tmpdir(), 'larder-console-'));
   chmodSync(folder, 0o755); // Postgres has a user of its own where we are root.
   const names = [...services, 'gateway' as const, 'identity' as const, 'postgres' as const];
@@ -107,6 +120,7 @@ async function openShop(): Promise<{ url: string; close(): Promise<void> }> {
   }
   return {
     url: `http://localhost:${env['GATEWAY_PORT' as keyof typeof env]}`,
+    folder,
     async close() {
       const ended = once(child, 'exit');
       child.kill('SIGINT');
@@ -133,21 +147,26 @@ class ConsoleTest {
 
   constructor(
     private readonly browser: Browser,
-    private readonly url: string,
+    private readonly shop: OpenShop,
   ) {}
+
+  private get url(): string {
+    return this.shop.url;
+  }
 
   async run(): Promise<void> {
     await this.check('nobody', () => this.asksToLogIn());
     await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Open a story']));
     await this.check('order', () => this.orders());
     await this.check('text', () => this.staysText());
-    await this.check('operator', () => this.logsIn('operator', ['Shop', 'Orders', 'Inbox', 'Open a story']));
+    await this.check('operator', () => this.logsIn('operator', OPERATORS_PAGES));
     await this.check('story', () => this.tellsStory());
     await this.check('keyboard', () => this.takesKeys());
     await this.check('file', () => this.savesAndOpens());
     await this.check('long', () => this.scrollsThousand());
     await this.check('orders', () => this.listsOrders());
     await this.check('trouble', () => this.saysWhatFails());
+    await this.check('dead letters', () => this.decidesAboutLetters());
     for (const scheme of SCHEMES) {
       await this.check(`axe, ${scheme}`, () => this.isAccessible({ scheme, size: WIDE }));
       await this.check(`axe, ${scheme}, narrow`, () => this.isAccessible({ scheme, size: NARROW }));
@@ -198,7 +217,7 @@ class ConsoleTest {
   }
 
   private async asksToLogIn(): Promise<string> {
-    for (const path of ['/', '/console/orders', '/console/inbox']) {
+    for (const path of ['/', '/console/orders', '/console/inbox', '/console/dead-letters']) {
       const page = await this.open(path);
       await page.getByRole('main').getByRole('link', { name: 'Log in' }).waitFor();
       await page.context().close();
@@ -402,6 +421,7 @@ class ConsoleTest {
       page('story', this.settled, 'operator', '.point'),
       page('waiting', this.waiting, 'operator', '.awaits'),
       page('inbox', '/console/inbox', 'operator', '.case'),
+      page('dead-letters', '/console/dead-letters', 'operator', '.case'),
       page('file', '/console/story', 'operator', '.file'),
     ];
   }
@@ -420,6 +440,54 @@ class ConsoleTest {
     await page.locator('.fact').getByText(reason).waitFor();
     await page.context().close();
     return 'called off with a reason, which its story tells';
+  }
+
+  private async decidesAboutLetters(): Promise<string> {
+    const page = await this.open('/console/dead-letters', 'operator');
+    await page.getByText('No message waits for a person').waitFor();
+    await this.poison(3);
+    const inventory = page.locator('.case', { hasText: 'inventory could not handle' });
+    const payment = page.locator('.case', { hasText: 'payment could not handle' });
+    for (const each of [inventory, payment]) await each.getByRole('heading', { name: '3 × OrderPlaced' }).waitFor();
+    await inventory.getByText('Look at them').click();
+    await inventory.getByText('Its error and message').first().click();
+    await inventory.locator('.letters pre', { hasText: 'a message of' }).first().waitFor();
+    const reason = `Perhaps it was the weather. ${MARKUP}`;
+    await inventory.getByRole('checkbox').first().check();
+    await inventory.getByLabel('Reason').fill(reason);
+    await inventory.getByRole('button', { name: 'Retry 1 of 3' }).click();
+    await page.getByText('1 letter is tried again.').waitFor();
+    await page.locator('tr', { hasText: 'dead again' }).getByText(reason).waitFor();
+    await inventory.getByRole('heading', { name: '3 × OrderPlaced' }).waitFor();
+    await inventory.getByLabel('Reason').fill('No order has a text for its lines.');
+    await inventory.getByRole('button', { name: 'Skip all 3' }).click();
+    await page.getByText('3 letters are given up.').waitFor();
+    await inventory.waitFor({ state: 'detached' });
+    expectSame(await page.locator('tr', { hasText: 'skipped' }).count(), 3, 'decisions that are shown');
+    await page.route('**/payment/admin/dead-letters/*', (route) => route.abort());
+    await page.getByText('Without payment: The gateway cannot be reached.').waitFor();
+    await page.locator('tr', { hasText: 'skipped' }).first().waitFor();
+    await page.context().close();
+    return 'one retried, three skipped with one reason, and what became of each';
+  }
+
+  /** Writes to the orders' topic what its readers cannot handle. */
+  private async poison(count: number): Promise<void> {
+    const url = (await serverIn(join(this.shop.folder, 'postgres')))!.url('bus');
+    const bus = await PostgresMessageBus.open({ url, clock: new SystemClock() });
+    const envelope = { source: '/elsewhere', time: new Date().toISOString(), correlationId: 'a test' };
+    const messages = Array.from({ length: count }, () => {
+      const key = randomUUID();
+      return {
+        ...envelope,
+        id: randomUUID(),
+        key,
+        type: 'OrderPlaced',
+        data: { orderId: key, lines: 'a message of many' },
+      };
+    });
+    await bus.publish(orderEvents.name, messages);
+    await bus.close();
   }
 
   private async logsOut(): Promise<string> {

@@ -102,8 +102,8 @@ test(
     const kept = { deadLetterId: letter.id, consumer: 'inventory', key: poisoned, message: { id: poisonId } };
     expect(audit).toMatchObject({
       items: [
-        { action: 'skip', actor: ADA, ...skipped, ...kept, attempts: 1, error: letter.error },
-        { action: 'retry', actor: ADA, ...retried, ...kept, attempts: 1, error: letter.error },
+        { action: 'skip', actor: ADA, ...skipped, ...kept, attempts: 1, error: letter.error, outcome: 'skipped' },
+        { action: 'retry', actor: ADA, ...retried, ...kept, attempts: 1, error: letter.error, outcome: 'dead-again' },
       ],
     });
     const { body: first } = await inventory().get('/admin/dead-letters/decisions?limit=1').expect(200);

@@ -46,6 +46,37 @@ export async function ask<T>(
   throw new LarderProblem(response.status, problem?.code ?? 'unknown', detail, problem);
 }
 
+/** What services answer, each by itself: one that is away is named, and the others are shown. */
+export interface Answers<T> {
+  readonly found: readonly { readonly service: string; readonly answer: T }[];
+  readonly away: readonly { readonly service: string; readonly error: unknown }[];
+}
+
+/** The services of which this may be asked: `GET /admin/projections` of order is `GET /order/admin/projections` here. */
+export function servicesWith(operation: string): string[] {
+  const [method, path] = operation.split(' ') as [string, string];
+  return [...operations.value].flatMap((each) => {
+    const service =
+      each.startsWith(`${method} /`) && each.endsWith(path) && each.slice(method.length + 2, -path.length);
+    return service && !service.includes('/') ? [service] : [];
+  });
+}
+
+/** Asks `read` of every service that has `operation`. */
+export async function askEach<T>(operation: string, read: (service: string) => Promise<T>): Promise<Answers<T>> {
+  const services = servicesWith(operation);
+  const answers = await Promise.allSettled(services.map(read));
+  const of = services.map((service, i) => ({ service, answer: answers[i]! }));
+  return {
+    found: of.flatMap(({ service, answer }) =>
+      answer.status === 'fulfilled' ? [{ service, answer: answer.value }] : [],
+    ),
+    away: of.flatMap(({ service, answer }) =>
+      answer.status === 'rejected' ? [{ service, error: answer.reason as unknown }] : [],
+    ),
+  };
+}
+
 /** Logs out here and at the provider. */
 export async function logOut(): Promise<void> {
   const answer = await ask<{ location?: string } | undefined>('/logout', { method: 'POST' });

@@ -3,6 +3,7 @@ import { computed, signal } from '@preact/signals';
 import { type ComponentType, render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { loadSession, loginUrl, logOut, may, session } from './gateway.js';
+import { DeadLetters } from './pages/dead-letters.js';
 import { Inbox } from './pages/inbox.js';
 import { Orders } from './pages/orders.js';
 import { Shop } from './pages/shop.js';
@@ -24,6 +25,7 @@ const pages: readonly Page[] = [
   { title: 'Shop', path: '/', needs: 'GET /prices', View: Shop },
   { title: 'Orders', path: '/console/orders', needs: 'GET /orders', View: Orders },
   { title: 'Inbox', path: '/console/inbox', needs: 'GET /order/admin/attention', View: Inbox },
+  { title: 'Dead letters', path: '/console/dead-letters', needs: 'GET /order/admin/dead-letters', View: DeadLetters },
   { title: 'Open a story', path: '/console/story', View: OpenedStory },
 ];
 

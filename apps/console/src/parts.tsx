@@ -1,7 +1,7 @@
 /** What every page is made of. */
 import type { ComponentChildren } from 'preact';
 import { LarderProblem } from '#client';
-import { loginUrl } from './gateway.js';
+import { type Answers, loginUrl } from './gateway.js';
 import type { Loaded } from './live.js';
 
 /** An error in words, with the id by which the logs have it. */
@@ -42,6 +42,33 @@ export function Show<T>({ of, children }: { of: Loaded<T>; children: (value: T) 
       {problem !== undefined && <Trouble error={problem} retry={of.load} />}
       {value === undefined ? problem === undefined && <p class="muted">Loading …</p> : children(value)}
     </>
+  );
+}
+
+/** Names the services that are not on the page, and says why. */
+export function Away({ of: { away } }: { of: Answers<unknown> }) {
+  return away.map(({ service, error }) => {
+    const { detail, correlationId } = describe(error);
+    return (
+      <p key={service} class="note" role="status">
+        Without {service}: {detail}{' '}
+        {correlationId !== undefined && (
+          <span class="small">
+            Correlation id <code>{correlationId}</code>
+          </span>
+        )}
+      </p>
+    );
+  });
+}
+
+/** Why somebody decides something. */
+export function Reason({ value, onInput }: { value: string; onInput: (reason: string) => void }) {
+  return (
+    <label>
+      Reason
+      <input required maxLength={2_000} value={value} onInput={({ currentTarget }) => onInput(currentTarget.value)} />
+    </label>
   );
 }
 

@@ -100,7 +100,14 @@ function routeOf(service: Service, operation: string, prefix: string): ServiceRo
 }
 
 /** The paths of the console's pages, which are all the same file: it shows the page by its address. */
-export const consolePages = ['/', '/console/orders', '/console/orders/:orderId', '/console/inbox', '/console/story'];
+export const consolePages = [
+  '/',
+  '/console/orders',
+  '/console/orders/:orderId',
+  '/console/inbox',
+  '/console/dead-letters',
+  '/console/story',
+];
 
 /** What the gateway has besides. */
 const ownAccess: AccessTable = {

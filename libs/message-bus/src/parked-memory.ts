@@ -7,6 +7,7 @@ import {
   type ResolutionPage,
   type Failure,
   LOOKED_AT,
+  type Outcome,
   type ParkedMessage,
   ParkedMessages,
   type RecordedResolution,
@@ -17,7 +18,7 @@ import type { Delivered } from './port.js';
 export class MemoryParkedMessages extends ParkedMessages implements DeadLetters {
   /** By consumer and key, each in the order of its messages. No line is empty. */
   private readonly lines = new Map<string, Map<string, ParkedMessage[]>>();
-  private readonly recorded: RecordedResolution[] = [];
+  private readonly recorded: Omit<RecordedResolution, 'outcome'>[] = [];
   private lastId = 0n;
 
   override async parkedKeys(consumer: string, keys: readonly string[]): Promise<ReadonlySet<string> | undefined> {
@@ -122,7 +123,20 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
       .toSorted(latestFirst)
       .filter((it) => after === undefined || latestFirst(after, it) < 0)
       .filter((it) => deadLetter === undefined || it.deadLetter === deadLetter)
-      .slice(0, limit);
+      .slice(0, limit)
+      .map((it) => ({ ...it, outcome: this.outcomeOf(it) }));
+  }
+
+  private outcomeOf(decision: Omit<RecordedResolution, 'outcome'>): Outcome {
+    if (decision.action === 'skip') return 'skipped';
+    const isDecidedAgain = this.recorded.some(
+      (it) => it.deadLetter === decision.deadLetter && latestFirst(it, decision) < 0,
+    );
+    const parked = [...this.lines.values()]
+      .flatMap((lines) => [...lines.values()].flat())
+      .find(({ id }) => id === decision.deadLetter);
+    if (isDecidedAgain || parked?.deadAt) return 'dead-again';
+    return parked ? 'waiting' : 'handled';
   }
 
   private of(consumer: string): Map<string, ParkedMessage[]> {

@@ -55,6 +55,8 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       );
     const due = async (at = now) => (await parked.due(consumer, at, 100)).map((first) => first.message.id).toSorted();
     const first = async (at = now) => (await parked.due(consumer, at, 1))[0]!;
+    /** Until it is tried. */
+    const outcomeOf = { retry: 'waiting', skip: 'skipped' } as const;
     const decision = (action: 'retry' | 'skip') => ({ id: randomUUID(), ...decided(action) });
     /** The dead letter of this test's consumer: the table is shared with other tests. */
     const dead = async () => (await parked.listDead(0n, 1_000)).find((letter) => letter.consumer === consumer)!;
@@ -211,8 +213,24 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       const decided = decision(action);
       await parked.resolve(id, decided);
       expect(await parked.resolutions({ deadLetter: id, limit: 10 })).toEqual([
-        { ...decided, deadLetter: id, consumer, message, attempts, error },
+        { ...decided, deadLetter: id, consumer, message, attempts, error, outcome: outcomeOf[action] },
       ]);
+    });
+
+    test('a decision tells what became of its dead letter: of a retry, that it waits, is dead again, or is handled', async () => {
+      await parkDead(delivered('a', 0));
+      const { id } = await dead();
+      const outcomes = async () => (await parked.resolutions({ deadLetter: id, limit: 9 })).map((it) => it.outcome);
+      const failed = { attempts: 3, error: 'Error: no', nextAttemptAt: later, deadAt: later };
+      const decide = (action: 'retry' | 'skip', at: Date) => parked.resolve(id, { ...decision(action), at });
+      await decide('retry', now);
+      expect(await outcomes()).toEqual(['waiting']);
+      await parked.recordRetries([], [{ id, ...failed }]);
+      expect(await outcomes()).toEqual(['dead-again']);
+      await decide('retry', later);
+      expect(await outcomes()).toEqual(['waiting', 'dead-again']);
+      await parked.recordRetries([id], []);
+      expect(await outcomes()).toEqual(['handled', 'dead-again']);
     });
 
     test('of several concurrent decisions about one dead letter one takes effect and is recorded', async () => {
@@ -298,7 +316,16 @@ function parkedContract(name: string, make: () => ParkedMessages & DeadLetters):
       expect(await parked.resolveMany(second!.id, { topic }, made, decisionIds)).toEqual([second!.id, third!.id]);
       for (const [n, { id, message, attempts, error }] of [second!, third!].entries()) {
         expect(await parked.resolutions({ deadLetter: id, limit: 10 })).toEqual([
-          { ...made, id: decisionIds[n], deadLetter: id, consumer, message, attempts, error },
+          {
+            ...made,
+            id: decisionIds[n],
+            deadLetter: id,
+            consumer,
+            message,
+            attempts,
+            error,
+            outcome: outcomeOf[action],
+          },
         ]);
       }
       const rest = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];

@@ -74,11 +74,19 @@ export function beginningOf(error: string): string {
   return Array.from(error).slice(0, TELLING).join('').replace(new RegExp(DIFFERS, 'su'), '');
 }
 
+/**
+ * What became of a dead letter after a decision: it was given up; it waits for its next attempt; it was handled; or its
+ * attempts are used up again.
+ */
+export type Outcome = 'skipped' | 'waiting' | 'handled' | 'dead-again';
+
 /** A decision as it is stored, with the message as it was then. */
 export interface RecordedResolution
   extends Resolution, Pick<ParkedMessage, 'consumer' | 'message' | 'attempts' | 'error'> {
   /** The id that the message had as a dead letter; undefined for decisions from before this was stored. */
   readonly deadLetter: bigint | undefined;
+  /** As of now; undefined where `deadLetter` is, for a retry. */
+  readonly outcome: Outcome | undefined;
 }
 
 export interface ResolutionPage {

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { dayOf, money, short, words } from '../format.js';
 import { ask, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
-import { Empty, Show, Trouble } from '../parts.js';
+import { Empty, Reason, Show, Trouble } from '../parts.js';
 
 interface Item {
   readonly orderId: string;
@@ -155,15 +155,7 @@ function CaseView({ of: item, onDecided }: { of: Case; onDecided: (decision: str
               </label>
             ))}
           </fieldset>
-          <label>
-            Reason
-            <input
-              required
-              maxLength={2_000}
-              value={reason}
-              onInput={({ currentTarget }) => setReason(currentTarget.value)}
-            />
-          </label>
+          <Reason value={reason} onInput={setReason} />
           {problem !== undefined && <Trouble error={problem} />}
           <button type="submit" disabled={isSending}>
             {isSending ? 'Deciding …' : 'Decide'}

@@ -34,7 +34,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test.each(['/', '/console/orders', '/console/orders/1', '/console/inbox', '/console/story'])(
+test.each(['/', '/console/orders', '/console/orders/1', '/console/inbox', '/console/dead-letters', '/console/story'])(
   '%s is the page, which may load nothing from elsewhere and run nothing inline',
   async (path) => {
     const answer = await fetch(url + path);

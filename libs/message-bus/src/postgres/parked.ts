@@ -9,6 +9,7 @@ import {
   type ResolutionPage,
   type Failure,
   LOOKED_AT,
+  type Outcome,
   type ParkedMessage,
   ParkedMessages,
   type RecordedResolution,
@@ -164,7 +165,7 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
 
   async resolutions({ deadLetter, after, limit }: ResolutionPage): Promise<RecordedResolution[]> {
     const { rows } = await this.pool.query<DecisionRow>(
-      `SELECT * FROM dead_letter_decisions
+      `SELECT *, ${OUTCOME} AS outcome FROM dead_letter_decisions AS made
        WHERE ($1::bigint IS NULL OR dead_letter_id = $1)
          AND ($2::timestamptz IS NULL OR (decided_at, id) < ($2, $3::uuid))
        ORDER BY decided_at DESC, id DESC LIMIT $4`,
@@ -182,9 +183,22 @@ export class PostgresParkedMessages extends ParkedMessages implements DeadLetter
       message: messageOf(row),
       attempts: row.attempts,
       error: row.error,
+      outcome: row.outcome ?? undefined,
     }));
   }
 }
+
+/** Only about a dead letter can anybody decide: one that was decided about again had died again. */
+const OUTCOME = `
+  CASE WHEN action = 'skip' THEN 'skipped' WHEN dead_letter_id IS NOT NULL THEN
+    CASE WHEN EXISTS (
+      SELECT FROM dead_letter_decisions AS later
+      WHERE later.dead_letter_id = made.dead_letter_id AND (later.decided_at, later.id) > (made.decided_at, made.id)
+    ) THEN 'dead-again' ELSE coalesce(
+      (SELECT CASE WHEN dead_at IS NULL THEN 'waiting' ELSE 'dead-again' END
+       FROM parked_messages AS parked WHERE parked.id = made.dead_letter_id), 'handled')
+    END
+  END`;
 
 /** The dead letters that match a filter, whose values are the parameters from `$first` on. */
 function deadThatMatch(first: number): string {
@@ -258,6 +272,7 @@ interface DecisionRow extends MessageRow, Omit<Resolution, 'at' | 'correlationId
   dead_letter_id: string | null;
   decided_at: Date;
   correlation_id: string | null;
+  outcome: Outcome | null;
 }
 
 interface Row extends MessageRow {

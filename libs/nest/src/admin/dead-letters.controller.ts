@@ -34,6 +34,10 @@ const resolutionView = z.object({
   message: deadLetterView.shape.message.describe('As it was then, like attempts and error'),
   attempts: z.int(),
   error: z.string(),
+  outcome: z
+    .enum(['skipped', 'waiting', 'handled', 'dead-again'])
+    .optional()
+    .describe('What became of it; absent for the retries of early versions'),
 });
 
 /** A bigint of Postgres, as text: JSON numbers are too small for it. */
@@ -249,7 +253,7 @@ function viewOf(letter: ParkedMessage): z.infer<typeof deadLetterView> {
 }
 
 function resolutionViewOf(resolution: RecordedResolution): z.infer<typeof resolutionView> {
-  const { id, deadLetter, action, actor, reason, at, correlationId } = resolution;
+  const { id, deadLetter, action, actor, reason, at, correlationId, outcome } = resolution;
   return {
     id,
     ...(deadLetter === undefined ? {} : { deadLetterId: String(deadLetter) }),
@@ -259,6 +263,7 @@ function resolutionViewOf(resolution: RecordedResolution): z.infer<typeof resolu
     decidedAt: at.toISOString(),
     ...(correlationId !== undefined && { correlationId }),
     ...messageViewOf(resolution),
+    ...(outcome !== undefined && { outcome }),
   };
 }
 
