@@ -15,6 +15,9 @@ afterAll(() => shop?.close());
 
 const admin = [
   '/admin/projections',
+  '/admin/projections/replays',
+  '/admin/projections/replays/{id}',
+  '/admin/projections/{name}/replays',
   '/admin/dead-letters',
   '/admin/dead-letters/kinds',
   '/admin/dead-letters/retry',

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import request from './support/http.js';
+import { ADA } from '../proof/shop/open-shop.js';
 import { openShop, type Shop } from './support/shop.js';
 
 let shop: Shop;
@@ -101,4 +102,58 @@ test('a service reports a table that was built by other code, stays ready, and n
     const found = await staleness();
     return { done: found.health.length === 0 && found.admin.length === 0, found };
   });
+});
+
+test('an operator has a read model compared, rebuilt and rolled back over HTTP, and each is recorded', async () => {
+  const order = () => request(shop.order[0]!, shop);
+  const asking = (action: string, name = 'price-list') =>
+    order().post(`/admin/projections/${name}/replays`).send({ action, reason: 'a test' });
+  const ended = (path: string) =>
+    shop.until('the replay has ended', async () => {
+      const { body: found } = await order().get(path).expect(200);
+      return { done: found.endedAt !== undefined, found };
+    });
+  const shown = async () => (await order().get('/admin/projections').expect(200)).body.items as { name: string }[];
+  const ofPrices = async () => (await shown()).find(({ name }) => name === 'price-list');
+
+  const client = new pg.Client({ connectionString: shop.databases.order });
+  await client.connect();
+  await client.query(`DROP TABLE price_list_before; UPDATE price_list SET amount_minor = 1`);
+  await client.end();
+  expect((await asking('rollback').expect(409)).body).toMatchObject({ code: 'no-previous-table' });
+  expect((await asking('rebuild', 'stock-level').expect(404)).body).toMatchObject({ code: 'projection-not-found' });
+  await asking('repair').expect(422);
+  await order().post('/admin/projections/price-list/replays').send({ action: 'rebuild' }).expect(422);
+  await order().get('/admin/projections/replays/00000000-0000-4000-8000-000000000000').expect(404);
+
+  const { body: asked, headers } = await asking('compare').expect(202);
+  const by = { projection: 'price-list', actor: ADA, reason: 'a test', correlationId: expect.any(String) };
+  expect(asked).toMatchObject({ ...by, action: 'compare' });
+  expect(headers['location']).toBe(`/admin/projections/replays/${asked.id}`);
+  const compared = await ended(headers['location']!);
+  const difference = { table: { amount_minor: 1 }, events: { amount_minor: 895 }, columns: ['amount_minor'] };
+  expect(compared).toMatchObject({ ...by, status: 'done', result: { differing: 1, differences: [difference] } });
+
+  // While one is open, another one is refused, and says whose that is: two at once, of which one comes second.
+  const both = await Promise.all([asking('rebuild'), asking('rebuild')]);
+  const first = both.find(({ status }) => status === 202)!;
+  const second = both.find(({ status }) => status === 409)!;
+  expect(second.body).toMatchObject({ code: 'replay-under-way', replay: { id: first.body.id, actor: ADA } });
+  const rebuilt = await ended(`/admin/projections/replays/${first.body.id}`);
+  expect(rebuilt).toMatchObject({ status: 'done', switchedAt: expect.any(String), result: { differing: 1 } });
+  expect(await ofPrices()).toMatchObject({
+    lag: 0,
+    behindSeconds: 0,
+    previous: { table: 'price_list_before' },
+    replay: rebuilt,
+  });
+  const back = await ended((await asking('rollback').expect(202)).headers['location']!);
+  expect(back).toMatchObject({ status: 'done', action: 'rollback' });
+
+  const { body: listed } = await order().get('/admin/projections/replays?limit=2').expect(200);
+  expect(listed.items).toEqual([back, rebuilt]);
+  const { body: rest } = await order().get(`/admin/projections/replays?cursor=${listed.next}`).expect(200);
+  expect(rest).toEqual({ items: [compared] });
+  const lines = shop.logs('order').split('\n');
+  expect(lines.filter((line) => line.includes('A person asked for a replay.') && line.includes(ADA))).toHaveLength(3);
 });

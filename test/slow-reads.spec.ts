@@ -8,7 +8,7 @@ import { orderSummary } from '../apps/order/src/read-models/order-summary.js';
 import { priceList } from '../apps/order/src/read-models/price-list.js';
 import { orderService } from '../apps/order/src/service.js';
 import { developmentKeys } from '../proof/token-keys.js';
-import { watchLoops, watchProjections } from '../libs/nest/src/boot/progress.js';
+import { ProjectionWatch, watchLoops } from '../libs/nest/src/boot/progress.js';
 import { freshDatabase } from '#test/database';
 import { KurrentDbStandIn } from '#test/kurrentdb-stand-in';
 import { KurrentDbEventStore } from '#event-store/kurrentdb';
@@ -132,7 +132,7 @@ test('the answer to a probe takes none', async () => {
   const ports = { ...runtime, store, tables: new MemoryTables(), checkpoints: new MemoryCheckpoints(), bus };
   const health = new Health(runtime.clock);
   health.add('store', async () => void (await store.head()));
-  watchProjections(orderDefinition.projections, ports, health, new Metrics('order'));
+  new ProjectionWatch(orderDefinition.projections, ports).show(health, new Metrics('order'));
   watchLoops(orderDefinition, ports, health);
   const probe = async () => expect((await health.ready()).status).toBe('ready');
   expect(await loneReads(probe)).toBe(0);

@@ -6,6 +6,7 @@ import { loadSession, loginUrl, logOut, may, session } from './gateway.js';
 import { DeadLetters } from './pages/dead-letters.js';
 import { Inbox } from './pages/inbox.js';
 import { Orders } from './pages/orders.js';
+import { ReadModels } from './pages/read-models.js';
 import { Shop } from './pages/shop.js';
 import { OpenedStory, OrderStory } from './pages/story.js';
 import { LogIn, Trouble } from './parts.js';
@@ -26,6 +27,7 @@ const pages: readonly Page[] = [
   { title: 'Orders', path: '/console/orders', needs: 'GET /orders', View: Orders },
   { title: 'Inbox', path: '/console/inbox', needs: 'GET /order/admin/attention', View: Inbox },
   { title: 'Dead letters', path: '/console/dead-letters', needs: 'GET /order/admin/dead-letters', View: DeadLetters },
+  { title: 'Read models', path: '/console/read-models', needs: 'GET /order/admin/projections', View: ReadModels },
   { title: 'Open a story', path: '/console/story', View: OpenedStory },
 ];
 

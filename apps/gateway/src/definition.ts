@@ -106,6 +106,7 @@ export const consolePages = [
   '/console/orders/:orderId',
   '/console/inbox',
   '/console/dead-letters',
+  '/console/read-models',
   '/console/story',
 ];
 

@@ -5,13 +5,26 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { StoriesController } from '../../../libs/nest/src/admin/stories.controller.js';
+import { ProjectionWatch } from '../../../libs/nest/src/boot/progress.js';
 import { type OpenApi, openApiDocument } from '../../../libs/nest/src/http/openapi.js';
-import { DEFINITION, PROJECTIONS } from '../../../libs/nest/src/tokens.js';
+import { DEFINITION } from '../../../libs/nest/src/tokens.js';
 import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
+import { Replays } from '#projections/postgres';
 import { type Service, shop } from '../../../apps/shop.js';
 
 /** What boot.ts provides. A preview instantiates none of it. */
-const provided = [PORTS, CONFIG, DATABASE, DEFINITION, PROJECTIONS, Background, Health, Metrics, ReadYourWrites];
+const provided = [
+  PORTS,
+  CONFIG,
+  DATABASE,
+  DEFINITION,
+  ProjectionWatch,
+  Replays,
+  Background,
+  Health,
+  Metrics,
+  ReadYourWrites,
+];
 
 @Module({})
 class PreviewModule {}

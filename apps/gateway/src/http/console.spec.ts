@@ -34,19 +34,24 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test.each(['/', '/console/orders', '/console/orders/1', '/console/inbox', '/console/dead-letters', '/console/story'])(
-  '%s is the page, which may load nothing from elsewhere and run nothing inline',
-  async (path) => {
-    const answer = await fetch(url + path);
-    expect(await answer.text()).toBe('<!doctype html>');
-    expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
-    expect(answer.headers.get('cache-control')).toBe('no-cache');
-    const policy = answer.headers.get('content-security-policy');
-    expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/);
-    expect(policy).toMatch(/frame-ancestors 'none'; base-uri 'none'$/);
-    expect(policy).not.toContain('unsafe');
-  },
-);
+test.each([
+  '/',
+  '/console/orders',
+  '/console/orders/1',
+  '/console/inbox',
+  '/console/dead-letters',
+  '/console/read-models',
+  '/console/story',
+])('%s is the page, which may load nothing from elsewhere and run nothing inline', async (path) => {
+  const answer = await fetch(url + path);
+  expect(await answer.text()).toBe('<!doctype html>');
+  expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
+  expect(answer.headers.get('cache-control')).toBe('no-cache');
+  const policy = answer.headers.get('content-security-policy');
+  expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self';/);
+  expect(policy).toMatch(/frame-ancestors 'none'; base-uri 'none'$/);
+  expect(policy).not.toContain('unsafe');
+});
 
 test('what the page names is kept for ever, since another build names others', async () => {
   const answer = await fetch(`${url}/console/assets/index-1.js`);

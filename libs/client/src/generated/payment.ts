@@ -26,6 +26,67 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    Replay: {
+      /** Format: uuid */
+      id: string;
+      projection: string;
+      /** @enum {string} */
+      action: 'rebuild' | 'compare' | 'rollback';
+      /** @description Who asked: the subject of their token */
+      actor: string;
+      reason: string;
+      /** @description Of the request that asked */
+      correlationId?: string;
+      /** Format: date-time */
+      askedAt: string;
+      /** Format: date-time */
+      startedAt?: string;
+      /**
+       * Format: date-time
+       * @description Since when its table is in use
+       */
+      switchedAt?: string;
+      /** Format: date-time */
+      endedAt?: string;
+      /** @enum {string} */
+      status: 'waiting' | 'running' | 'done' | 'failed';
+      /** @description The events that it has read, where it is and began, and how far it has to come */
+      progress?: {
+        events: number;
+        position: number;
+        from: number;
+        target: number;
+      };
+      result?: {
+        events?: number;
+        rows?: number;
+        /** @description How many rows the events give otherwise than the table had them */
+        differing?: number;
+        /** @description Of a comparison: the first of them, as the table has the row and as the events give it */
+        differences?: {
+          /** @description By column */
+          key: {
+            [key: string]: unknown;
+          };
+          /** @description By column */
+          table?: {
+            [key: string]: unknown;
+          };
+          /** @description By column */
+          events?: {
+            [key: string]: unknown;
+          };
+          columns: string[];
+        }[];
+        /**
+         * @description The table that is in use again was built otherwise
+         * @enum {string}
+         */
+        stale?: 'code' | 'columns';
+      };
+      /** @description Why it failed, and what to do */
+      error?: string;
+    };
     OrderStory: {
       /**
        * Format: uuid

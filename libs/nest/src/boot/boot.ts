@@ -1,6 +1,8 @@
 /** A service as an application: its ports are opened, its progress is watched, and it shows what it has of it to operators. */
 import { type InjectionToken, Module, type Type } from '@nestjs/common';
+import { withUpcasters } from '#event-store';
 import { forgetOldShown } from '#projections';
+import { Replays } from '#projections/postgres';
 import { ServerUnavailable, supervise } from '#runtime';
 import { openPorts } from '#service/adapters';
 import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts } from '#service';
@@ -9,11 +11,11 @@ import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
 import { StoriesController } from '../admin/stories.controller.js';
 import { ReadYourWrites } from '../http/position.js';
-import { CONFIG, DATABASE, DEFINITION, PORTS, PROJECTIONS } from '../tokens.js';
+import { CONFIG, DATABASE, DEFINITION, PORTS } from '../tokens.js';
 import { runApplication, type RunningApplication, startApplication } from './application.js';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
-import { watchLoops, watchProjections, WatchedStore } from './progress.js';
+import { ProjectionWatch, watchLoops, WatchedStore } from './progress.js';
 
 export interface BootOptions {
   readonly env?: NodeJS.ProcessEnv;
@@ -64,7 +66,8 @@ export async function startService(
       );
       if (rows[0]!.refuses) throw new ServerUnavailable('The database takes no writes.');
     });
-    watchProjections(projections, ports, health, metrics);
+    const watch = new ProjectionWatch(projections, ports);
+    watch.show(health, metrics);
     watchLoops(definition, ports, health);
     metrics.gauge(
       'larder_messages_missed',
@@ -79,11 +82,21 @@ export async function startService(
       { labels: {}, value: await ports.deadLetters.countDead() },
     ]);
 
+    const replays = new Replays({
+      ...ports,
+      databaseUrl: config.DATABASE_URL,
+      pool,
+      store: withUpcasters(store, definition.upcasters),
+      projections,
+    });
+    background.run((signal) => supervise('replays', ports, signal, (s) => replays.run(s)));
+
     const provided: [InjectionToken, object][] = [
       [CONFIG, config],
       [PORTS, ports],
       [DATABASE, pool],
-      [PROJECTIONS, projections],
+      [ProjectionWatch, watch],
+      [Replays, replays],
       [DEFINITION, definition],
       [Health, health],
       [Metrics, metrics],

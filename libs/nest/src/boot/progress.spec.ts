@@ -4,12 +4,12 @@ import { orderEvents } from '#contracts';
 import { MemoryEventStore, type StreamWrite } from '#event-store';
 import { MemoryMessageBus } from '#message-bus';
 import { MemoryTables, type Projection } from '#projections';
-import { MemoryCheckpoints, silentLog } from '#runtime';
+import { MemoryCheckpoints, silentLog, untilAborted } from '#runtime';
 import { ManualClock } from '#runtime/testing';
 import type { ServicePorts } from '#service';
 import { Health } from './health.js';
 import { Metrics } from './metrics.js';
-import { watchLoops, watchProjections, WatchedStore } from './progress.js';
+import { ProjectionWatch, watchLoops, WatchedStore } from './progress.js';
 
 const clock = new ManualClock();
 const projection: Projection<{ id: string }, never> = {
@@ -34,6 +34,7 @@ class StubbornStore extends MemoryEventStore {
 let inner: StubbornStore;
 let ports: Pick<ServicePorts, 'clock' | 'log' | 'store' | 'tables' | 'checkpoints' | 'bus'>;
 let health: Health;
+let watch: ProjectionWatch;
 beforeEach(() => {
   inner = new StubbornStore(clock);
   const store = new WatchedStore(inner, clock);
@@ -41,7 +42,8 @@ beforeEach(() => {
   ports = { clock, log: silentLog, store, tables: new MemoryTables(), checkpoints: new MemoryCheckpoints(), bus };
   health = new Health(clock);
   health.add('store', async () => store.refuseSilence(ANSWER_MS));
-  watchProjections(definition.projections, ports, health, new Metrics('order'));
+  watch = new ProjectionWatch(definition.projections, ports);
+  watch.show(health, new Metrics('order'));
   watchLoops(definition, ports, health);
 });
 
@@ -115,4 +117,31 @@ test('an append that is not answered for longer than a request may take turns re
   expect((await ready(ANSWER_MS)).status).toBe('ready');
   const red = await ready(250);
   expect([red.status, red.checks['store']]).toEqual(['not-ready', { status: 'down' }]);
+});
+
+test('a read model that is behind tells for how long the oldest event that it does not show has been there', async () => {
+  const behind = async () => (await watch.stateOf(projection)).behindSeconds;
+  expect(await behind()).toBe(0);
+  await append('price-1'); // Not for this read model, which has only to pass it by.
+  await clock.advance(1_000);
+  expect(await behind()).toBe(0);
+  await append('order-1');
+  await clock.advance(3_000);
+  await append('order-2');
+  expect(await behind()).toBe(3);
+  await ports.tables.commit({ projection, from: 0n, to: 2n, upserts: [], deletes: [] });
+  await clock.advance(2_000);
+  expect(await behind()).toBe(2);
+  expect(await watch.stateOf(projection)).toMatchObject({ position: 2, head: 3, lag: 1 });
+});
+
+test('a store that does not tell the oldest event in time leaves the seconds out, and the rest is told', async () => {
+  await append();
+  inner.subscribe = async function* (options) {
+    await untilAborted(options.signal);
+    yield* [];
+  };
+  const state = watch.stateOf(projection);
+  await clock.advance(500);
+  expect(await state).toMatchObject({ lag: 1, behindSeconds: undefined });
 });

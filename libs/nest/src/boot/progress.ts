@@ -1,7 +1,7 @@
 /** How far the loops of a service are behind, and whether they move: for operators, for probes and for metrics. */
 import { type Batch, EventStore, type RecordedEvent, type StreamWrite, type Turn } from '#event-store';
 import type { AnyProjection, Staleness } from '#projections';
-import { type Clock, ServerUnavailable } from '#runtime';
+import { type Clock, ServerUnavailable, within } from '#runtime';
 import type { ServiceDefinition, ServicePorts } from '#service';
 import type { Health } from './health.js';
 import type { Metrics } from './metrics.js';
@@ -27,6 +27,9 @@ function toProgress(position: bigint, head: bigint): Progress {
   return { position: Number(position), head: Number(head), lag: Number(head - position) };
 }
 
+/** How long the store may take to tell the oldest event after a position. */
+const OLDEST_MS = 500;
+
 /** What is behind and has not moved for so long is stuck: its server is silent or away, or it fails again and again. */
 const STUCK_MS = 5_000;
 
@@ -46,6 +49,24 @@ class Pace {
   }
 }
 
+/**
+ * For how long the oldest event that a read model does not show has been there, in seconds; undefined when the store takes
+ * longer than a moment to tell.
+ */
+async function secondsBehind(
+  { categories }: AnyProjection,
+  after: bigint,
+  { store, clock }: Pick<ServicePorts, 'store' | 'clock'>,
+): Promise<number | undefined> {
+  const oldest = async (signal: AbortSignal) => {
+    for await (const { events } of store.subscribe({ categories, after, signal })) return events[0]?.recordedAt;
+    return undefined;
+  };
+  const at = await within(clock, OLDEST_MS, oldest, () => null);
+  if (at === null) return undefined;
+  return at === undefined ? 0 : Math.max(0, (clock.now().getTime() - Date.parse(at)) / 1_000);
+}
+
 /** What has changed since the table of a read model was built: its code or its columns. Empty when neither has. */
 export async function staleness(
   projection: AnyProjection,
@@ -55,35 +76,61 @@ export async function staleness(
   return stale === undefined ? {} : { stale };
 }
 
+/** What there is to say of a read model's progress. */
+export interface ProjectionState extends Progress {
+  /** How long the oldest event that it does not show has been there; undefined when the store does not tell in time. */
+  readonly behindSeconds: number | undefined;
+  readonly status?: 'stuck';
+  /** For how long it has been seen to stand still, when it is stuck. */
+  readonly seconds?: number;
+  readonly stale?: Staleness;
+}
+
 /**
- * Shows the progress of each projection in `/health/ready` and `/metrics`. One whose code or columns have changed since
+ * Shows the progress of each projection, in `/health/ready`, in `/metrics` and to whoever asks. One whose code or columns have changed since
  * its table was built is named in health, and now in the log: it shows what the old code made of older events, so it is
  * as good as before and the service stays ready. So it does while a projector is stuck: another instance would show the
  * same rows.
  */
-export function watchProjections(
-  projections: readonly AnyProjection[],
-  ports: Pick<ServicePorts, 'clock' | 'log' | 'store' | 'tables'>,
-  health: Health,
-  metrics: Metrics,
-): void {
-  for (const each of projections) {
-    const pace = new Pace(ports.clock);
-    health.add(`projection:${each.name}`, async () => {
-      const progress = await progressOf(each, ports);
-      const { position, lag } = progress;
-      return { ...pace.look(BigInt(position), lag > 0), ...progress, ...(await staleness(each, ports)) };
-    });
-    void warnOf(each, ports);
+export class ProjectionWatch {
+  private readonly paces: ReadonlyMap<AnyProjection, Pace>;
+
+  constructor(
+    readonly projections: readonly AnyProjection[],
+    private readonly ports: Pick<ServicePorts, 'clock' | 'log' | 'store' | 'tables'>,
+  ) {
+    this.paces = new Map(projections.map((each) => [each, new Pace(ports.clock)]));
   }
-  metrics.gauge('larder_projection_lag', 'Positions between the last event and the read model.', ['projection'], () =>
-    Promise.all(
-      projections.map(async (each) => ({
-        labels: { projection: each.name },
-        value: (await progressOf(each, ports)).lag,
-      })),
-    ),
-  );
+
+  show(health: Health, metrics: Metrics): void {
+    for (const each of this.projections) {
+      health.add(`projection:${each.name}`, () => this.look(each));
+      void warnOf(each, this.ports);
+    }
+    metrics.gauge('larder_projection_lag', 'Positions between the last event and the read model.', ['projection'], () =>
+      Promise.all(
+        this.projections.map(async (each) => ({
+          labels: { projection: each.name },
+          value: (await progressOf(each, this.ports)).lag,
+        })),
+      ),
+    );
+  }
+
+  /** Besides what health says, how old what it does not show is. */
+  async stateOf(projection: AnyProjection): Promise<ProjectionState> {
+    const state = await this.look(projection);
+    const { position, lag } = state;
+    const behindSeconds = lag > 0 ? await secondsBehind(projection, BigInt(position), this.ports) : 0;
+    return { ...state, behindSeconds };
+  }
+
+  private async look(projection: AnyProjection): Promise<Omit<ProjectionState, 'behindSeconds'>> {
+    const progress = await progressOf(projection, this.ports);
+    const { position, lag } = progress;
+    const pace = this.paces.get(projection)!.look(BigInt(position), lag > 0);
+    return { ...pace, ...progress, ...(await staleness(projection, this.ports)) };
+  }
 }
 
 async function warnOf(projection: AnyProjection, ports: Pick<ServicePorts, 'tables' | 'log'>): Promise<void> {

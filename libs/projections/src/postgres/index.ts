@@ -9,3 +9,4 @@ export {
 } from './rebuild-run.js';
 export { buildAsOf, type BuiltAsOf } from './as-of.js';
 export type { RowDifference } from './compare.js';
+export { previousTable, type Replay, type ReplayAction, Replays } from './replays.js';

@@ -44,6 +44,8 @@ export interface RebuildOptions {
   /** Ends it after the batch under way. What was built by then is kept. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: RebuildProgress) => void;
+  /** Joins the transaction that switches the tables; what it throws undoes that. */
+  readonly onSwitch?: (client: pg.PoolClient) => Promise<void>;
 }
 
 /** It failed for a reason that a person can fix. The message is for that person; the live table is unchanged. */

@@ -77,6 +77,7 @@ export function rebuild(options: RebuildOptions & { readonly fresh?: boolean }):
     const position = await run.atOnePosition(built, async (client) => {
       await refuseSchemaChange(client, projection, built);
       const exchange = await swapSql(client, projection, built);
+      await options.onSwitch?.(client);
       // Readers of the previous table are waited for first, because nobody queues behind that lock.
       await client.query(`
         SET LOCAL lock_timeout = ${SWITCH_TIMEOUT_MS};
@@ -144,6 +145,7 @@ export function rollBack(options: RebuildOptions): Promise<RolledBack> {
     await run.catchUp(before);
     const position = await run.atOnePosition(before, async (client) => {
       const exchange = await swapSql(client, projection, before);
+      await options.onSwitch?.(client);
       await client.query(
         `SET LOCAL lock_timeout = ${SWITCH_TIMEOUT_MS}; ${lockSql(before)} ${lockSql(projection)} ${exchange}`,
       );
