@@ -480,8 +480,8 @@ class ConsoleTest {
     await prices.getByText('current').waitFor();
     await prices.locator('summary').click();
     await prices.getByText('There is no table to roll back to').waitFor();
-    const ask = async (action: string, result: string | RegExp) => {
-      await prices.getByLabel('Reason').fill(`a test ${MARKUP}`);
+    const ask = async (action: string, result: string | RegExp, reason = `a test ${MARKUP}`) => {
+      await prices.getByLabel('Reason').fill(reason);
       await prices.getByRole('button', { name: action }).click();
       await prices.getByText(result).first().waitFor();
     };
@@ -498,7 +498,7 @@ class ConsoleTest {
     await prices.waitFor();
     // So that every picture has a difference.
     await this.damagePrices();
-    await ask('Compare', '1 row other than in the table in use');
+    await ask('Compare', '1 row other than in the table in use', 'A customer saw another price in the shop.');
     await page.context().close();
     return 'compared, rebuilt, rolled back and forward again, with what differed';
   }

@@ -187,7 +187,7 @@ test('what an instance was asked for and did not begin, another one carries out,
 test('an instance that stops in the middle leaves it to the next, which resumes it', async () => {
   let reached = () => {};
   const middle = new Promise<void>((resolve) => (reached = resolve));
-  /** Shows the first event, and then nothing more. */
+  /** Has events, and never delivers them. */
   class HangingStore extends MemoryEventStore {
     override head = () => store.head();
     override async *subscribe(options: Parameters<MemoryEventStore['subscribe']>[0]) {
