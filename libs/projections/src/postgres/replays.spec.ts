@@ -293,3 +293,24 @@ test('while `npm run replay` is at work on the read model, it waits', async () =
   await set('tea');
   expect(await ended(one.replays, replay.id)).toMatchObject({ result: { rows: 2 }, error: undefined });
 });
+
+test('an instance that stops does not wait for a statement that takes long', async () => {
+  const other = new pg.Client(url);
+  await other.connect();
+  instances.push({ stop: () => other.end() });
+  await other.query('BEGIN; LOCK TABLE price_list');
+  const one = instance().start();
+  const replay = asked('compare');
+  await one.replays.ask(replay);
+  const waiting = async () => {
+    const { rowCount } = await pool.query(
+      `SELECT FROM pg_stat_activity WHERE application_name = 'larder-replay' AND datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    return rowCount;
+  };
+  await expect.poll(waiting, { timeout: 15_000 }).toBe(1);
+  await one.stop();
+  expect(await one.replays.find(replay.id)).toMatchObject({ startedAt: expect.any(Date), endedAt: undefined });
+  await other.query('ROLLBACK');
+  expect(await ended(instance().start().replays, replay.id)).toMatchObject({ result: { differing: 0 } });
+});
