@@ -480,10 +480,11 @@ class ConsoleTest {
     await prices.getByText('current').waitFor();
     await prices.locator('summary').click();
     await prices.getByText('There is no table to roll back to').waitFor();
-    const ask = async (action: string, result: string | RegExp, reason = `a test ${MARKUP}`) => {
+    let asked = 0;
+    const ask = async (action: string, result: string | RegExp, reason = `test ${++asked} ${MARKUP}`) => {
       await prices.getByLabel('Reason').fill(reason);
       await prices.getByRole('button', { name: action }).click();
-      await prices.getByText(result).first().waitFor();
+      await prices.locator('.replay', { hasText: reason }).getByText(result).waitFor();
     };
     await this.damagePrices();
     await ask('Compare', /is done: \d+ rows from \d+ events; 1 row other than in the table in use/);
