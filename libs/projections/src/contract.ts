@@ -142,6 +142,8 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       expect(await all(tables, olives, bread, oil)).toEqual([olives, oil]);
       const checkpoints = ['rows', 'behind', 'nothing', 'deletes'].map((name) => tables.checkpoint(named(name)));
       expect(await Promise.all(checkpoints)).toEqual([5n, 3n, 5n, 5n]);
+      const both = await tables.positions(['behind', 'rows', 'unknown'].map(named));
+      expect(Object.fromEntries(both)).toEqual({ behind: 3n, rows: 5n, unknown: 0n });
     });
 
     test('projections have checkpoints of their own', async () => {

@@ -18,6 +18,12 @@ export abstract class Tables {
   /** The position up to which a projection has read: 0n at the beginning. */
   abstract checkpoint(projection: AnyProjection): Promise<bigint>;
 
+  /** The positions of several projections, by their names, in one look. */
+  async positions(projections: readonly AnyProjection[]): Promise<ReadonlyMap<string, bigint>> {
+    const positions = projections.map(async (each) => [each.name, await this.checkpoint(each)] as const);
+    return new Map(await Promise.all(positions));
+  }
+
   /** The rows with these primary keys, in any order; those that do not exist are left out. */
   abstract load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]>;
 

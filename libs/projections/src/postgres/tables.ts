@@ -145,6 +145,16 @@ export class PostgresTables extends Tables {
     return BigInt(rows[0]?.position ?? 0);
   }
 
+  override async positions(projections: readonly AnyProjection[]): Promise<ReadonlyMap<string, bigint>> {
+    const { rows } = await this.db.query<{ name: string; position: string }>({
+      name: 'checkpoints',
+      text: 'SELECT name, position FROM checkpoints WHERE name = ANY ($1)',
+      values: [projections.map(checkpointName)],
+    });
+    const found = new Map(rows.map(({ name, position }) => [name, BigInt(position)]));
+    return new Map(projections.map((each) => [each.name, found.get(checkpointName(each)) ?? 0n]));
+  }
+
   override async load<R extends object>(projection: Projection<R, any>, keys: readonly Partial<R>[]): Promise<R[]> {
     if (keys.length === 0) return [];
     const layoutOf = await this.shape(projection);
