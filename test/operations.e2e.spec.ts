@@ -14,6 +14,7 @@ beforeAll(async () => {
 afterAll(() => shop?.close());
 
 const admin = [
+  '/admin/activity',
   '/admin/projections',
   '/admin/projections/replays',
   '/admin/projections/replays/{id}',

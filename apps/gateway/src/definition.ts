@@ -85,12 +85,13 @@ export interface ServiceRoute {
 
 /**
  * Every route of the services. Their own stand at the gateway as they stand there; what all services have for staff, such
- * as their documents, stands under a service's name.
+ * as their documents, stands under a service's name. What happens in them the gateway itself tells, of all together.
  */
 export const serviceRoutes: readonly ServiceRoute[] = services.flatMap((service) => [
   ...Object.keys(shop[service].access).map((operation) => routeOf(service, operation, '')),
   ...Object.keys(commonAccess)
     .filter((operation) => operation.includes(' /admin/') || operation === 'GET /docs-json')
+    .filter((operation) => operation !== 'GET /admin/activity')
     .map((operation) => routeOf(service, operation, `/${service}`)),
 ]);
 

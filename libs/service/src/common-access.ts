@@ -10,6 +10,7 @@ export const commonAccess: AccessTable = {
   'GET /docs/start.js': 'anyone',
   'GET /docs/:file': 'anyone',
   'GET /docs-json': { clerk: 'any', operator: 'any', service: 'any' },
+  'GET /admin/activity': { operator: 'any', service: 'any' },
   'GET /admin/projections': { operator: 'any' },
   'POST /admin/projections/:name/replays': { operator: 'any' },
   'GET /admin/projections/replays': { operator: 'any' },

@@ -86,7 +86,7 @@ export async function storyOf(
   }
   const ahead = definition.ahead(events, ports.clock.now());
   const shown = await shownOf(definition, ports, events);
-  const facts = events.map((event) => factOf(definition.name, event, shown.get(event)!));
+  const facts = events.map((event) => ({ ...factOf(definition.name, event), shown: shown.get(event)! }));
   return { orderId, facts, ...(ahead && { ahead }) };
 }
 
@@ -116,7 +116,8 @@ async function shownOf(
   return shown;
 }
 
-function factOf(service: string, event: RecordedEvent, shown: StoryFact['shown']): StoryFact {
+/** An event of a service as it is shown to whoever may see it. */
+export function factOf(service: string, event: RecordedEvent): Omit<StoryFact, 'shown'> {
   const { id, stream, revision, position, type, data, recordedAt, metadata } = event;
   const { schema: _, message, ...cause } = metadata;
   return {
@@ -130,7 +131,6 @@ function factOf(service: string, event: RecordedEvent, shown: StoryFact['shown']
     recordedAt,
     ...cause,
     ...(message !== undefined && { message: placeOf(message) }),
-    shown,
   };
 }
 

@@ -2,8 +2,11 @@
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Activity } from '../../../libs/nest/src/admin/activity.js';
+import { ActivityController } from '../../../libs/nest/src/admin/activity.controller.js';
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
+import { EventStreams } from '../../../libs/nest/src/http/event-stream.js';
 import { StoriesController } from '../../../libs/nest/src/admin/stories.controller.js';
 import { ProjectionWatch } from '../../../libs/nest/src/boot/progress.js';
 import { type OpenApi, openApiDocument } from '../../../libs/nest/src/http/openapi.js';
@@ -20,6 +23,8 @@ const provided = [
   DEFINITION,
   ProjectionWatch,
   Replays,
+  Activity,
+  EventStreams,
   Background,
   Health,
   Metrics,
@@ -34,7 +39,7 @@ export async function openApi(service: Service): Promise<OpenApi> {
     module: PreviewModule,
     global: true,
     imports: [(await shop[service].module()).default],
-    controllers: [ProjectionsController, DeadLettersController, StoriesController],
+    controllers: [ActivityController, ProjectionsController, DeadLettersController, StoriesController],
     providers: provided.map((provide) => ({ provide, useValue: undefined })),
     exports: provided,
   };

@@ -7,8 +7,11 @@ import { ServerUnavailable, supervise } from '#runtime';
 import { openPorts } from '#service/adapters';
 import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts } from '#service';
 import { PostgresCounts } from '../access/shared-counts.js';
+import { Activity } from '../admin/activity.js';
+import { ActivityController } from '../admin/activity.controller.js';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
+import { EventStreams } from '../http/event-stream.js';
 import { StoriesController } from '../admin/stories.controller.js';
 import { ReadYourWrites } from '../http/position.js';
 import { CONFIG, DATABASE, DEFINITION, PORTS } from '../tokens.js';
@@ -22,6 +25,9 @@ export interface BootOptions {
   /** Wraps the ports, for measuring or for the faults that a test injects. */
   readonly wrapPorts?: (ports: ServicePorts) => ServicePorts;
 }
+
+/** Of a service: for its operators, and for a gateway that tells it to many. */
+const MAX_LISTENERS = 20;
 
 @Module({})
 class ServiceModule {}
@@ -90,6 +96,10 @@ export async function startService(
       projections,
     });
     background.run((signal) => supervise('replays', ports, signal, (s) => replays.run(s)));
+    const activity = new Activity(definition, ports);
+    background.onClose(() => activity.close());
+    const streams = new EventStreams({ clock, stopping: background.stopping, max: MAX_LISTENERS });
+    background.run((signal) => streams.run(signal));
 
     const provided: [InjectionToken, object][] = [
       [CONFIG, config],
@@ -98,6 +108,8 @@ export async function startService(
       [ProjectionWatch, watch],
       [Replays, replays],
       [DEFINITION, definition],
+      [Activity, activity],
+      [EventStreams, streams],
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
@@ -106,7 +118,7 @@ export async function startService(
       module: ServiceModule,
       global: true,
       imports: [module],
-      controllers: [ProjectionsController, DeadLettersController, StoriesController],
+      controllers: [ActivityController, ProjectionsController, DeadLettersController, StoriesController],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };

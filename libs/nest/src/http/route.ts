@@ -70,6 +70,12 @@ export function answers(
   };
 }
 
+/** An answer that goes on: server-sent events. */
+export function streams(description: string): RoutePart {
+  const content = { 'text/event-stream': { schema: { type: 'string' as const } } };
+  return { answerStatus: 200, document: ({ ApiResponse }) => ApiResponse({ status: 200, description, content }) };
+}
+
 /** A problem with this status and one of these codes, or of those that another part of the route names for the status. */
 export function refuses(status: number, ...codes: readonly string[]): RoutePart {
   const retryAfter = { 'Retry-After': { description: 'Seconds', schema: { type: 'integer' as const } } };
