@@ -17,7 +17,7 @@ import { rotateKeys } from './lib/signing-keys.js';
 const clock = new SystemClock();
 
 export const usage =
-  'npm run identity [-- --rotate]. With --rotate it makes a new signing key, which an open provider takes over. Variables change it: LARDER_DATA, IDENTITY_PORT, HOST, AUTH_ISSUER.';
+  'npm run identity [-- --rotate]. With --rotate it makes a new signing key, which an open provider takes over. Variables change it: LARDER_DATA, IDENTITY_PORT, HOST, AUTH_ISSUER, GATEWAY_CLIENT_SECRET.';
 
 export async function main(argv: readonly string[]): Promise<void> {
   const syntax = { usage, options: { rotate: { type: 'boolean' } } } as const;
@@ -42,6 +42,7 @@ async function runUntilStopped(): Promise<void> {
     data,
     port: portOf('identity'),
     ...addressesIn(process.env),
+    gatewaySecret: process.env['GATEWAY_CLIENT_SECRET']?.trim(),
     clock,
     warn: (complaint) => console.error(complaint),
   });

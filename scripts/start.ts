@@ -6,6 +6,7 @@
  * From then on this process restarts any of the others that ends unexpectedly. Ctrl-C closes the services first and
  * Postgres last; a second Ctrl-C does not wait for them. The shop's data is kept.
  */
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -89,10 +90,11 @@ async function openShop(): Promise<void> {
     done('migrations', applied.flat().length > 0 ? `${applied.flat().length} applied` : 'up to date');
   });
 
+  const gatewaySecret = randomBytes(32).toString('base64url');
   if (!ownIssuer)
     await screen.step('opening the OpenID provider', async (done) => {
       const warn = (complaint: string) => screen.print(complaint);
-      identity = await openProvider({ data, port: portOf('identity'), clock: new SystemClock(), warn });
+      identity = await openProvider({ data, port: portOf('identity'), gatewaySecret, clock: new SystemClock(), warn });
       done('identity', identity.issuer);
     });
   // All that says whose tokens count: what is set for a provider of one's own must not be mixed with this one's.
@@ -102,6 +104,7 @@ async function openShop(): Promise<void> {
     AUTH_ROLES_CLAIM: 'roles',
     AUTH_TOKEN_TYPE: 'at+jwt',
   };
+  const asMachine = identity && { GATEWAY_CLIENT_ID: 'gateway', GATEWAY_CLIENT_SECRET: gatewaySecret };
   const launch = (name: Application, variables: NodeJS.ProcessEnv) => {
     stop.signal.throwIfAborted();
     const launched = new ServiceProcess(name, portOf(name), { ...whoIsTrusted, ...variables }, logOf(name));
@@ -124,7 +127,10 @@ async function openShop(): Promise<void> {
     ...keys[service],
   });
   const urls = Object.fromEntries(services.map((service) => [`${service.toUpperCase()}_URL`, urlOf(service)]));
-  await Promise.all([...services.map((service) => open(service, variablesOf(service))), open('gateway', urls)]);
+  await Promise.all([
+    ...services.map((service) => open(service, variablesOf(service))),
+    open('gateway', { ...urls, ...asMachine }),
+  ]);
   await screen.step('filling the shelves', async (done) => done('groceries', await fillAsClerk()));
   screen.print(
     welcome({

@@ -13,6 +13,8 @@ import { accountNames, accounts } from './accounts.js';
 import { Advice } from './advice.js';
 import { headerFile, headersIn, identityIn } from './data-folder.js';
 import { freePort } from './embedded-postgres.js';
+import { ownToken } from '../../apps/gateway/src/http/provider.js';
+import type { GatewayConfig } from '../../apps/gateway/src/definition.js';
 import { AUDIENCE, CLIENT, openProvider, type OpenIdProvider, type OpenIdProviderOptions } from './openid-provider.js';
 import { PUBLISHED_BEFORE_MS, rotateKeys, TOKEN_LIFETIME_S } from './signing-keys.js';
 
@@ -169,6 +171,17 @@ describe('a machine', () => {
     expect(claims.exp! - claims.iat!).toBe(TOKEN_LIFETIME_S);
     expect(claims.jti).toEqual(expect.any(String));
     expect(decodeProtectedHeader(body.access_token)).toMatchObject({ typ: 'at+jwt', alg: 'ES256' });
+  });
+
+  test('the gateway gets one where its secret is set, and otherwise is no machine', async () => {
+    const variables = { AUTH_ISSUER: url(''), AUTH_AUDIENCE: AUDIENCE, GATEWAY_CLIENT_ID: 'gateway' };
+    const tokenBy = (secret: string) => ownToken({ ...variables, GATEWAY_CLIENT_SECRET: secret } as GatewayConfig)!();
+    await openHere({ gatewaySecret: 'of the gateway' });
+    expect(await verify(await tokenBy('of the gateway'))).toMatchObject({ sub: 'gateway', roles: ['service'] });
+    await expect(tokenBy('another')).rejects.toThrow();
+    await closeHere();
+    await openHere();
+    await expect(tokenBy('of the gateway')).rejects.toThrow();
   });
 
   test('gets none for another secret, nor does somebody who has none', async () => {

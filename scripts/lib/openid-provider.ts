@@ -56,6 +56,8 @@ export interface OpenIdProviderOptions {
   readonly host?: string;
   /** What its tokens are issued by; default: where it listens. */
   readonly issuer?: string;
+  /** The secret of the machine `gateway`; without one there is no such machine. */
+  readonly gatewaySecret?: string | undefined;
   readonly clock: Clock;
   /** Is told what goes wrong while it is open. */
   warn(complaint: string): void;
@@ -69,9 +71,12 @@ export interface OpenIdProvider {
 
 /** @throws Advice when the port is in use, or the keys cannot be read */
 export async function openProvider(options: OpenIdProviderOptions): Promise<OpenIdProvider> {
-  const { data, port, host = '127.0.0.1', issuer = `http://127.0.0.1:${port}`, clock, warn } = options;
+  const { data, port, host = '127.0.0.1', issuer = `http://127.0.0.1:${port}`, gatewaySecret, clock, warn } = options;
   const folder = identityIn(data);
-  const secret = metricsSecret(folder);
+  const secrets = {
+    [accounts.metrics.subject]: metricsSecret(folder),
+    ...(gatewaySecret && { gateway: gatewaySecret }),
+  };
   const adapter = inMemory();
   const cookieKeys = [randomBytes(32).toString('base64url')];
 
@@ -81,7 +86,7 @@ export async function openProvider(options: OpenIdProviderOptions): Promise<Open
     const keys = await signingKeys(folder, clock);
     const keyIds = keys.map(({ kid }) => kid).join();
     if (made?.keyIds !== keyIds) {
-      const provider = new Provider(issuer, configuration(keys, secret, adapter, cookieKeys));
+      const provider = new Provider(issuer, configuration(keys, secrets, adapter, cookieKeys));
       made = { provider, handle: provider.callback(), keyIds };
     }
     return made;
@@ -146,7 +151,7 @@ function metricsSecret(folder: string): string {
 
 function configuration(
   keys: [PrivateKey, ...PrivateKey[]],
-  metricsSecret: string,
+  secrets: Readonly<Record<string, string>>,
   adapter: AdapterFactory,
   cookieKeys: string[],
 ): Configuration {
@@ -162,13 +167,15 @@ function configuration(
         redirect_uris: REDIRECTS,
         token_endpoint_auth_method: 'none',
       },
-      {
-        client_id: accounts.metrics.subject,
-        client_secret: metricsSecret,
+      ...Object.entries(secrets).map(([client_id, client_secret]) => ({
+        client_id,
+        client_secret,
+        // The gateway sends its secret in the form, as openid-client does, and curl in a header.
+        token_endpoint_auth_method: client_id === 'gateway' ? ('client_secret_post' as const) : undefined,
         grant_types: ['client_credentials'],
         redirect_uris: [],
         response_types: [],
-      },
+      })),
     ],
     clientDefaults: { id_token_signed_response_alg: ALGORITHM },
     clientBasedCORS: (_, origin) => isOnThisMachine(origin),
@@ -190,8 +197,8 @@ function configuration(
     },
     interactions: { policy: loginOnly(), url: (_, { uid }) => `/interaction/${uid}` },
     extraTokenClaims: (_, token) => {
-      const account = accountOf('accountId' in token ? token.accountId : token.clientId!);
-      return account && { roles: [...account.roles] };
+      if ('accountId' in token) return rolesOf(token.accountId);
+      return token.clientId === 'gateway' ? { roles: ['service'] } : rolesOf(token.clientId!);
     },
     features: {
       clientCredentials: { enabled: true },
@@ -228,6 +235,11 @@ function configuration(
       context.body = htmlOf(errorPage('This login does not work', `${error}: ${detail}`));
     },
   };
+}
+
+function rolesOf(subject: string) {
+  const account = accountOf(subject);
+  return account && { roles: [...account.roles] };
 }
 
 const claimsOf = ({ name, roles }: Account) => ({ name, roles: [...roles] });

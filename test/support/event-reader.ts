@@ -1,7 +1,7 @@
 /** Reads server-sent events, as a program does. */
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { readEvents, type ReceivedEvent, requestEvents } from './read-events.js';
+import { readEvents, type ReceivedEvent, requestEvents } from '../../apps/gateway/src/http/read-events.js';
 
 export { requestEvents };
 

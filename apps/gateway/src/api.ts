@@ -53,10 +53,42 @@ export interface Story {
   readonly ahead?: Ahead;
 }
 
-/** An event, and by read model since when that shows it. A customer is not told where it stands in the store, nor what led to it. */
+/** A fact as a customer is told it: neither where it stands in the store, nor what led to it. */
+export type CustomerFact = Omit<Fact, ForStaff>;
+
+/** An event, and by read model since when that shows it. */
 export type StoryFact = Omit<Schemas['StoryFact'], ForStaff> & Partial<Pick<Schemas['StoryFact'], ForStaff>>;
 
 type ForStaff = 'position' | 'correlationId' | 'causationId';
 
 /** What is to come, as of now. */
 export type Ahead = Schemas['Ahead'];
+
+/** The events of `GET /stream`, by their names. */
+export interface StreamEvents {
+  /** First of all: its id is what comes before. */
+  readonly begin: Record<string, never>;
+  /** A customer is told those of their own orders, as much as the order's story tells them, and neither `shown` nor `lag`. */
+  readonly fact: Fact | CustomerFact;
+  /** A read model has reached a position. */
+  readonly shown: {
+    readonly service: string;
+    readonly readModel: string;
+    readonly position: string;
+    readonly at: string;
+  };
+  /** Once a second. */
+  readonly lag: {
+    readonly service: string;
+    readonly at: string;
+    readonly head: string;
+    readonly readModels: Readonly<Record<string, string>>;
+    readonly relay?: string;
+    readonly unread: number;
+    readonly deadLetters: number;
+  };
+  /** The services that cannot be followed at present: whenever that changes, and first of all. */
+  readonly away: { readonly services: readonly string[] };
+  /** What happened since is not known here: read everything anew. */
+  readonly resync: Record<string, never>;
+}

@@ -52,6 +52,13 @@ const variables = {
     .describe(
       'What the cookies of the gateway are sealed and signed with, the same at all its instances, at least 16 characters; two, separated by a comma, while one replaces the other. The default is for HOST on loopback',
     ),
+  GATEWAY_CLIENT_ID: z
+    .string()
+    .optional()
+    .describe(
+      'What AUTH_ISSUER calls the gateway as a machine with the role `service`, which follows what happens in the services, for `GET /stream`',
+    ),
+  GATEWAY_CLIENT_SECRET: z.string().optional().describe('The secret of that machine'),
   LOGIN_CLIENT_ID: z.string().default('larder').describe('What AUTH_ISSUER calls the gateway, as its client'),
   LOGIN_CLIENT_SECRET: z
     .string()
@@ -117,6 +124,7 @@ const ownAccess: AccessTable = {
   'GET /callback': 'anyone',
   'GET /session': 'anyone', // It tells who calls.
   'POST /logout': 'anyone',
+  'GET /stream': { customer: 'own', clerk: 'any', operator: 'any' },
   'GET /orders/:orderId/full': { customer: 'own', clerk: 'any', operator: 'any' },
   'GET /orders/:orderId/story': { customer: 'own', clerk: 'any', operator: 'any' },
   // The console's files: what they show they ask for.

@@ -18,6 +18,7 @@ export { extendDeadline } from './http/deadlines.js';
 export { networkOf } from './access/rate-limit.js';
 export { operationOf, RequestCaller, takeBack } from './access/guard.js';
 export { type Tokens } from './access/tokens.js';
+export { customerIdOf } from './access/customer.js';
 export { RequestCause } from './http/correlation.js';
 export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
 export {
@@ -31,6 +32,7 @@ export {
 export { parsePreferWait, preferenceAppliedHeader, PreferWait } from './http/prefer.js';
 export { Answer, WriteHead } from './http/answer.js';
 export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page.js';
+export { type EventStream, EventStreams, eventText } from './http/event-stream.js';
 export { answers, problemWith, refuses, route, takesHeader } from './http/route.js';
 export { documentOf, type OpenApi, type Operation, type Paths, type Schemas } from './http/openapi.js';
 export { AttentionController } from './admin/attention.controller.js';

@@ -16,7 +16,9 @@ import { Login } from './login.js';
 import { usePages } from './pages.js';
 import { Sessions } from './sessions.js';
 import { keepPositions } from './positions.js';
+import { ownToken } from './provider.js';
 import { serveStories } from './story.js';
+import { Stream } from './stream.js';
 
 @Module({})
 class GatewayModule {}
@@ -47,6 +49,9 @@ export async function startGateway({
     const cookies = { secrets: config.GATEWAY_SECRET, isHttps: protocol === 'https:', clock };
     const sessions = new Sessions(cookies);
     const login = new Login({ config, access: gatewayAccess, sessions, cookies, tokens, clock, log });
+    const stream = new Stream({ ...runtime, instances, token: ownToken(config), stopping: background.stopping });
+    background.run((signal) => stream.run(signal));
+    background.onClose(() => stream.close());
     return {
       module: { module: GatewayModule },
       beforeAccess: (http) => {
@@ -60,6 +65,7 @@ export async function startGateway({
         login.serve(http);
         serveFullOrders(http, { clock, readTimeoutMs: config.READ_TIMEOUT });
         serveStories(http, { clock });
+        stream.serve(http);
         serveConsole(http);
         forwardRoutes(http, { calls, config });
       },

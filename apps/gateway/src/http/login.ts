@@ -15,14 +15,13 @@ import type { Clock, Log } from '#runtime';
 import { type AccessTable, callerOf, type Identity, isLoopback } from '#service';
 import type { LoggedOut, Session } from '../api.js';
 import { type GatewayConfig, publicUrlOf } from '../definition.js';
+import { ANSWER_SECONDS, discoverProvider } from './provider.js';
 import { loginAt, returnPath } from './return-to.js';
 import { type CookieSettings, SealedCookie, TooLarge } from './sealed-cookie.js';
 import type { Sessions } from './sessions.js';
 
 /** How long somebody may take at the provider. */
 const LOGIN_SECONDS = 10 * 60;
-/** How long the provider may take for one answer; a login needs three of them at most. */
-const ANSWER_SECONDS = 5;
 
 /** What has to be known again when the browser comes back. */
 type Pending = {
@@ -153,16 +152,10 @@ export class Login {
   /** The provider and its endpoints, which are asked for once it can be reached. */
   private discover(): Promise<openid.Configuration> {
     const { AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET } = this.parts.config;
-    this.provider ??= openid
-      .discovery(new URL(AUTH_ISSUER), LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET, undefined, {
-        // AUTH_ISSUER may be of this machine alone. Signatures are looked at although TLS would do, since there may be none.
-        execute: [openid.allowInsecureRequests, openid.enableNonRepudiationChecks],
-        timeout: ANSWER_SECONDS,
-      })
-      .catch((error: unknown) => {
-        this.provider = undefined;
-        throw error;
-      });
+    this.provider ??= discoverProvider(AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET).catch((error: unknown) => {
+      this.provider = undefined;
+      throw error;
+    });
     return this.provider;
   }
 

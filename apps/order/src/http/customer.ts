@@ -1,15 +1,6 @@
 /** Whose orders a caller is about: a customer of their own, staff of whom they name. */
-import { validate } from 'uuid';
-import { nameBasedId, Problem } from '#nest';
+import { customerIdOf, Problem } from '#nest';
 import type { Caller } from '#service';
-
-/** The UUIDv5 namespace of customer ids. */
-const CUSTOMERS = '0d0fb5d5-6a0e-5c5b-8a4e-7b0d5d1c2e33';
-
-/** The id of the customer that a subject is: a UUID is the id itself, any other name is determined to have one. */
-export function customerIdOf(subject: string): string {
-  return validate(subject) ? subject.toLowerCase() : nameBasedId(CUSTOMERS, subject);
-}
 
 /**
  * For whom an order is: for the caller, unless staff name a customer.

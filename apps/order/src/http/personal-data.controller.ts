@@ -16,9 +16,9 @@ import {
   RequestCause,
   route,
   toPage,
+  customerIdOf,
 } from '#nest';
 import type { Caller } from '#service';
-import { customerIdOf } from './customer.js';
 import { orderSummary } from '../read-models/order-summary.js';
 import {
   customerIdParam,
