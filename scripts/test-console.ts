@@ -159,6 +159,7 @@ class ConsoleTest {
     await this.check('nobody', () => this.asksToLogIn());
     await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Open a story']));
     await this.check('order', () => this.orders());
+    await this.check('live', () => this.isTold());
     await this.check('text', () => this.staysText());
     await this.check('operator', () => this.logsIn('operator', OPERATORS_PAGES));
     await this.check('story', () => this.tellsStory());
@@ -252,6 +253,24 @@ class ConsoleTest {
     await page.getByText('This page is not for customer.').waitFor();
     await page.context().close();
     return 'an order leads to its story, which is live until its end';
+  }
+
+  /** Nobody can ask from time to time here, so what a page shows anew it was told of. */
+  private async isTold(): Promise<string> {
+    const [list, shop] = [await this.open('/console/orders', 'customer'), await this.open('/', 'customer')];
+    for (const page of [list, shop]) {
+      await page.addInitScript('window.setInterval = () => 0');
+      const begins = page.waitForResponse(`${this.url}/stream`);
+      await page.reload();
+      await begins;
+    }
+    await list.locator('.orders').waitFor();
+    await place(shop, 'Olive oil', 'tok_approved');
+    await shop.locator('.story-head [data-status="completed"]').waitFor();
+    const row = list.locator('tr', { has: list.locator(`a[href="${new URL(shop.url()).pathname}"]`) });
+    await row.locator('[data-status="completed"]').waitFor();
+    for (const page of [list, shop]) await page.context().close();
+    return 'a list and a story show what happens without asking again';
   }
 
   private async staysText(): Promise<string> {

@@ -1,9 +1,13 @@
-/** Keeps pages current, by asking again from time to time. */
+/** Keeps pages current: they read anew when they are told that something has changed, and otherwise from time to time. */
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 
-/** Of a page that is looked at. */
+import { isTold, type KnownChange, onChange } from './stream.js';
+
+/** Of a page that is looked at, and is told nothing. */
 const POLL_MS = 2_000;
+/** Between two readings of a page, however much happens: the first change is shown at once. */
+const PAUSE_MS = 300;
 
 /** What a page shows of the shop: the last answer, and why there is no newer one. */
 export class Loaded<T> {
@@ -41,23 +45,59 @@ export class Loaded<T> {
   };
 }
 
-/** Loads what a page shows, anew for every `key`, and again and again while `isLive` says so. */
+/** Calls `call` at once, and for all calls of a while after that once more. */
+export function calmly(call: () => void): { call: () => void; stop: () => void } {
+  let pause: ReturnType<typeof setTimeout> | undefined;
+  let isAskedAgain = false;
+  const callNow = () => {
+    isAskedAgain = false;
+    pause = setTimeout(() => {
+      pause = undefined;
+      if (isAskedAgain) callNow();
+    }, PAUSE_MS);
+    call();
+  };
+  return {
+    call: () => (pause === undefined ? callNow() : (isAskedAgain = true)),
+    stop: () => clearTimeout(pause),
+  };
+}
+
+/**
+ * Loads what a page shows, anew for every `key`, and while `isLive` says so whenever something changes that it shows:
+ * `concerns` says what that is. A fact that a read model does not show yet is followed by the news that it does.
+ */
 export function useLoaded<T>(
   key: string,
   read: () => Promise<T>,
-  { isLive = () => false }: { isLive?: (value: T) => boolean } = {},
+  {
+    isLive = () => false,
+    concerns = () => true,
+  }: { isLive?: (value: T) => boolean; concerns?: (change: KnownChange) => boolean } = {},
 ): Loaded<T> {
   // Of the functions, those of the first render with this key count: they depend on nothing else.
   const loaded = useMemo(() => new Loaded(read), [key]);
   const value = loaded.value.value;
-  const isCurrent = value === undefined || !isLive(value);
+  const isFinal = value !== undefined && !isLive(value);
   useEffect(() => void loaded.load(), [loaded]);
+  const isAsking = value !== undefined && !isFinal && !isTold.value;
   useEffect(() => {
-    if (isCurrent) return undefined;
+    if (isFinal) return undefined;
+    const reading = calmly(() => void loaded.load());
+    const stop = onChange((change) => {
+      if ('everything' in change || concerns(change)) reading.call();
+    });
+    return () => {
+      stop();
+      reading.stop();
+    };
+  }, [loaded, isFinal]);
+  useEffect(() => {
+    if (!isAsking) return undefined;
     const timer = setInterval(() => {
       if (!document.hidden) void loaded.load();
     }, POLL_MS);
     return () => clearInterval(timer);
-  }, [loaded, isCurrent]);
+  }, [loaded, isAsking]);
   return loaded;
 }

@@ -11,6 +11,7 @@ import { Shop } from './pages/shop.js';
 import { OpenedStory, OrderStory } from './pages/story.js';
 import { LogIn, Trouble } from './parts.js';
 import { path, watchAddress } from './router.js';
+import { listenToShop } from './stream.js';
 import './style.css';
 
 interface Page {
@@ -140,5 +141,6 @@ function Current() {
 }
 
 watchAddress();
+listenToShop();
 void start();
 render(<Frame />, document.body);

@@ -76,7 +76,7 @@ export class LarderClient {
     urls: Urls,
     { positions = '', retries = 3, token, fetch = (request) => globalThis.fetch(request) }: ClientOptions = {},
   ) {
-    this.learn(positions);
+    this.see(positions);
     this.token = token;
     this.retries = retries;
     this.fetch = fetch;
@@ -94,6 +94,14 @@ export class LarderClient {
   /** The highest position that this client has seen of each service, as the header has them: `order:11, inventory:7`. */
   get positions(): string {
     return [...this.known].map(([service, position]) => `${service}:${position}`).join(', ');
+  }
+
+  /** From now on this client sees no less than these positions: of another client, or of what it was told. */
+  see(positions: string): void {
+    for (const [, service, digits] of positions.matchAll(/([a-z][a-z0-9-]*):(\d+)/g)) {
+      const position = BigInt(digits!);
+      if (position >= (this.known.get(service!) ?? 0n)) this.known.set(service!, position);
+    }
   }
 
   /** Places an order. With `wait` the answer is the final order, or the placed one when that takes longer. */
@@ -180,7 +188,7 @@ export class LarderClient {
         return undefined;
       });
       // A write may have succeeded whose answer is a problem: then that has its position.
-      this.learn(response?.headers.get('Larder-Position') ?? '');
+      this.see(response?.headers.get('Larder-Position') ?? '');
       const ms = pauseMs(response);
       if (response && (left <= 0 || ms > MAX_PAUSE_MS || !TRY_AGAIN.includes(response.status))) {
         await this.forgetIfUnknown(service, response);
@@ -199,14 +207,6 @@ export class LarderClient {
       .json()
       .catch(() => undefined);
     if ((problem as Problem | undefined)?.code === 'unknown-position') this.known.delete(service);
-  }
-
-  /** Keeps the highest position of each service. */
-  private learn(positions: string): void {
-    for (const [, service, digits] of positions.matchAll(/([a-z][a-z0-9-]*):(\d+)/g)) {
-      const position = BigInt(digits!);
-      if (position >= (this.known.get(service!) ?? 0n)) this.known.set(service!, position);
-    }
   }
 }
 

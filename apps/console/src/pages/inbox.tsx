@@ -34,7 +34,10 @@ async function readCases(): Promise<Case[]> {
 }
 
 export function Inbox() {
-  const cases = useLoaded('inbox', readCases, { isLive: () => true });
+  const cases = useLoaded('inbox', readCases, {
+    isLive: () => true,
+    concerns: (change) => 'shown' in change && change.shown.readModel.endsWith('-todo'),
+  });
   const [decided, setDecided] = useState<string>();
   return (
     <>

@@ -23,6 +23,7 @@ export function Orders() {
   const orders = useLoaded(JSON.stringify(filters), () => shop.orders({ ...filters, limit: PAGE }), {
     // Older pages do not change by what happens now.
     isLive: () => cursor === undefined,
+    concerns: (change) => 'fact' in change && change.fact.service === 'order',
   });
   return (
     <>

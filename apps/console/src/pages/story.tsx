@@ -33,7 +33,7 @@ export function OrderStory() {
       ]);
       return { order, story };
     },
-    { isLive: isMoving },
+    { isLive: isMoving, concerns: (change) => 'shown' in change || change.fact.stream.endsWith(orderId) },
   );
   return (
     <Show of={told}>

@@ -1,0 +1,77 @@
+/**
+ * Listens to what happens (`GET /stream` of the gateway) while somebody looks at the page, for what has to be shown anew.
+ * Hidden, a page listens to nothing: a browser has few connections for all of its tabs.
+ */
+import { computed, effect, signal } from '@preact/signals';
+import type { StreamEvents } from '../../gateway/src/api.js';
+import { may, shop } from './gateway.js';
+
+/** There is a new fact, or a read model has reached a position. */
+export type KnownChange = { readonly fact: StreamEvents['fact'] } | { readonly shown: StreamEvents['shown'] };
+
+/** What has changed: anything at all, where not all is known. */
+export type Change = KnownChange | { readonly everything: true };
+
+/** After a refusal, which a browser does not try again by itself. */
+const AGAIN_MS = 5_000;
+
+const listeners = new Set<(change: Change) => void>();
+const isVisible = signal(!document.hidden);
+const mayListen = computed(() => may('GET /stream'));
+const opened = signal(false);
+
+/** Whether changes are told at present: otherwise one has to ask. */
+export const isTold = computed(() => opened.value);
+
+/** Calls `onChange` for all that changes, until what it returns is called. */
+export function onChange(listener: (change: Change) => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+const tell = (change: Change) => listeners.forEach((listener) => listener(change));
+
+/** Whoever comes to the page, or back to it, goes on with what was told last. */
+export function listenToShop(): void {
+  document.addEventListener('visibilitychange', () => (isVisible.value = !document.hidden));
+  let lastId = '';
+  let hasLost = false;
+  effect(() => {
+    if (!mayListen.value || !isVisible.value) return undefined;
+    let source: EventSource | undefined;
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const open = () => {
+      source = new EventSource(lastId === '' ? '/stream' : `/stream?after=${encodeURIComponent(lastId)}`);
+      const on = <Name extends keyof StreamEvents>(name: Name, call: (data: StreamEvents[Name]) => void) => {
+        source!.addEventListener(name, ({ data, lastEventId }: MessageEvent<string>) => {
+          lastId = lastEventId;
+          call(JSON.parse(data) as StreamEvents[Name]);
+        });
+      };
+      on('begin', () => {
+        opened.value = true;
+        if (hasLost) tell({ everything: true });
+        hasLost = false;
+      });
+      on('fact', (fact) => {
+        shop.see(lastId); // What is read now shows it.
+        tell({ fact });
+      });
+      on('shown', (shown) => tell({ shown }));
+      on('away', () => tell({ everything: true }));
+      on('resync', () => tell({ everything: true }));
+      source.addEventListener('error', () => {
+        opened.value = false;
+        if (source!.readyState !== EventSource.CLOSED) return;
+        [lastId, hasLost] = ['', true];
+        again = setTimeout(open, AGAIN_MS);
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(again);
+      source?.close();
+      opened.value = false;
+    };
+  });
+}
