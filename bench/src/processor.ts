@@ -35,3 +35,9 @@ function statOf(pid: number): { parent: number; own: number; ended: number } {
     return { parent: 0, own: 0, ended: 0 }; // It has ended.
   }
 }
+
+/** What a process has in memory, in megabytes of 1,000,000 bytes. */
+export function residentMb(pid: number): number {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return (Number(kilobytes) * 1_024) / 1_000_000;
+}

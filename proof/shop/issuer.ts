@@ -1,6 +1,6 @@
 /**
  * The issuer of a shop's tokens, in this process: its discovery document, its public keys, and access tokens (RFC 9068) for
- * whomever a proof wants to be. `npm start` has a real provider instead, where a person logs in.
+ * whomever a proof wants to be. Its only client is the gateway, whose secret may be any. `npm start` has a real provider instead, where a person logs in.
  */
 import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { once } from 'node:events';
@@ -38,7 +38,12 @@ export class Issuer {
   ) {
     server.on('request', ({ url: path }, response) => {
       if (this.silent) return;
-      const found = path === '/keys' ? this.keySet() : { issuer: url, jwks_uri: `${url}/keys` };
+      const found =
+        path === '/keys'
+          ? this.keySet()
+          : path === '/token'
+            ? { access_token: this.token('gateway', ['service']), token_type: 'Bearer', expires_in: LIFETIME_S }
+            : { issuer: url, jwks_uri: `${url}/keys`, token_endpoint: `${url}/token` };
       response.setHeader('content-type', 'application/json').end(JSON.stringify(found));
     });
   }

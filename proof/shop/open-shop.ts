@@ -187,7 +187,8 @@ export class Shop implements AsyncDisposable {
   async addGateway(env: Record<string, string> = {}): Promise<string> {
     const port = await freePort();
     const urls = services.map((service) => [`${service.toUpperCase()}_URL`, this.urls[service].join()]);
-    const variables = { AUTH_ISSUER: this.issuer.url, ...UNLIMITED, ...Object.fromEntries(urls), ...env };
+    const asMachine = { GATEWAY_CLIENT_ID: 'gateway', GATEWAY_CLIENT_SECRET: 'of the gateway' };
+    const variables = { AUTH_ISSUER: this.issuer.url, ...asMachine, ...UNLIMITED, ...Object.fromEntries(urls), ...env };
     const log = join(this.folder, `gateway-${this.gateways.length}.log`);
     const launched = new ServiceProcess('gateway', port, variables, log);
     this.gateways.push(launched);
@@ -345,6 +346,11 @@ export class Shop implements AsyncDisposable {
     return new Map(
       Object.entries(running).flatMap(([name, all]) => all.map(({ pid }, i) => [`${name} ${i + 1}`, pid])),
     );
+  }
+
+  /** Of the gateways, in the order in which they were added. */
+  get gatewayPids(): readonly number[] {
+    return this.gateways.map(({ pid }) => pid);
   }
 
   /** Stops what runs; at once, with SIGKILL, when it is `abandoned`. Nothing is started from here on. */
