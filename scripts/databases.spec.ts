@@ -11,7 +11,7 @@ import { main as archive } from './archive.js';
 import { noteStore, notedStore } from './lib/data-folder.js';
 import { databasesOfTheShop } from './lib/databases.js';
 import { freePort, type PostgresServer, startPostgres } from './lib/embedded-postgres.js';
-import { openBooks } from './lib/reconcile/books.js';
+import { openBooks } from './lib/reconcile/open-books.js';
 import { replay, targetsIn } from './replay.js';
 import { main as reset } from './reset.js';
 

@@ -5,7 +5,7 @@
 import { SystemClock } from '#runtime';
 import { databasesOfTheShop } from './lib/databases.js';
 import { count, type Output, progressBar } from './lib/progress-bar.js';
-import { openBooks } from './lib/reconcile/books.js';
+import { openBooks } from './lib/reconcile/open-books.js';
 import { type Books, reconcile } from './lib/reconcile/reconcile.js';
 
 export const usage =

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { call } from '../scripts/lib/api.js';
-import { openBooks } from '../scripts/lib/reconcile/books.js';
+import { openBooks } from '../scripts/lib/reconcile/open-books.js';
 import { run } from '../scripts/reconcile.js';
 import type { Finding } from '../scripts/lib/reconcile/finding.js';
 import { perService, type Service, services } from '../apps/shop.js';

@@ -10,7 +10,7 @@
 import type { Random } from '#runtime';
 import { SystemClock } from '#runtime';
 import { perService, services } from '../../apps/shop.js';
-import { openBooks } from '../../scripts/lib/reconcile/books.js';
+import { openBooks } from '../../scripts/lib/reconcile/open-books.js';
 import { count, number, type Output } from '../../scripts/lib/progress-bar.js';
 import { dim, green, red } from '../../scripts/lib/screen.js';
 import { run as reconcile } from '../../scripts/reconcile.js';
