@@ -19,17 +19,8 @@ export function buildWith(
   cpSync('dist', join(folder, 'dist'), { recursive: true });
   cpSync('package.json', join(folder, 'package.json'));
   for (const name of ['node_modules', 'prisma']) symlinkSync(resolve(name), join(folder, name), 'junction');
-  const edited = new Map<string, string>();
-  for (const { file, replace, by } of edits) {
-    const before = edited.get(file) ?? readFileSync(file, 'utf8');
-    if (before.split(replace).length !== 2)
-      throw new Advice(`"${name}" no longer fits ${file}, which must contain this exactly once: "${replace}".`);
-    edited.set(
-      file,
-      before.replace(replace, () => by),
-    );
-  }
-  for (const [file, text] of edited) {
+  for (const file of new Set(edits.map((edit) => edit.file))) {
+    const text = edited({ name, edits }, file, readFileSync(file, 'utf8'));
     const { outputText } = ts.transpileModule(text, {
       fileName: file,
       compilerOptions: {
@@ -41,4 +32,18 @@ export function buildWith(
     });
     writeFileSync(join(folder, 'dist', file.replace(/\.ts$/, '.js')), outputText);
   }
+}
+
+/** The text of a file with what is edited in it. @throws Advice when an edit does not fit */
+export function edited(
+  { name, edits }: { readonly name: string; readonly edits: readonly Edit[] },
+  path: string,
+  text: string,
+): string {
+  return edits.reduce((before, { file, replace, by }) => {
+    if (file !== path) return before;
+    if (before.split(replace).length !== 2)
+      throw new Advice(`"${name}" no longer fits ${file}, which must contain this exactly once: "${replace}".`);
+    return before.replace(replace, () => by);
+  }, text);
 }

@@ -110,7 +110,7 @@ function remove(folder: string): void {
 /** Runs a world. A bug may throw where nothing catches it: the error is then the violation. */
 function runWorldOn(worker: Worker, seed: number): Promise<Pick<Ran, 'violations'>> {
   return new Promise((done) => {
-    const failed = (error: Error) => done({ violations: [{ rule: 'uncaught', text: String(error), orders: [] }] });
+    const failed = (error: Error) => done({ violations: [{ rule: 'error-in-code', text: String(error), orders: [] }] });
     worker.once('error', failed);
     worker.once('message', (ran: Ran) => {
       worker.off('error', failed);

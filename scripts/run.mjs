@@ -75,21 +75,24 @@ async function build() {
   const require = createRequire(import.meta.url);
   const tsc = require.resolve('typescript/bin/tsc');
   await runNode([tsc, '-b', 'tsconfig.build.json'], 'Larder does not compile: see the errors above.');
-  if (isConsoleOld()) {
-    const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js');
-    const command = [vite, 'build', 'apps/console', '--logLevel', 'warn'];
-    await runNode(command, 'The console cannot be built: see the errors above.');
+  const vite = join(dirname(require.resolve('vite/package.json')), 'bin/vite.js');
+  // The worlds of the console are built of everything, into the folder that the console empties when it is built.
+  const pages = [
+    ['apps/console', 'index.html', ['apps/console', 'libs/client/src']],
+    ['proof/browser', 'worlds.json', ['apps', 'libs', 'proof', 'scripts/lib/reconcile']],
+  ];
+  for (const [folder, built, sources] of pages) {
+    if (!isOld(`dist/apps/console/${built}`, sources)) continue;
+    await runNode([vite, 'build', folder, '--logLevel', 'warn'], 'The console cannot be built: see the errors above.');
   }
 }
 
-/** Whether a file that the console is made of is newer than what was made of it. */
-function isConsoleOld() {
-  const built = 'dist/apps/console/index.html';
+/** Whether a source is newer than what was made of it. */
+function isOld(built, sources) {
   if (!existsSync(built)) return true;
-  const folders = ['apps/console', 'libs/client/src'].flatMap((folder) =>
-    readdirSync(folder, { recursive: true }).map((file) => join(folder, file)),
-  );
-  return [...folders, 'package-lock.json'].some((file) => statSync(file).mtimeMs > statSync(built).mtimeMs);
+  const files = sources.flatMap((folder) => readdirSync(folder, { recursive: true }).map((file) => join(folder, file)));
+  const isNewer = (file) => statSync(file).mtimeMs > statSync(built).mtimeMs;
+  return [...files, 'package-lock.json'].some((file) => !file.endsWith('.spec.ts') && isNewer(file));
 }
 
 /** A signal to this process alone ends the program too; scripts/lib/programs.ts has the same for what is compiled. */

@@ -13,6 +13,8 @@ interface PlansWorld extends Pick<Surroundings, 'scheduler' | 'faults' | 'tell'>
   readonly servers: Readonly<Record<Service, Servers>>;
   readonly people: People;
   readonly coverage: Coverage;
+  /** When each item had an effect for the first time, by its number. */
+  readonly struckMs: Map<number, number>;
   start(service: Service, instance: number): void;
   startAgain(before: Process, downMs: number): void;
   setClock(service: Service, byMs: number): void;
@@ -48,6 +50,8 @@ export class PlanRunner {
   recordStrike(item: Item): void {
     const fault = faultOf(item);
     if (fault) count(this.world.coverage.faults, fault);
+    const { struckMs, scheduler } = this.world;
+    if (!struckMs.has(item.n)) struckMs.set(item.n, scheduler.nowMs);
     this.world.tell(
       'world',
       () => `${describe(item)} (${item.n})`,

@@ -27,6 +27,7 @@ import {
 } from '../../scripts/lib/reconcile/read-models.js';
 import { developmentKeys } from '../token-keys.js';
 import { NAME } from './people.js';
+import type { Rule } from './rules.js';
 import { ALL, judgeAll } from '../../scripts/lib/reconcile/reconcile.js';
 import { StockAudit } from '../../scripts/lib/reconcile/stock.js';
 
@@ -34,7 +35,7 @@ const openToken = opener(developmentKeys.openingKeys);
 
 /** A rule that does not hold: its name, what is wrong in a sentence, and the orders that it is about. */
 export interface Violation {
-  readonly rule: string;
+  readonly rule: Rule;
   readonly text: string;
   readonly orders: readonly string[];
 }
@@ -436,7 +437,7 @@ function collectBooks({ events, ledger }: Durable): Map<string, OrderBooks> {
 }
 
 /** A reader of the story knows orders by their numbers, not by their streams. */
-function toViolation(rule: string, { message, orderId }: Finding): Violation {
+function toViolation(rule: Rule, { message, orderId }: Finding): Violation {
   return about(rule, message.replaceAll(/\b(order|reservation|payment)-(?=0{8}-)/g, 'the $1 of '), orderId);
 }
 
@@ -505,7 +506,7 @@ async function wrongLines(durable: Durable): Promise<Violation[]> {
   return found;
 }
 
-function about(rule: string, text: string, orderId?: string): Violation {
+function about(rule: Rule, text: string, orderId?: string): Violation {
   return { rule, text, orders: orderId === undefined ? [] : [orderId] };
 }
 

@@ -9,6 +9,7 @@
  * webhooks.ts delivers for the provider, and unfinished.ts knows what is not final yet.
  */
 import { perService, type Service, services, shop } from '../../apps/shop.js';
+import type { Story } from '../../apps/gateway/src/api.js';
 import type { OrderEvent } from '../../apps/order/src/domain/order.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
@@ -31,6 +32,7 @@ import { PlanRunner } from './plan-runner.js';
 import { type Composed, type PortsInWorld, Process, Servers, type ServiceOf, type Surroundings } from './process.js';
 import { Unreliable } from './provider.js';
 import { Scheduler, VirtualClock } from './scheduler.js';
+import { storiesOf } from './stories.js';
 import { orderIdOf, type Told } from './story.js';
 import { Trace } from './trace.js';
 import { heldUp, missedDeadlines, unfinished } from './unfinished.js';
@@ -64,12 +66,18 @@ export interface World {
   readonly trace: string;
   /** Entries of the scheduler that were carried out. */
   readonly steps: number;
+  /** When it began, in virtual milliseconds since 1970. */
+  readonly beganMs: number;
   /** How long it took, in virtual milliseconds. */
   readonly virtualMs: number;
   /** How many orders were accepted. */
   readonly orders: number;
   readonly coverage: Coverage;
   readonly story: readonly Told[];
+  /** When items of the plan had an effect for the first time, by their numbers, in virtual milliseconds since 1970. */
+  readonly struckMs: ReadonlyMap<number, number>;
+  /** The orders as the console shows them. */
+  stories(): Promise<Story[]>;
   /** What was left on the servers. */
   readonly durable: Durable;
 }
@@ -123,6 +131,7 @@ class Simulation implements Surroundings {
   readonly found: Violation[] = [];
   readonly coverage = emptyCoverage();
   private readonly story: Told[] = [];
+  readonly struckMs = new Map<number, number>();
   private readonly trace = new Trace();
   readonly people = new People(this);
   private readonly runner = new PlanRunner(this);
@@ -211,10 +220,13 @@ class Simulation implements Surroundings {
       violations: this.found,
       trace: this.trace.hex,
       steps: this.scheduler.steps,
+      beganMs: this.beganMs,
       virtualMs: this.scheduler.nowMs - this.beganMs,
       orders: this.people.promises.accepted.size,
       coverage: this.coverage,
       story: this.story,
+      struckMs: this.struckMs,
+      stories: () => storiesOf(this, this.items),
       durable,
     };
   }

@@ -51,6 +51,15 @@ export interface Story {
   /** By time, and of one service by position. */
   readonly facts: readonly StoryFact[];
   readonly ahead?: Ahead;
+  /** What went wrong meanwhile, by time: of a story from a simulated world, or from a crash that was made. The gateway knows none. */
+  readonly troubles?: readonly StoryTrouble[];
+}
+
+export interface StoryTrouble {
+  readonly at: string;
+  /** Where it struck; absent when it concerns all. */
+  readonly service?: string;
+  readonly what: string;
 }
 
 /** A fact as a customer is told it: neither where it stands in the store, nor what led to it. */

@@ -115,8 +115,13 @@ export const consolePages = [
   '/console/inbox',
   '/console/dead-letters',
   '/console/read-models',
+  '/console/worlds',
+  '/console/worlds/:seed',
   '/console/story',
 ];
+
+/** Its files besides: the licences of what is bundled, and what the page of simulated worlds can run. */
+export const consoleFiles = ['licenses.md', 'worlds.json', 'worlds-licenses.md'];
 
 /** What the gateway has besides. */
 const ownAccess: AccessTable = {
@@ -129,7 +134,10 @@ const ownAccess: AccessTable = {
   'GET /orders/:orderId/story': { customer: 'own', clerk: 'any', operator: 'any' },
   // The console's files: what they show they ask for.
   ...Object.fromEntries(
-    [...consolePages, '/console/licenses.md', '/console/assets/:file'].map((path) => [`GET ${path}`, 'anyone']),
+    [...consolePages, ...consoleFiles.map((name) => `/console/${name}`), '/console/assets/:file'].map((path) => [
+      `GET ${path}`,
+      'anyone',
+    ]),
   ),
 };
 

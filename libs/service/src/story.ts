@@ -139,3 +139,15 @@ function placeOf(message: NonNullable<EventMetadata['message']>): NonNullable<St
   const [topic, partition, offset] = message.split('/') as [string, string, string];
   return { topic, partition: Number(partition), offset };
 }
+
+/** By time; those of one service stay in the order of its store, whatever its instances' clocks say. */
+export function byTime<F extends Pick<StoryFact, 'service' | 'recordedAt'>>(facts: readonly F[]): F[] {
+  const latest = new Map<string, string>();
+  const timed = facts.map((fact) => {
+    const before = latest.get(fact.service) ?? '';
+    const at = fact.recordedAt > before ? fact.recordedAt : before;
+    latest.set(fact.service, at);
+    return { fact, at };
+  });
+  return timed.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ fact }) => fact);
+}

@@ -24,6 +24,7 @@ beforeAll(async () => {
   mkdirSync(join(folder, 'console/assets'), { recursive: true });
   writeFileSync(join(folder, 'console/index.html'), '<!doctype html>');
   writeFileSync(join(folder, 'console/licenses.md'), 'MIT');
+  writeFileSync(join(folder, 'console/worlds.json'), '[]');
   writeFileSync(join(folder, 'console/assets/index-1.js'), 'start();');
   writeFileSync(join(folder, 'secret'), SECRET);
   app = await openApp({ module: Nothing, access, routes: (http) => serveConsole(http, join(folder, 'console')) });
@@ -41,6 +42,7 @@ test.each([
   '/console/inbox',
   '/console/dead-letters',
   '/console/read-models',
+  '/console/worlds/7',
   '/console/story',
 ])('%s is the page, which may load nothing from elsewhere and run nothing inline', async (path) => {
   const answer = await fetch(url + path);
@@ -60,6 +62,11 @@ test('what the page names is kept for ever, since another build names others', a
   expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
 });
 
+test('a script that is started as a thread may load and ask no more than the page', async () => {
+  const [page, script] = await Promise.all([fetch(url), fetch(`${url}/console/assets/index-1.js`)]);
+  expect(script.headers.get('content-security-policy')).toBe(page.headers.get('content-security-policy'));
+});
+
 test.each([
   ['gzip, br', 'gzip'],
   ['*', null],
@@ -76,11 +83,20 @@ test('the licences of what is bundled can be read', async () => {
   expect(await (await fetch(`${url}/console/licenses.md`)).text()).toBe('MIT');
 });
 
+test('which simulated worlds there are is asked for anew', async () => {
+  const answer = await fetch(`${url}/console/worlds.json`);
+  expect(await answer.json()).toEqual([]);
+  expect(answer.headers.get('content-type')).toBe('application/json; charset=utf-8');
+  expect(answer.headers.get('cache-control')).toBe('no-cache');
+});
+
 test.each([
   '/console',
   '/console/',
   '/console/unknown',
   '/console/orders/1/2',
+  '/console/worlds/1/2',
+  '/console/worlds-licenses.md',
   '/console/assets/index-2.js',
   '/console/assets/..%2F..%2Fsecret',
   '/console/assets/%2e%2e%2f%2e%2e%2fsecret',
@@ -103,12 +119,17 @@ test('a console that is not built is said to be missing', async () => {
   expect(await answer.json()).toMatchObject({ detail: 'The console is not built. Run `npm run build`.' });
 });
 
-test('its scripts are below 150 kB, compressed', () => {
-  const scripts = readdirSync(join(CONSOLE_FOLDER, 'assets')).filter((name) => name.endsWith('.js'));
-  const bytes = scripts.reduce(
-    (sum, name) => sum + gzipSync(readFileSync(join(CONSOLE_FOLDER, 'assets', name))).length,
-    0,
-  );
-  expect(bytes).toBeGreaterThan(5_000);
-  expect(bytes).toBeLessThan(150_000);
+test('its scripts are below 150 kB, compressed, and so is what runs a simulated world', () => {
+  const sizes = readdirSync(join(CONSOLE_FOLDER, 'assets'))
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => ({ name, bytes: gzipSync(readFileSync(join(CONSOLE_FOLDER, 'assets', name))).length }));
+  const sum = (belongs: (name: string) => boolean) =>
+    sizes.reduce((bytes, each) => bytes + (belongs(each.name) ? each.bytes : 0), 0);
+  const console = sum((name) => !name.startsWith('world-'));
+  expect(console).toBeGreaterThan(5_000);
+  expect(console).toBeLessThan(150_000);
+  const threads = sizes.filter(({ name }) => /^world-(?!shared)/.test(name));
+  const largest = Math.max(...threads.map(({ bytes }) => bytes));
+  expect(largest).toBeGreaterThan(5_000);
+  expect(largest + sum((name) => name.startsWith('world-shared'))).toBeLessThan(150_000);
 });

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Problem } from '#nest';
-import { consolePages } from '../definition.js';
+import { consoleFiles, consolePages } from '../definition.js';
 
 /** Where `npm run build` puts it, seen from where all processes of Larder run. */
 export const CONSOLE_FOLDER = 'dist/apps/console';
@@ -16,27 +16,34 @@ const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
+  '.json': 'application/json; charset=utf-8',
   '.md': 'text/markdown; charset=utf-8',
 };
+
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+].join('; ');
 
 const PAGE_HEADERS = {
   // It names the files of one build: another is noticed at once.
   'cache-control': 'no-cache',
-  'content-security-policy': [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "connect-src 'self'",
-    "img-src 'self' data:",
-    "font-src 'self'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-    "base-uri 'none'",
-  ].join('; '),
+  'content-security-policy': POLICY,
 };
 
-/** Their names change with their content. */
-const ASSET_HEADERS = { 'cache-control': 'public, max-age=31536000, immutable' };
+const ASSET_HEADERS = {
+  // Their names change with their content.
+  'cache-control': 'public, max-age=31536000, immutable',
+  // A script that a page starts as a thread of its own goes by its own policy.
+  'content-security-policy': POLICY,
+};
 
 interface ServedFile {
   readonly type: string;
@@ -54,7 +61,12 @@ export function serveConsole(http: FastifyInstance, folder = CONSOLE_FOLDER): vo
       return answer(page, request, reply.headers(PAGE_HEADERS));
     });
   }
-  http.get('/console/licenses.md', (request, reply) => answer(files.get('licenses.md'), request, reply));
+  for (const name of consoleFiles) {
+    http.get(`/console/${name}`, (request, reply) => {
+      const file = files.get(name);
+      return answer(file, request, file ? reply.header('cache-control', 'no-cache') : reply);
+    });
+  }
   http.get<{ Params: { file: string } }>('/console/assets/:file', (request, reply) => {
     const asset = assets.get(request.params.file);
     return answer(asset, request, asset ? reply.headers(ASSET_HEADERS) : reply);

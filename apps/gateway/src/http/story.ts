@@ -9,7 +9,7 @@
 import type { FastifyInstance } from 'fastify';
 import { extendDeadline, Problem, tryAgain } from '#nest';
 import type { Clock } from '#runtime';
-import type { OrderStory } from '#service';
+import { byTime, type OrderStory } from '#service';
 import type { components } from '../../../../libs/client/src/generated/order.js';
 import { services } from '../../../shop.js';
 import type { Ahead, Story, StoryFact } from '../api.js';
@@ -67,16 +67,4 @@ function partOf(orderId: string, { events }: History): ToldPart {
     return { id: `${stream}/${revision}`, service: 'order', stream, revision, type, data, recordedAt: at, shown: {} };
   });
   return { facts };
-}
-
-/** By time; those of one service stay in the order of its store, whatever its instances' clocks say. */
-function byTime(facts: readonly StoryFact[]): StoryFact[] {
-  const latest = new Map<string, string>();
-  const timed = facts.map((fact) => {
-    const before = latest.get(fact.service) ?? '';
-    const at = fact.recordedAt > before ? fact.recordedAt : before;
-    latest.set(fact.service, at);
-    return { fact, at };
-  });
-  return timed.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ fact }) => fact);
 }
