@@ -1,15 +1,17 @@
 /**
  * `npm run simulate -- --seeds 1000` runs 1000 simulated worlds, and reports what happened in them. A seed that breaks a
  * rule is shrunk and printed as a story; `--seed 4711` runs that one again, `--only 3,7,12` with only these items of its
- * plan.
+ * plan, and `--stories <folder>` keeps the story of each order for the console.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { SystemClock } from '#runtime';
 import { add, emptyCoverage, report } from './simulation/coverage.js';
 import { describe, duration, type Item } from './simulation/plan.js';
 import { shrink } from './simulation/shrink.js';
-import { inWords, timeline, timeOf } from './simulation/story.js';
+import { inWords, orderOf, timeline, timeOf } from './simulation/story.js';
 import type { Ran } from './simulation/worker.js';
 import { type Compositions, runWorld, type World } from './simulation/world.js';
 import { readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
@@ -19,7 +21,8 @@ const SYNTAX = {
   usage:
     'npm run simulate -- --seeds N (how many worlds; default: 200), --first S (the first seed; default: 1), --orders N ' +
     '(orders in each; default: 24), --workers N (threads; default: one per core), --quiet (no coverage); or --seed N ' +
-    '(one world, as a story) with --only 3,7,12 (only these items of its plan).',
+    '(one world, as a story) with --only 3,7,12 (only these items of its plan) and --stories <folder> (a file for each ' +
+    'order, which the console opens).',
   options: {
     seeds: { type: 'string', default: '200' },
     first: { type: 'string', default: '1' },
@@ -27,6 +30,7 @@ const SYNTAX = {
     workers: { type: 'string', default: `${availableParallelism()}` },
     seed: { type: 'string' },
     only: { type: 'string' },
+    stories: { type: 'string' },
     quiet: { type: 'boolean', default: false },
   },
 } as const;
@@ -40,6 +44,8 @@ interface Wanted {
   readonly quiet: boolean;
   readonly seed?: number;
   readonly only?: readonly number[];
+  /** The folder that stories are written to. */
+  readonly stories?: string;
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -71,9 +77,11 @@ type Run = (seed: number, only?: readonly number[], story?: boolean) => Promise<
 function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
   const from = (min: number) => ({ min, max: 0xffff_ffff });
   return readCommandLine(argv, SYNTAX, out, ({ values }) => {
-    const { seeds, first, orders, workers, seed, only, quiet } = values;
+    const { seeds, first, orders, workers, seed, only, stories, quiet } = values;
     if (only !== undefined && seed === undefined)
       throw new UsageError('--only takes items of one world: give its --seed.');
+    if (stories !== undefined && seed === undefined)
+      throw new UsageError('--stories takes the orders of one world: give its --seed.');
     return {
       seeds: wholeNumber(seeds, from(1)),
       first: wholeNumber(first, from(0)),
@@ -81,6 +89,7 @@ function parseWanted(argv: readonly string[], out: Output): Wanted | undefined {
       workers: wholeNumber(workers, from(1)),
       quiet,
       ...(seed !== undefined && { seed: wholeNumber(seed, from(0)) }),
+      ...(stories !== undefined && { stories }),
       ...(only !== undefined && { only: only.split(',').map((n) => wholeNumber(n, from(0))) }),
     };
   });
@@ -160,6 +169,7 @@ async function printOne(world: World, wanted: Wanted, run: Run, out: Output): Pr
   if (violations.length === 0) {
     if (!wanted.quiet) say(...timeline(world.story, new Set()));
     say(`Seed ${seed}: every rule held, for ${world.orders} orders. Trace ${world.trace}, ${world.steps} steps.`);
+    await writeStories(world, wanted, say);
     return 0;
   }
   say(
@@ -185,7 +195,19 @@ async function printOne(world: World, wanted: Wanted, run: Run, out: Output): Pr
   say(
     `The small one:    npm run simulate -- --seed ${seed}${orders} --only ${small.plan.items.map(({ n }) => n).join(',') || '0'}`,
   );
+  await writeStories(small, wanted, say);
   return 1;
+}
+
+/** A file for each order, which the console's page *Open a story* opens. */
+async function writeStories(world: World, { stories: folder }: Wanted, say: (line: string) => void): Promise<void> {
+  if (folder === undefined) return;
+  mkdirSync(folder, { recursive: true });
+  const stories = await world.stories();
+  for (const story of stories) {
+    writeFileSync(join(folder, `order-${orderOf(story.orderId)}.story.json`), JSON.stringify(story, null, 2));
+  }
+  say(`The stories of ${count(stories.length, 'order')} are in ${folder}: the console opens them (/console/story).`);
 }
 
 function planned(item: Item): string {

@@ -11,7 +11,17 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
@@ -42,7 +52,7 @@ const SCHEMES = ['light', 'dark'] as const;
 /** What a customer or an operator could write to harm who reads it. */
 const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
 
-const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Read models', 'Open a story'];
+const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Read models', 'Worlds', 'Open a story'];
 
 const screen = new Screen();
 
@@ -157,7 +167,7 @@ class ConsoleTest {
 
   async run(): Promise<void> {
     await this.check('nobody', () => this.asksToLogIn());
-    await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Open a story']));
+    await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Worlds', 'Open a story']));
     await this.check('order', () => this.orders());
     await this.check('live', () => this.isTold());
     await this.check('text', () => this.staysText());
@@ -166,6 +176,8 @@ class ConsoleTest {
     await this.check('keyboard', () => this.takesKeys());
     await this.check('file', () => this.savesAndOpens());
     await this.check('long', () => this.scrollsThousand());
+    await this.check('worlds', () => this.runsWorlds());
+    await this.check('world’s story', () => this.opensSimulated());
     await this.check('orders', () => this.listsOrders());
     await this.check('trouble', () => this.saysWhatFails());
     await this.check('dead letters', () => this.decidesAboutLetters());
@@ -376,6 +388,58 @@ class ConsoleTest {
     return `a thousand facts, of which ${drawn} are drawn`;
   }
 
+  private async runsWorlds(): Promise<string> {
+    const page = await this.open('/console/worlds', 'customer');
+    await page.getByLabel('Seed').fill('1');
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByText('Every rule held').waitFor();
+    const told = await simulate('--seed', '1', '--quiet');
+    const trace = await page.locator('.lines code').textContent();
+    if (!told.includes(`Trace ${trace},`)) throw new Error(`World 1 has the trace ${trace} here, and there: ${told}`);
+    expectSame(await page.locator('.rule[data-broken="true"]').count(), 0, 'rules that a world without a bug breaks');
+
+    await page.getByLabel('Bug').selectOption('a store lets a cancellation and the pivot both win');
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.getByText('Breaks order-ends-twice').waitFor();
+    await page.locator('.rule[data-broken="true"]').getByText('an order has two ends').waitFor();
+    expectSame(page.url(), `${this.url}/console/worlds/1?mutant=both-win`, 'the address of a world with a bug');
+    await page.locator('.point').first().waitFor();
+    await page.getByRole('button', { name: 'Run until a rule breaks' }).click();
+    await page.waitForURL(({ pathname, search }) => !pathname.endsWith('/1') && search === '?mutant=both-win');
+    await page.getByText('Breaks').first().waitFor();
+    const link = page.url();
+
+    await page.goto(`${this.url}/console/worlds/1`);
+    await page.getByRole('button', { name: 'Run until a rule breaks' }).click();
+    await page.getByRole('button', { name: 'Stop after 1 world' }).click();
+    await page.getByRole('button', { name: 'Run until a rule breaks' }).waitFor();
+    await page.goto(link);
+    await page.getByText('Breaks').first().waitFor();
+    for (const wrong of ['seven', '1?only=x', '1?mutant=none']) {
+      await page.goto(`${this.url}/console/worlds/${wrong}`);
+      await page.getByRole('alert').waitFor();
+    }
+    await page.context().close();
+    return `world 1 has the trace ${trace} here as there, and with a bug a rule is broken: ${link}`;
+  }
+
+  private async opensSimulated(): Promise<string> {
+    const folder = mkdtempSync(join(tmpdir(), 'larder-stories-'));
+    await simulate('--seed', '2', '--quiet', '--stories', folder);
+    const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+    rmSync(folder, { recursive: true });
+    const troubled = files.find((content) => (JSON.parse(content) as Story).troubles!.length > 0)!;
+    const { facts, troubles } = JSON.parse(troubled) as Story;
+    const page = await this.open('/console/story', 'operator');
+    await openFile(page, this.url, troubled);
+    await page.getByRole('heading', { name: 'What went wrong meanwhile' }).waitFor();
+    expectSame(await page.locator('.list tbody tr').count(), facts.length, 'facts of the file');
+    expectSame(await page.locator('.tried li').count(), troubles!.length, 'troubles of the file');
+    await page.locator('.strike').first().waitFor({ state: 'attached' });
+    await page.context().close();
+    return `${facts.length} facts and ${troubles!.length} troubles of an order of world 2`;
+  }
+
   private async listsOrders(): Promise<string> {
     const page = await this.open('/console/orders', 'customer');
     await page.locator(`a[href="${this.settled}"]`).waitFor();
@@ -444,6 +508,8 @@ class ConsoleTest {
       page('inbox', '/console/inbox', 'operator', '.case'),
       page('dead-letters', '/console/dead-letters', 'operator', '.case'),
       page('read-models', '/console/read-models', 'operator', '.replay'),
+      page('worlds', '/console/worlds', 'customer', '.examples'),
+      page('world', '/console/worlds/1?mutant=both-win', 'customer', '.point'),
       page('file', '/console/story', 'operator', '.file'),
     ];
   }
@@ -575,6 +641,18 @@ class ConsoleTest {
           await page.context().close();
         }
   }
+}
+
+/** What `npm run simulate` prints. */
+async function simulate(...flags: readonly string[]): Promise<string> {
+  const child = spawn(process.execPath, ['scripts/run.mjs', 'simulate', ...flags], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`npm run simulate -- ${flags.join(' ')} ended with ${code}. ${output}`);
+  return output;
 }
 
 async function place(page: Page, goods: string, token: string): Promise<void> {

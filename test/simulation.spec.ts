@@ -1,11 +1,14 @@
 /** The simulator: the same seed is the same world, a healthy shop keeps every rule, and a broken one is found and has its story. */
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { MemoryLog } from '#message-bus';
 import { services } from '../apps/shop.js';
 import { MemoryCustomerKeys } from '../apps/order/src/customer-keys/memory.js';
 import type { CustomerKeys } from '../apps/order/src/customer-keys/port.js';
+import type { Story } from '../apps/gateway/src/api.js';
 import type { PaymentProvider } from '../apps/payment/src/provider.js';
 import { paymentService } from '../apps/payment/src/service.js';
 import { simulate } from '../proof/simulate.js';
@@ -84,6 +87,31 @@ test('a broken shop is found; its seed is shrunk, has a story, and replays exact
   expect(await run(small), 'fixed, the same world keeps every rule').toMatchObject({ code: 0 });
 });
 
+test('the orders of a world are kept as stories, with what went wrong meanwhile', async () => {
+  const folder = join(mkdtempSync(join(tmpdir(), 'larder-stories-')), 'of-world-1');
+  const { code, stdout } = await run(['--seed', '1', '--quiet', '--stories', folder]);
+  const files = readdirSync(folder);
+  const stories = files.map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Story);
+  rmSync(folder, { recursive: true });
+  const { orders, plan, struckMs } = await runWorld(1);
+
+  expect(code).toBe(0);
+  expect(stdout).toContain(`The stories of ${orders} orders are in ${folder}`);
+  expect(files).toHaveLength(orders);
+  for (const { facts, at, ahead, troubles } of stories) {
+    expect(facts.filter(({ type }) => type === 'OrderPlaced')).toHaveLength(1);
+    expect(ahead).toBeUndefined(); // The world is over.
+    const instants = [...facts.map(({ recordedAt }) => recordedAt), ...troubles!.map((trouble) => trouble.at)];
+    for (const instant of instants) expect(instant <= at).toBe(true);
+    for (const { shown } of facts) expect(Object.values(shown)).not.toContain(null);
+  }
+  expect(new Set(stories.flatMap(({ facts }) => facts.map(({ service }) => service)))).toEqual(new Set(services));
+  const crashes = plan.items.filter(({ kind, n }) => kind === 'crash' && struckMs.has(n));
+  const told = new Set(stories.flatMap(({ troubles }) => troubles!.map(({ what }) => what)));
+  expect(crashes.length).toBeGreaterThan(0);
+  expect([...told].filter((what) => what.includes(', killed;'))).toHaveLength(crashes.length);
+});
+
 test('threads change nothing but the time it takes', { timeout: 120_000 }, async () => {
   refuseOldBuild();
   const report = async (workers: string) => {
@@ -109,6 +137,7 @@ test.each([
   ['--seed', 'x'],
   ['--seeds', '0'],
   ['--only', '1'],
+  ['--stories', 'folder'],
   ['--seed', '1', '--only', '1,b'],
   ['--what'],
   ['17'],

@@ -1,9 +1,9 @@
 /**
- * The simulation for a browser: a thread of the services as they are, and one for each of a few bugs, from the same sources.
+ * The simulation for a browser: a thread of the services as they are, and one for each of a few planted, from the same sources.
  * They share what is not Larder's.
  *
  *   worker.ts             ──▶ world-….js        ─┐
- *   worker.ts?bug=no-tomb ──▶ world-….js         ├─▶ shared-….js: zod, the ciphers, …
+ *   worker.ts?mutant=no-tomb ──▶ world-….js         ├─▶ shared-….js: zod, the ciphers, …
  *   …                                           ─┘
  *   worlds.json: what they are called
  */
@@ -12,7 +12,7 @@ import { join, relative, resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 import type { Threads } from '../../apps/console/src/worlds/messages.js';
 import { edited } from '../edited-build.js';
-import { bugs } from './bugs.js';
+import { planted } from './planted.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const WORKER = join(import.meta.dirname, 'worker.ts');
@@ -20,7 +20,7 @@ const WORKER = join(import.meta.dirname, 'worker.ts');
 export default defineConfig({
   base: '/console/',
   resolve: { conditions: ['source', 'browser'] },
-  plugins: [plantBugs(), leaveNodeOut(), listThreads()],
+  plugins: [plantMutants(), leaveNodeOut(), listThreads()],
   build: {
     // Into the console, which is built before.
     outDir: '../../dist/apps/console',
@@ -28,8 +28,8 @@ export default defineConfig({
     // What is bundled passes on its licences with it.
     license: { fileName: 'worlds-licenses.md' },
     rolldownOptions: {
-      checks: { pluginTimings: false }, // Every import of every thread passes by plantBugs.
-      input: [WORKER, ...bugs.map(({ key }) => `${WORKER}?bug=${key}`)],
+      checks: { pluginTimings: false }, // Every import of every thread passes by plantMutants.
+      input: [WORKER, ...planted.map(({ key }) => `${WORKER}?mutant=${key}`)],
       output: {
         entryFileNames: 'assets/world-[hash].js',
         chunkFileNames: 'assets/world-shared-[hash].js',
@@ -39,26 +39,26 @@ export default defineConfig({
   },
 });
 
-/** Whatever a thread with a bug imports is its own, and read with the bug in it. */
-function plantBugs(): Plugin {
-  const keyOf = (id: string | undefined) => /\?bug=([\w-]+)$/.exec(id ?? '')?.[1];
+/** Whatever a thread with a mutant imports is its own, and read with the mutant in it. */
+function plantMutants(): Plugin {
+  const keyOf = (id: string | undefined) => /\?mutant=([\w-]+)$/.exec(id ?? '')?.[1];
   return {
-    name: 'plant-bugs',
+    name: 'plant-planted',
     enforce: 'pre',
     async resolveId(source, importer) {
       const key = keyOf(importer);
       if (key === undefined) return undefined;
       const found = await this.resolve(source, importer, { skipSelf: true });
       return found && !found.external && found.id.startsWith(ROOT) && !found.id.includes('/node_modules/')
-        ? `${found.id}?bug=${key}`
+        ? `${found.id}?mutant=${key}`
         : found;
     },
     load(id) {
       const key = keyOf(id);
       if (key === undefined) return undefined;
       const path = id.slice(0, id.indexOf('?'));
-      const bug = bugs.find((each) => each.key === key)!;
-      return edited(bug, relative(ROOT, path), readFileSync(path, 'utf8'));
+      const mutant = planted.find((each) => each.key === key)!;
+      return edited(mutant, relative(ROOT, path), readFileSync(path, 'utf8'));
     },
   };
 }
@@ -99,7 +99,7 @@ function listThreads(): Plugin {
         Object.values(bundle).find((chunk) => chunk.type === 'chunk' && chunk.facadeModuleId === id)!.fileName;
       const threads: Threads = [
         { name: 'The services as they are', seed: 1, file: fileOf(WORKER) },
-        ...bugs.map(({ key, name, seed }) => ({ bug: key, name, seed, file: fileOf(`${WORKER}?bug=${key}`) })),
+        ...planted.map(({ key, name, seed }) => ({ mutant: key, name, seed, file: fileOf(`${WORKER}?mutant=${key}`) })),
       ];
       this.emitFile({ type: 'asset', fileName: 'worlds.json', source: JSON.stringify(threads) });
     },

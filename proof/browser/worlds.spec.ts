@@ -1,4 +1,4 @@
-/** What the console's page of worlds runs is the simulation: the same worlds, and bugs that they find. */
+/** What the console's page of worlds runs is the simulation: the same worlds, and planted that they find. */
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,7 +8,7 @@ import type { Threads, World, WorldWanted } from '../../apps/console/src/worlds/
 import { refuseOldBuild } from '#test/shop';
 import { rules } from '../simulation/rules.js';
 import { runWorld } from '../simulation/world.js';
-import { bugs } from './bugs.js';
+import { planted } from './planted.js';
 
 const FOLDER = 'dist/apps/console';
 
@@ -17,7 +17,7 @@ function threads(): Threads {
   return JSON.parse(readFileSync(join(FOLDER, 'worlds.json'), 'utf8')) as Threads;
 }
 
-const fileOf = (bug?: string) => threads().find((thread) => thread.bug === bug)!.file;
+const fileOf = (mutant?: string) => threads().find((thread) => thread.mutant === mutant)!.file;
 
 let thread: Worker | undefined;
 afterEach(() => thread?.terminate());
@@ -57,10 +57,10 @@ test('of a world with items left out, those are left out in a browser, too', asy
   expect(new Set(there.plan.map(({ n }) => n))).toEqual(new Set(only));
 });
 
-test('there is a thread for each bug, and one without', () => {
-  expect(threads().map(({ bug, name, seed }) => ({ key: bug, name, seed }))).toEqual([
+test('there is a thread for each mutant, and one without', () => {
+  expect(threads().map(({ mutant, name, seed }) => ({ key: mutant, name, seed }))).toEqual([
     { key: undefined, name: 'The services as they are', seed: 1 },
-    ...bugs.map(({ key, name, seed }) => ({ key, name, seed })),
+    ...planted.map(({ key, name, seed }) => ({ key, name, seed })),
   ]);
 });
 
@@ -75,6 +75,6 @@ const BREAKS: Readonly<Record<string, string>> = {
   'deadline-in-memory': 'deadline-missed',
 };
 
-test.each(bugs)('$key: its world breaks the rule that it is about', async ({ key, seed }) => {
+test.each(planted)('$key: its world breaks the rule that it is about', async ({ key, seed }) => {
   expect(brokenIn(await run(fileOf(key), { seed }))).toContain(BREAKS[key]);
 });

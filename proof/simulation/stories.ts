@@ -36,10 +36,10 @@ async function storyIn({ servers, scheduler }: Told, orderId: string, all: reado
   const instants = [...facts.map(({ recordedAt }) => recordedAt), ...shown.filter((at) => at !== null)];
   const [first, last] = [facts[0]!.recordedAt, instants.reduce((latest, at) => (at > latest ? at : latest))];
   // What is over has its end on the right, and not the days that a world waits for something more to happen.
-  const isOver = ahead === undefined && !shown.includes(null);
+  const isOver = !ahead?.awaits.length && ahead?.deadlineAt === undefined && !shown.includes(null);
   const at = isOver ? last : clock.now().toISOString();
   const troubles = all.filter((trouble) => trouble.at >= first && trouble.at <= at);
-  return { orderId, at, complete: true, missing: [], facts, ...(ahead && { ahead }), troubles };
+  return { orderId, at, complete: true, missing: [], facts, ...(!isOver && ahead && { ahead }), troubles };
 }
 
 /** What people want is no trouble, though they may want it at the wrong moment. */

@@ -9,9 +9,11 @@ import { Orders } from './pages/orders.js';
 import { ReadModels } from './pages/read-models.js';
 import { Shop } from './pages/shop.js';
 import { OpenedStory, OrderStory } from './pages/story.js';
+import { Worlds } from './pages/worlds.js';
 import { LogIn, Trouble } from './parts.js';
 import { path, watchAddress } from './router.js';
 import { listenToShop } from './stream.js';
+import { WORLDS } from './worlds/address.js';
 import './style.css';
 
 interface Page {
@@ -29,6 +31,7 @@ const pages: readonly Page[] = [
   { title: 'Inbox', path: '/console/inbox', needs: 'GET /order/admin/attention', View: Inbox },
   { title: 'Dead letters', path: '/console/dead-letters', needs: 'GET /order/admin/dead-letters', View: DeadLetters },
   { title: 'Read models', path: '/console/read-models', needs: 'GET /order/admin/projections', View: ReadModels },
+  { title: 'Worlds', path: WORLDS, View: Worlds },
   { title: 'Open a story', path: '/console/story', View: OpenedStory },
 ];
 
@@ -37,7 +40,7 @@ const ORDER = '/console/orders/';
 const page = computed((): Page | undefined =>
   path.value.startsWith(ORDER)
     ? { title: "An order's story", path: path.value, needs: 'GET /orders/:orderId/story', View: OrderStory }
-    : pages.find((each) => each.path === path.value),
+    : pages.find((each) => each.path === (path.value.startsWith(`${WORLDS}/`) ? WORLDS : path.value)),
 );
 
 const isShown = ({ needs }: Page) => needs === undefined || may(needs);

@@ -8,7 +8,7 @@ import { ask, shop } from '../gateway.js';
 import { useLoaded } from '../live.js';
 import { Empty, Show, Status, Trouble } from '../parts.js';
 import { path } from '../router.js';
-import { FactDetails, FactList, WhatComes } from '../story/details.js';
+import { FactDetails, FactList, TroubleList, WhatComes } from '../story/details.js';
 import { readStory, saveStory } from '../story/file.js';
 import { knownAt, layOut } from '../story/layout.js';
 import { Timeline } from '../story/timeline.js';
@@ -98,7 +98,7 @@ export function OpenedStory() {
   );
 }
 
-function StoryView({ story, onChanged }: { story: Story; onChanged?: () => void }) {
+export function StoryView({ story, onChanged }: { story: Story; onChanged?: () => void }) {
   const [selected, select] = useState<string>();
   const [at, setAt] = useState<string>();
   if (story.facts.length === 0)
@@ -120,6 +120,7 @@ function StoryView({ story, onChanged }: { story: Story; onChanged?: () => void 
         <div class="stack">
           {story.ahead && <WhatComes story={story} ahead={story.ahead} onChanged={onChanged} />}
           <FactDetails fact={story.facts.find(({ id }) => id === selected)} story={story} onSelect={select} />
+          <TroubleList story={story} at={at} />
         </div>
         <FactList story={story} at={at} selected={selected} onSelect={select} />
       </div>

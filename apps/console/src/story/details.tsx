@@ -165,6 +165,24 @@ function Cancel({ orderId, onCancelled }: { orderId: string; onCancelled: () => 
   );
 }
 
+/** What went wrong meanwhile, where a story knows it. */
+export function TroubleList({ story, at }: { story: Story; at: string | undefined }) {
+  const { troubles = [] } = story;
+  if (troubles.length === 0) return null;
+  return (
+    <section class="card" aria-label="What went wrong meanwhile">
+      <h2>What went wrong meanwhile</h2>
+      <ol class="tried">
+        {troubles.map((trouble) => (
+          <li key={`${trouble.at} ${trouble.what}`} data-later={at !== undefined && trouble.at > at}>
+            {trouble.what} <span class="muted small">{timeOf(trouble.at)}</span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
 export function FactList({
   story,
   at,

@@ -25,6 +25,10 @@ const story = {
     awaits: [{ what: 'stock', from: 'inventory', since: '2026-11-21T12:00:00.000Z' }],
     choices: [{ name: 'cancel', allowed: true, detail: 'The stock is given back.' }],
   },
+  troubles: [
+    { at: '2026-11-21T12:00:00.500Z', service: 'payment', what: 'the provider cannot be reached' },
+    { at: '2026-11-21T12:00:00.700Z', what: 'all machines stand still' },
+  ],
 };
 
 test('a story that was saved is the same when it is opened', () => {
@@ -56,6 +60,11 @@ describe('a file is refused in words', () => {
       'awaits nothing that is known',
       JSON.stringify({ ...story, ahead: { awaits: [{}], choices: [] } }),
       'ahead.awaits[0].what',
+    ],
+    [
+      'has a trouble that is none',
+      JSON.stringify({ ...story, troubles: [{ at: fact.recordedAt }] }),
+      'troubles[0].what',
     ],
   ])('that %s', (_what, content, said) => expect(() => parseStory(content)).toThrow(said));
 

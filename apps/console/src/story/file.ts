@@ -41,6 +41,7 @@ const story = z.object({
   missing: z.array(text),
   facts: z.array(fact),
   ahead: z.optional(ahead),
+  troubles: z.optional(z.array(z.object({ at: time, service: z.optional(text), what: text }))),
 });
 
 /** @throws Error that says in words why the file is no story */

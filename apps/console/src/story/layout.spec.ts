@@ -139,6 +139,23 @@ describe('read models', () => {
   });
 });
 
+test('what went wrong stands at its instant, in the lane that it struck or above all', () => {
+  const troubles = [
+    { at: at(50), service: 'payment', what: 'it was killed' },
+    { at: at(60), service: 'elsewhere', what: 'it has no lane' },
+    { at: at(70), what: 'all stood still' },
+  ];
+  const told = { ...story([fact('a', 'order', 0), fact('b', 'payment', 100)], 200), troubles };
+  const { lanes, points, strikes } = layOut(told);
+  expect(strikes.map(({ trouble }) => trouble)).toEqual(troubles);
+  const xs = strikes.map(({ x }) => x);
+  expect([points[0]!.x, ...xs, points[1]!.x]).toEqual([points[0]!.x, ...xs, points[1]!.x].sort((a, b) => a - b));
+  const { y, height } = lanes.find(({ name }) => name === 'payment')!;
+  expect(strikes[0]!.y).toBeGreaterThan(y);
+  expect(strikes[0]!.y).toBeLessThan(y + height);
+  for (const strike of strikes.slice(1)) expect(strike.y).toBeLessThan(lanes[0]!.y);
+});
+
 test('the instants are those at which something happened or was shown, and now', () => {
   const facts = [fact('a', 'order', 0, { shown: { summary: at(30), todo: null } }), fact('b', 'payment', 30)];
   expect(layOut(story(facts, 1_000)).instants).toEqual([at(0), at(30), at(1_000)]);

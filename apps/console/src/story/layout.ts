@@ -8,7 +8,7 @@
  *   bus             ◆       ◆            messages, where a line from a cause to its effect crosses
  *   inventory          ●
  */
-import type { Story, StoryFact } from '../../../gateway/src/api.js';
+import type { Story, StoryFact, StoryTrouble } from '../../../gateway/src/api.js';
 
 export interface Point {
   readonly fact: StoryFact;
@@ -42,6 +42,13 @@ export interface Showing {
   readonly x: number;
 }
 
+/** Something that went wrong, in the lane of the service that it struck, or above all. */
+export interface Strike {
+  readonly trouble: StoryTrouble;
+  readonly x: number;
+  readonly y: number;
+}
+
 export interface Gap {
   readonly from: number;
   readonly to: number;
@@ -54,6 +61,7 @@ export interface Layout {
   readonly links: readonly Link[];
   readonly showings: readonly Showing[];
   readonly gaps: readonly Gap[];
+  readonly strikes: readonly Strike[];
   /** When something happened, or was shown, in order; the last is now. */
   readonly instants: readonly string[];
   readonly nowX: number;
@@ -72,6 +80,8 @@ const LETTER = 6.8;
 const LABEL_GAP = 14;
 const MIN_STEP = 22;
 const MAX_STEP = 130;
+/** How far below the upper edge of a lane what struck there stands. */
+const STRIKE_BELOW = 10;
 /** What stands out as a gap. */
 const GAP_MS = 1_000;
 
@@ -107,6 +117,11 @@ export function layOut(story: Story): Layout {
     }),
   );
 
+  const strikes = (story.troubles ?? []).map((trouble) => {
+    const lane = laneOf.get(trouble.service ?? '');
+    return { trouble, x: xOf(trouble.at), y: lane ? lane.y + STRIKE_BELOW : TOP - STRIKE_BELOW };
+  });
+
   const happened = facts.flatMap(({ recordedAt, shown }) => [
     recordedAt,
     ...Object.values(shown).filter((at) => at !== null),
@@ -119,6 +134,7 @@ export function layOut(story: Story): Layout {
     links,
     showings,
     gaps,
+    strikes,
     instants: [...instants, story.at],
     nowX: anchors.at(-1)!.x,
     height: last ? last.y + last.height + LANE_GAP : TOP,

@@ -74,6 +74,14 @@ export function Timeline({ story, at, selected, onSelect }: Props) {
               </text>
             </g>
           ))}
+          {layout.strikes
+            .filter(({ x }) => isSeen(x))
+            .map(({ trouble, x, y }) => (
+              <g key={`${trouble.at} ${trouble.what}`} class="strike" data-later={isLater(trouble.at)}>
+                <path d={`M${x - 5} ${y - 5} l10 10 m0 -10 l-10 10`} />
+                <title>{trouble.what}</title>
+              </g>
+            ))}
           {layout.showings
             .filter(({ point, x }) => isSeen(point.x, x))
             .map(({ point, x, y, readModel, at: shownAt }) => (

@@ -4,12 +4,12 @@
  */
 import type { Story } from '../../../gateway/src/api.js';
 
-/** `/console/worlds.json`: a thread without a bug first, and one for each bug that can be planted. */
+/** `/console/worlds.json`: a thread without a mutant first, and one for each mutant that can be planted. */
 export type Threads = readonly Thread[];
 
 export interface Thread {
   /** As addresses have it; absent for the services as they are. */
-  readonly bug?: string;
+  readonly mutant?: string;
   /** What is wrong with the services, in words. */
   readonly name: string;
   /** A world that finds it. */
