@@ -398,14 +398,15 @@ class ConsoleTest {
     if (!told.includes(`Trace ${trace},`)) throw new Error(`World 1 has the trace ${trace} here, and there: ${told}`);
     expectSame(await page.locator('.rule[data-broken="true"]').count(), 0, 'rules that a world without a bug breaks');
 
+    await page.getByLabel('Seed').fill('3');
     await page.getByLabel('Bug').selectOption('a store lets a cancellation and the pivot both win');
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await page.getByText('Breaks order-ends-twice').waitFor();
     await page.locator('.rule[data-broken="true"]').getByText('an order has two ends').waitFor();
-    expectSame(page.url(), `${this.url}/console/worlds/1?mutant=both-win`, 'the address of a world with a bug');
+    expectSame(page.url(), `${this.url}/console/worlds/3?mutant=both-win`, 'the address of a world with a bug');
     await page.locator('.point').first().waitFor();
     await page.getByRole('button', { name: 'Run until a rule breaks' }).click();
-    await page.waitForURL(({ pathname, search }) => !pathname.endsWith('/1') && search === '?mutant=both-win');
+    await page.waitForURL(({ pathname, search }) => !pathname.endsWith('/3') && search === '?mutant=both-win');
     await page.getByText('Breaks').first().waitFor();
     const link = page.url();
 
@@ -509,7 +510,7 @@ class ConsoleTest {
       page('dead-letters', '/console/dead-letters', 'operator', '.case'),
       page('read-models', '/console/read-models', 'operator', '.replay'),
       page('worlds', '/console/worlds', 'customer', '.examples'),
-      page('world', '/console/worlds/1?mutant=both-win', 'customer', '.point'),
+      page('world', '/console/worlds/3?mutant=both-win', 'customer', '.point'),
       page('file', '/console/story', 'operator', '.file'),
     ];
   }

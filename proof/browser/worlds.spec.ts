@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Threads, World, WorldWanted } from '../../apps/console/src/worlds/messages.js';
 import { refuseOldBuild } from '#test/shop';
 import { rules } from '../simulation/rules.js';
@@ -12,12 +12,13 @@ import { planted } from './planted.js';
 
 const FOLDER = 'dist/apps/console';
 
-function threads(): Threads {
+let threads: Threads;
+beforeAll(() => {
   refuseOldBuild();
-  return JSON.parse(readFileSync(join(FOLDER, 'worlds.json'), 'utf8')) as Threads;
-}
+  threads = JSON.parse(readFileSync(join(FOLDER, 'worlds.json'), 'utf8')) as Threads;
+});
 
-const fileOf = (mutant?: string) => threads().find((thread) => thread.mutant === mutant)!.file;
+const fileOf = (mutant?: string) => threads.find((thread) => thread.mutant === mutant)!.file;
 
 let thread: Worker | undefined;
 afterEach(() => thread?.terminate());
@@ -58,7 +59,7 @@ test('of a world with items left out, those are left out in a browser, too', asy
 });
 
 test('there is a thread for each mutant, and one without', () => {
-  expect(threads().map(({ mutant, name, seed }) => ({ key: mutant, name, seed }))).toEqual([
+  expect(threads.map(({ mutant, name, seed }) => ({ key: mutant, name, seed }))).toEqual([
     { key: undefined, name: 'The services as they are', seed: 1 },
     ...planted.map(({ key, name, seed }) => ({ key, name, seed })),
   ]);
@@ -75,6 +76,7 @@ const BREAKS: Readonly<Record<string, string>> = {
   'deadline-in-memory': 'deadline-missed',
 };
 
-test.each(planted)('$key: its world breaks the rule that it is about', async ({ key, seed }) => {
-  expect(brokenIn(await run(fileOf(key), { seed }))).toContain(BREAKS[key]);
+test.each(planted)('$key: its world breaks the rule that it is about', async ({ key, name, seed }) => {
+  const remedy = `Take a seed of npm run simulate:mutants -- --only "${name}" for planted.ts.`;
+  expect(brokenIn(await run(fileOf(key), { seed })), remedy).toContain(BREAKS[key]);
 });
