@@ -27,11 +27,11 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
+import { postgresPool } from '#runtime/postgres';
 import type { Story, StoryFact } from '../apps/gateway/src/api.js';
 import { services } from '../apps/shop.js';
 import type { AccountName } from './lib/accounts.js';
@@ -592,10 +592,9 @@ class ConsoleTest {
 
   /** As nobody should: a price in the read model is another than the events give. */
   private async damagePrices(): Promise<void> {
-    const client = new pg.Client((await serverIn(join(this.shop.folder, 'postgres')))!.url('order'));
-    await client.connect();
-    await client.query(`UPDATE price_list SET amount_minor = 1 WHERE sku = 'olive-oil'`);
-    await client.end();
+    const pool = postgresPool((await serverIn(join(this.shop.folder, 'postgres')))!.url('order'));
+    await pool.query(`UPDATE price_list SET amount_minor = 1 WHERE sku = 'olive-oil'`);
+    await pool.end();
   }
 
   /** Writes to the orders' topic what its readers cannot handle. */

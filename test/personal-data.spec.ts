@@ -28,7 +28,7 @@ const NOT_PERSONAL = new Set(
     // The names of keys, not the keys.
     'kid kids pending erased',
     // The machinery.
-    'limit cursor after id type topic error position schema correlationId causationId message traceparent',
+    'limit cursor after id name action type topic error position schema correlationId causationId message traceparent',
   ]
     .join(' ')
     .split(' '),

@@ -20,7 +20,9 @@ interface Told {
 
 /** Once an order is settled its last facts may still be on their way to a read model: so long it is looked at. */
 const isMoving = ({ order, story }: Told) =>
-  !order.settled || story.ahead !== undefined || story.facts.some(({ shown }) => Object.values(shown).includes(null));
+  !order.settled ||
+  (story.ahead?.awaits ?? []).length > 0 ||
+  story.facts.some(({ shown }) => Object.values(shown).includes(null));
 
 export function OrderStory() {
   const orderId = path.value.split('/').at(-1)!;

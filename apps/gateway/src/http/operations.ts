@@ -212,4 +212,31 @@ export const ownOperations: Paths = {
       },
     },
   },
+  '/stream': {
+    get: {
+      operationId: 'followStream',
+      summary:
+        'Tells what happens in all services, as server-sent events: facts, what read models show, lags, and who is away',
+      tags: ['Stream'],
+      parameters: [
+        query('after', 'The id of an event, after which it begins; default: now'),
+        {
+          name: 'Last-Event-ID',
+          in: 'header',
+          required: false,
+          description: 'The id that was read last, as a browser sends it: it counts more than `after`',
+          schema: { ...text, example: 'order:4711,inventory:52,payment:7' },
+        },
+      ],
+      responses: {
+        200: {
+          description:
+            'Events `begin`, `fact`, `shown`, `lag`, `away`, and `resync` when it cannot go on after the id. A customer is told the facts of their own orders.',
+          content: { 'text/event-stream': { schema: text } },
+        },
+        400: refusal(400, 'invalid-position'),
+        503: refusal(503, 'unavailable', 'busy', 'not-configured'),
+      },
+    },
+  },
 } satisfies Record<string, Record<string, Operation>>;

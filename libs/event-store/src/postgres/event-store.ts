@@ -581,7 +581,7 @@ function decode(event: EncodedEvent, position: bigint, recordedAt: string): Reco
 
 /** Callers that were just answered, and ask again in the same turn of the event loop, then go together. */
 function nextTurn(): Promise<void> {
-  return new Promise(setImmediate);
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function eventCount(batch: readonly Waiting[]): number {
