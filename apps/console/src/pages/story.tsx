@@ -10,7 +10,7 @@ import { Empty, Show, Status, Trouble } from '../parts.js';
 import { path } from '../router.js';
 import { FactDetails, FactList, TroubleList, WhatComes } from '../story/details.js';
 import { readStory, saveStory } from '../story/file.js';
-import { knownAt, layOut } from '../story/layout.js';
+import { isMoving, knownAt, layOut } from '../story/layout.js';
 import { Timeline } from '../story/timeline.js';
 
 interface Told {
@@ -19,10 +19,8 @@ interface Told {
 }
 
 /** Once an order is settled its last facts may still be on their way to a read model: so long it is looked at. */
-const isMoving = ({ order, story }: Told) =>
-  !order.settled ||
-  (story.ahead?.awaits ?? []).length > 0 ||
-  story.facts.some(({ shown }) => Object.values(shown).includes(null));
+const isLive = ({ order, story }: Told) =>
+  !order.settled || isMoving(story) || story.facts.some(({ shown }) => Object.values(shown).includes(null));
 
 export function OrderStory() {
   const orderId = path.value.split('/').at(-1)!;
@@ -35,7 +33,7 @@ export function OrderStory() {
       ]);
       return { order, story };
     },
-    { isLive: isMoving, concerns: (change) => 'shown' in change || change.fact.stream.endsWith(orderId) },
+    { isLive, concerns: (change) => 'shown' in change || change.fact.stream.endsWith(orderId) },
   );
   return (
     <Show of={told}>

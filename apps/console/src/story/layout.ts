@@ -249,3 +249,8 @@ export function knownAt(
   });
   return { facts: known.length, readModels };
 }
+
+/** Whether something is still to come of itself. */
+export function isMoving({ ahead }: Pick<Story, 'ahead'>): boolean {
+  return ahead !== undefined && ahead.awaits.length > 0;
+}

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Ahead, Story } from '../../../gateway/src/api.js';
 import { duration, timeOf } from '../format.js';
-import { layOut, type Layout, type Point } from './layout.js';
+import { isMoving, layOut, type Layout, type Point } from './layout.js';
 
 /** What is drawn to the left and right of what is seen, so that scrolling finds it there. */
 const MARGIN = 600;
@@ -260,9 +260,9 @@ function useFollowed(
   scroller: { readonly current: HTMLDivElement | null },
   { nowX }: Layout,
   cutX: number | undefined,
-  { orderId, ahead }: Story,
+  story: Story,
 ): void {
-  const isMoving = ahead !== undefined;
+  const { orderId } = story;
   const seen = useRef<{ orderId: string; nowX: number } | undefined>(undefined);
   useEffect(() => {
     const element = scroller.current!;
@@ -270,7 +270,10 @@ function useFollowed(
     seen.current = { orderId, nowX };
     if (cutX !== undefined) {
       element.scrollTo({ left: cutX - element.clientWidth / 2 });
-    } else if (isMoving && (before?.orderId !== orderId || element.scrollLeft + element.clientWidth >= before.nowX)) {
+    } else if (
+      isMoving(story) &&
+      (before?.orderId !== orderId || element.scrollLeft + element.clientWidth >= before.nowX)
+    ) {
       element.scrollTo({ left: nowX - element.clientWidth * 0.6 });
     }
   }, [nowX, cutX, orderId]);
