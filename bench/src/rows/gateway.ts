@@ -51,7 +51,11 @@ export const row: Row = {
     const keeping = await shop.addGateway({ CACHE_TIME: '1h' });
     const direct = shop.order[0]!;
 
-    const send = async (url: string, path: string, init: RequestInit & { headers?: Record<string, string> } = {}) => {
+    const send = async (
+      url: string,
+      path: string,
+      init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> } = {},
+    ) => {
       const answer = await fetch(url + path, { ...init, headers: { ...init.headers, ...shop.anybody } });
       const { orderId } = (await answer.json()) as { orderId?: string };
       if (!answer.ok || orderId === undefined) throw new Error(`${url}${path} was answered with ${answer.status}.`);
