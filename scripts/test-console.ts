@@ -302,7 +302,7 @@ class ConsoleTest {
   private async documents(): Promise<string> {
     const page = await this.open('/docs', 'operator');
     await page.getByText('Places an order').waitFor();
-    await page.getByText('/payment/admin/projections').waitFor();
+    await page.getByText('/payment/admin/projections', { exact: true }).first().waitFor();
     await page.context().close();
     return 'a session is enough to read the OpenAPI document';
   }

@@ -65,14 +65,15 @@ export function calmly(call: () => void): { call: () => void; stop: () => void }
 
 /**
  * Loads what a page shows, anew for every `key`, and while `isLive` says so whenever something changes that it shows:
- * `concerns` says what that is. A fact that a read model does not show yet is followed by the news that it does.
+ * `concerns` says what that is. A fact that a read model does not show yet is followed by the news that it does. Without
+ * `concerns` nothing tells of it, and it is read from time to time.
  */
 export function useLoaded<T>(
   key: string,
   read: () => Promise<T>,
   {
     isLive = () => false,
-    concerns = () => true,
+    concerns,
   }: { isLive?: (value: T) => boolean; concerns?: (change: KnownChange) => boolean } = {},
 ): Loaded<T> {
   // Of the functions, those of the first render with this key count: they depend on nothing else.
@@ -80,12 +81,12 @@ export function useLoaded<T>(
   const value = loaded.value.value;
   const isFinal = value !== undefined && !isLive(value);
   useEffect(() => void loaded.load(), [loaded]);
-  const isAsking = value !== undefined && !isFinal && !isTold.value;
+  const isAsking = value !== undefined && !isFinal && !(concerns && isTold.value);
   useEffect(() => {
     if (isFinal) return undefined;
     const reading = calmly(() => void loaded.load());
     const stop = onChange((change) => {
-      if ('everything' in change || concerns(change)) reading.call();
+      if ('everything' in change || concerns?.(change)) reading.call();
     });
     return () => {
       stop();
