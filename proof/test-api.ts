@@ -187,7 +187,7 @@ async function tryTarget(
     url,
     phases: isGateway ? 'examples,coverage,fuzzing' : 'examples,coverage,fuzzing,stateful',
     checks: 'all',
-    'exclude-path': '/admin/activity', // It is never answered to the end.
+    'exclude-path': isGateway ? '/stream' : '/admin/activity', // They are never answered to the end.
     'exclude-checks': [...checks].join(','),
     'max-examples': `${isGateway ? Math.ceil(examples * THROUGH_GATEWAY) : examples}`,
     ...(isGateway && { 'exclude-tag': 'Login' }), // A person logs in: login.spec.ts does.

@@ -219,7 +219,10 @@ export const ownOperations: Paths = {
         'Tells what happens in all services, as server-sent events: facts, what read models show, lags, and who is away',
       tags: ['Stream'],
       parameters: [
-        query('after', 'The id of an event, after which it begins; default: now'),
+        {
+          ...query('after', 'The id of an event, after which it begins; default: now'),
+          schema: { ...text, minLength: 1, maxLength: 500 },
+        },
         {
           name: 'Last-Event-ID',
           in: 'header',

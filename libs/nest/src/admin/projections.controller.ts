@@ -82,7 +82,7 @@ const replayBody = z.strictObject({ action, ...decisionReason });
 
 const pageQuery = z.object({ cursor: cursor(moment, z.uuid()), limit: pageLimit });
 
-const projectionName = z.string().max(100);
+const projectionName = z.string().max(63);
 
 const replayHeaders = { Location: { description: 'Path of the replay', schema: { type: 'string' as const } } };
 
