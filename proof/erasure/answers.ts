@@ -63,7 +63,12 @@ export async function searchAuthorised(sweep: Sweep, shop: Shop, customer: Custo
 
 /** The paths of an operation about each of these customers; one that is about nobody has one path. */
 function pathsOf(operation: string, customers: readonly Customer[]): ReadonlySet<string> {
-  const path = operation.split(' ')[1]!.replace(':sku', 'honey').replace(':id', '1').replace(':file', 'swagger-ui.css');
+  const path = operation
+    .split(' ')[1]!
+    .replace(':sku', 'honey')
+    .replace(':id', '1')
+    .replace(':file', 'swagger-ui.css')
+    .replace(/activity$/, '$&?after=0');
   return new Set(
     customers.flatMap(({ customerId, orderIds }) =>
       orderIds.map((orderId) => path.replace(':orderId', orderId).replace(':customerId', customerId)),
@@ -74,8 +79,20 @@ function pathsOf(operation: string, customers: readonly Customer[]): ReadonlySet
 /** The whole of an answer: head and body. */
 async function ask(url: string, method: string, headers: Headers): Promise<string> {
   const response = await fetch(url, { method, headers, redirect: 'manual' });
-  const text = await response.text();
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+  const text = isStream ? await beginningOf(response) : await response.text();
   // Whoever is turned away because he asks too often has not been told anything.
   if (response.status === 429) throw new Error(`${method} ${url} is limited: nothing is proved by its answer.`);
   return `${response.status} ${JSON.stringify([...response.headers])}\n${text}`;
+}
+
+/** What a stream tells until nothing more has happened: from one event that says how far all is to the next. */
+async function beginningOf(response: Response): Promise<string> {
+  let told = '';
+  for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+    told += text;
+    const [last, before] = told.split('\n\n').slice(0, -1).toReversed();
+    if (last?.includes('event: lag') && before?.includes('event: lag')) break;
+  }
+  return told;
 }
