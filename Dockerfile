@@ -13,7 +13,8 @@ RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no
 
 FROM dependencies AS build
 COPY . .
-RUN node scripts/prisma.mjs generate && npm run build
+# The simulation is built into the console's page of worlds; the proofs' commands are not for an image.
+RUN node scripts/prisma.mjs generate && npm run build && rm -r dist/proof
 
 FROM dependencies AS production
 # npm takes Prisma's command line for an optional part of its client, and leaves it out only together with all that is
