@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-audit --no
 
 FROM dependencies AS build
 COPY . .
-# The simulation is built into the console's page of worlds; the proofs' commands are not for an image.
+# Of the proofs, the simulation alone is here: the console's page of worlds is made of it, and nothing else runs it.
 RUN node scripts/prisma.mjs generate && npm run build && rm -r dist/proof
 
 FROM dependencies AS production
