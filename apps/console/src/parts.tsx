@@ -1,6 +1,7 @@
 /** What every page is made of. */
 import type { ComponentChildren } from 'preact';
 import { LarderProblem } from '#client';
+import { dayOf, short } from './format.js';
 import { type Answers, loginUrl } from './gateway.js';
 import type { Loaded } from './live.js';
 
@@ -31,6 +32,20 @@ function describe(error: unknown): { title: string; detail: string; correlationI
     return { title: problem?.title ?? 'No answer of the shop', detail: message, correlationId: problem?.correlationId };
   }
   return { title: 'Something went wrong here', detail: error instanceof Error ? error.message : String(error) };
+}
+
+/** By whom something was decided, and when: the last two cells of a row. */
+export function ByAndWhen({ actor, at }: { actor: string; at: string }) {
+  return (
+    <>
+      <td>
+        <code title={actor}>{short(actor)}</code>
+      </td>
+      <td>
+        <time dateTime={at}>{dayOf(at)}</time>
+      </td>
+    </>
+  );
 }
 
 /** What was loaded, or why not: the last answer stays while a newer one fails. */

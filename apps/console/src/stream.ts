@@ -18,10 +18,9 @@ const AGAIN_MS = 5_000;
 const listeners = new Set<(change: Change) => void>();
 const isVisible = signal(!document.hidden);
 const mayListen = computed(() => may('GET /stream'));
-const opened = signal(false);
 
 /** Whether changes are told at present: otherwise one has to ask. */
-export const isTold = computed(() => opened.value);
+export const isTold = signal(false);
 
 /** Calls `onChange` for all that changes, until what it returns is called. */
 export function onChange(listener: (change: Change) => void): () => void {
@@ -49,7 +48,7 @@ export function listenToShop(): void {
         });
       };
       on('begin', () => {
-        opened.value = true;
+        isTold.value = true;
         if (hasLost) tell({ everything: true });
         hasLost = false;
       });
@@ -61,7 +60,7 @@ export function listenToShop(): void {
       on('away', () => tell({ everything: true }));
       on('resync', () => tell({ everything: true }));
       source.addEventListener('error', () => {
-        opened.value = false;
+        isTold.value = false;
         if (source!.readyState !== EventSource.CLOSED) return;
         [lastId, hasLost] = ['', true];
         again = setTimeout(open, AGAIN_MS);
@@ -71,7 +70,7 @@ export function listenToShop(): void {
     return () => {
       clearTimeout(again);
       source?.close();
-      opened.value = false;
+      isTold.value = false;
     };
   });
 }

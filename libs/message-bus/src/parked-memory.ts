@@ -132,11 +132,13 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
     const isDecidedAgain = this.recorded.some(
       (it) => it.deadLetter === decision.deadLetter && latestFirst(it, decision) < 0,
     );
-    const parked = [...this.lines.values()]
-      .flatMap((lines) => [...lines.values()].flat())
-      .find(({ id }) => id === decision.deadLetter);
+    const parked = this.all.find(({ id }) => id === decision.deadLetter);
     if (isDecidedAgain || parked?.deadAt) return 'dead-again';
     return parked ? 'waiting' : 'handled';
+  }
+
+  private get all(): ParkedMessage[] {
+    return [...this.lines.values()].flatMap((lines) => [...lines.values()].flat());
   }
 
   private of(consumer: string): Map<string, ParkedMessage[]> {
@@ -153,8 +155,7 @@ export class MemoryParkedMessages extends ParkedMessages implements DeadLetters 
   }
 
   private dead({ topic, type, error = '' }: DeadLetterFilter = {}, from = 0n): ParkedMessage[] {
-    return [...this.lines.values()]
-      .flatMap((lines) => [...lines.values()].flat())
+    return this.all
       .filter(({ id, deadAt }) => id >= from && deadAt !== undefined)
       .filter(({ message }) => topic === undefined || message.topic === topic)
       .filter(({ message }) => type === undefined || message.type === type)

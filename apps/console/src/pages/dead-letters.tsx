@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { dayOf, short } from '../format.js';
 import { ask, askEach, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
-import { Away, Empty, Reason, Show } from '../parts.js';
+import { Away, ByAndWhen, Empty, Reason, Show } from '../parts.js';
 
 type Action = 'retry' | 'skip';
 
@@ -303,12 +303,7 @@ function Decisions({ of: decisions }: { of: readonly (Decision & Of)[] }) {
               <strong>{action}</strong> {reason}
             </td>
             <td class={outcome === 'dead-again' ? 'warn' : undefined}>{outcome ? OUTCOMES[outcome] : 'not known'}</td>
-            <td>
-              <code title={actor}>{short(actor)}</code>
-            </td>
-            <td>
-              <time dateTime={decidedAt}>{dayOf(decidedAt)}</time>
-            </td>
+            <ByAndWhen actor={actor} at={decidedAt} />
           </tr>
         ))}
       </tbody>

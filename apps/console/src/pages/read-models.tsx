@@ -1,9 +1,9 @@
 /** How current the read models are; an operator rebuilds one, compares it with its events, or puts the table before back. */
 import { useState } from 'preact/hooks';
-import { dayOf, duration, short } from '../format.js';
+import { dayOf, duration } from '../format.js';
 import { ask, askEach, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
-import { Away, Reason, Show, Trouble } from '../parts.js';
+import { Away, ByAndWhen, Reason, Show, Trouble } from '../parts.js';
 
 type Action = keyof typeof ACTIONS;
 type Row = Readonly<Record<string, unknown>>;
@@ -269,12 +269,7 @@ function Replays({ of: replays }: { of: readonly (Replay & { readonly service: s
               <strong>{replay.action}</strong> {replay.reason}
             </td>
             <td class={replay.status === 'failed' ? 'text warn' : 'text'}>{whatCame(replay)}</td>
-            <td>
-              <code title={replay.actor}>{short(replay.actor)}</code>
-            </td>
-            <td>
-              <time dateTime={replay.askedAt}>{dayOf(replay.askedAt)}</time>
-            </td>
+            <ByAndWhen actor={replay.actor} at={replay.askedAt} />
           </tr>
         ))}
       </tbody>

@@ -15,7 +15,7 @@ import type { Clock, Log } from '#runtime';
 import { type AccessTable, callerOf, type Identity, isLoopback } from '#service';
 import type { LoggedOut, Session } from '../api.js';
 import { type GatewayConfig, publicUrlOf } from '../definition.js';
-import { ANSWER_SECONDS, discoverProvider } from './provider.js';
+import { ANSWER_SECONDS, providerFor } from './provider.js';
 import { loginAt, returnPath } from './return-to.js';
 import { type CookieSettings, SealedCookie, TooLarge } from './sealed-cookie.js';
 import type { Sessions } from './sessions.js';
@@ -44,11 +44,13 @@ interface LoginParts {
 export class Login {
   private readonly publicUrl: URL;
   private readonly pending: SealedCookie<Pending>;
-  private provider: Promise<openid.Configuration> | undefined;
+  private readonly provider: () => Promise<openid.Configuration>;
 
   constructor(private readonly parts: LoginParts) {
     this.publicUrl = publicUrlOf(parts.config);
     this.pending = new SealedCookie('larder-login', parts.cookies);
+    const { AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET } = parts.config;
+    this.provider = providerFor(AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET);
   }
 
   serve(http: FastifyInstance): void {
@@ -66,7 +68,7 @@ export class Login {
     }
     const returnTo = returnPath((request.query as { returnTo?: unknown }).returnTo);
     extendDeadline(request, ANSWER_SECONDS * 1_000);
-    const provider = await this.discover().catch((error: unknown) => {
+    const provider = await this.provider().catch((error: unknown) => {
       throw problemOf(error, returnTo);
     });
     const pending: Pending = {
@@ -99,7 +101,7 @@ export class Login {
     extendDeadline(request, 3 * ANSWER_SECONDS * 1_000);
     try {
       const granted = await openid.authorizationCodeGrant(
-        await this.discover(),
+        await this.provider(),
         new URL(`/callback${search}`, this.publicUrl),
         { pkceCodeVerifier: pending.verifier, expectedState: pending.state, expectedNonce: pending.nonce },
       );
@@ -142,21 +144,11 @@ export class Login {
 
   /** Where the provider ends a session of its own, if it has one and can be asked. */
   private async afterLogout(): Promise<string> {
-    const provider = await this.discover().catch((error: unknown) => {
+    const provider = await this.provider().catch((error: unknown) => {
       this.parts.log.warn({ err: error }, 'A session has ended here, and at the OpenID provider it goes on.');
     });
     if (provider?.serverMetadata().end_session_endpoint === undefined) return '/';
     return this.forBrowsers(openid.buildEndSessionUrl(provider, { post_logout_redirect_uri: this.publicUrl.href }));
-  }
-
-  /** The provider and its endpoints, which are asked for once it can be reached. */
-  private discover(): Promise<openid.Configuration> {
-    const { AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET } = this.parts.config;
-    this.provider ??= discoverProvider(AUTH_ISSUER, LOGIN_CLIENT_ID, LOGIN_CLIENT_SECRET).catch((error: unknown) => {
-      this.provider = undefined;
-      throw error;
-    });
-    return this.provider;
   }
 
   /** An address of the provider, where browsers reach it. */

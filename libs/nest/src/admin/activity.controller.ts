@@ -2,19 +2,17 @@
 import { Controller, Get, Headers, Inject, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { ServicePorts } from '#service';
 import { EventStreams } from '../http/event-stream.js';
+import { MAX_POSITION, ReadYourWrites } from '../http/position.js';
 import { Problem } from '../http/problem.js';
 import { refuses, route, streams, takesHeader } from '../http/route.js';
-import { PORTS } from '../tokens.js';
 import { Activity } from './activity.js';
 
-/** A position is a bigint of Postgres or KurrentDB: 64 bits. */
 const position = z
   .string()
   .regex(/^\d{1,19}$/, 'This is not a position.')
   .transform(BigInt)
-  .refine((it) => it < 2n ** 63n, 'This is not a position.');
+  .refine((it) => it <= MAX_POSITION, 'This is not a position.');
 
 const activityQuery = z.object({
   after: position.optional().describe('The position after which it begins; by default now'),
@@ -25,7 +23,7 @@ export class ActivityController {
   constructor(
     @Inject(Activity) private readonly activity: Activity,
     @Inject(EventStreams) private readonly streams: EventStreams,
-    @Inject(PORTS) private readonly ports: ServicePorts,
+    @Inject(ReadYourWrites) private readonly reads: ReadYourWrites,
   ) {}
 
   @Get()
@@ -46,15 +44,8 @@ export class ActivityController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const after = lastId === undefined ? query.after : positionIn(lastId);
-    if (after !== undefined) await this.refuseUnknown(after);
+    await this.reads.refuseUnknown(after, `${after}`);
     await this.activity.listen(after, (from) => this.streams.open(request, reply, `${from}`));
-  }
-
-  private async refuseUnknown(after: bigint): Promise<void> {
-    const head = await this.ports.store.head(after);
-    if (after <= head) return;
-    const detail = `${after} is beyond the last event, ${head}: it belongs to another store, or to this one before it was restored from a backup. Leave it out.`;
-    throw new Problem(400, 'unknown-position', detail);
   }
 }
 

@@ -14,7 +14,7 @@ import { memoryPorts } from '#test/memory-shop';
 import { silentLog } from '#runtime';
 import { Background } from '../boot/background.js';
 import { EventStreams } from '../http/event-stream.js';
-import { PORTS } from '../tokens.js';
+import { ReadYourWrites } from '../http/position.js';
 import { ActivityController } from './activity.controller.js';
 import { Activity } from './activity.js';
 
@@ -92,7 +92,7 @@ beforeEach(async () => {
     providers: [
       { provide: Activity, useValue: activity },
       { provide: EventStreams, useValue: streams },
-      { provide: PORTS, useValue: ports },
+      { provide: ReadYourWrites, useValue: new ReadYourWrites(ports, 1_000, background.stopping) },
     ],
   })
   class TestModule {}

@@ -35,7 +35,7 @@ const SERVICES = topics.map(({ source }) => source.replace('/', ''));
 const ENTRY = `(${SERVICES.join('|')}):[0-9]{1,19}`;
 
 /** A position is a bigint of Postgres or KurrentDB: 64 bits. */
-const MAX_POSITION = 2n ** 63n - 1n;
+export const MAX_POSITION = 2n ** 63n - 1n;
 
 /**
  * The position of `service` in a header, the highest if there are several; undefined if there is none.
@@ -162,10 +162,10 @@ export class ReadYourWrites {
   }
 
   /**
-   * For what is read from the store itself, which is never behind.
+   * For what is read from the store itself, which is never behind. `named` is what the caller knows the position by.
    * @throws Problem 400 `unknown-position` when the store has not reached the position
    */
-  async refuseUnknown(after: bigint | undefined): Promise<void> {
+  async refuseUnknown(after: bigint | undefined, named: string = POSITION_HEADER): Promise<void> {
     if (after === undefined) return;
     // A position is given out after its append, so a head that is read now is not before it.
     const head = await this.head(after);
@@ -173,7 +173,7 @@ export class ReadYourWrites {
     throw new Problem(
       400,
       'unknown-position',
-      `${POSITION_HEADER} is beyond the last event, ${head}: it belongs to another store, or to this one before it was ` +
+      `${named} is beyond the last event, ${head}: it belongs to another store, or to this one before it was ` +
         'restored from a backup. Leave it out.',
     );
   }
