@@ -14,7 +14,7 @@ interface Options extends Pick<HttpOptions, 'access' | 'rawBody' | 'routes' | 'd
 }
 
 const NO_TOKENS = {
-  remembers: () => false,
+  known: () => undefined,
   identify: () => Promise.reject(new Error('Nobody is asked who they are here.')),
 };
 

@@ -20,7 +20,7 @@ export { operationOf, RequestCaller, takeBack } from './access/guard.js';
 export { type Tokens } from './access/tokens.js';
 export { customerIdOf } from './access/customer.js';
 export { RequestCause } from './http/correlation.js';
-export { IdempotencyKey, nameBasedId } from './http/idempotency.js';
+export { IdempotencyKey, nameBasedIds } from './http/idempotency.js';
 export {
   answerPosition,
   AfterPosition,

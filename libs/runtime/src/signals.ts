@@ -25,14 +25,14 @@ export class Bell {
    */
   async wait(signal: AbortSignal, poll?: { clock: Clock; pollMs: number }): Promise<void> {
     if (!this.rung && !signal.aborted) {
-      const woken = new AbortController();
-      const stop = () => abortQuietly(woken);
-      this.wake = stop;
+      let stop!: () => void;
+      const woken = new Promise<void>((resolve) => (stop = resolve));
+      const sleep = poll && new AbortController();
+      this.wake = sleep ? () => abortQuietly(sleep) : stop;
       // Once: a wait that never ends, because its clock belongs to a process that was killed, leaves nothing at the signal.
-      signal.addEventListener('abort', stop, { once: true });
-      if (poll) await poll.clock.sleep(poll.pollMs, woken.signal);
-      else await new Promise((resolve) => woken.signal.addEventListener('abort', resolve));
-      signal.removeEventListener('abort', stop);
+      signal.addEventListener('abort', this.wake, { once: true });
+      await (sleep ? poll.clock.sleep(poll.pollMs, sleep.signal) : woken);
+      signal.removeEventListener('abort', this.wake);
       this.wake = undefined;
     }
     this.rung = false;

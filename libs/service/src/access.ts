@@ -36,7 +36,6 @@ export interface Caller extends Identity {
 
 /** The caller that somebody is on a route; undefined when it is not for them. Of several roles, the one that reaches furthest counts. */
 export function callerOf({ subject, roles }: Identity, rule: Exclude<AccessRule, 'anyone'>): Caller | undefined {
-  const reached = roles.flatMap((role) => rule[role] ?? []);
-  if (reached.length === 0) return undefined;
-  return { subject, roles, whose: reached.includes('any') ? 'any' : 'own' };
+  const whose = (['any', 'own'] as const).find((reach) => roles.some((role) => rule[role] === reach));
+  return whose && { subject, roles, whose };
 }

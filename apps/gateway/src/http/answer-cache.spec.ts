@@ -22,7 +22,7 @@ class TestModule {}
 
 /** Whoever says so: `Ada customer`. */
 const tokens = {
-  remembers: () => true,
+  known: () => undefined,
   identify: async (header = '') => {
     const [subject, ...roles] = header.split(' ');
     return { subject: subject!, roles: roles as Role[] };

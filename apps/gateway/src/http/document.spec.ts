@@ -96,7 +96,7 @@ beforeAll(async () => {
   gateway = await openApp({
     module: TestModule,
     access: Object.fromEntries(services.map((service) => [`GET /${service}/docs-json`, { clerk: 'any' as const }])),
-    tokens: { remembers: () => true, identify: async () => ({ subject: 'carla', roles: ['clerk'] as Role[] }) },
+    tokens: { known: () => undefined, identify: async () => ({ subject: 'carla', roles: ['clerk'] as Role[] }) },
     routes: (http) => {
       for (const service of services) {
         http.get(`/${service}/docs-json`, async ({ headers }, reply) => {

@@ -22,7 +22,7 @@ class NoModule {}
 const clock = new SystemClock();
 /** Whoever says so in the header: `Ada customer clerk`. */
 const tokens = {
-  remembers: () => false,
+  known: () => undefined,
   identify: async (header: string | undefined) => {
     if (header === undefined) throw new Problem(401, 'unauthenticated', 'Say who you are.');
     const [subject, ...roles] = header.split(' ');

@@ -25,7 +25,7 @@ const ACCESS: AccessTable = Object.fromEntries(
 class TestModule {}
 
 const tokens = {
-  remembers: () => true,
+  known: () => undefined,
   identify: async (header = '') => {
     const [subject, ...roles] = header.split(' ');
     return { subject: subject!, roles: roles as Role[] };

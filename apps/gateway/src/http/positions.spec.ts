@@ -21,7 +21,7 @@ const ACCESS: AccessTable = {
 class TestModule {}
 
 const tokens = {
-  remembers: () => true,
+  known: () => undefined,
   identify: async (header: string | undefined) => ({ subject: header ?? '', roles: ['customer'] as Role[] }),
 };
 

@@ -65,7 +65,7 @@ class Feed {
 }
 
 const tokens = {
-  remembers: () => false,
+  known: () => undefined,
   identify: async (header: string | undefined) => {
     if (header === undefined || header === 'ended') throw new Problem(401, 'unauthenticated', 'Say who you are.');
     const [subject, ...roles] = header.split(' ');

@@ -9,7 +9,7 @@ import {
   Answer,
   answers,
   IdempotencyKey,
-  nameBasedId,
+  nameBasedIds,
   positionHeader,
   Problem,
   readHeaders,
@@ -42,7 +42,7 @@ import {
 import { BookStock, GetReservation, GetStock, ListStock } from './inventory.handlers.js';
 
 /** The UUIDv5 namespace of entry ids: an id is determined by the caller, the SKU and the Idempotency-Key. */
-const ENTRIES = '5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22';
+const entryIdOf = nameBasedIds('5a0b7f7c-9c1e-5b0e-8a57-1f3f2f0c9b22');
 
 const UNBOOKABLE = ['stock-out-of-range', 'idempotency-key-reused'] as const;
 
@@ -100,7 +100,7 @@ export class InventoryController {
     cause: Cause,
   ): Promise<Answer<RecountView>> {
     const { sku } = booking;
-    const entryId = nameBasedId(ENTRIES, subject, sku, key);
+    const entryId = entryIdOf(subject, sku, key);
     const { result, position } = await this.commands.execute(new BookStock({ entryId, ...booking }, cause));
     return new Answer({ sku, ...result }, { position });
   }

@@ -11,7 +11,7 @@ import {
   AfterPosition,
   Background,
   IdempotencyKey,
-  nameBasedId,
+  nameBasedIds,
   positionHeader,
   preferenceAppliedHeader,
   PreferWait,
@@ -63,7 +63,7 @@ import {
 } from './order.handlers.js';
 
 /** The UUIDv5 namespace of order ids: an id is determined by the caller and the Idempotency-Key. */
-const ORDERS = 'b1c7a1de-4f0c-5d3a-9f0e-2d6d3c1f7a11';
+const orderIdOf = nameBasedIds('b1c7a1de-4f0c-5d3a-9f0e-2d6d3c1f7a11');
 
 const locationHeader = { Location: { description: 'Path of the order', schema: { type: 'string' as const } } };
 const shownHeaders = [readHeaders, preferenceAppliedHeader];
@@ -98,7 +98,7 @@ export class OrderController {
     await this.readYourWrites.refuseUnknown(after);
     const { lines, payment, recipient, expectedTotal } = body;
     const customerId = customerOf(caller, body.customerId);
-    const orderId = nameBasedId(ORDERS, caller.subject, key);
+    const orderId = orderIdOf(caller.subject, key);
     const paymentToken = payment.token;
     const request = { orderId, customerId, lines, paymentToken, recipient, expectedTotal, since: after };
     const { order, position } = await this.commands.execute(new PlaceOrder(request, cause));

@@ -56,7 +56,7 @@ afterEach(async () => {
 
 /** Whoever says so in the header: `Ada customer clerk`. */
 const tokens = {
-  remembers: () => false,
+  known: () => undefined,
   identify: async (header: string | undefined) => {
     if (header === undefined) throw new Problem(401, 'unauthenticated', 'Say who you are.');
     const [subject, ...roles] = header.split(' ');

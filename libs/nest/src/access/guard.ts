@@ -62,7 +62,7 @@ export function operationOf({ method, routeOptions }: FastifyRequest): string {
 
 /** Guards all routes that are registered from here on by a service's table, and refuses to get ready when that is not about just these. */
 export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Guarded): void {
-  const { rateLimits, log } = guarded;
+  const { tokens, rateLimits, log } = guarded;
   const table = accessOf(own);
   const ruleOf = (operation: string): AccessRule => (Object.hasOwn(table, operation) ? table[operation]! : {});
   const routes = new Set<string>();
@@ -89,25 +89,25 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
       request.takeBack = rateLimits.perAddress.count(networkOf(request.ip), reply);
       return;
     }
-    const identity = await identify(request, reply, guarded);
+    const identity = tokens.known(request.headers.authorization) ?? (await identify(request, reply, guarded));
     rateLimits.perCaller.count(identity.subject, reply);
     request.caller = callerBy(rule, identity);
     request.cause = { ...request.cause, actor: request.caller.subject };
   });
   // Who may look at what is others' leaves a trace: what staff do stands in the events, what they read in the log.
   http.addHook('onResponse', (request, reply, done) => {
+    if (request.caller?.whose !== 'any' || reply.statusCode >= 400) return done();
     const operation = operationOf(request);
-    const isRead = operation.startsWith('GET ') && reply.statusCode < 400;
-    if (isRead && request.caller?.whose === 'any' && Object.values(ruleOf(operation)).includes('own')) {
+    if (operation.startsWith('GET ') && Object.values(ruleOf(operation)).includes('own')) {
       const { actor, correlationId } = request.cause;
       log.info({ correlationId, actor, operation, url: request.url }, 'Staff have read what belongs to customers.');
     }
-    done();
+    return done();
   });
 }
 
 /**
- * Who calls. A token that has to be verified first counts for its address until it turns out to be good: while that has
+ * Who calls with a token that has to be verified. It counts for its address until it turns out to be good: while that has
  * sent too many that are not, those are let in whose tokens are known.
  */
 async function identify(
@@ -115,7 +115,6 @@ async function identify(
   reply: FastifyReply,
   { tokens, rateLimits }: Guarded,
 ): Promise<Identity> {
-  if (tokens.remembers(authorization)) return tokens.identify(authorization);
   const takeBack = rateLimits.perAddress.count(networkOf(ip), reply);
   try {
     const identity = await tokens.identify(authorization);

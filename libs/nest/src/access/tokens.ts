@@ -34,8 +34,8 @@ export type TokenSettings = Pick<BaseConfig, 'AUTH_ISSUER' | 'AUTH_AUDIENCE' | '
 export interface Tokens {
   /** The identity in an `Authorization` header. @throws Problem 401 or 503 */
   identify(authorization: string | undefined): Promise<Identity>;
-  /** Whether that needs no signature to be verified. */
-  remembers(authorization: string | undefined): boolean;
+  /** The same, at once, where that header was verified before; undefined where it has to be verified. */
+  known(authorization: string | undefined): Identity | undefined;
 }
 
 interface Verified {
@@ -53,6 +53,7 @@ const discovery = z.object({ issuer: z.string(), jwks_uri: z.url({ protocol: /^h
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })) });
 
 export class IssuerTokens implements Tokens {
+  /** By the whole header. */
   private readonly verified = new LRUCache<string, Verified>({ max: MAX_REMEMBERED });
   private keys: Keys | undefined;
   private fetching: Promise<Keys> | undefined;
@@ -66,23 +67,19 @@ export class IssuerTokens implements Tokens {
 
   async identify(authorization: string | undefined): Promise<Identity> {
     const token = tokenIn(authorization);
-    const keys = await this.usableKeys();
-    const known = this.known(token);
-    if (known) return known.identity;
+    const keys = this.usableKeys() ?? (await this.fetchKeys());
+    const known = this.known(authorization);
+    if (known) return known;
     const payload = await this.verify(token, keys);
     const identity = { subject: payload.sub!, roles: this.rolesIn(payload) };
-    this.verified.set(token, { identity, expiresMs: payload.exp! * 1_000 });
+    this.verified.set(authorization!, { identity, expiresMs: payload.exp! * 1_000 });
     return identity;
   }
 
-  remembers(authorization: string | undefined): boolean {
-    const token = tokenOf(authorization);
-    return token !== undefined && this.known(token) !== undefined;
-  }
-
-  private known(token: string): Verified | undefined {
-    const known = this.verified.get(token);
-    return known && known.expiresMs > this.ports.clock.now().getTime() ? known : undefined;
+  known(authorization = ''): Identity | undefined {
+    const known = this.verified.get(authorization);
+    const isGood = known && known.expiresMs > this.ports.clock.now().getTime() && this.usableKeys() !== undefined;
+    return isGood ? known.identity : undefined;
   }
 
   private async verify(token: string, keys: Keys): Promise<JWTPayload> {
@@ -117,10 +114,11 @@ export class IssuerTokens implements Tokens {
     return roles.filter((role) => given.includes(role));
   }
 
-  private async usableKeys(): Promise<Keys> {
+  /** Undefined where they have to be fetched first. */
+  private usableKeys(): Keys | undefined {
     const { keys } = this;
     const ageMs = keys ? this.elapsedMs(keys.loadedMs) : Infinity;
-    if (!keys || ageMs >= LIFETIME_MS) return this.fetchKeys();
+    if (ageMs >= LIFETIME_MS) return undefined;
     if (ageMs >= FRESH_MS && this.elapsedMs(this.fetchedMs) >= COOLDOWN_MS) this.fetchKeys().catch(() => {});
     return keys;
   }

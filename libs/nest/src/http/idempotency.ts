@@ -7,7 +7,7 @@
  */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { v5 } from 'uuid';
+import { parse, v5 } from 'uuid';
 import { Problem } from './problem.js';
 import { onRoute, refuses, takesHeader } from './route.js';
 
@@ -61,9 +61,10 @@ export const IdempotencyKey = createParamDecorator(
 );
 
 /**
- * A UUID (version 5, RFC 9562) that is determined by its parts. `namespace` is a UUID that stands for the kind of thing.
- * The parts are hashed as a JSON array: ('a', 'bc') and ('ab', 'c') are different things.
+ * Makes ids of a kind of thing: a UUID (version 5, RFC 9562) that is determined by its parts. `namespace` is a UUID that
+ * stands for the kind. The parts are hashed as a JSON array: ('a', 'bc') and ('ab', 'c') are different things.
  */
-export function nameBasedId(namespace: string, ...parts: readonly string[]): string {
-  return v5(JSON.stringify(parts), namespace);
+export function nameBasedIds(namespace: string): (...parts: readonly string[]) => string {
+  const bytes = parse(namespace);
+  return (...parts) => v5(Buffer.from(JSON.stringify(parts)), bytes);
 }
