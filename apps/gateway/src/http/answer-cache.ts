@@ -158,7 +158,7 @@ async function readBody(reply: FastifyReply, payload: unknown): Promise<Buffer |
   if (statusCode !== 200 || !/^application\/json\b/.test(type!) || position === '') return undefined;
   if (!/^\d+$/.test(length!) || Number(length) > MAX_LENGTH) return undefined;
   try {
-    return await buffer(payload as Readable);
+    return Buffer.isBuffer(payload) ? payload : await buffer(payload as Readable);
   } catch (error) {
     throw tryAgain('unavailable', 'The answer of the service was cut off. Try again.', {}, error);
   }

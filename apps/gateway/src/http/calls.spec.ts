@@ -1,10 +1,11 @@
 /** What becomes of a call when instances are away, break off, hang or are slow, and what it costs the other callers. */
 import type { Agent } from 'undici';
 import { getEventListeners, setMaxListeners } from 'node:events';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LittleService } from '#test/little-service';
-import { silentLog, untilAborted } from '#runtime';
+import { silentLog } from '#runtime';
 import { ManualClock } from '#runtime/testing';
 import { type Call, Calls, openConnections, type Outcome, type ServiceAnswer } from './calls.js';
 import { Instances } from './instances.js';
@@ -55,7 +56,10 @@ const call = (changes: Partial<Call> = {}): Promise<ServiceAnswer> =>
 
 const write = { method: 'POST', body: Buffer.from('{}') };
 
-const read = async (answer: Promise<ServiceAnswer>) => text((await answer).body);
+const read = async (answer: Promise<ServiceAnswer>) => {
+  const { body } = await answer;
+  return Buffer.isBuffer(body) ? body.toString() : text(body);
+};
 
 /** How often each instance was sent something. */
 const sent = () => littles.map(({ seen }) => seen.length);
@@ -145,11 +149,39 @@ describe('an instance that hangs', () => {
     expect(sent()).toEqual([1, 0]);
   });
 
-  test('in the middle of its answer breaks the answer', async () => {
+  test('or breaks off in the middle of a short answer has a read asked of another, and a write answered with 503', async () => {
+    await open(2);
+    const half: LittleService['answer'] = (response) => {
+      response.setHeader('content-length', 100).write('half', () => response.destroy());
+    };
+    littles[0]!.answer = half;
+    expect(await read(call())).toBe('{"is":"whole"}');
+    littles[1]!.answer = half;
+    await expect(call(write)).rejects.toMatchObject(unavailable);
+    expect(outcomes).toEqual(['broken', 'answered', 'broken']);
+  });
+
+  test('in the middle of a long answer breaks the answer', async () => {
     await open(1);
-    littles[0]!.answer = (response) => response.setHeader('content-length', 100).write('half');
-    const answer = await call();
-    await expect(text(answer.body)).rejects.toThrow();
+    littles[0]!.answer = (response) => response.setHeader('content-length', 100_000).write('half');
+    await expect(read(call())).rejects.toThrow();
+    expect(outcomes).toEqual(['answered']);
+  });
+
+  test('with a short answer that comes in drops has no more time for it', async () => {
+    await open(1);
+    littles[0]!.answer = async (response) => {
+      response.setHeader('content-length', 100);
+      while (!response.destroyed) {
+        response.write('.');
+        await new Promise((soon) => setTimeout(soon, 10));
+      }
+    };
+    const refused = expect(call()).rejects.toMatchObject(unavailable);
+    await arrived(1);
+    await clock.advance(2_000);
+    await refused;
+    expect(outcomes).toEqual(['timeout']);
   });
 });
 
@@ -221,18 +253,9 @@ describe('the circuit', () => {
 });
 
 describe('places', () => {
-  /** Instances that begin to answer at once, and never end; `aborted` are those whose caller has gone. */
-  const endless = {
-    aborted: 0,
-    request: ({ signal }: { signal: AbortSignal }) => {
-      void untilAborted(signal).then(() => endless.aborted++);
-      return new Promise((_answer, fail) => signal.addEventListener('abort', () => fail(signal.reason)));
-    },
-  };
-
   test('however many calls of one caller hang, another calls at once; a line that is full is refused', async () => {
     let made = 0;
-    const connections = { request: (options: any) => (made++, endless.request(options)) } as unknown as Agent;
+    const connections = { dispatch: () => made++ } as unknown as Agent;
     await open(1, connections);
     const gone = new AbortController();
     const { signal } = gone;
@@ -255,14 +278,19 @@ describe('places', () => {
 
   test('are taken until the answer has been read, or its reader has gone', async () => {
     await open(1);
-    const answers = await Promise.all(Array.from({ length: 60 }, () => call()));
-    const more = Promise.all(Array.from({ length: 100 }, () => call()));
+    littles[0]!.answer = (response) => void response.writeHead(200).end('of unknown length');
+    const bodies = async (count: number) => {
+      const answers = await Promise.all(Array.from({ length: count }, () => call()));
+      return answers.map(({ body }) => body as Readable);
+    };
+    const first = await bodies(60);
+    const more = bodies(100);
     await expect.poll(() => sent()[0]).toBe(114);
     await clock.advance(0);
     expect(sent()).toEqual([114]);
-    for (const { body } of answers.slice(0, 30)) body.resume();
-    for (const { body } of answers.slice(30)) body.destroy();
-    for (const { body } of await more) body.resume();
+    for (const body of first.slice(0, 30)) body.resume();
+    for (const body of first.slice(30)) body.destroy();
+    for (const body of await more) body.resume();
     expect(sent()).toEqual([160]);
   });
 });

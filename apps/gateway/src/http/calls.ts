@@ -3,22 +3,24 @@
  * hangs takes nothing from the others, and no caller takes another's place:
  *
  *   call ──▶ places ────────────▶ circuit ────────────▶ a ready instance ──▶ time limit ──▶ answer
- *            1,024, shared out    while it is open,     another, when        of its        passes as it is,
- *            among callers        one call a second     this one fails       beginning     errors too
+ *            1,024, shared out    while it is open,     another, when                      passes as it is,
+ *            among callers        one call a second     this one fails                     errors too
  *
- * - Failures are connections that cannot be made or break, and answers that do not begin in time. An answer of any status is
+ * - Failures are connections that cannot be made or break, and answers that do not come in time. An answer of any status is
  *   the service's word.
  * - As long as no connection could be made, nothing was sent, and each ready instance is tried. What was sent is sent once
  *   more, to another instance, if it is a GET or a HEAD; anything else never: the service may have done it.
- * - A place is taken until all of the answer has been read.
+ * - A short answer is read whole before it is passed on, which costs a third of the time, and one that breaks off is none. A
+ *   long one passes while it comes: then the time limit is that of its beginning, and its place is taken until its end.
  */
 import { Agent } from 'undici';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { Problem, tryAgain } from '#nest';
-import { abortQuietly, type Clock, FairPlaces, LineFull, type Log } from '#runtime';
+import { type Clock, FairPlaces, LineFull, type Log } from '#runtime';
 import { perService, type Service } from '../../../shop.js';
 import { Circuit } from './circuit.js';
+import { Exchange } from './exchange.js';
 import type { Instance, Instances } from './instances.js';
 
 /** How many calls to a service may be under way, and wait; further ones are refused. */
@@ -38,7 +40,7 @@ export interface Call {
   readonly body?: Buffer | undefined;
   /** Who calls, among whom the places are shared out. */
   readonly caller: string;
-  /** How long its answer may take to begin. */
+  /** How long its answer may take; a long one, to begin. */
   readonly withinMs: number;
   /** Aborts when nobody waits for the answer any longer. */
   readonly signal: AbortSignal;
@@ -47,8 +49,8 @@ export interface Call {
 export interface ServiceAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** Has to be read, or destroyed. */
-  readonly body: Readable;
+  /** A stream has to be read, or destroyed. */
+  readonly body: Buffer | Readable;
 }
 
 /** How a request to an instance ended; 'not-made' when the circuit was open, the line full or no instance to be reached. */
@@ -61,6 +63,9 @@ export interface CallsOptions {
   /** Called for every request to an instance, and for every call that leads to none. */
   readonly count: (labels: { readonly target: Service; readonly outcome: Outcome }) => void;
 }
+
+/** How often is looked for answers that are late. */
+const LOOK_EVERY_MS = 50;
 
 const UNREACHABLE = new Set(['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT']);
 
@@ -79,6 +84,9 @@ export function openConnections({ silentMs = SILENT_MS } = {}): Agent {
 
 export class Calls {
   private readonly guards: Readonly<Record<Service, { readonly places: FairPlaces; readonly circuit: Circuit }>>;
+  /** Those whose answers are awaited, and when they are late. */
+  private readonly awaited = new Map<Exchange, number>();
+  private isLooking = false;
 
   constructor(
     private readonly instances: Instances,
@@ -97,9 +105,9 @@ export class Calls {
     return new Promise((answerWith, failWith) => {
       const whole = async () => {
         const answer = await this.guarded(call);
-        const read = new Promise((resolve) => answer.body.once('close', resolve));
+        const { body } = answer;
         answerWith(answer);
-        await read;
+        if (!Buffer.isBuffer(body)) await new Promise((resolve) => body.once('close', resolve));
       };
       this.guards[service].places.call(caller, whole).catch((error: unknown) => {
         if (error instanceof LineFull) this.options.count({ target: service, outcome: 'not-made' });
@@ -156,28 +164,36 @@ export class Calls {
 
   private async send(call: Call, { url, host }: Instance): Promise<ServiceAnswer> {
     const { method, path, headers, body = null, withinMs, signal } = call;
-    const over = new AbortController();
-    const giveUp = () => over.abort(new GivenUp());
-    signal.addEventListener('abort', giveUp, { once: true });
-    const begun = new AbortController();
-    void this.options.clock.sleep(withinMs, begun.signal).then(() => begun.signal.aborted || over.abort(new Late()));
+    const exchange = new Exchange();
+    const giveUp = () => exchange.abort(new GivenUp());
+    // Nobody gives up what is read, and an error costs its stack.
+    const isRead = () => signal.removeEventListener('abort', giveUp);
+    signal.addEventListener('abort', giveUp);
+    this.awaited.set(exchange, this.options.clock.monotonicMs() + withinMs);
+    if (!this.isLooking) void this.endLate();
     try {
-      const found = await this.options.agent.request({
-        origin: url,
-        path,
-        method,
-        headers: { ...headers, host },
-        body,
-        signal: over.signal,
-      });
-      // Whoever passes it on notices that it ends early; nobody else has to.
-      found.body.on('error', () => {});
-      // Nobody gives up what is read, and an error costs its stack.
-      found.body.once('close', () => signal.removeEventListener('abort', giveUp));
-      return { status: found.statusCode, headers: found.headers, body: found.body };
+      this.options.agent.dispatch({ origin: url, path, method, headers: { ...headers, host }, body }, exchange);
+      const answer = await exchange.answer;
+      if (Buffer.isBuffer(answer.body)) isRead();
+      else answer.body.once('close', isRead);
+      return answer;
+    } catch (error) {
+      isRead();
+      throw error;
     } finally {
-      abortQuietly(begun);
+      this.awaited.delete(exchange);
     }
+  }
+
+  /** One loop costs less than a timer for each. */
+  private async endLate(): Promise<void> {
+    this.isLooking = true;
+    while (this.awaited.size > 0) {
+      await this.options.clock.sleep(LOOK_EVERY_MS);
+      const nowMs = this.options.clock.monotonicMs();
+      for (const [exchange, dueMs] of this.awaited) if (dueMs <= nowMs) exchange.abort(new Late());
+    }
+    this.isLooking = false;
   }
 }
 

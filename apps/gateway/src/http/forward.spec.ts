@@ -52,7 +52,7 @@ beforeAll(async () => {
       serviceRoutes.map(({ method, path }) => [`${method} ${path}`, gatewayAccess[`${method} ${path}`]!]),
     ),
     tokens,
-    log: pino({ level: 'warn' }, { write: (line: string) => void logged.push(line) }),
+    log: pino({ level: 'info' }, { write: (line: string) => void logged.push(line) }),
     requestTimeoutMs: 500,
     routes: (http) => forwardRoutes(http, { calls, config }),
   });
@@ -100,6 +100,12 @@ describe('what passes', () => {
     ]);
     await ask('/payments/7');
     expect(payment.seen).toMatchObject([{ method: 'GET', url: '/payments/7' }]);
+  });
+
+  test('what staff read, of which the log of the service tells, and that of the gateway does not again', async () => {
+    await ask('/orders');
+    await ask('/payments/7');
+    expect(logged).toEqual([]);
   });
 
   test("a service's routes for operators, without its name", async () => {
@@ -324,15 +330,23 @@ describe('a service that', () => {
   };
 
   test(
-    'dies in the middle of an answer of a known length: the client sees that it is cut',
-    endsBroken({ 'content-length': '99' }, 'dies'),
+    'dies in the middle of a long answer: the client sees that it is cut',
+    endsBroken({ 'content-length': '99999' }, 'dies'),
   );
   test('dies in the middle of an answer in chunks: the client sees that it is cut', endsBroken({}, 'dies'));
   test(
-    'falls silent in the middle of an answer: the client sees that it is cut',
-    endsBroken({ 'content-length': '99' }, 'falls silent'),
+    'falls silent in the middle of a long answer: the client sees that it is cut',
+    endsBroken({ 'content-length': '99999' }, 'falls silent'),
     20_000, // After a minute the connection to the client would end by itself.
   );
+
+  test('dies in the middle of a short answer: 503, and nothing of it', async () => {
+    order.answer = (response) => {
+      response.setHeader('content-length', 99).write('{"is":"ha', () => response.destroy());
+    };
+    const answer = await ask('/orders');
+    expect([answer.status, await answer.json()]).toMatchObject([503, { code: 'unavailable', service: 'order' }]);
+  });
 
   test('does not begin to answer: 503 that names it', async () => {
     order.answer = () => {};

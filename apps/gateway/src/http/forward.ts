@@ -18,7 +18,7 @@ import type { Calls } from './calls.js';
 /** What a service may take longer than its REQUEST_TIMEOUT to say that it took too long. */
 const MARGIN_MS = 1_000;
 
-/** Headers of one connection (RFC 9110, section 7.6.1), which `Connection` may name. */
+/** Headers of one connection (RFC 9110, section 7.6.1), which `Connection` may name. They do not pass. */
 const OF_A_CONNECTION = new Set([
   'close',
   'connection',
@@ -33,11 +33,13 @@ const OF_A_CONNECTION = new Set([
   'upgrade',
 ]);
 
-/** What the client says of itself and of others on the way, and what is said anew to the service. */
-const NOT_SENT = /^(x-forwarded-.*|forwarded|via|x-real-ip|cookie|host|content-length|expect)$/;
+/** What the client says of itself and of others on the way, as is `X-Forwarded-*`, and what is said anew to the service. */
+const NOT_SENT = new Set(['forwarded', 'via', 'x-real-ip', 'cookie', 'host', 'content-length', 'expect']);
 
 /** What the gateway says of itself: its limits are reached first, because they count for all services together. */
-const NOT_PASSED = /^(set-cookie|ratelimit|ratelimit-policy)$/;
+const NOT_PASSED = new Set(['set-cookie', 'ratelimit', 'ratelimit-policy']);
+/** When a service's limits are reached nevertheless, they are what counts. */
+const NOT_PASSED_OF_A_LIMIT = new Set(['set-cookie']);
 
 /** Dots between slashes, slashes and NUL that are encoded, and what else readers of a path disagree about. */
 const AMBIGUOUS = /%(?:2f|5c|00)|[\\#]|\/(?:\.|%2e){1,2}(?:\/|$)/i;
@@ -92,7 +94,8 @@ async function forward(
   const withinMs = REQUEST_TIMEOUT + MARGIN_MS + readMs + (parsePreferWait(headers.prefer) ?? 0);
   extendDeadline(request, 2 * withinMs); // There may be a second try.
   const gone = new AbortController();
-  reply.raw.once('close', () => abortQuietly(gone));
+  // After an answer there is nothing to give up.
+  reply.raw.once('close', () => reply.raw.writableFinished || abortQuietly(gone));
   try {
     const answer = await calls.call({
       service,
@@ -108,9 +111,10 @@ async function forward(
       withinMs,
       signal: gone.signal,
     });
+    request.isForwarded = true;
     return reply
       .code(answer.status)
-      .headers(without(answer.status === 429 ? /^set-cookie$/ : NOT_PASSED, answer.headers))
+      .headers(without(answer.status === 429 ? NOT_PASSED_OF_A_LIMIT : NOT_PASSED, answer.headers))
       .send(answer.body);
   } catch (error) {
     if (gone.signal.aborted) return reply.hijack();
@@ -124,12 +128,15 @@ function targetOf(url: string): string {
 }
 
 /** Without those of one connection, either. */
-function without(unwanted: RegExp, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const names = new Set(namesIn(headers.connection));
-  const kept = Object.entries(headers).filter(
-    ([name]) => !OF_A_CONNECTION.has(name) && !names.has(name) && !unwanted.test(name),
-  );
-  return Object.fromEntries(kept);
+function without(unwanted: ReadonlySet<string>, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const named = namesIn(headers.connection);
+  const kept: IncomingHttpHeaders = {};
+  for (const name of Object.keys(headers)) {
+    const isKept =
+      !OF_A_CONNECTION.has(name) && !unwanted.has(name) && !name.startsWith('x-forwarded-') && !named.includes(name);
+    if (isKept) kept[name] = headers[name];
+  }
+  return kept;
 }
 
 function namesIn(connection = ''): string[] {

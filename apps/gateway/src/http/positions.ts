@@ -43,6 +43,12 @@ interface CookiePositions {
   readonly sent: string | string[] | undefined;
 }
 
+/** What a caller was last given, and the cookie's value for it: signing it takes a while. */
+interface Given {
+  readonly positions: Positions;
+  readonly value: string;
+}
+
 interface Cookie {
   readonly name: string;
   readonly value: string;
@@ -67,7 +73,7 @@ export function keepPositions(
   { secrets, ids }: { readonly secrets: readonly string[]; readonly ids: Ids },
 ): void {
   const own = `${PREFIX}${ids.next().slice(-12)}`;
-  const lastGiven = new LRUCache<string, Positions>({ max: MAX_CALLERS });
+  const lastGiven = new LRUCache<string, Given>({ max: MAX_CALLERS });
 
   http.decorateRequest('cookiePositions', undefined);
   http.addHook('onRequest', (request, _reply, done) => {
@@ -98,13 +104,16 @@ export function keepPositions(
     );
     const shown = reply.getHeader('larder-position');
     if (shown !== undefined) {
-      const before = lastGiven.get(caller.subject) ?? noPositions;
-      const given = highestOf(seen, before, parsePositions(String(shown)));
+      const before = lastGiven.get(caller.subject);
+      const positions = highestOf(seen, before?.positions ?? noPositions, parsePositions(String(shown)));
+      const isSame = before && formatPositions(before.positions) === formatPositions(positions);
+      const given = isSame ? before : { positions, value: sealPositions(positions, own, secrets) };
       lastGiven.set(caller.subject, given);
       const others = cookies.filter(({ name }) => name !== own);
       if (cookies.length > MAX_COOKIES) drop(others, reply);
-      const value = sealPositions(given, own, secrets);
-      if (!cookies.some((each) => each.name === own && each.value === value)) setCookie(reply, own, value, MAX_AGE_S);
+      if (!cookies.some((each) => each.name === own && each.value === given.value)) {
+        setCookie(reply, own, given.value, MAX_AGE_S);
+      }
     }
     return refusal?.text ?? payload;
   });
@@ -121,7 +130,8 @@ function setCookie(reply: FastifyReply, name: string, value: string, maxAgeS: nu
 
 /** The code of a problem, and its text. */
 async function readProblem(payload: unknown): Promise<{ readonly text: string; readonly code?: string }> {
-  const read = typeof payload === 'string' ? payload : await text(payload as Readable);
+  const isWhole = typeof payload === 'string' || Buffer.isBuffer(payload);
+  const read = isWhole ? String(payload) : await text(payload as Readable);
   try {
     return { text: read, code: (JSON.parse(read) as { code?: string }).code };
   } catch {

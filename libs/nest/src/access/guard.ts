@@ -30,6 +30,8 @@ declare module 'fastify' {
     caller: Caller | undefined;
     /** Takes it back from the count of its address. */
     takeBack: (() => void) | undefined;
+    /** Whether another service has answered, whose log says who has read what. */
+    isForwarded: boolean;
   }
 }
 
@@ -68,6 +70,7 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
   const routes = new Set<string>();
   http.decorateRequest('caller', undefined);
   http.decorateRequest('takeBack', undefined);
+  http.decorateRequest('isForwarded', false);
   http.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) if (each !== 'HEAD') routes.add(`${each} ${url}`);
   });
@@ -96,7 +99,7 @@ export function guardRoutes(http: FastifyInstance, own: AccessTable, guarded: Gu
   });
   // Who may look at what is others' leaves a trace: what staff do stands in the events, what they read in the log.
   http.addHook('onResponse', (request, reply, done) => {
-    if (request.caller?.whose !== 'any' || reply.statusCode >= 400) return done();
+    if (request.caller?.whose !== 'any' || request.isForwarded || reply.statusCode >= 400) return done();
     const operation = operationOf(request);
     if (operation.startsWith('GET ') && Object.values(ruleOf(operation)).includes('own')) {
       const { actor, correlationId } = request.cause;
