@@ -2,11 +2,11 @@
  * Forwards every route of the services to an instance of its service.
  *
  *   request  ─▶ path and Connection are looked at ─▶ read whole, 100 kB at most ─▶ calls.ts ─▶ an instance
- *   answer  ◀─ as the service gives it, while it comes ◀──────────────────────────────────────────┘
+ *   answer  ◀─ as the service gives it; a long one while it comes ◀───────────────────────────────┘
  *
  * Nothing is forwarded that two readers could read in two ways, or that is between the client and the gateway alone: the
  * cookies are the gateway's, and who calls is what it knows of the connection. A request is read before it is sent, so that a slow
- * sender takes no instance's time and it can be sent to another; an answer is not, so whoever reads slowly costs no memory.
+ * sender takes no instance's time and it can be sent to another; a long answer is not, so whoever reads slowly costs no memory.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
