@@ -3,6 +3,7 @@ import { Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { extendDeadline } from '#nest';
 import { ManualClock } from '#runtime/testing';
 import type { AccessTable, Role } from '#service';
 import { openApp } from '#test/app';
@@ -45,16 +46,22 @@ let gateway: NestFastifyApplication;
 let asked: string[];
 let answer: Answer;
 let gate: Promise<void>;
+/** How many requests have reached the cache. */
+let waiting: number;
 
 async function open(cacheTimeMs = CACHE_TIME_MS): Promise<void> {
   gateway = await openApp({
     module: TestModule,
+    clock,
+    requestTimeoutMs: 1_000,
     access: ACCESS,
     tokens,
     routes: (http) => {
+      http.addHook('preHandler', async () => void waiting++);
       cacheAnswers(http, { clock, cacheTimeMs });
       for (const operation of Object.keys(ACCESS)) {
-        http.get(operation.split(' ')[1]!, async ({ url }, reply) => {
+        http.get(operation.split(' ')[1]!, async (request, reply) => {
+          extendDeadline(request, 1_000);
           const {
             position,
             proves,
@@ -63,7 +70,7 @@ async function open(cacheTimeMs = CACHE_TIME_MS): Promise<void> {
             body = '{"a":1}',
             length,
           } = answer;
-          asked.push(url);
+          asked.push(request.url);
           await gate;
           if (position !== undefined) reply.header('larder-position', position);
           if (proves !== undefined) reply.header('larder-proves', proves);
@@ -81,7 +88,7 @@ async function open(cacheTimeMs = CACHE_TIME_MS): Promise<void> {
 }
 
 beforeEach(async () => {
-  [clock, asked, gate] = [new ManualClock(), [], Promise.resolve()];
+  [clock, asked, gate, waiting] = [new ManualClock(), [], Promise.resolve(), 0];
   answer = { position: 'order:12', proves: 'order:11' };
   await open();
 });
@@ -233,6 +240,21 @@ test('of what fails, everybody who waited asks for themself, and so does who com
   release();
   expect((await Promise.all(reads)).map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 200, 503]);
   expect((await read('/prices')).status).toBe(200);
+});
+
+test('who waits for what another gets is not late before that one is, and then has as much time as they had', async () => {
+  const release = holdBack();
+  const first = read('/prices');
+  await expect.poll(() => asked.length).toBe(1);
+  const second = read('/prices');
+  await expect.poll(() => waiting).toBe(2);
+  await clock.advance(1_500);
+  expect(await Promise.race([second, first, 'neither is answered'])).toBe('neither is answered');
+  await clock.advance(600);
+  expect((await first).status).toBe(503);
+  await expect.poll(() => asked.length).toBe(2);
+  release();
+  expect((await second).status).toBe(200);
 });
 
 test('nobody waits for a request whose caller has gone', async () => {

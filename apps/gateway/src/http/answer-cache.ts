@@ -77,7 +77,7 @@ export function cacheAnswers(
     if (!service || !request.caller || prefer !== undefined || isRefused) return undefined;
     const key = keyOf(request);
     const wanted = parsePositions(String(position ?? '')).get(service) ?? 0n;
-    const found = kept(key, wanted) ?? (await shared(key, wanted));
+    const found = kept(key, wanted) ?? (await shared(request, key, wanted));
     if (found) {
       const age = Math.floor((clock.monotonicMs() - found.askedMs) / 1_000);
       reply.headers({ 'larder-cache': 'hit', age });
@@ -115,11 +115,17 @@ export function cacheAnswers(
     return found && found.proves >= wanted && clock.monotonicMs() - found.askedMs < cacheTimeMs ? found : undefined;
   }
 
-  /** What another request is about to get. If that comes to nothing, everybody who waited asks for themself. */
-  async function shared(key: string, wanted: bigint): Promise<Kept | undefined> {
+  /**
+   * What another request is about to get. If that comes to nothing, everybody who waited asks for themself, in as much time
+   * as they had: the other one has a deadline of its own.
+   */
+  async function shared(request: FastifyRequest, key: string, wanted: bigint): Promise<Kept | undefined> {
     const lookup = lookups.get(key);
     if (!lookup || lookup.wanted < wanted) return undefined;
+    const leftMs = request.dueMs - clock.monotonicMs();
+    request.dueMs = Infinity;
     const found = await lookup.kept;
+    request.dueMs = clock.monotonicMs() + leftMs;
     return found && found.proves >= wanted ? found : undefined;
   }
 

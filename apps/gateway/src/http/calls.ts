@@ -111,7 +111,7 @@ export class Calls {
       };
       this.guards[service].places.call(caller, whole).catch((error: unknown) => {
         if (error instanceof LineFull) this.options.count({ target: service, outcome: 'not-made' });
-        failWith(signal.aborted || error instanceof Problem ? error : problemOf(service, error));
+        failWith(signal.aborted || error instanceof Problem ? error : problemOf(call, error));
       });
     });
   }
@@ -142,7 +142,7 @@ export class Calls {
   private async tryInstances(call: Call, first: Instance): Promise<ServiceAnswer> {
     const { service, method } = call;
     const tried = new Set<Instance>();
-    let mayBeSent = method === 'GET' || method === 'HEAD' ? 2 : 1;
+    let mayBeSent = isRead(method) ? 2 : 1;
     let failure: unknown;
     for (let instance: Instance | undefined = first; instance; instance = this.instances.next(service, tried)) {
       tried.add(instance);
@@ -208,14 +208,17 @@ function outcomeOf(error: unknown): Outcome {
 
 const unreachable = (service: Service) => `No instance of ${service} can be reached.`;
 
-function problemOf(service: Service, error: unknown): Problem {
+const isRead = (method: string) => method === 'GET' || method === 'HEAD';
+
+function problemOf({ service, method }: Call, error: unknown): Problem {
   if (error instanceof LineFull) {
     return tryAgain('busy', `Too many calls to ${service} wait already. Try again.`, { service });
   }
+  const again = isRead(method) ? '. Try again.' : ', and may have done it. Try again with the same Idempotency-Key.';
   const details: Partial<Record<Outcome, string>> = {
-    timeout: `${service} took too long, and may have done it. Try again; a write with the same Idempotency-Key.`,
+    timeout: `${service} took too long${again}`,
     unreachable: `${unreachable(service)} Try again.`,
   };
-  const broken = `${service} broke off before it answered, and may have done it. Try again; a write with the same Idempotency-Key.`;
+  const broken = `${service} broke off before it answered${again}`;
   return tryAgain('unavailable', details[outcomeOf(error)] ?? broken, { service }, error);
 }

@@ -5,6 +5,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import type { OpenApi } from '#nest';
+import { SystemClock } from '#runtime';
 import type { Role } from '#service';
 import { openApp } from '#test/app';
 import { perService, type Service, services } from '../../../shop.js';
@@ -90,6 +91,7 @@ test('schemas of the same name are one, unless they, or what they refer to, diff
 class TestModule {}
 
 let away: Service[];
+let silent: Service[];
 let seen: unknown[];
 let gateway: NestFastifyApplication;
 beforeAll(async () => {
@@ -101,16 +103,18 @@ beforeAll(async () => {
       for (const service of services) {
         http.get(`/${service}/docs-json`, async ({ headers }, reply) => {
           seen.push(headers.authorization);
+          if (silent.includes(service)) return new Promise(() => {});
           return away.includes(service) ? reply.status(503).send({ code: 'unavailable' }) : documents[service];
         });
       }
     },
-    document: askForDocument,
+    document: (request) => askForDocument(request, { clock: new SystemClock(), partWithinMs: 100 }),
   });
 });
 afterAll(() => gateway?.close());
 beforeEach(() => {
   away = [];
+  silent = [];
   seen = [];
 });
 
@@ -129,6 +133,13 @@ test('a service that is away is named, and its routes are missing', async () => 
   expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/orders', '/stock', '/session']));
   expect(Object.keys(paths).filter((path) => path.startsWith('/payment'))).toEqual([]);
   expect(whole.info.description).not.toContain('does not answer');
+});
+
+test('a service that is silent is missing, and not waited for', async () => {
+  silent = ['order'];
+  const { info, paths } = (await ask()).json<OpenApi>();
+  expect(info.description).toContain('order does not answer now');
+  expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/stock', '/session']));
 });
 
 test('without any there is no document', async () => {

@@ -9,20 +9,34 @@
  * front, such as of two releases at once. A service that does not answer is named, and its routes are missing.
  */
 import type { FastifyRequest } from 'fastify';
-import { documentOf, type OpenApi, type Operation, type Paths, problemWith, type Schemas, tryAgain } from '#nest';
+import {
+  documentOf,
+  extendDeadline,
+  type OpenApi,
+  type Operation,
+  type Paths,
+  problemWith,
+  type Schemas,
+  tryAgain,
+} from '#nest';
+import type { Clock } from '#runtime';
 import { type Service, services } from '../../../shop.js';
 import { gatewayAccess, keptRoutes, type ServiceRoute, serviceRoutes } from '../definition.js';
-import { readInside } from './inside.js';
+import { PART_WITHIN_MS, readPart } from './inside.js';
 import { ownOperations, ownSchemas } from './operations.js';
 
 export type ServiceDocuments = Readonly<Partial<Record<Service, OpenApi>>>;
 
 /** The document for who asks for it, who asks the services for theirs by it. */
-export async function askForDocument(request: FastifyRequest): Promise<OpenApi> {
+export async function askForDocument(
+  request: FastifyRequest,
+  { clock, partWithinMs = PART_WITHIN_MS }: { readonly clock: Clock; readonly partWithinMs?: number },
+): Promise<OpenApi> {
+  extendDeadline(request, partWithinMs);
   const answers = await Promise.all(
     services.map(async (service) => {
-      const { statusCode, payload } = await readInside(request, `/${service}/docs-json`, {});
-      return statusCode === 200 ? [[service, JSON.parse(payload) as OpenApi] as const] : [];
+      const answer = await readPart(request, `/${service}/docs-json`, { clock, withinMs: partWithinMs });
+      return answer?.status === 200 ? [[service, answer.body as unknown as OpenApi] as const] : [];
     }),
   );
   const found = answers.flat();

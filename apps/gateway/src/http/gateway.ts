@@ -69,7 +69,7 @@ export async function startGateway({
         serveConsole(http);
         forwardRoutes(http, { calls, config });
       },
-      document: askForDocument,
+      document: (request) => askForDocument(request, { clock }),
     };
   });
 }

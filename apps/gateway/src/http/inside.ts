@@ -4,6 +4,9 @@ import { Problem } from '#nest';
 import { type Clock, within } from '#runtime';
 import { parsePositions } from '../positions.js';
 
+/** How long one service may take of what is put together; the others are shown without it. */
+export const PART_WITHIN_MS = 3_000;
+
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /** Reads `path` as the caller of `request`. Of `headers`, those that are undefined are not sent. */

@@ -13,10 +13,8 @@ import { byTime, type OrderStory } from '#service';
 import type { components } from '../../../../libs/client/src/generated/order.js';
 import { services } from '../../../shop.js';
 import type { Ahead, Story, StoryFact } from '../api.js';
-import { isRefusal, readPart, refusalOf } from './inside.js';
+import { isRefusal, PART_WITHIN_MS, readPart, refusalOf } from './inside.js';
 
-/** How long one service may take; the others are shown without it. */
-const PART_WITHIN_MS = 3_000;
 const ORDER_ID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** What the order service shows a customer of the past. */
