@@ -3,6 +3,9 @@ import { computed, signal } from '@preact/signals';
 import { LarderClient, LarderProblem, type Problem } from '#client';
 import type { Session } from '../../gateway/src/api.js';
 
+/** Longer than the gateway waits for any service. */
+const ANSWER_WITHIN_MS = 15_000;
+
 /** Undefined until it is known. */
 export const session = signal<Session | undefined>(undefined);
 
@@ -21,8 +24,9 @@ export const loginUrl = (): string => `/login?returnTo=${encodeURIComponent(loca
 async function send(request: Request): Promise<Response> {
   const csrf = session.value?.csrf;
   if (csrf !== undefined && request.method !== 'GET') request.headers.set('Larder-CSRF', csrf);
-  const response = await fetch(request).catch((error: unknown) => {
-    throw new Error('The gateway cannot be reached.', { cause: error });
+  const response = await fetch(request, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) }).catch((error: unknown) => {
+    const isSilent = error instanceof Error && error.name === 'TimeoutError';
+    throw new Error(`The gateway ${isSilent ? 'does not answer' : 'cannot be reached'}.`, { cause: error });
   });
   // The session has ended: the page then says how to begin another.
   if (response.status === 401 && session.value?.caller) session.value = {};
@@ -46,7 +50,7 @@ export async function ask<T>(
   throw new LarderProblem(response.status, problem?.code ?? 'unknown', detail, problem);
 }
 
-/** What services answer, each by itself: one that is away is named, and the others are shown. */
+/** What services answer, each by itself: one that is away is named, and the others are shown. Some do answer. */
 export interface Answers<T> {
   readonly found: readonly { readonly service: string; readonly answer: T }[];
   readonly away: readonly { readonly service: string; readonly error: unknown }[];
@@ -63,10 +67,18 @@ export function servicesWith(operation: string): string[] {
 }
 
 /** Asks `read` of every service that has `operation`. */
-export async function askEach<T>(operation: string, read: (service: string) => Promise<T>): Promise<Answers<T>> {
-  const services = servicesWith(operation);
+export const askEach = <T>(operation: string, read: (service: string) => Promise<T>): Promise<Answers<T>> =>
+  askAll(servicesWith(operation), read);
+
+/** Asks `read` of each of these services. @throws what the first fails with, when none answers */
+export async function askAll<T>(
+  services: readonly string[],
+  read: (service: string) => Promise<T>,
+): Promise<Answers<T>> {
   const answers = await Promise.allSettled(services.map(read));
   const of = services.map((service, i) => ({ service, answer: answers[i]! }));
+  const [first] = answers;
+  if (first?.status === 'rejected' && answers.every(({ status }) => status === 'rejected')) throw first.reason;
   return {
     found: of.flatMap(({ service, answer }) =>
       answer.status === 'fulfilled' ? [{ service, answer: answer.value }] : [],

@@ -63,25 +63,31 @@ export function calmly(call: () => void): { call: () => void; stop: () => void }
   };
 }
 
+interface Options<T> {
+  readonly isLive?: (value: T) => boolean;
+  /** Whether something is missing that the shop may have in a moment. */
+  readonly isPartial?: (value: T) => boolean;
+  readonly concerns?: (change: KnownChange) => boolean;
+}
+
 /**
  * Loads what a page shows, anew for every `key`, and while `isLive` says so whenever something changes that it shows:
  * `concerns` says what that is. A fact that a read model does not show yet is followed by the news that it does. Without
- * `concerns` nothing tells of it, and it is read from time to time.
+ * `concerns` nothing tells of it, and it is read from time to time. So is what failed, or is not whole, until it is.
  */
 export function useLoaded<T>(
   key: string,
   read: () => Promise<T>,
-  {
-    isLive = () => false,
-    concerns,
-  }: { isLive?: (value: T) => boolean; concerns?: (change: KnownChange) => boolean } = {},
+  { isLive = () => false, isPartial = () => false, concerns }: Options<T> = {},
 ): Loaded<T> {
   // Of the functions, those of the first render with this key count: they depend on nothing else.
   const loaded = useMemo(() => new Loaded(read), [key]);
   const value = loaded.value.value;
-  const isFinal = value !== undefined && !isLive(value);
+  const lacks = loaded.problem.value !== undefined || (value !== undefined && isPartial(value));
+  const isFinal = value !== undefined && !isLive(value) && !lacks;
   useEffect(() => void loaded.load(), [loaded]);
-  const isAsking = value !== undefined && !isFinal && !(concerns && isTold.value);
+  // That a service can be followed again does not say yet that it answers.
+  const isAsking = lacks || (value !== undefined && !isFinal && !(concerns && isTold.value));
   useEffect(() => {
     if (isFinal) return undefined;
     const reading = calmly(() => void loaded.load());

@@ -45,11 +45,19 @@ const page = computed((): Page | undefined =>
 
 const isShown = ({ needs }: Page) => needs === undefined || may(needs);
 
+const AGAIN_MS = 2_000;
+
 const failure = signal<unknown>(undefined);
 
+/** What every page needs is asked for until it is there. */
 async function start(): Promise<void> {
-  failure.value = undefined;
-  await loadSession().catch((error: unknown) => (failure.value = error));
+  try {
+    await loadSession();
+    failure.value = undefined;
+  } catch (error) {
+    failure.value = error;
+    setTimeout(() => void start(), AGAIN_MS);
+  }
 }
 
 function Frame() {
@@ -85,7 +93,7 @@ function Frame() {
         <Person />
       </header>
       <main id="main" tabIndex={-1} ref={main}>
-        {failure.value === undefined ? <Current /> : <Trouble error={failure.value} retry={() => void start()} />}
+        {failure.value === undefined ? <Current /> : <Trouble error={failure.value} />}
       </main>
     </>
   );

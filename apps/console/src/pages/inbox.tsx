@@ -1,9 +1,9 @@
 /** What waits for a person's decision, and the decision. */
 import { useState } from 'preact/hooks';
 import { dayOf, money, short, words } from '../format.js';
-import { ask, may } from '../gateway.js';
+import { ask, askAll, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
-import { Empty, Reason, Show, Trouble } from '../parts.js';
+import { Away, Empty, Reason, Show, Trouble } from '../parts.js';
 
 interface Item {
   readonly orderId: string;
@@ -25,17 +25,20 @@ interface Case extends Item {
 const SERVICES = ['order', 'payment'] as const;
 
 /** The longest waiting first. */
-async function readCases(): Promise<Case[]> {
-  const inboxes = SERVICES.filter((service) => may(`GET /${service}/admin/attention`)).map(async (service) => {
+async function readCases() {
+  const inboxes = SERVICES.filter((service) => may(`GET /${service}/admin/attention`));
+  const answers = await askAll(inboxes, async (service): Promise<Case[]> => {
     const { items } = await ask<{ items: Item[] }>(`/${service}/admin/attention?limit=100`);
     return items.map((item) => ({ ...item, service }));
   });
-  return (await Promise.all(inboxes)).flat().sort((a, b) => (a.since < b.since ? -1 : 1));
+  const cases = answers.found.flatMap(({ answer }) => answer).sort((a, b) => (a.since < b.since ? -1 : 1));
+  return { ...answers, cases };
 }
 
 export function Inbox() {
   const cases = useLoaded('inbox', readCases, {
     isLive: () => true,
+    isPartial: ({ away }) => away.length > 0,
     concerns: (change) => 'shown' in change && change.shown.readModel.endsWith('-todo'),
   });
   const [decided, setDecided] = useState<string>();
@@ -49,13 +52,10 @@ export function Inbox() {
         </p>
       )}
       <Show of={cases}>
-        {(found) =>
-          found.length === 0 ? (
-            <Empty>
-              Nothing waits for a decision. An order paid with <em>Capture refused</em> will.
-            </Empty>
-          ) : (
-            found.map((each) => (
+        {(answers) => (
+          <>
+            <Away of={answers} />
+            {answers.cases.map((each) => (
               <CaseView
                 key={`${each.service} ${each.orderId}`}
                 of={each}
@@ -64,9 +64,15 @@ export function Inbox() {
                   void cases.load();
                 }}
               />
-            ))
-          )
-        }
+            ))}
+            {answers.cases.length === 0 && (
+              <Empty>
+                Nothing waits for a decision{answers.away.length > 0 && ' in what has answered'}. An order paid with{' '}
+                <em>Capture refused</em> will.
+              </Empty>
+            )}
+          </>
+        )}
       </Show>
     </>
   );

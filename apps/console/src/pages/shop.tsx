@@ -2,16 +2,28 @@
 import { useRef, useState } from 'preact/hooks';
 import { LarderProblem, type OrderRequest } from '#client';
 import { money, words } from '../format.js';
-import { may, session, shop } from '../gateway.js';
+import { askAll, may, session, shop } from '../gateway.js';
 import { useLoaded } from '../live.js';
-import { Empty, Show, Trouble } from '../parts.js';
+import { Away, Empty, Show, Trouble } from '../parts.js';
 import { goTo } from '../router.js';
+
+interface Price {
+  readonly amountMinor: number;
+  readonly currency: string;
+}
 
 interface Shelf {
   readonly sku: string;
-  readonly price: { readonly amountMinor: number; readonly currency: string };
+  /** Without one it cannot be ordered: nobody has set it, or order is away. */
+  readonly price?: Price | undefined;
   /** Units; only staff see it. */
   readonly available?: number | undefined;
+}
+
+interface Line {
+  readonly sku: string;
+  readonly price: Price;
+  readonly quantity: number;
 }
 
 /** What the simulated provider does with each token. */
@@ -35,25 +47,39 @@ const TOKENS: readonly [token: string, does: string][] = [
   ['tok_hold_expires', 'The hold expires'],
 ];
 
-async function readShelves(): Promise<Shelf[]> {
-  const [prices, stock] = await Promise.all([shop.prices(), may('GET /stock') ? shop.stock() : []]);
-  const available = new Map(stock.map(({ sku, available }) => [sku, available]));
-  return prices.map(({ sku, price }) => ({ sku, price, available: available.get(sku) }));
+async function readShelves() {
+  const asked: Record<string, () => Promise<readonly Shelf[]>> = {
+    order: () => shop.prices(),
+    ...(may('GET /stock') && { inventory: () => shop.stock() }),
+  };
+  const answers = await askAll(Object.keys(asked), (service) => asked[service]!());
+  const [prices, stock] = ['order', 'inventory'].map((name) => {
+    const items = answers.found.find(({ service }) => service === name)?.answer;
+    return items && new Map(items.map((each) => [each.sku, each]));
+  });
+  // Goods without a price are not for sale, if their prices are known.
+  const skus = [...(prices ?? stock ?? new Map<string, Shelf>()).keys()];
+  const shelves = skus.map((sku): Shelf => {
+    return { sku, price: prices?.get(sku)?.price, available: stock?.get(sku)?.available };
+  });
+  return { ...answers, shelves };
 }
 
 export function Shop() {
-  const shelves = useLoaded('shelves', readShelves);
+  const shelves = useLoaded('shelves', readShelves, { isPartial: ({ away }) => away.length > 0 });
   return (
     <>
       <h1>Shop</h1>
       <Show of={shelves}>
-        {(found) =>
-          found.length === 0 ? (
-            <Empty>The shelves are empty: a clerk has set no price yet.</Empty>
-          ) : (
-            <Shelves of={found} />
-          )
-        }
+        {(answers) => (
+          <>
+            <Away of={answers} />
+            {answers.shelves.length > 0 && <Shelves of={answers.shelves} />}
+            {answers.shelves.length === 0 && answers.away.length === 0 && (
+              <Empty>The shelves are empty: a clerk has set no price yet.</Empty>
+            )}
+          </>
+        )}
       </Show>
     </>
   );
@@ -62,7 +88,10 @@ export function Shop() {
 function Shelves({ of: shelves }: { of: readonly Shelf[] }) {
   const [quantities, setQuantities] = useState<Readonly<Record<string, number>>>({});
   const mayOrder = may('POST /orders');
-  const chosen = shelves.filter(({ sku }) => (quantities[sku] ?? 0) > 0);
+  const chosen = shelves.flatMap(({ sku, price }): Line[] => {
+    const quantity = quantities[sku] ?? 0;
+    return price && quantity > 0 ? [{ sku, price, quantity }] : [];
+  });
   return (
     <div class="columns">
       <ul class="shelves">
@@ -70,10 +99,10 @@ function Shelves({ of: shelves }: { of: readonly Shelf[] }) {
           <li key={sku} class="card shelf">
             <div>
               <h2 id={`name-${sku}`}>{words(sku)}</h2>
-              <p class="price">{money(price)}</p>
+              {price && <p class="price">{money(price)}</p>}
               {available !== undefined && <p class="muted small">{available} available</p>}
             </div>
-            {mayOrder && (
+            {mayOrder && price && (
               <input
                 type="number"
                 inputMode="numeric"
@@ -90,7 +119,7 @@ function Shelves({ of: shelves }: { of: readonly Shelf[] }) {
         ))}
       </ul>
       {mayOrder ? (
-        <Basket lines={chosen.map((shelf) => ({ ...shelf, quantity: quantities[shelf.sku]! }))} />
+        <Basket lines={chosen} />
       ) : (
         <Empty>Orders are placed by customers, and by clerks on their behalf.</Empty>
       )}
@@ -98,7 +127,7 @@ function Shelves({ of: shelves }: { of: readonly Shelf[] }) {
   );
 }
 
-function Basket({ lines }: { lines: readonly (Shelf & { quantity: number })[] }) {
+function Basket({ lines }: { lines: readonly Line[] }) {
   const [token, setToken] = useState('tok_approved');
   const [customerId, setCustomerId] = useState('');
   const [isSending, setSending] = useState(false);

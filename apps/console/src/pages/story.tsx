@@ -1,10 +1,10 @@
 /** An order's story: what happened in every service, when it could be seen, and what comes. */
 import { signal } from '@preact/signals';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { Order } from '#client';
+import { LarderProblem, type Order } from '#client';
 import type { Story } from '../../../gateway/src/api.js';
 import { dayOf, money, short, timeOf, words } from '../format.js';
-import { ask, shop } from '../gateway.js';
+import { ask, may, shop } from '../gateway.js';
 import { useLoaded } from '../live.js';
 import { Empty, Show, Status, Trouble } from '../parts.js';
 import { path } from '../router.js';
@@ -14,13 +14,28 @@ import { isMoving, knownAt, layOut } from '../story/layout.js';
 import { Timeline } from '../story/timeline.js';
 
 interface Told {
-  readonly order: Order;
+  /** Undefined while its read model cannot be asked. */
+  readonly order: Order | undefined;
   readonly story: Story;
 }
 
 /** Once an order is settled its last facts may still be on their way to a read model: so long it is looked at. */
 const isLive = ({ order, story }: Told) =>
-  !order.settled || isMoving(story) || story.facts.some(({ shown }) => Object.values(shown).includes(null));
+  !order?.settled || isMoving(story) || story.facts.some(({ shown }) => Object.values(shown).includes(null));
+
+/** Whether a service is missing that may be asked. */
+const isPartial = ({ order, story }: Told) =>
+  !order || story.missing.some((service) => may(`GET /${service}/admin/stories/:orderId`));
+
+/** The order, unless it cannot be told at present whether there is one. */
+async function orderIfThere(orderId: string): Promise<Order | undefined> {
+  try {
+    return await shop.order(orderId);
+  } catch (error) {
+    if (error instanceof LarderProblem && error.status < 500) throw error;
+    return undefined;
+  }
+}
 
 export function OrderStory() {
   const orderId = path.value.split('/').at(-1)!;
@@ -28,12 +43,12 @@ export function OrderStory() {
     orderId,
     async (): Promise<Told> => {
       const [order, story] = await Promise.all([
-        shop.order(orderId),
+        orderIfThere(orderId),
         ask<Story>(`/orders/${encodeURIComponent(orderId)}/story`),
       ]);
       return { order, story };
     },
-    { isLive, concerns: (change) => 'shown' in change || change.fact.stream.endsWith(orderId) },
+    { isLive, isPartial, concerns: (change) => 'shown' in change || change.fact.stream.endsWith(orderId) },
   );
   return (
     <Show of={told}>
@@ -42,13 +57,15 @@ export function OrderStory() {
           <header class="story-head">
             <div>
               <h1>
-                Order <code>{short(order.orderId)}</code>
+                Order <code>{short(orderId)}</code>
               </h1>
-              <p>
-                <Status status={order.status} /> {order.reason !== undefined && `${words(order.reason)}. `}
-                {order.lines.map(({ sku, quantity }) => `${quantity} × ${words(sku)}`).join(', ')}, {money(order.total)}
-                , placed {dayOf(order.placedAt)}
-              </p>
+              {order && (
+                <p>
+                  <Status status={order.status} /> {order.reason !== undefined && `${words(order.reason)}. `}
+                  {order.lines.map(({ sku, quantity }) => `${quantity} × ${words(sku)}`).join(', ')},{' '}
+                  {money(order.total)}, placed {dayOf(order.placedAt)}
+                </p>
+              )}
             </div>
             <button type="button" class="quiet" onClick={() => saveStory(story)}>
               Save as a file
