@@ -4,11 +4,12 @@
  * happen.
  *
  * `-- --doors 2`: customers who know of no positions order at one gateway and read at another, every second time with a
- * cookie jar, from services and from the gateways' caches.
+ * cookie jar, from two instances of each service and from the gateways' caches.
  */
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { perService } from '../apps/shop.js';
 import { readCommandLine, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
 import { CookieJar } from './shop/cookie-jar.js';
@@ -41,9 +42,11 @@ export async function consistency(argv: readonly string[], out: Output): Promise
   if (asked === undefined) return 2;
   const { pairs, doors } = asked;
   const { stdout, stderr } = out;
-  stderr.write('Opening a separate shop, with 2 instances of the order service …\n');
+  const instances = doors > 0 ? perService(() => 2) : { order: 2 };
+  const whose = doors > 0 ? 'each service' : 'the order service';
+  stderr.write(`Opening a separate shop, with 2 instances of ${whose} …\n`);
   const env = { order: { OPEN_ORDERS_PER_CUSTOMER: '1000000' } };
-  return onTrial({ bus: 'postgres', instances: { order: 2 }, env }, async ({ shop }) => {
+  return onTrial({ bus: 'postgres', instances, env }, async ({ shop }) => {
     if (doors > 0) {
       const gateways = await Promise.all(Array.from({ length: doors }, () => shop.addGateway()));
       const { withJar, bare, hits } = await readThroughGateways(shop, gateways, pairs);
@@ -95,12 +98,17 @@ export async function writeThenRead(shop: Shop, pairs: number): Promise<{ positi
   return { positioned, bare };
 }
 
-const RANKS = ['placed', 'stock-reserved', 'confirmed', 'completed'];
+/** What a read shows of an order, the latest last. It is shown as placed at once, and by the other services some time. */
+const STEPS = {
+  order: ['placed', 'stock-reserved', 'confirmed', 'completed'],
+  reservation: ['made', 'shipped'],
+  payment: ['requested', 'authorized', 'capturing', 'captured'],
+};
 
 /**
- * `pairs` of an order at one gateway and reads at the next and of the list, by customers with a cookie jar, and between them
- * as many by customers without. A read that goes back in time is stale, too. `hits` are the reads with a jar that came from
- * a cache.
+ * `pairs` of an order at one gateway and reads of it at the next and here, of the list, and of what the other services have of
+ * it, by customers with a cookie jar, and between them as many by customers without. A read that goes back in time is stale,
+ * too. `hits` are the reads with a jar that came from a cache.
  */
 export async function readThroughGateways(
   shop: Shop,
@@ -114,7 +122,8 @@ export async function readThroughGateways(
   let [next, hits] = [0, 0];
   const client = async () => {
     const jar = new CookieJar();
-    const caller = shop.as(randomUUID(), 'customer');
+    const subject = randomUUID();
+    const [caller, staff] = [shop.as(subject, 'customer'), shop.as(subject, 'clerk')];
     for (let i = next++; i < 2 * pairs; i = next++) {
       const reads = i % 2 === 0 ? withJar : bare;
       const send = async (gateway: number, path: string, init: RequestInit = {}) => {
@@ -127,27 +136,37 @@ export async function readThroughGateways(
         }
       };
       const { orderId } = await placeBy((init) => send(i, '/orders', init));
-      let rank = 0;
+      const seen = { order: 0, reservation: -1, payment: -1 };
       let isStale = false;
-      const look = async (gateway: number, path: string, statusIn: (body: never) => string | undefined) => {
+      const look = async (
+        gateway: number,
+        path: string,
+        of: keyof typeof STEPS,
+        statusIn: (body: never) => string | undefined,
+      ) => {
         const startMs = performance.now();
-        const response = await send(gateway, path);
+        // What the other services have of it customers do not see.
+        const response = await send(gateway, path, of === 'order' ? {} : { headers: staff });
         const body = await response.text();
         reads.ms.push(performance.now() - startMs);
         if (!response.ok && response.status !== 404)
           throw new Error(`A read was answered with ${response.status}: ${body}`);
-        const seen = response.ok ? RANKS.indexOf(statusIn(JSON.parse(body) as never) ?? '') : -1;
-        isStale ||= seen < rank;
-        rank = seen;
+        const step = response.ok ? STEPS[of].indexOf(statusIn(JSON.parse(body) as never) ?? '') : -1;
+        isStale ||= step < seen[of];
+        seen[of] = step;
         if (reads === withJar && response.headers.get('larder-cache') === 'hit') hits++;
       };
       const single = ({ status }: OrderShown) => status;
       const listed = ({ items }: { items: (OrderShown & { orderId: string })[] }) =>
         items.find((each) => each.orderId === orderId)?.status;
-      await look(i + 1, `/orders/${orderId}`, single);
-      await look(i + 1, `/orders/${orderId}`, single);
-      await look(i, '/orders?limit=5', listed);
-      await look(i + 1, '/orders?limit=5', listed);
+      await look(i + 1, `/orders/${orderId}`, 'order', single);
+      await look(i + 1, `/orders/${orderId}`, 'order', single);
+      await look(i, '/orders?limit=5', 'order', listed);
+      await look(i + 1, '/orders?limit=5', 'order', listed);
+      for (const gateway of [i, i + 1, i]) {
+        await look(gateway, `/reservations/${orderId}`, 'reservation', single);
+        await look(gateway, `/payments/${orderId}`, 'payment', single);
+      }
       if (isStale) reads.stale++;
     }
   };

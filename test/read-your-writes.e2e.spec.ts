@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Response } from 'supertest';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readThroughGateways, writeThenRead } from '../proof/consistency.js';
+import { checkInstants } from '../proof/shown.js';
 import request from './support/http.js';
 import { openShop, type Shop } from './support/shop.js';
 
@@ -65,10 +66,16 @@ async function whileProjectorsStandStill<T>(work: () => Promise<T>): Promise<T> 
 
 test('through two gateways, nobody with a cookie jar reads anything stale, also from a cache; without one, some do', async () => {
   const gateways = await Promise.all([shop.addGateway(), shop.addGateway()]);
-  const { withJar, bare, hits } = await readThroughGateways(shop, gateways, 100);
+  const { withJar, bare, hits } = await readThroughGateways(shop, gateways, 40);
   expect([withJar.ms.length, withJar.stale]).toEqual([400, 0]);
   expect(bare.stale).toBeGreaterThan(0);
   expect(hits).toBeGreaterThan(0);
+});
+
+test('read models show facts since when their services say, as polls from outside find, also while they wait for a lock', async () => {
+  const { facts, wrong } = await checkInstants(shop, 16);
+  expect(wrong).toEqual([]);
+  expect(facts).toBe(160);
 });
 
 describe('a read at another instance', () => {
