@@ -11,23 +11,13 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
@@ -37,6 +27,7 @@ import { services } from '../apps/shop.js';
 import type { AccountName } from './lib/accounts.js';
 import { portVariable } from './lib/addresses.js';
 import { Advice } from './lib/advice.js';
+import { startChromium } from './lib/chromium.js';
 import { readCommandLine } from './lib/command-line.js';
 import { freePort, serverIn } from './lib/embedded-postgres.js';
 import { green, red, Screen } from './lib/screen.js';
@@ -62,8 +53,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   const syntax = { usage, options: { pictures: { type: 'boolean' } } } as const;
   const flags = readCommandLine(argv, syntax, process, ({ values }) => values);
   if (!flags) process.exit(2);
-  const executablePath = findChromium();
-  if (!executablePath) {
+  const browser = await startChromium();
+  if (!browser) {
     console.error('test:console cannot run: there is no Chromium. Install it (Debian: chromium).');
     process.exit(2);
   }
@@ -73,8 +64,6 @@ export async function main(argv: readonly string[]): Promise<void> {
     done('shop', opened.url);
     return opened;
   });
-  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  const browser = await chromium.launch({ executablePath, args: sandbox });
   const test = new ConsoleTest(browser, shop);
   let failure: unknown;
   try {
@@ -91,20 +80,6 @@ export async function main(argv: readonly string[]): Promise<void> {
   writeFileSync(RESULTS, JSON.stringify({ passed: test.passed, failed: failure ? 1 : 0 }));
   console.log(failure ? red('test:console failed: see above.') : green(`${test.passed} checks passed`));
   process.exit(failure ? 1 : 0);
-}
-
-function findChromium(): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders
-    .flatMap((folder) => ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(folder, name)))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
 
 interface OpenShop {

@@ -89,9 +89,16 @@ export class Issuer {
     return { keys: this.keys.map(({ jwk }) => jwk) };
   }
 
+  /** Refuses connections, until it is open again. */
   close(): void {
     this.server.close();
     this.server.closeAllConnections();
+  }
+
+  /** Takes connections again, at the same port and with the same keys. */
+  async reopen(): Promise<void> {
+    this.server.listen(Number(new URL(this.url).port), '127.0.0.1');
+    await once(this.server, 'listening');
   }
 }
 

@@ -14,13 +14,15 @@ import { Advice } from '../../scripts/lib/advice.js';
 import { freePort, type PostgresServer, serverIn, startPostgres } from '../../scripts/lib/embedded-postgres.js';
 import { type KafkaBroker, missingForKafka, startKafka } from '../../scripts/lib/kafka-broker.js';
 import { createTopics } from '../../scripts/topics.js';
-import { freshDatabases, openShop, type Shop, type ShopOptions } from './open-shop.js';
+import { type Databases, freshDatabases, openShop, type Shop, type ShopOptions } from './open-shop.js';
 
 export const buses = ['postgres', 'kafka'] as const;
 export type Bus = (typeof buses)[number];
 
 export interface TrialOptions extends Omit<ShopOptions, 'databases' | 'onOpening'> {
   readonly bus: Bus;
+  /** Where the services are told that their databases are; default: where they are. */
+  readonly by?: (databases: Databases) => Promise<Databases>;
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -80,7 +82,7 @@ export class Trial {
   }
 
   private async openAll(): Promise<void> {
-    const { bus, ...options } = this.options;
+    const { bus, by = async (databases) => databases, ...options } = this.options;
     if (bus === 'kafka') {
       const missing = missingForKafka();
       if (missing) throw new Advice(`Kafka cannot be started here: ${missing}.`);
@@ -92,7 +94,7 @@ export class Trial {
       await createTopics(this.kafka.url);
     }
     if (this.closing) return;
-    const databases = await freshDatabases(this.postgres.url('postgres'), this.kafka?.url);
+    const databases = await by(await freshDatabases(this.postgres.url('postgres'), this.kafka?.url));
     if (this.closing) return;
     await openShop({ ...options, databases, onOpening: (shop) => (this.opened = shop) });
   }

@@ -1,0 +1,120 @@
+/** What the routes of the gateway answer while something is away. */
+import { performance } from 'node:perf_hooks';
+import { type Service, services } from '../../apps/shop.js';
+import type { Headers } from '../../scripts/lib/api.js';
+import type { Absence } from './absences.js';
+
+/** Of a service, what the gateway waits for it at most; of what is put together, half a second more. */
+const ANSWER_WITHIN_MS = 6_000;
+/** How soon the stream says who is away: a silent service is noticed after five seconds. */
+const TOLD_WITHIN_MS = 12_000;
+
+export interface Route {
+  readonly path: string;
+  /** The services that it asks. */
+  readonly of: readonly Service[];
+  /** Whether it answers with what there is, and names what is missing. */
+  readonly inParts?: boolean;
+  /** Whether the services need no server for it. */
+  readonly isOfCode?: boolean;
+}
+
+export const routesOf = (orderId: string): readonly Route[] => [
+  { path: '/orders', of: ['order'] },
+  { path: `/orders/${orderId}`, of: ['order'] },
+  { path: `/orders/${orderId}/history`, of: ['order'] },
+  { path: `/orders/${orderId}/full`, of: services, inParts: true },
+  { path: `/orders/${orderId}/story`, of: services, inParts: true },
+  { path: '/prices', of: ['order'] },
+  { path: '/stock', of: ['inventory'] },
+  { path: '/stock/honey', of: ['inventory'] },
+  { path: `/reservations/${orderId}`, of: ['inventory'] },
+  { path: `/payments/${orderId}`, of: ['payment'] },
+  { path: '/order/admin/attention', of: ['order'] },
+  { path: '/payment/admin/attention', of: ['payment'] },
+  ...services.flatMap((service) => [
+    { path: `/${service}/admin/dead-letters`, of: [service] },
+    { path: `/${service}/admin/projections`, of: [service] },
+  ]),
+  { path: '/docs-json', of: services, inParts: true, isOfCode: true },
+  { path: '/session', of: [] },
+  { path: '/console/orders', of: [] },
+  { path: '/health/live', of: [] },
+];
+
+/** What an answer is, in a few words for the table: `whole`, `without order`, `503`. */
+export interface Seen {
+  readonly words: string;
+  /** What is wrong with it. */
+  readonly faults: readonly string[];
+}
+
+export async function lookAt(
+  gateway: string,
+  route: Route,
+  caller: Headers,
+  { lost, listens }: Absence,
+): Promise<Seen> {
+  const startMs = performance.now();
+  const response = await fetch(gateway + route.path, { headers: caller, signal: AbortSignal.timeout(60_000) });
+  const text = await response.text();
+  const tookMs = performance.now() - startMs;
+  const faults: string[] = [];
+  if (tookMs > ANSWER_WITHIN_MS) faults.push(`took ${Math.round(tookMs)} ms`);
+  const missing = route.isOfCode && listens ? [] : route.of.filter((service) => lost.includes(service));
+  const expected =
+    missing.length === 0 ? 'whole' : missing.length === route.of.length ? '503' : `without ${missing.join(', ')}`;
+  const words = response.status === 200 ? wordsOf(route, text) : `${response.status}`;
+  if (words !== expected) faults.push(`is ${words}, and not ${expected}: ${text.slice(0, 300)}`);
+  if (response.status === 503) {
+    const { code, detail, correlationId, service } = JSON.parse(text) as Record<string, string | undefined>;
+    if (response.headers.get('retry-after') === null) faults.push('has no Retry-After');
+    if (!code || !detail || !correlationId) faults.push(`has no code, words or correlation id: ${text}`);
+    if (!listens && missing.length === 1 && service !== missing[0]) faults.push(`does not name ${missing[0]}: ${text}`);
+  }
+  return { words, faults: faults.map((fault) => `${route.path} ${fault}`) };
+}
+
+/** Which service each part of `/full` is of. */
+const PARTS: Readonly<Record<string, Service>> = {
+  order: 'order',
+  history: 'order',
+  reservation: 'inventory',
+  payment: 'payment',
+};
+
+function wordsOf({ path, inParts }: Route, text: string): string {
+  if (!inParts) return 'whole';
+  const body = JSON.parse(text) as { complete?: boolean; missing?: string[]; info?: { description: string } };
+  const missing = body.info
+    ? services.filter((service) => body.info!.description.includes(`**${service} does not answer now`))
+    : services.filter((service) =>
+        body.missing!.some((part) => (path.endsWith('/full') ? PARTS[part] : part) === service),
+      );
+  if (body.complete !== undefined && body.complete !== (missing.length === 0)) return `${body.complete} for complete`;
+  return missing.length === 0 ? 'whole' : `without ${missing.join(', ')}`;
+}
+
+/** Listens until the stream says that exactly these services are away, and returns what it said last. */
+export async function listenUntil(gateway: string, caller: Headers, { lost }: Absence): Promise<Seen> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), TOLD_WITHIN_MS);
+  const wanted = JSON.stringify(lost);
+  let [said, away] = ['', 'nothing'];
+  try {
+    const response = await fetch(`${gateway}/stream`, { headers: caller, signal: over.signal });
+    if (response.status !== 200) return { words: `${response.status}`, faults: [`/stream is ${response.status}`] };
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      said += chunk;
+      away = [...said.matchAll(/event: away\ndata: {"services":(.*)}\n/g)].at(-1)?.[1] ?? away;
+      if (away === wanted) break;
+    }
+  } catch (error) {
+    if (!over.signal.aborted) throw error;
+  } finally {
+    clearTimeout(timer);
+    over.abort();
+  }
+  const words = lost.length === 0 ? 'whole' : `names ${lost.join(', ')}`;
+  return away === wanted ? { words, faults: [] } : { words: away, faults: [`/stream says that ${away} are away`] };
+}
