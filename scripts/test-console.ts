@@ -40,6 +40,24 @@ const WIDE = { width: 1280, height: 860 };
 /** A small telephone. */
 const NARROW = { width: 380, height: 780 };
 const SCHEMES = ['light', 'dark'] as const;
+/** How late a page may be, in milliseconds. Many times what it is to take: the figures are printed, and this machine may be busy. */
+const GROSS = { fact: 2_000, paint: 5_000, gateway: 20_000 };
+/** Notes of every fact, from the second reading of the page on, how long after it was recorded the page has it. */
+const WATCH_FACTS = `
+  const known = new Set();
+  let began;
+  window.factsMs = [];
+  new MutationObserver(() => {
+    const times = document.querySelectorAll('.list tbody time');
+    if (times.length > 0) began ??= Date.now();
+    for (const time of times) {
+      const fact = time.closest('tr').innerText;
+      const at = Date.parse(time.dateTime);
+      if (!known.has(fact) && at > began) window.factsMs.push(Date.now() - at);
+      known.add(fact);
+    }
+  }).observe(document, { childList: true, subtree: true });
+`;
 /** What a customer or an operator could write to harm who reads it. */
 const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
 
@@ -86,6 +104,8 @@ interface OpenShop {
   readonly url: string;
   /** Of its databases. */
   readonly folder: string;
+  /** How long after the last service the gateway was ready. */
+  readonly gatewayMs: number;
   close(): Promise<void>;
 }
 
@@ -107,6 +127,7 @@ async function openShop(): Promise<OpenShop> {
   return {
     url: `http://localhost:${env['GATEWAY_PORT' as keyof typeof env]}`,
     folder,
+    gatewayMs: msAfterServices(output),
     async close() {
       const ended = once(child, 'exit');
       child.kill('SIGINT');
@@ -114,6 +135,12 @@ async function openShop(): Promise<OpenShop> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** By what `npm start` prints: services and gateway start at the same time, and each line ends with how long that took. */
+function msAfterServices(output: string): number {
+  const secondsOf = (name: string) => Number(new RegExp(`^ *${name} .* ([\\d.]+) s$`, 'm').exec(output)?.[1]);
+  return Math.round(1_000 * Math.max(0, secondsOf('gateway') - Math.max(...services.map(secondsOf))));
 }
 
 interface Look {
@@ -145,9 +172,11 @@ class ConsoleTest {
     await this.check('customer', () => this.logsIn('customer', ['Shop', 'Orders', 'Worlds', 'Open a story']));
     await this.check('order', () => this.orders());
     await this.check('live', () => this.isTold());
+    await this.check('paint', () => this.paintsSoon());
     await this.check('text', () => this.staysText());
     await this.check('operator', () => this.logsIn('operator', OPERATORS_PAGES));
     await this.check('story', () => this.tellsStory());
+    await this.check('facts', () => this.showsFactsSoon());
     await this.check('keyboard', () => this.takesKeys());
     await this.check('file', () => this.savesAndOpens());
     await this.check('long', () => this.scrollsThousand());
@@ -258,6 +287,43 @@ class ConsoleTest {
     await row.locator('[data-status="completed"]').waitFor();
     for (const page of [list, shop]) await page.context().close();
     return 'a list and a story show what happens without asking again';
+  }
+
+  private async paintsSoon(): Promise<string> {
+    const page = await this.open('/', 'customer');
+    await page.locator('.shelf').first().waitFor();
+    const paint = `performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null`;
+    let ms: number | null = null;
+    for (let tries = 0; ms === null && tries < 50; tries++) {
+      ms = await page.evaluate<number | null>(paint);
+      if (ms === null) await sleep(100);
+    }
+    await page.context().close();
+    const { gatewayMs } = this.shop;
+    // What was not found in the output of the start is no number.
+    if (ms === null || ms > GROSS.paint || !(gatewayMs <= GROSS.gateway))
+      throw new Error(`The first paint took ${ms} ms, and the start ${gatewayMs} ms more for the gateway.`);
+    return `first after ${Math.round(ms)} ms; the start took ${gatewayMs} ms more for the gateway`;
+  }
+
+  /** In the page of an order that is on its way: what is told of it, and how long after it has happened. */
+  private async showsFactsSoon(): Promise<string> {
+    const all: number[] = [];
+    for (const token of ['tok_slow', 'tok_capture_fails_twice', 'tok_slow']) {
+      const [customer, page] = [await this.open('/', 'customer'), await this.open('/', 'operator')];
+      await page.addInitScript(WATCH_FACTS);
+      await place(customer, 'Honey', token);
+      await page.goto(`${this.url}${new URL(customer.url()).pathname}`);
+      await page.locator('.story-head [data-status="completed"]').waitFor();
+      await page.locator('.list').getByRole('button', { name: 'OrderCompleted' }).waitFor();
+      all.push(...(await page.evaluate<number[]>('window.factsMs')));
+      for (const each of [customer, page]) await each.context().close();
+    }
+    const sorted = all.toSorted((a, b) => a - b);
+    const [median, most] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
+    if (median === undefined || most === undefined) throw new Error('No fact was told while somebody looked.');
+    if (median > GROSS.fact) throw new Error(`A fact was shown ${median} ms after its append.`);
+    return `${all.length} facts, each shown ${median} ms after its append (median), ${most} ms at most`;
   }
 
   private async staysText(): Promise<string> {

@@ -7,7 +7,7 @@ import { isTold, type KnownChange, onChange } from './stream.js';
 /** Of a page that is looked at, and is told nothing. */
 const POLL_MS = 2_000;
 /** Between two readings of a page, however much happens: the first change is shown at once. */
-const PAUSE_MS = 300;
+const PAUSE_MS = 150;
 
 /** What a page shows of the shop: the last answer, and why there is no newer one. */
 export class Loaded<T> {

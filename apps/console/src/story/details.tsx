@@ -212,7 +212,9 @@ export function FactList({
         <tbody>
           {story.facts.map(({ id, service, type, recordedAt }) => (
             <tr key={id} data-later={at !== undefined && recordedAt > at} aria-current={id === selected || undefined}>
-              <td>{timeOf(recordedAt)}</td>
+              <td>
+                <time dateTime={recordedAt}>{timeOf(recordedAt)}</time>
+              </td>
               <td class="number">{duration(msBetween(first!.recordedAt, recordedAt))}</td>
               <td>{service}</td>
               <td>
