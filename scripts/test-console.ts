@@ -22,7 +22,7 @@ import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
 import { postgresPool } from '#runtime/postgres';
-import type { Story, StoryFact } from '../apps/gateway/src/api.js';
+import type { Flow, Story, StoryFact } from '../apps/gateway/src/api.js';
 import { services } from '../apps/shop.js';
 import type { AccountName } from './lib/accounts.js';
 import { portVariable } from './lib/addresses.js';
@@ -61,7 +61,7 @@ const WATCH_FACTS = `
 /** What a customer or an operator could write to harm who reads it. */
 const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
 
-const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Read models', 'Worlds', 'Open a story'];
+const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Read models', 'Flow', 'Worlds', 'Open a story'];
 
 const screen = new Screen();
 
@@ -186,6 +186,7 @@ class ConsoleTest {
     await this.check('trouble', () => this.saysWhatFails());
     await this.check('dead letters', () => this.decidesAboutLetters());
     await this.check('read models', () => this.rebuilds());
+    await this.check('flow', () => this.flows());
     for (const scheme of SCHEMES) {
       await this.check(`axe, ${scheme}`, () => this.isAccessible({ scheme, size: WIDE }));
       await this.check(`axe, ${scheme}, narrow`, () => this.isAccessible({ scheme, size: NARROW }));
@@ -236,7 +237,14 @@ class ConsoleTest {
   }
 
   private async asksToLogIn(): Promise<string> {
-    for (const path of ['/', '/console/orders', '/console/inbox', '/console/dead-letters', '/console/read-models']) {
+    for (const path of [
+      '/',
+      '/console/orders',
+      '/console/inbox',
+      '/console/dead-letters',
+      '/console/read-models',
+      '/console/flow',
+    ]) {
       const page = await this.open(path);
       await page.getByRole('main').getByRole('link', { name: 'Log in' }).waitFor();
       await page.context().close();
@@ -550,6 +558,7 @@ class ConsoleTest {
       page('inbox', '/console/inbox', 'operator', '.case'),
       page('dead-letters', '/console/dead-letters', 'operator', '.case'),
       page('read-models', '/console/read-models', 'operator', '.replay'),
+      page('flow', '/console/flow', 'operator', '.plot canvas'),
       page('worlds', '/console/worlds', 'customer', '.examples'),
       page('world', '/console/worlds/3?mutant=both-win', 'customer', '.point'),
       page('file', '/console/story', 'operator', '.file'),
@@ -629,6 +638,33 @@ class ConsoleTest {
     await ask('Compare', '1 row other than in the table in use', 'A customer saw another price in the shop.');
     await page.context().close();
     return 'compared, rebuilt, rolled back and forward again, with what differed';
+  }
+
+  /** Figures are those of the moment, and a service that is away is a gap. */
+  private async flows(): Promise<string> {
+    const [page, shop] = [await this.open('/console/flow', 'operator'), await this.open('/', 'customer')];
+    const placed = page.getByRole('table', { name: 'Orders per second' }).getByRole('row', { name: 'placed' });
+    const relays = page.getByRole('table', { name: 'Lag of the relays' });
+    const valueOf = async () => Number(await placed.locator('td').first().textContent());
+    await placed.getByText(/^0$/).first().waitFor(); // Nobody has ordered for ten seconds.
+    await place(shop, 'Olive oil', 'tok_approved');
+    for (const sinceMs = performance.now(); !((await valueOf()) > 0); await sleep(50)) {
+      if (performance.now() - sinceMs > PATIENCE_MS) throw new Error('No order is counted.');
+    }
+    await page.getByRole('row', { name: 'cashier' }).getByText(/:\d+$/).waitFor();
+    await page.route('**/flow', async (route) => {
+      const response = await route.fetch();
+      const flow = (await response.json()) as Flow;
+      const services = flow.services.filter(({ service }) => service !== 'payment');
+      await route.fulfill({ response, json: { ...flow, services, missing: ['payment'], complete: false } });
+    });
+    await page.getByText('Without payment: no instance answers.').waitFor();
+    await relays.getByRole('row', { name: 'payment' }).getByText('not known').waitFor();
+    expectSame(await relays.getByText('not known').count(), 1, 'relays of which nothing is known');
+    await page.unroute('**/flow');
+    await relays.getByText('not known').waitFor({ state: 'detached' });
+    for (const each of [page, shop]) await each.context().close();
+    return 'an order is counted at once, leases have holders, and a service that is away is not known';
   }
 
   /** As nobody should: a price in the read model is another than the events give. */

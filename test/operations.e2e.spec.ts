@@ -15,6 +15,7 @@ afterAll(() => shop?.close());
 
 const admin = [
   '/admin/activity',
+  '/admin/flow',
   '/admin/projections',
   '/admin/projections/replays',
   '/admin/projections/replays/{id}',

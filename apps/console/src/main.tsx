@@ -4,6 +4,7 @@ import { type ComponentType, render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { loadSession, loginUrl, logOut, may, session } from './gateway.js';
 import { DeadLetters } from './pages/dead-letters.js';
+import { Flow } from './pages/flow.js';
 import { Inbox } from './pages/inbox.js';
 import { Orders } from './pages/orders.js';
 import { ReadModels } from './pages/read-models.js';
@@ -31,6 +32,7 @@ const pages: readonly Page[] = [
   { title: 'Inbox', path: '/console/inbox', needs: 'GET /order/admin/attention', View: Inbox },
   { title: 'Dead letters', path: '/console/dead-letters', needs: 'GET /order/admin/dead-letters', View: DeadLetters },
   { title: 'Read models', path: '/console/read-models', needs: 'GET /order/admin/projections', View: ReadModels },
+  { title: 'Flow', path: '/console/flow', needs: 'GET /flow', View: Flow },
   { title: 'Worlds', path: WORLDS, View: Worlds },
   { title: 'Open a story', path: '/console/story', View: OpenedStory },
 ];

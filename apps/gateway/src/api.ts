@@ -73,6 +73,38 @@ type ForStaff = 'position' | 'correlationId' | 'causationId';
 /** What is to come, as of now. */
 export type Ahead = Schemas['Ahead'];
 
+/** `GET /flow`: figures as of now. One that could not be read in time is left out. */
+export interface Flow {
+  readonly at: string;
+  /** Whether every instance has told. */
+  readonly complete: boolean;
+  /** The services of which no instance has. */
+  readonly missing: readonly string[];
+  /** Each as one of its instances tells it, which is named. */
+  readonly services: readonly Omit<Schemas['ServiceFlow'], 'circuits'>[];
+  /** All that the gateway knows of. */
+  readonly instances: readonly {
+    readonly service: string;
+    readonly url: string;
+    /** 'ready', or 'there' when it only takes connections, or 'out'. */
+    readonly state: 'ready' | 'there' | 'out';
+    /** What it calls itself, as the holder of a lease, too. This and its circuits are absent when it did not answer. */
+    readonly name?: string;
+    /** By what it calls. */
+    readonly circuits?: Readonly<Record<string, CircuitState>>;
+  }[];
+  /** The one that answers. */
+  readonly gateway: {
+    readonly name: string;
+    /** By service. */
+    readonly circuits: Readonly<Record<string, CircuitState>>;
+    /** Of its `GET /stream`. */
+    readonly readers: number;
+  };
+}
+
+export type CircuitState = Schemas['ServiceFlow']['circuits'][string];
+
 /** The events of `GET /stream`, by their names. */
 export interface StreamEvents {
   /** First of all: its id is what comes before. */

@@ -115,6 +115,7 @@ export const consolePages = [
   '/console/inbox',
   '/console/dead-letters',
   '/console/read-models',
+  '/console/flow',
   '/console/worlds',
   '/console/worlds/:seed',
   '/console/story',
@@ -129,6 +130,7 @@ const ownAccess: AccessTable = {
   'GET /callback': 'anyone',
   'GET /session': 'anyone', // It tells who calls.
   'POST /logout': 'anyone',
+  'GET /flow': { operator: 'any' },
   'GET /stream': { customer: 'own', clerk: 'any', operator: 'any' },
   'GET /orders/:orderId/full': { customer: 'own', clerk: 'any', operator: 'any' },
   'GET /orders/:orderId/story': { customer: 'own', clerk: 'any', operator: 'any' },

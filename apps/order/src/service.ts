@@ -3,7 +3,7 @@
  * so that Nest, a test and a simulation compose the same service.
  */
 import { Conflict } from '#decider';
-import { type Cause, DecisionQueue, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
+import { type Cause, DecisionQueue, followFromHead, type RecordedEvent, Transactor, withUpcasters } from '#event-store';
 import type { Delivered } from '#message-bus';
 import { waitForPosition } from '#projections';
 import { within } from '#runtime';
@@ -25,6 +25,7 @@ import {
 } from './domain/order.js';
 import { price } from './domain/price.js';
 import { quota, QuotaExceeded } from './domain/quota.js';
+import { OrderCounts } from './order-counts.js';
 import { tokenSealer, type TokenKeys } from './payment-token.js';
 import { PersonalData } from './personal-data.js';
 import { PriceCache } from './price-cache.js';
@@ -86,7 +87,8 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
   const store = withUpcasters(ports.store, upcasters);
   const transactor = new Transactor({ ...ports, store }, { upcasters });
   const prices = new PriceCache(store, transactor);
-  const settlementWaits = new SettlementWaits(store);
+  const settlementWaits = new SettlementWaits();
+  const counts = new OrderCounts(clock);
   const personalData = new PersonalData({ ...ports, store, transactor }, retentionMs);
   /** Whether the last customer was new: then the next one most likely is, too. */
   let customersAreNew = true;
@@ -234,6 +236,18 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
     return transactor.transact(price, `price-${sku}`, { type: 'Withdraw' }, cause);
   }
 
+  /** Follows the orders of all instances, for those who wait for one and for who counts them. */
+  async function followOrders(signal: AbortSignal): Promise<void> {
+    try {
+      await followFromHead(store, ['order'], signal, ({ events }) => {
+        settlementWaits.see(events);
+        counts.see(events);
+      });
+    } finally {
+      counts.restart();
+    }
+  }
+
   /** Records in the order what another service reports. */
   async function handle(delivered: Delivered): Promise<void> {
     const { message, command, cause } = receive(orderDefinition, delivered);
@@ -271,7 +285,7 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
   function run(signal: AbortSignal): Promise<void> {
     const loops = {
       prices: (s: AbortSignal) => prices.follow(s),
-      settlements: (s: AbortSignal) => settlementWaits.follow(s),
+      orders: followOrders,
       keys: (s: AbortSignal) => personalData.follow(s),
       erasures: (s: AbortSignal) => personalData.run(s),
       watchdog: (s: AbortSignal) => watchdog({ ...ports, expire, remind, everyMs: 1_000, signal: s }),
@@ -284,6 +298,7 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
     cancel,
     awaitSettled,
     history,
+    flow: () => counts.flow(),
     setPrice,
     withdrawPrice,
     personalData,

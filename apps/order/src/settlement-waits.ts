@@ -1,11 +1,10 @@
 /** Requests that wait until nothing more will happen to an order, whichever instance settles it. */
-import { type EventStore, followFromHead, idOf } from '#event-store';
+import { idOf, type RecordedEvent } from '#event-store';
+import { SETTLES } from './domain/order.js';
 
 export class SettlementWaits {
   /** By order, how to resolve each wait. */
   private readonly waits = new Map<string, Set<(position: bigint) => void>>();
-
-  constructor(private readonly store: EventStore) {}
 
   /**
    * `settledAt` resolves when the order is settled, with the position of the event that settled it, or with undefined
@@ -24,13 +23,10 @@ export class SettlementWaits {
     return { settledAt, end };
   }
 
-  /** Follows the orders until `signal` aborts. */
-  follow(signal: AbortSignal): Promise<void> {
-    return followFromHead(this.store, ['order'], signal, ({ events }) => {
-      for (const { type, stream, position } of events) {
-        if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;
-        this.waits.get(idOf(stream))?.forEach((resolve) => resolve(position));
-      }
-    });
+  /** Ends the waits for what these events settle. */
+  see(events: readonly RecordedEvent[]): void {
+    for (const { type, stream, position } of events) {
+      if (SETTLES.has(type)) this.waits.get(idOf(stream))?.forEach((resolve) => resolve(position));
+    }
   }
 }

@@ -35,4 +35,5 @@ export { cursor, inDigits, moment, pageLimit, pageOf, toPage } from './http/page
 export { type EventStream, EventStreams, eventText } from './http/event-stream.js';
 export { answers, problemWith, refuses, route, takesHeader } from './http/route.js';
 export { documentOf, type OpenApi, type Operation, type Paths, type Schemas } from './http/openapi.js';
+export { Flow } from './admin/flow.js';
 export { AttentionController } from './admin/attention.controller.js';

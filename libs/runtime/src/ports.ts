@@ -34,6 +34,11 @@ export abstract class Leases {
    * to `work` aborts when the lease is lost: `work` then must stop, for another instance is about to begin.
    */
   abstract hold(name: string, signal: AbortSignal, work: (lease: AbortSignal) => Promise<void>): Promise<void>;
+
+  /** Which instance holds each of these leases that is held now, by its name. Undefined where nobody can tell. */
+  async holders(_names: readonly string[]): Promise<ReadonlyMap<string, string> | undefined> {
+    return undefined;
+  }
 }
 
 /** How far a reader has got, by name: the position of the last event that it is done with. */

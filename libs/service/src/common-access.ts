@@ -11,6 +11,7 @@ export const commonAccess: AccessTable = {
   'GET /docs/:file': 'anyone',
   'GET /docs-json': { clerk: 'any', operator: 'any', service: 'any' },
   'GET /admin/activity': { operator: 'any', service: 'any' },
+  'GET /admin/flow': { operator: 'any' },
   'GET /admin/projections': { operator: 'any' },
   'POST /admin/projections/:name/replays': { operator: 'any' },
   'GET /admin/projections/replays': { operator: 'any' },

@@ -7,5 +7,6 @@ export * from './seal.js';
 export * from './attention.js';
 export * from './free-text.js';
 export * from './story.js';
+export * from './flow.js';
 export { type HoldRow, type Holds, holdsWithoutVerdict } from './holds.js';
 export * from './common-access.js';

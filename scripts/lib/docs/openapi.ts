@@ -5,13 +5,14 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Activity } from '../../../libs/nest/src/admin/activity.js';
 import { ActivityController } from '../../../libs/nest/src/admin/activity.controller.js';
 import { DeadLettersController } from '../../../libs/nest/src/admin/dead-letters.controller.js';
+import { FlowController } from '../../../libs/nest/src/admin/flow.controller.js';
 import { ProjectionsController } from '../../../libs/nest/src/admin/projections.controller.js';
 import { EventStreams } from '../../../libs/nest/src/http/event-stream.js';
 import { StoriesController } from '../../../libs/nest/src/admin/stories.controller.js';
 import { ProjectionWatch } from '../../../libs/nest/src/boot/progress.js';
 import { type OpenApi, openApiDocument } from '../../../libs/nest/src/http/openapi.js';
 import { DEFINITION } from '../../../libs/nest/src/tokens.js';
-import { Background, CONFIG, DATABASE, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
+import { Background, CONFIG, DATABASE, Flow, Health, Metrics, PORTS, ReadYourWrites } from '#nest';
 import { Replays } from '#projections/postgres';
 import { type Service, shop } from '../../../apps/shop.js';
 
@@ -25,6 +26,7 @@ const provided = [
   Replays,
   Activity,
   EventStreams,
+  Flow,
   Background,
   Health,
   Metrics,
@@ -39,7 +41,7 @@ export async function openApi(service: Service): Promise<OpenApi> {
     module: PreviewModule,
     global: true,
     imports: [(await shop[service].module()).default],
-    controllers: [ActivityController, ProjectionsController, DeadLettersController, StoriesController],
+    controllers: [ActivityController, FlowController, ProjectionsController, DeadLettersController, StoriesController],
     providers: provided.map((provide) => ({ provide, useValue: undefined })),
     exports: provided,
   };

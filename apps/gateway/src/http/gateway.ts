@@ -3,12 +3,14 @@ import { Module } from '@nestjs/common';
 import { type Health, type Metrics, type RunningApplication, startApplication } from '#nest';
 import { ServerUnavailable } from '#runtime';
 import { loadConfig } from '#service';
+import { instanceName } from '#service/adapters';
 import { services } from '../../../shop.js';
 import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
 import { cacheAnswers } from './answer-cache.js';
 import { serveConsole } from './console.js';
 import { askForDocument } from './document.js';
+import { serveFlow } from './flow.js';
 import { forwardRoutes } from './forward.js';
 import { serveFullOrders } from './full-order.js';
 import { Instances } from './instances.js';
@@ -65,6 +67,14 @@ export async function startGateway({
         login.serve(http);
         serveFullOrders(http, { clock, readTimeoutMs: config.READ_TIMEOUT });
         serveStories(http, { clock });
+        serveFlow(http, {
+          clock,
+          agent,
+          instances,
+          calls,
+          name: instanceName(config),
+          readers: () => stream.readers,
+        });
         stream.serve(http);
         serveConsole(http);
         forwardRoutes(http, { calls, config });

@@ -19,16 +19,17 @@ const LOOK_EVERY_MS = 1_000;
 /** How long the DNS may take, and then each instance. */
 const ANSWER_WITHIN_MS = 1_000;
 
+/** 'there': it takes connections, and does not say, or not in time, that it is ready. */
+export type State = 'ready' | 'there' | 'out';
+
 export interface Instance {
   readonly service: Service;
   /** Where it is: `http://10.0.0.7:3001`. */
   readonly url: string;
   /** What it is called by: `order:3001`, the `Host` of its requests. */
   readonly host: string;
+  readonly state: State;
 }
-
-/** 'there': it takes connections, and does not say, or not in time, that it is ready. */
-type State = 'ready' | 'there' | 'out';
 
 interface Known extends Instance {
   state: State;
@@ -57,6 +58,11 @@ export class Instances {
     this.names = perService((service) => urls[service].map((url) => new Name(service, new URL(url), lookup)));
   }
 
+  /** All that its URLs lead to. */
+  all(service: Service): readonly Instance[] {
+    return this.names[service].flatMap(({ instances }) => instances);
+  }
+
   /** The ready instances of a service. */
   ready(service: Service): readonly Instance[] {
     return this.in('ready', service);
@@ -78,7 +84,7 @@ export class Instances {
 
   /** It refuses connections: it gets no more requests until a look finds it there. */
   takeOut(instance: Instance): void {
-    this.note(instance as Known, 'out');
+    this.note(instance, 'out');
   }
 
   /** Looks at all instances once. */
@@ -96,14 +102,13 @@ export class Instances {
   }
 
   private in(state: State, service: Service): readonly Instance[] {
-    return this.names[service].flatMap(({ instances }) => instances.filter((each) => each.state === state));
+    return this.all(service).filter((each) => each.state === state);
   }
 
   private async lookAt(service: Service): Promise<void> {
     const { clock } = this.options;
     await Promise.all(this.names[service].map((name) => name.resolve(clock)));
-    const all = this.names[service].flatMap(({ instances }) => instances);
-    await Promise.all(all.map(async (instance) => this.note(instance, await this.stateOf(instance))));
+    await Promise.all(this.all(service).map(async (each) => this.note(each, await this.stateOf(each))));
   }
 
   private stateOf({ url, host }: Instance): Promise<State> {

@@ -2,9 +2,9 @@
 import { z } from 'zod';
 import { orderId } from '#contracts';
 import { type Operation, type Paths, problemWith, type Schemas } from '#nest';
-import { ahead, roles, storyFact } from '#service';
+import { ahead, circuitState, roles, serviceFlow, storyFact } from '#service';
 import { services } from '../../../shop.js';
-import type { FullOrder, LoggedOut, Session, Story, StoryFact } from '../api.js';
+import type { Flow, FullOrder, LoggedOut, Session, Story, StoryFact } from '../api.js';
 
 const session = z.object({
   caller: z
@@ -57,6 +57,25 @@ const story = z.object({
   ahead: ahead.optional(),
 }) satisfies z.ZodType<Story>;
 
+const circuits = z.record(z.string(), circuitState);
+
+const flow = z.object({
+  at: z.iso.datetime(),
+  complete: z.boolean().describe('Whether every instance has told'),
+  missing: z.array(z.enum(services)).describe('The services of which no instance has'),
+  services: z.array(serviceFlow.omit({ circuits: true })).describe('Each as one of its instances tells it'),
+  instances: z.array(
+    z.object({
+      service: z.enum(services),
+      url: z.string(),
+      state: z.enum(['ready', 'there', 'out']).describe('`there` takes connections, and is not ready'),
+      name: z.string().optional().describe('What it calls itself; absent when it did not answer'),
+      circuits: circuits.optional().describe('By what it calls'),
+    }),
+  ),
+  gateway: z.object({ name: z.string(), circuits: circuits.describe('By service'), readers: z.int() }),
+}) satisfies z.ZodType<Flow>;
+
 const registry = z.registry<{ id: string }>();
 const named = {
   Session: session,
@@ -65,6 +84,7 @@ const named = {
   ShownFact: shownFact,
   Story: story,
   Ahead: ahead,
+  Flow: flow,
 };
 for (const [id, schema] of Object.entries<z.ZodType>(named)) registry.add(schema, { id });
 
@@ -210,6 +230,15 @@ export const ownOperations: Paths = {
         422: refusal(422, 'invalid-request'),
         503: refusal(503, 'unavailable'),
       },
+    },
+  },
+  '/flow': {
+    get: {
+      operationId: 'getFlow',
+      summary: 'Shows in figures how the shop flows: what moves, what is behind, who holds which lease, open circuits',
+      tags: ['Flow'],
+      parameters: [],
+      responses: { 200: json('What the instances tell', 'Flow') },
     },
   },
   '/stream': {

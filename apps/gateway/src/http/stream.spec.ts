@@ -142,7 +142,9 @@ beforeEach(async () => {
     return [service, little] as const;
   });
   instances = Object.fromEntries(await Promise.all(entries)) as typeof instances;
-  inTurn = perService((service) => instances[service].map(({ url }) => ({ service, url, host: service })));
+  inTurn = perService((service) =>
+    instances[service].map(({ url }) => ({ service, url, host: service, state: 'ready' })),
+  );
   await start();
 });
 

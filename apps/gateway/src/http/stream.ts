@@ -48,6 +48,11 @@ export class Stream {
     http.get('/stream', (request, reply) => this.open(request, reply));
   }
 
+  /** How many read it now. */
+  get readers(): number {
+    return this.following?.readers.size ?? 0;
+  }
+
   /** Sends heartbeats until `signal` aborts. */
   run(signal: AbortSignal): Promise<void> {
     return this.streams.run(signal);
@@ -88,7 +93,7 @@ class Following {
   readonly ring: Ring;
   readonly feeds: Feeds;
   private readonly stop = new AbortController();
-  private readonly readers = new Set<Reader>();
+  readonly readers = new Set<Reader>();
   private readonly running: Promise<void>;
   /** How often somebody has come: who waits for the last to be gone sees by it whether somebody has been there since. */
   private visits = 0;

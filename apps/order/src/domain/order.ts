@@ -385,6 +385,9 @@ function isCalledOff(state: Order): state is CalledOffOrder {
   return state.status === 'rejected' || state.status === 'cancelled';
 }
 
+/** The last event of an order's stock and money: after it the order is settled. */
+export const SETTLES: ReadonlySet<string> = new Set<OrderEvent['type']>(['OrderCompleted', 'OrderSettled']);
+
 /** Whether nothing more will happen to the order's stock and money. */
 export function isSettled(state: Order): boolean {
   return state.status === 'completed' || (isCalledOff(state) && !state.stockHeld && !state.moneyHeld);

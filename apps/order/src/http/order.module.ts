@@ -2,18 +2,20 @@ import { Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import type { z } from 'zod';
 import { PrismaClient } from '../../../../prisma/order/client/client.js';
-import { AttentionController, Background, CONFIG, Health, PORTS, providePrisma, provideService } from '#nest';
+import { AttentionController, Background, CONFIG, Flow, Health, PORTS, providePrisma, provideService } from '#nest';
 import { type ServicePorts, StartError } from '#service';
 import { reach } from '#service/adapters';
 import { CustomerKeys } from '../customer-keys/port.js';
 import { PostgresCustomerKeys } from '../customer-keys/postgres-customer-keys.js';
 import type { orderDefinition } from '../definition.js';
-import { ORDER_SERVICE, orderService } from '../service.js';
+import { ORDER_SERVICE, type OrderService, orderService } from '../service.js';
 import { OrderController } from './order.controller.js';
 import { handlers } from './order.handlers.js';
 import { PersonalDataController } from './personal-data.controller.js';
 
 type Config = z.infer<typeof orderDefinition.config>;
+
+const ORDER_FLOW = Symbol('OrderFlow');
 
 @Module({
   imports: [CqrsModule.forRoot()],
@@ -52,6 +54,11 @@ type Config = z.infer<typeof orderDefinition.config>;
         ),
       [CustomerKeys],
     ),
+    {
+      provide: ORDER_FLOW,
+      inject: [ORDER_SERVICE, Flow],
+      useFactory: (service: OrderService, flow: Flow) => flow.showOrders(service.flow),
+    },
     providePrisma(PrismaClient),
   ],
 })

@@ -9,6 +9,7 @@ import {
   Background,
   CONFIG,
   DATABASE,
+  Flow,
   Health,
   Metrics,
   ownUrl,
@@ -58,13 +59,21 @@ const GUARDED_PROVIDER = Symbol('GuardedProvider');
     },
     {
       provide: GUARDED_PROVIDER,
-      inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics],
-      useFactory: (adapter: PaymentProvider, ports: ServicePorts, config: Config, health: Health, metrics: Metrics) => {
+      inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics, Flow],
+      useFactory: (
+        adapter: PaymentProvider,
+        ports: ServicePorts,
+        config: Config,
+        health: Health,
+        metrics: Metrics,
+        flow: Flow,
+      ) => {
         const labels = ['operation', 'outcome'];
         const count = metrics.counter('larder_provider_calls_total', 'Requests to the payment provider.', labels);
         const provider = guardProvider(adapter, { ...ports, timeoutMs: config.PROVIDER_TIMEOUT, count });
         // For operators alone: a service whose payments wait is ready for everything else.
         health.add('provider', async () => ({ circuit: provider.circuit }));
+        flow.addCircuit('provider', () => provider.circuit);
         metrics.gauge('larder_provider_circuit', '0 is closed, 1 half-open, 2 open: payments wait.', [], async () => [
           { labels: {}, value: ['closed', 'half-open', 'open'].indexOf(provider.circuit) },
         ]);

@@ -158,6 +158,65 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
   schemas: {
+    OrderFlow: {
+      /** @description What `placed` and `settled` are counted over: ten, or fewer soon after a start */
+      seconds: number;
+      placed: number;
+      settled: number;
+      /** @description From the time at which an order was placed to that at which nothing more will happen to it */
+      toSettle: {
+        /** @description What this is measured over: a minute, or less soon after a start */
+        seconds: number;
+        /** @description Those that were settled meanwhile, of which the time is known */
+        orders: number;
+        /** @description Those of which it is not: the instance did not see them placed */
+        others: number;
+        /** @description Absent when there is none */
+        medianMs?: number;
+        p99Ms?: number;
+      };
+    };
+    ServiceFlow: {
+      service: string;
+      /** @description Which tells this, by its machine and port */
+      instance: string;
+      /** Format: date-time */
+      at: string;
+      /** @description The position of the last event in the store, in decimal digits */
+      head?: string;
+      relay?: {
+        /** @description Decimal digits */
+        position: string;
+        /** @description Positions to the head */
+        lag: number;
+        /** @description For how long the oldest event has waited that it has not come to; absent when that is not known */
+        seconds?: number;
+      };
+      consumer?: {
+        /** @description Messages that wait, as far as the bus counts them */
+        unread: number;
+      };
+      readModels?: {
+        name: string;
+        /** @description Decimal digits */
+        position: string;
+        /** @description Positions to the head */
+        lag: number;
+        /** @description For how long the oldest event has waited that it has not come to; absent when that is not known */
+        seconds?: number;
+      }[];
+      leases?: {
+        name: string;
+        /** @description The instance that has it; absent when nobody does at this moment */
+        holder?: string;
+      }[];
+      /** @description Of this instance, by what it calls */
+      circuits: {
+        [key: string]: 'closed' | 'half-open' | 'open';
+      };
+      /** @description Of all instances, as this one sees them; in the order service */
+      orders?: components['schemas']['OrderFlow'];
+    };
     Replay: {
       /** Format: uuid */
       id: string;

@@ -4,12 +4,14 @@ import { withUpcasters } from '#event-store';
 import { forgetOldShown } from '#projections';
 import { Replays } from '#projections/postgres';
 import { ServerUnavailable, supervise } from '#runtime';
-import { openPorts } from '#service/adapters';
+import { instanceName, openPorts } from '#service/adapters';
 import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts } from '#service';
 import { PostgresCounts } from '../access/shared-counts.js';
 import { Activity } from '../admin/activity.js';
 import { ActivityController } from '../admin/activity.controller.js';
 import { DeadLettersController } from '../admin/dead-letters.controller.js';
+import { Flow } from '../admin/flow.js';
+import { FlowController } from '../admin/flow.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
 import { EventStreams } from '../http/event-stream.js';
 import { StoriesController } from '../admin/stories.controller.js';
@@ -110,6 +112,7 @@ export async function startService(
       [DEFINITION, definition],
       [Activity, activity],
       [EventStreams, streams],
+      [Flow, new Flow(definition, ports, instanceName(config))],
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
@@ -118,7 +121,13 @@ export async function startService(
       module: ServiceModule,
       global: true,
       imports: [module],
-      controllers: [ActivityController, ProjectionsController, DeadLettersController, StoriesController],
+      controllers: [
+        ActivityController,
+        FlowController,
+        ProjectionsController,
+        DeadLettersController,
+        StoriesController,
+      ],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
     };

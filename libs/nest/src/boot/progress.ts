@@ -50,11 +50,11 @@ class Pace {
 }
 
 /**
- * For how long the oldest event that a read model does not show has been there, in seconds; undefined when the store takes
- * longer than a moment to tell.
+ * For how long the oldest event of these categories after `after` has been there, in seconds: 0 when there is none, undefined
+ * when the store takes longer than a moment to tell.
  */
-async function secondsBehind(
-  { categories }: AnyProjection,
+export async function secondsBehind(
+  { categories }: Pick<AnyProjection, 'categories'>,
   after: bigint,
   { store, clock }: Pick<ServicePorts, 'store' | 'clock'>,
 ): Promise<number | undefined> {

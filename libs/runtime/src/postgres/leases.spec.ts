@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { freshDatabase } from '#test/database';
-import { PostgresLeases, PostgresSession } from '#runtime/postgres';
+import { leaseSession, PostgresLeases, PostgresSession } from '#runtime/postgres';
 import { silentLog, supervise, SystemClock, untilAborted } from '#runtime';
 import { ManualClock, SeededRandom } from '#runtime/testing';
 
@@ -112,4 +112,34 @@ test('an instance whose work fails leaves the lease to one that waits for it, an
   stop.abort();
   await Promise.all([failing, sound]);
   await Promise.all([first.close(), second.close()]);
+});
+
+test('every instance can tell who holds which lease, and that nobody does any longer', async () => {
+  const url = await freshDatabase();
+  const elsewhere = await freshDatabase();
+  const clock = new SystemClock();
+  const open = (at: string, name: string) => new PostgresSession(at, clock, leaseSession(name));
+  const sessions = [open(url, 'one:3001'), open(url, 'two:3001'), open(elsewhere, 'other:3001')];
+  const [one, two, other] = sessions.map((session) => new PostgresLeases(session, clock, 20));
+  const stop = new AbortController();
+  const holding: Promise<void>[] = [];
+  const hold = (leases: PostgresLeases, name: string) =>
+    new Promise<void>((begun) => {
+      const work = (lease: AbortSignal) => (begun(), untilAborted(lease));
+      holding.push(leases.hold(name, stop.signal, work));
+    });
+  // Keys of 64 bits: of these, some have the first bit of either half set.
+  const names = Array.from({ length: 8 }, (_, i) => `lease ${i}`);
+  for (const name of names) await hold(one!, name);
+  await hold(two!, 'relay');
+  await hold(other!, 'elsewhere');
+  const expected = new Map([...names.map((name) => [name, 'one:3001'] as const), ['relay', 'two:3001']]);
+  for (const leases of [one!, two!]) {
+    const held = await leases.holders([...names, 'relay', 'elsewhere', 'nobody']);
+    expect(held).toEqual(expected);
+  }
+  stop.abort();
+  await Promise.all(holding);
+  expect(await two!.holders(names)).toEqual(new Map());
+  for (const session of sessions) await session.close();
 });

@@ -1,6 +1,11 @@
 import { type Clock, Leases } from '../ports.js';
 import type { PostgresSession } from './session.js';
 
+const SESSION = 'larder-leases ';
+
+/** What the session of an instance's leases is called, so that every instance can tell who holds one. */
+export const leaseSession = (instance: string): string => `${SESSION}${instance}`;
+
 /**
  * Leases as session-level advisory locks: the server frees them the moment their holder's connection ends, so a
  * successor takes over within `retryMs` of a crash, and no clock is trusted. An instance whose work has failed leaves the
@@ -39,6 +44,11 @@ export class PostgresLeases extends Leases {
     }
   }
 
+  override async holders(names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.session.query<{ name: string; session: string }>(HOLDERS, [names]);
+    return new Map(rows.map(({ name, session }) => [name, session.replace(SESSION, '')]));
+  }
+
   private async leaveToOthers(name: string, signal: AbortSignal): Promise<void> {
     const leftMs = (this.leftUntilMs.get(name) ?? 0) - this.clock.monotonicMs();
     this.leftUntilMs.delete(name);
@@ -66,3 +76,12 @@ export class PostgresLeases extends Leases {
     }
   }
 }
+
+/** The server shows the 64 bits of an advisory lock's key in two columns of 32. */
+const HOLDERS = `
+  SELECT name, coalesce(application_name, 'unknown') AS session
+  FROM unnest($1::text[]) AS name
+  JOIN pg_locks ON locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = hashtextextended('lease:' || name, 0)
+  JOIN pg_stat_activity USING (pid)`;

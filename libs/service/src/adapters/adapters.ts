@@ -9,6 +9,7 @@ import { PostgresTables } from '#projections/postgres';
 import {
   assertKeepsSessions,
   BY_INDEX,
+  leaseSession,
   PostgresCheckpoints,
   PostgresLeases,
   postgresPool,
@@ -18,6 +19,7 @@ import type { Clock, Runtime } from '#runtime';
 import { type BaseConfig, StartError } from '../config.js';
 import type { ServiceDefinition } from '../definition.js';
 import { assertCheckpoints } from './checkpoints.js';
+import { instanceName } from './instance-name.js';
 import { assertMigrated } from './migrations.js';
 import type { ServicePorts } from '../ports.js';
 import { reach } from './reach.js';
@@ -90,7 +92,7 @@ export async function openPorts(
   const pool = postgresPool(config.DATABASE_URL, { settings: BY_INDEX });
   closing.onClose(() => pool.end());
   await open('DATABASE_URL', () => assertMigrated(pool, definition.name));
-  const session = new PostgresSession(config.DATABASE_URL, clock);
+  const session = new PostgresSession(config.DATABASE_URL, clock, leaseSession(instanceName(config)));
   closing.onClose(() => session.close());
   const parked = new PostgresParkedMessages(pool);
   const ports = {

@@ -1,2 +1,3 @@
 export { openEventStore, openMessageBus, openPorts } from './adapters.js';
+export { instanceName } from './instance-name.js';
 export { reach } from './reach.js';
