@@ -360,12 +360,19 @@ class ConsoleTest {
     const page = await this.open(this.settled, 'operator');
     await page.getByRole('button', { name: /order: OrderCompleted/ }).waitFor();
     const names = await page.locator('.lane-names strong').allTextContents();
-    expectSame(names, ['order', 'bus', 'inventory', 'payment'], 'lanes');
+    expectSame(names, ['order', 'bus', 'inventory', 'payment', 'provider'], 'lanes');
+    expectSame(await page.locator('.asking text').allTextContents(), ['authorize', 'capture'], 'what was asked');
     await page.getByRole('button', { name: /payment: PaymentAuthorized/ }).click();
     await page.getByRole('heading', { name: 'PaymentAuthorized' }).waitFor();
     await page.goto(this.url + this.waiting);
     await page.getByRole('heading', { name: 'What comes' }).waitFor();
     await page.getByText('Call off').first().waitFor();
+    const unanswered = {
+      ...storyOf({ service: 'payment', type: 'PaymentRequested' }),
+      exchanges: [{ what: 'authorize', asked: '0' }],
+    };
+    await openFile(page, this.url, unanswered);
+    await page.locator('.asking.missing', { hasText: 'authorize: no answer yet' }).waitFor();
     await page.context().close();
     return `lanes for ${names.join(', ')}, what comes, and what each choice would do`;
   }

@@ -55,6 +55,16 @@ test('each service tells its facts, with the messages that led to them', async (
   expect(payment!.facts.map(({ message }) => message !== undefined)).toEqual([true, false, true, false]);
 });
 
+test('payment tells what it asked the provider and how the answers came, and nobody else does', async () => {
+  const [order, inventory, payment] = await Promise.all(services.map((service) => storyIn(service)));
+  const [requested, authorized, asked, captured] = payment!.facts.map(({ id }) => id);
+  expect(payment!.exchanges).toEqual([
+    { what: 'authorize', asked: requested, answer: authorized, by: 'call' },
+    { what: 'capture', asked, answer: captured, by: 'call' },
+  ]);
+  for (const story of [order, inventory]) expect(story).not.toHaveProperty('exchanges');
+});
+
 test('since when a read model shows a fact is told of those that are about it, and lies after the fact', async () => {
   const { facts } = await storyIn('order');
   for (const { recordedAt, shown } of facts) {

@@ -32,6 +32,7 @@ async function storyIn({ servers, scheduler }: Told, orderId: string, all: reado
   );
   const facts = byTime(parts.flatMap((part) => part.facts));
   const ahead = parts.find((part) => part.ahead)?.ahead;
+  const exchanges = parts.find((part) => part.exchanges)?.exchanges;
   const shown = facts.flatMap((fact) => Object.values(fact.shown));
   const instants = [...facts.map(({ recordedAt }) => recordedAt), ...shown.filter((at) => at !== null)];
   const [first, last] = [facts[0]!.recordedAt, instants.reduce((latest, at) => (at > latest ? at : latest))];
@@ -39,7 +40,16 @@ async function storyIn({ servers, scheduler }: Told, orderId: string, all: reado
   const isOver = !ahead?.awaits.length && ahead?.deadlineAt === undefined && !shown.includes(null);
   const at = isOver ? last : clock.now().toISOString();
   const troubles = all.filter((trouble) => trouble.at >= first && trouble.at <= at);
-  return { orderId, at, complete: true, missing: [], facts, ...(!isOver && ahead && { ahead }), troubles };
+  return {
+    orderId,
+    at,
+    complete: true,
+    missing: [],
+    facts,
+    ...(!isOver && ahead && { ahead }),
+    ...(exchanges && { exchanges }),
+    troubles,
+  };
 }
 
 /** What people want is no trouble, though they may want it at the wrong moment. */

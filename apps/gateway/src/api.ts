@@ -51,6 +51,8 @@ export interface Story {
   /** By time, and of one service by position. */
   readonly facts: readonly StoryFact[];
   readonly ahead?: Ahead;
+  /** With the payment provider, oldest first; absent where payment tells nothing. */
+  readonly exchanges?: readonly Exchange[];
   /** What went wrong meanwhile, by time: of a story from a simulated world, or from a crash that was made. The gateway knows none. */
   readonly troubles?: readonly StoryTrouble[];
 }
@@ -69,6 +71,9 @@ export type CustomerFact = Omit<Fact, ForStaff>;
 export type StoryFact = Omit<Schemas['StoryFact'], ForStaff> & Partial<Pick<Schemas['StoryFact'], ForStaff>>;
 
 type ForStaff = 'position' | 'correlationId' | 'causationId';
+
+/** What payment asked the provider, and was answered: `asked` and `answer` are ids of facts. */
+export type Exchange = Schemas['Exchange'];
 
 /** What is to come, as of now. */
 export type Ahead = Schemas['Ahead'];

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { orderEvents, paymentEvents } from '#contracts';
 import { defineService, DEVELOPMENT_KEYS, duration, openingKeys, secrets } from '#service';
 import { payment } from './domain/payment.js';
+import { exchangesOf } from './exchanges.js';
 import { paymentMessageOf } from './messaging/messages.js';
 import { paymentReaction } from './messaging/reactions.js';
 import { moneyHold } from './read-models/money-hold.js';
@@ -45,6 +46,7 @@ export const paymentDefinition = defineService({
   ignores: ['OrderPlaced', 'OrderRejected', 'OrderCompleted', 'OrderSettled'],
   reactionTo: paymentReaction,
   projections: [paymentSummary, paymentTodo, moneyHold],
+  exchanges: exchangesOf,
   leases: ['cashier'],
   rawBody: true,
 });

@@ -9,7 +9,7 @@ import type { Decider } from '#decider';
 import type { RecordedEvent, Upcasters } from '#event-store';
 import type { AnyProjection } from '#projections';
 import type { AccessTable } from './access.js';
-import type { Ahead } from './story.js';
+import type { Ahead, Exchange } from './story.js';
 import { baseConfig, configOf, type tcpPort } from './config.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
@@ -48,6 +48,8 @@ export interface ServiceParts<
   readonly projections: readonly AnyProjection[];
   /** What is to come of an order by its events, where this service decides about it. Throws NotFound for one without any. */
   readonly ahead?: (events: readonly RecordedEvent<any>[], now: Date) => Ahead | undefined;
+  /** What it asked of somebody outside of the shop about an order, by the order's events. */
+  readonly exchanges?: (events: readonly RecordedEvent<any>[]) => Exchange[] | undefined;
   /** The leases that its own loops hold, besides those of relay, consumer and projectors. */
   readonly leases?: readonly string[];
   /** Whether `request.rawBody` keeps the bytes of each body, to verify signatures. By default false. */
@@ -75,8 +77,8 @@ export function defineService<
   parts: ServiceParts<Published, Subscribed, Command, Variables>,
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
   const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
-  const { publicDefaults = [], ahead = () => undefined } = parts;
+  const { publicDefaults = [], ahead = () => undefined, exchanges = () => undefined } = parts;
   const config = configOf(baseConfig, port, variables, publicDefaults);
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
-  return { ...parts, variables, publicDefaults, ignores, ahead, leases, rawBody, allLeases, config };
+  return { ...parts, variables, publicDefaults, ignores, ahead, exchanges, leases, rawBody, allLeases, config };
 }

@@ -54,8 +54,26 @@ export const ahead = z
 
 export type Ahead = z.infer<typeof ahead>;
 
+/** What was asked of somebody outside of the shop, by the events that say so. */
+export const exchange = z
+  .object({
+    what: z.string().describe('What was asked for; `tell` where the other side told something by itself'),
+    asked: z.string().optional().describe('The id of the fact that asks'),
+    answer: z.string().optional().describe('The id of the fact that is the answer; absent as long as there is none'),
+    by: z.enum(['call', 'webhook']).optional().describe('How the answer came'),
+    dropped: z.literal(true).optional().describe('Nobody waits for the answer any longer'),
+  })
+  .meta({ id: 'Exchange' });
+
+export type Exchange = z.infer<typeof exchange>;
+
 export const orderStory = z
-  .object({ orderId, facts: z.array(storyFact), ahead: ahead.optional() })
+  .object({
+    orderId,
+    facts: z.array(storyFact),
+    ahead: ahead.optional(),
+    exchanges: z.array(exchange).optional().describe('With the payment provider, in the payment service'),
+  })
   .meta({ id: 'OrderStory' });
 
 export type OrderStory = z.infer<typeof orderStory>;
@@ -87,7 +105,8 @@ export async function storyOf(
   const ahead = definition.ahead(events, ports.clock.now());
   const shown = await shownOf(definition, ports, events);
   const facts = events.map((event) => ({ ...factOf(definition.name, event), shown: shown.get(event)! }));
-  return { orderId, facts, ...(ahead && { ahead }) };
+  const exchanges = definition.exchanges(events);
+  return { orderId, facts, ...(ahead && { ahead }), ...(exchanges && { exchanges }) };
 }
 
 /** By event, what `StoryFact.shown` says. */

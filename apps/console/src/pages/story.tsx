@@ -8,7 +8,7 @@ import { ask, may, shop } from '../gateway.js';
 import { useLoaded } from '../live.js';
 import { Empty, Show, Status, Trouble } from '../parts.js';
 import { path } from '../router.js';
-import { FactDetails, FactList, TroubleList, WhatComes } from '../story/details.js';
+import { ExchangeList, FactDetails, FactList, TroubleList, WhatComes } from '../story/details.js';
 import { readStory, saveStory } from '../story/file.js';
 import { isMoving, knownAt, layOut } from '../story/layout.js';
 import { Timeline } from '../story/timeline.js';
@@ -137,6 +137,7 @@ export function StoryView({ story, onChanged }: { story: Story; onChanged?: () =
         <div class="stack">
           {story.ahead && <WhatComes story={story} ahead={story.ahead} onChanged={onChanged} />}
           <FactDetails fact={story.facts.find(({ id }) => id === selected)} story={story} onSelect={select} />
+          <ExchangeList story={story} onSelect={select} />
           <TroubleList story={story} at={at} />
         </div>
         <FactList story={story} at={at} selected={selected} onSelect={select} />

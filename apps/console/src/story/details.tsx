@@ -183,6 +183,53 @@ export function TroubleList({ story, at }: { story: Story; at: string | undefine
   );
 }
 
+const WAYS = { call: 'to a call', webhook: 'by a webhook' } as const;
+
+/** What payment asked the provider, and what it was answered. */
+export function ExchangeList({ story, onSelect }: { story: Story; onSelect: (factId: string) => void }) {
+  const { exchanges = [] } = story;
+  if (exchanges.length === 0) return null;
+  const factOf = (id: string | undefined) => story.facts.find((fact) => fact.id === id);
+  return (
+    <section class="card exchanges" aria-label="With the provider">
+      <h2>With the provider</h2>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Asked to</th>
+            <th scope="col">Answer</th>
+            <th scope="col" class="number">
+              After
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {exchanges.map(({ what, asked, answer, by, dropped }) => {
+            const [ask, told] = [factOf(asked), factOf(answer)];
+            return (
+              <tr key={`${asked} ${answer}`}>
+                <td>{ask ? what : <span class="muted">not asked</span>}</td>
+                <td>
+                  {told && (
+                    <button type="button" class="link" onClick={() => onSelect(told.id)}>
+                      {told.type}
+                    </button>
+                  )}{' '}
+                  {told && by && <span class="muted small">{WAYS[by]}</span>}
+                  {!told && <span class={dropped ? 'muted' : 'warn'}>{dropped ? 'no longer awaited' : 'not yet'}</span>}
+                </td>
+                <td class="number">
+                  {ask && (told || !dropped) && duration(msBetween(ask.recordedAt, told?.recordedAt ?? story.at))}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
 export function FactList({
   story,
   at,

@@ -25,11 +25,20 @@ const story = {
     awaits: [{ what: 'stock', from: 'inventory', since: '2026-11-21T12:00:00.000Z' }],
     choices: [{ name: 'cancel', allowed: true, detail: 'The stock is given back.' }],
   },
+  exchanges: [
+    { what: 'authorize', asked: 'a', answer: 'b', by: 'webhook' },
+    { what: 'capture', asked: 'c', dropped: true },
+  ],
   troubles: [
     { at: '2026-11-21T12:00:00.500Z', service: 'payment', what: 'the provider cannot be reached' },
     { at: '2026-11-21T12:00:00.700Z', what: 'all machines stand still' },
   ],
 };
+
+test('a story from before exchanges were told opens as it is', () => {
+  const { exchanges: _, ...before } = story;
+  expect(parseStory(JSON.stringify(before))).toEqual(before);
+});
 
 test('a story that was saved is the same when it is opened', () => {
   expect(parseStory(JSON.stringify(story))).toEqual(story);
@@ -61,6 +70,7 @@ describe('a file is refused in words', () => {
       JSON.stringify({ ...story, ahead: { awaits: [{}], choices: [] } }),
       'ahead.awaits[0].what',
     ],
+    ['has an exchange that is none', JSON.stringify({ ...story, exchanges: [{}] }), 'exchanges[0].what'],
     [
       'has a trouble that is none',
       JSON.stringify({ ...story, troubles: [{ at: fact.recordedAt }] }),

@@ -34,6 +34,14 @@ const ahead = z.object({
   choices: z.array(z.object({ name: text, allowed: z.boolean(), code: z.optional(text), detail: text })),
 });
 
+const exchange = z.object({
+  what: text,
+  asked: z.optional(text),
+  answer: z.optional(text),
+  by: z.optional(z.enum(['call', 'webhook'])),
+  dropped: z.optional(z.literal(true)),
+});
+
 const story = z.object({
   orderId: text,
   at: time,
@@ -41,6 +49,7 @@ const story = z.object({
   missing: z.array(text),
   facts: z.array(fact),
   ahead: z.optional(ahead),
+  exchanges: z.optional(z.array(exchange)), // Files from before it was told have none.
   troubles: z.optional(z.array(z.object({ at: time, service: z.optional(text), what: text }))),
 });
 

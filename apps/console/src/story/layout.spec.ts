@@ -139,6 +139,43 @@ describe('read models', () => {
   });
 });
 
+describe('the provider', () => {
+  const facts = [
+    fact('a', 'payment', 0, { type: 'PaymentRequested' }),
+    fact('b', 'payment', 90, { type: 'PaymentAuthorized' }),
+    fact('c', 'payment', 200, { type: 'PaymentCaptureRequested' }),
+    fact('d', 'payment', 300, { type: 'PaymentMovedByProvider' }),
+  ];
+
+  test('has a lane of its own, below all, from what asks to what answers', () => {
+    const exchanges = [
+      { what: 'authorize', asked: 'a', answer: 'b', by: 'call' as const },
+      { what: 'capture', asked: 'c' },
+      { what: 'tell', answer: 'd', by: 'webhook' as const },
+    ];
+    const { lanes, askings, height } = layOut({ ...story(facts, 1_000), exchanges });
+    expect(lanes.map(({ name }) => name)).toEqual(['payment', 'provider']);
+    const { y, height: laneHeight } = lanes[1]!;
+    for (const asking of askings) {
+      expect(asking.y).toBeGreaterThan(y);
+      expect(asking.y).toBeLessThan(y + laneHeight);
+    }
+    expect(height).toBeGreaterThan(y + laneHeight);
+    expect(askings.map(({ label, from, to }) => [label, from?.fact.id, to?.fact.id])).toEqual([
+      ['authorize', 'a', 'b'],
+      ['capture', 'c', undefined],
+      ['Moved by provider', undefined, 'd'],
+    ]);
+    expect(askings[0]!.y).not.toBe(askings[1]!.y);
+  });
+
+  test('has none where nothing is told of it, and what names no fact of the story is left out', () => {
+    expect(layOut(story(facts, 1_000)).lanes.map(({ name }) => name)).toEqual(['payment']);
+    const exchanges = [{ what: 'authorize', asked: 'elsewhere' }];
+    expect(layOut({ ...story(facts, 1_000), exchanges }).askings).toEqual([]);
+  });
+});
+
 test('what went wrong stands at its instant, in the lane that it struck or above all', () => {
   const troubles = [
     { at: at(50), service: 'payment', what: 'it was killed' },

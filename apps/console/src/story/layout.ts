@@ -7,8 +7,10 @@
  *     summary   ╲─○             ╲─○      to the instant at which it was shown
  *   bus             ◆       ◆            messages, where a line from a cause to its effect crosses
  *   inventory          ●
+ *   payment               ●───●
+ *   provider              ├───┤          what payment asked it, until the answer: one that is still awaited is open
  */
-import type { Story, StoryFact, StoryTrouble } from '../../../gateway/src/api.js';
+import type { Exchange, Story, StoryFact, StoryTrouble } from '../../../gateway/src/api.js';
 
 export interface Point {
   readonly fact: StoryFact;
@@ -49,6 +51,15 @@ export interface Strike {
   readonly y: number;
 }
 
+/** Something that the provider was asked, or told: `from` the fact that asks, `to` the one that is the answer. */
+export interface Asking {
+  readonly exchange: Exchange;
+  readonly label: string;
+  readonly from: Point | undefined;
+  readonly to: Point | undefined;
+  readonly y: number;
+}
+
 export interface Gap {
   readonly from: number;
   readonly to: number;
@@ -62,6 +73,7 @@ export interface Layout {
   readonly showings: readonly Showing[];
   readonly gaps: readonly Gap[];
   readonly strikes: readonly Strike[];
+  readonly askings: readonly Asking[];
   /** When something happened, or was shown, in order; the last is now. */
   readonly instants: readonly string[];
   readonly nowX: number;
@@ -86,10 +98,13 @@ const STRIKE_BELOW = 10;
 const GAP_MS = 1_000;
 
 const BUS = 'bus';
+const PROVIDER = 'provider';
+/** Askings of one order can overlap: they take turns in two rows. */
+const ASKING_ROW = 24;
 
 export function layOut(story: Story): Layout {
   const { facts } = story;
-  const lanes = lanesOf(facts);
+  const lanes = lanesOf(story);
   const laneOf = new Map(lanes.map((lane) => [lane.name, lane]));
   const { xs, anchors, gaps } = spread(facts, story.at);
   const xOf = (at: string) => between(anchors, Date.parse(at));
@@ -117,6 +132,14 @@ export function layOut(story: Story): Layout {
     }),
   );
 
+  const provider = laneOf.get(PROVIDER);
+  const askings = (story.exchanges ?? []).flatMap((exchange, i): Asking[] => {
+    const [from, to] = [exchange.asked, exchange.answer].map((id) => byId.get(id ?? ''));
+    if (!provider || !(from ?? to)) return [];
+    const label = from ? exchange.what : labelOf(to!.fact);
+    return [{ exchange, label, from, to, y: provider.y + (1 + (i % 2)) * ASKING_ROW }];
+  });
+
   const strikes = (story.troubles ?? []).map((trouble) => {
     const lane = laneOf.get(trouble.service ?? '');
     return { trouble, x: xOf(trouble.at), y: lane ? lane.y + STRIKE_BELOW : TOP - STRIKE_BELOW };
@@ -135,6 +158,7 @@ export function layOut(story: Story): Layout {
     showings,
     gaps,
     strikes,
+    askings,
     instants: [...instants, story.at],
     nowX: anchors.at(-1)!.x,
     height: last ? last.y + last.height + LANE_GAP : TOP,
@@ -142,7 +166,7 @@ export function layOut(story: Story): Layout {
   };
 }
 
-function lanesOf(facts: readonly StoryFact[]): Lane[] {
+function lanesOf({ facts, exchanges = [] }: Story): Lane[] {
   const services = [...new Set(facts.map(({ service }) => service))].sort();
   const serviceOf = new Map(facts.map(({ id, service }) => [id, service]));
   const hasCrossed = ({ message, causationId, service }: StoryFact) =>
@@ -152,24 +176,31 @@ function lanesOf(facts: readonly StoryFact[]): Lane[] {
     ...services.filter((name) => name === 'order'),
     ...(facts.some(hasCrossed) ? [BUS] : []),
     ...services.filter((name) => name !== 'order'),
+    ...(exchanges.length > 0 ? [PROVIDER] : []),
   ];
   let y = TOP;
   return names.map((name) => {
     const ofIt = facts.filter(({ service }) => service === name);
     const readModels = [...new Set(ofIt.flatMap(({ shown }) => Object.keys(shown)))].sort();
-    const row = name === BUS ? READ_MODEL_ROW : FACT_ROW;
+    const row = ROWS.get(name) ?? FACT_ROW;
     const height = row + readModels.length * READ_MODEL_ROW + LANE_PADDING;
     const lane = {
       name,
       y,
       height,
-      center: y + (name === BUS ? height / 2 : 44),
+      center: y + (ROWS.has(name) ? height / 2 : 44),
       readModels: readModels.map((name, i) => ({ name, y: y + row + (i + 0.5) * READ_MODEL_ROW })),
     };
     y += height + LANE_GAP;
     return lane;
   });
 }
+
+/** The heights of lanes that have no facts of their own. */
+const ROWS: ReadonlyMap<string, number> = new Map([
+  [BUS, READ_MODEL_ROW],
+  [PROVIDER, 2.5 * ASKING_ROW],
+]);
 
 interface Anchor {
   readonly ms: number;

@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Ahead, Story } from '../../../gateway/src/api.js';
 import { duration, timeOf } from '../format.js';
-import { isMoving, layOut, type Layout, type Point } from './layout.js';
+import { type Asking, isMoving, layOut, type Layout, type Point } from './layout.js';
 
 /** What is drawn to the left and right of what is seen, so that scrolling finds it there. */
 const MARGIN = 600;
@@ -121,6 +121,14 @@ export function Timeline({ story, at, selected, onSelect }: Props) {
                 )}
               </g>
             ))}
+          {layout.askings.map((asking) => (
+            <AskingView
+              key={`${asking.exchange.asked} ${asking.exchange.answer}`}
+              of={asking}
+              nowX={cutX ?? layout.nowX}
+              isLater={isLater}
+            />
+          ))}
           {points.map((point) => (
             <PointView
               key={point.fact.id}
@@ -161,6 +169,37 @@ export function Timeline({ story, at, selected, onSelect }: Props) {
         </svg>
       </div>
     </div>
+  );
+}
+
+/** How long something is drawn that nobody waits for and nobody has answered. */
+const DROPPED = 24;
+
+/** From what asks to what answers, and to now while the answer is awaited. */
+function AskingView({
+  of: { exchange, label, from, to, y },
+  nowX,
+  isLater,
+}: {
+  of: Asking;
+  nowX: number;
+  isLater: (instant: string) => boolean;
+}) {
+  const answer = to && !isLater(to.fact.recordedAt) ? to : undefined;
+  const isAwaited = from !== undefined && !answer && !exchange.dropped;
+  const beginX = (from ?? to)!.x;
+  const endX = answer?.x ?? (isAwaited ? Math.max(nowX, beginX) : beginX + DROPPED);
+  return (
+    <g class={isAwaited ? 'asking missing' : 'asking'} data-later={isLater((from ?? to)!.fact.recordedAt)}>
+      {[from, answer].map(
+        (point) => point && <line key={point.fact.id} x1={point.x} y1={point.y} x2={point.x} y2={y} />,
+      )}
+      {from && <rect x={beginX} y={y - 3} width={endX - beginX} height={6} rx={3} />}
+      {answer && <circle cx={answer.x} cy={y} r={4} />}
+      <text x={beginX + 6} y={y - 8}>
+        {isAwaited ? `${label}: no answer yet` : label}
+      </text>
+    </g>
   );
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { orderId } from '#contracts';
 import { type Operation, type Paths, problemWith, type Schemas } from '#nest';
-import { ahead, circuitState, roles, serviceFlow, storyFact } from '#service';
+import { ahead, circuitState, exchange, roles, serviceFlow, storyFact } from '#service';
 import { services } from '../../../shop.js';
 import type { Flow, FullOrder, LoggedOut, Session, Story, StoryFact } from '../api.js';
 
@@ -55,6 +55,7 @@ const story = z.object({
   missing: z.array(z.enum(services)).describe('The services that did not answer, or that the caller may not ask'),
   facts: z.array(shownFact).describe('By time, and of one service by position'),
   ahead: ahead.optional(),
+  exchanges: z.array(exchange).optional().describe('With the payment provider; absent where payment tells nothing'),
 }) satisfies z.ZodType<Story>;
 
 const circuits = z.record(z.string(), circuitState);
@@ -84,6 +85,7 @@ const named = {
   ShownFact: shownFact,
   Story: story,
   Ahead: ahead,
+  Exchange: exchange,
   Flow: flow,
 };
 for (const [id, schema] of Object.entries<z.ZodType>(named)) registry.add(schema, { id });

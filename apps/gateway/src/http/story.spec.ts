@@ -43,7 +43,8 @@ beforeEach(() => {
     });
   for (const service of services) {
     const ahead = { awaits: [], choices: [] };
-    const story = { orderId: ORDER, facts: TOLD[service], ...(service === 'order' && { ahead }) };
+    const part = { order: { ahead }, inventory: {}, payment: { exchanges: [] } }[service];
+    const story = { orderId: ORDER, facts: TOLD[service], ...part };
     forward(service, `/${service}/admin/stories/:orderId`, story);
   }
   const placed = { revision: 0, type: 'OrderPlaced', at: '2026-11-21T12:00:00.000Z', data: { lines: [] } };
@@ -70,6 +71,7 @@ test('the stories of all services are one, by time, and those of one service in 
     complete: true,
     missing: [],
     ahead: { awaits: [], choices: [] },
+    exchanges: [],
   });
   expect(facts.map(({ service, revision }) => `${service} ${revision}`)).toEqual([
     'inventory 0',

@@ -12,7 +12,7 @@ import type { Clock } from '#runtime';
 import { byTime, type OrderStory } from '#service';
 import type { components } from '../../../../libs/client/src/generated/order.js';
 import { services } from '../../../shop.js';
-import type { Ahead, Story, StoryFact } from '../api.js';
+import type { Ahead, Exchange, Story, StoryFact } from '../api.js';
 import { isRefusal, PART_WITHIN_MS, readPart, refusalOf } from './inside.js';
 
 const ORDER_ID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
@@ -23,6 +23,7 @@ type History = components['schemas']['History'];
 interface ToldPart {
   readonly facts: readonly StoryFact[];
   readonly ahead?: Ahead;
+  readonly exchanges?: readonly Exchange[];
 }
 
 export function serveStories(
@@ -46,6 +47,7 @@ export function serveStories(
     const missing = services.filter((_, i) => parts[i] === undefined);
     if (missing.length === services.length) throw tryAgain('unavailable', 'No service answers. Try again.');
     const ahead = parts.find((part) => part?.ahead)?.ahead;
+    const exchanges = parts.find((part) => part?.exchanges)?.exchanges;
     const story: Story = {
       orderId,
       at: clock.now().toISOString(),
@@ -53,6 +55,7 @@ export function serveStories(
       missing,
       facts: byTime(parts.flatMap((part) => part?.facts ?? [])),
       ...(ahead && { ahead }),
+      ...(exchanges && { exchanges }),
     };
     return reply.send(story);
   });

@@ -154,6 +154,8 @@ export interface components {
       orderId: string;
       facts: components['schemas']['StoryFact'][];
       ahead?: components['schemas']['Ahead'];
+      /** @description With the payment provider, in the payment service */
+      exchanges?: components['schemas']['Exchange'][];
     };
     StoryFact: {
       id: string;
@@ -203,6 +205,24 @@ export interface components {
         code?: string;
         detail: string;
       }[];
+    };
+    Exchange: {
+      /** @description What was asked for; `tell` where the other side told something by itself */
+      what: string;
+      /** @description The id of the fact that asks */
+      asked?: string;
+      /** @description The id of the fact that is the answer; absent as long as there is none */
+      answer?: string;
+      /**
+       * @description How the answer came
+       * @enum {string}
+       */
+      by?: 'call' | 'webhook';
+      /**
+       * @description Nobody waits for the answer any longer
+       * @enum {boolean}
+       */
+      dropped?: true;
     };
     Payment: {
       /**
