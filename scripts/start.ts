@@ -42,7 +42,7 @@ let identity: OpenIdProvider | undefined;
 const ownIssuer = process.env['AUTH_ISSUER']?.trim();
 
 export const usage =
-  'npm start. Variables change it: LARDER_DATA, GATEWAY_PORT, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, IDENTITY_PORT, POSTGRES_PORT, AUTH_ISSUER, EVENT_STORE_URL, MESSAGE_BUS_URL.';
+  'npm start. Variables change it: LARDER_DATA, GATEWAY_PORT, ORDER_PORT, INVENTORY_PORT, PAYMENT_PORT, IDENTITY_PORT, POSTGRES_PORT, AUTH_ISSUER, EVENT_STORE_URL, MESSAGE_BUS_URL, TROUBLE.';
 
 export async function main(): Promise<void> {
   const stopped = untilStopped();
@@ -107,7 +107,8 @@ async function openShop(): Promise<void> {
   const asMachine = identity && { GATEWAY_CLIENT_ID: 'gateway', GATEWAY_CLIENT_SECRET: gatewaySecret };
   const launch = (name: Application, variables: NodeJS.ProcessEnv) => {
     stop.signal.throwIfAborted();
-    const launched = new ServiceProcess(name, portOf(name), { ...whoIsTrusted, ...variables }, logOf(name));
+    const env = { TROUBLE: process.env['TROUBLE']?.trim() || 'true', ...whoIsTrusted, ...variables };
+    const launched = new ServiceProcess(name, portOf(name), env, logOf(name));
     running.set(name, launched);
     return launched;
   };
@@ -170,7 +171,8 @@ async function keepRunning(
     const sinceMs = performance.now();
     const reason = await current.ended;
     if (stop.signal.aborted) return;
-    failures = performance.now() - sinceMs > CALM_MS ? 1 : failures + 1;
+    // Whoever kills it, such as a trouble that was switched on, says nothing of whether it can run.
+    failures = performance.now() - sinceMs > CALM_MS || reason === 'SIGKILL' ? 1 : failures + 1;
     const ended = `${name} ended (${reason})${reason === 'SIGKILL' ? '.' : `: ${current.lastWords()}`}`;
     if (failures === TRIES)
       return screen.print(

@@ -1,4 +1,5 @@
 /** The three services as the plain functions they are, in one process and in memory, on a clock of the test's own. */
+import { setMaxListeners } from 'node:events';
 import { type Stock, stock } from '../../apps/inventory/src/domain/stock.js';
 import { inventoryService } from '../../apps/inventory/src/service.js';
 import { MemoryCustomerKeys } from '../../apps/order/src/customer-keys/memory.js';
@@ -10,13 +11,15 @@ import type { PaymentProvider } from '../../apps/payment/src/provider.js';
 import { paymentService } from '../../apps/payment/src/service.js';
 import { MemoryLedger } from '../../apps/payment/src/simulator/ledger.js';
 import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-provider.js';
+import { straysOf, troubledDelivery, troubledProvider } from '../../apps/payment/src/simulator/troubles.js';
+import type { Deliver } from '../../apps/payment/src/simulator/webhooks.js';
 import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
 import { type EventStore, MemoryEventStore, MemorySnapshots } from '#event-store';
 import { MemoryParkedMessages, type MessageBus } from '#message-bus';
 import { MemoryTables } from '#projections';
 import { type Clock, type Ids, type Log, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
-import type { ServicePorts } from '#service';
+import { type ServicePorts, type Troubles, withTroubles } from '#service';
 
 /** The ports of a service, with servers of its own in memory; what is `given` besides takes the place of one. */
 export function memoryPorts<Given extends Pick<ServicePorts, 'clock' | 'ids' | 'bus'>>(given: Given) {
@@ -53,6 +56,8 @@ export function openMemoryShop(options: {
   readonly log?: Log;
   /** Whether the provider's webhooks arrive; by default none does. */
   readonly webhooks?: boolean;
+  /** What operators switch on, by service. */
+  readonly troubles?: Readonly<Record<'order' | 'inventory' | 'payment', Troubles>>;
   /** Puts something before the provider. */
   readonly before?: (provider: PaymentProvider) => PaymentProvider;
 }) {
@@ -65,25 +70,36 @@ export function openMemoryShop(options: {
     providerTimeoutMs,
     timing,
     webhooks,
+    troubles,
     before = (it) => it,
   } = options;
   const runtime = { clock, ids, random: new SeededRandom(1), log: silentLog };
-  const ports = () => memoryPorts({ ...runtime, bus });
+  const ports = (service: 'order' | 'inventory' | 'payment', given: { store?: EventStore } = {}) => {
+    const own = memoryPorts({ ...runtime, bus, ...given });
+    return troubles ? withTroubles(own, troubles[service]) : own;
+  };
   const ledger = new MemoryLedger();
-  const provider: SimulatedProvider = new SimulatedProvider(ledger, (webhook) => deliver(webhook), runtime, timing);
+  const post: Deliver = (webhook) => deliver(webhook);
+  const sent = troubles ? troubledDelivery(post, troubles.payment) : post;
+  const strays = troubles && straysOf(troubles.payment);
+  const provider = new SimulatedProvider(ledger, sent, runtime, timing, strays);
   const { store, customerKeys = new MemoryCustomerKeys(), retentionMs = 0, log = silentLog } = options;
-  const orderPorts = { ...ports(), customerKeys, log, ...(store && { store }) };
+  const orderPorts = { ...ports('order', store && { store }), customerKeys, log };
   const order = orderService(orderPorts, { deadlineMs, openOrders, retentionMs, ...developmentKeys });
-  const inventoryPorts = ports();
+  const inventoryPorts = ports('inventory');
   const inventory = inventoryService(inventoryPorts);
-  const limited = withTimeout(before(provider), clock, providerTimeoutMs);
-  const paymentPorts = ports();
+  const asked = troubles ? troubledProvider(provider, troubles.payment) : provider;
+  const limited = withTimeout(before(asked), clock, providerTimeoutMs);
+  const paymentPorts = ports('payment');
   const payment = paymentService({ ...paymentPorts, providerFor: () => limited }, developmentKeys);
+  let delivered = 0;
   const deliver = async ({ id, data }: Webhook) => {
+    delivered++;
     const news = webhooks ? commandOf(data) : undefined;
     if (news) await payment.record(data.orderId, news, { correlationId: data.orderId, causationId: id });
   };
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
   const running = [order, inventory, payment].map((service) => service.run(stopping.signal));
   const stop = async () => {
     stopping.abort();
@@ -96,5 +112,17 @@ export function openMemoryShop(options: {
     return state;
   }
   const all = { order: orderPorts, inventory: inventoryPorts, payment: paymentPorts };
-  return { order, inventory, payment, ledger, orderPorts, ports: all, stockOf, signal: stopping.signal, stop };
+  return {
+    order,
+    inventory,
+    payment,
+    ledger,
+    orderPorts,
+    ports: all,
+    stockOf,
+    /** How many webhooks have arrived. */
+    delivered: () => delivered,
+    signal: stopping.signal,
+    stop,
+  };
 }

@@ -9,6 +9,7 @@ import {
   httpConfig,
   isLoopback,
   secrets,
+  troubleAccess,
   urls,
 } from '#service';
 import { perService, type Service, services, shop } from '../../shop.js';
@@ -107,6 +108,14 @@ function routeOf(service: Service, operation: string, prefix: string): ServiceRo
   return { service, method, path: `${prefix}${path}`, prefix };
 }
 
+/** What is there besides where TROUBLE is true. */
+export const troubleRoutes: readonly ServiceRoute[] = services.flatMap((service) =>
+  Object.keys(troubleAccess).map((operation) => routeOf(service, operation, `/${service}`)),
+);
+
+export const routesOf = ({ TROUBLE }: Pick<GatewayConfig, 'TROUBLE'>): readonly ServiceRoute[] =>
+  TROUBLE ? [...serviceRoutes, ...troubleRoutes] : serviceRoutes;
+
 /** The paths of the console's pages, which are all the same file: it shows the page by its address. */
 export const consolePages = [
   '/',
@@ -146,12 +155,20 @@ const ownAccess: AccessTable = {
 /** Who may call which route: of the services, what their own tables say. */
 export const gatewayAccess: AccessTable = {
   ...ownAccess,
-  ...Object.fromEntries(
-    serviceRoutes.map(({ service, method, path, prefix }) => {
-      return [`${method} ${path}`, accessOf(shop[service].access)[`${method} ${path.slice(prefix.length)}`]!];
-    }),
-  ),
+  ...accessTo(serviceRoutes),
 };
+
+/** With what is there where TROUBLE is true. */
+export const accessWith = ({ TROUBLE }: Pick<GatewayConfig, 'TROUBLE'>): AccessTable =>
+  TROUBLE ? { ...gatewayAccess, ...accessTo(troubleRoutes) } : gatewayAccess;
+
+function accessTo(routes: readonly ServiceRoute[]): AccessTable {
+  const rows = routes.map(({ service, method, path, prefix }) => {
+    const table = accessOf({ ...shop[service].access, ...troubleAccess });
+    return [`${method} ${path}`, table[`${method} ${path.slice(prefix.length)}`]!] as const;
+  });
+  return Object.fromEntries(rows);
+}
 
 /**
  * The routes whose answers the gateway may keep for others, with their services. None is about personal data, and none is

@@ -9,6 +9,7 @@ import { paymentReaction } from './messaging/reactions.js';
 import { moneyHold } from './read-models/money-hold.js';
 import { paymentSummary } from './read-models/payment-summary.js';
 import { paymentTodo } from './read-models/payment-todo.js';
+import { providerTroubles } from './simulator/troubles.js';
 import { upcasters } from './upcasters.js';
 
 export const paymentDefinition = defineService({
@@ -48,5 +49,6 @@ export const paymentDefinition = defineService({
   projections: [paymentSummary, paymentTodo, moneyHold],
   exchanges: exchangesOf,
   leases: ['cashier'],
+  troubles: providerTroubles,
   rawBody: true,
 });

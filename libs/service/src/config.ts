@@ -186,6 +186,12 @@ export const httpConfig = z.object({
     .stringbool({ error: 'is neither true nor false' })
     .optional()
     .describe('Logs for people (true) or as JSON (false); by default for people on a terminal'),
+  TROUBLE: z
+    .stringbool({ error: 'is neither true nor false' })
+    .default(false)
+    .describe(
+      'Whether operators may make things go wrong, at /admin/troubles and on a page of the console: for HOST on loopback. `npm start` sets it to true',
+    ),
   REQUEST_TIMEOUT: duration()
     .prefault('1800ms')
     .describe('How long a request may take, in addition to the wait it asked for, before it is answered with 503'),
@@ -236,6 +242,10 @@ export function configOf<Base extends z.ZodRawShape, Variables extends z.ZodRawS
   const schema = base.extend({ PORT: tcpPort(port), ...variables });
   const refined = schema.superRefine((given: Record<string, unknown>, context) => {
     if (isLoopback(given['HOST'] as string)) return;
+    if (given['TROUBLE'] === true) {
+      const message = 'is true while HOST is not an address of loopback';
+      context.addIssue({ code: 'custom', path: ['TROUBLE'], message });
+    }
     for (const each of publicDefaults) {
       // Of a list, none may be public.
       const known = textsOf((variables[each] as unknown as z.ZodType).parse(undefined));

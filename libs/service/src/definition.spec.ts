@@ -67,5 +67,22 @@ describe('a secret whose default everybody knows', () => {
     expect(load({ HOST: '0.0.0.0', SECRET: 'one that nobody knows' }).SECRET).toEqual(['one that nobody knows']));
 });
 
+test('troubles are for loopback: with TROUBLE, no other address is listened on', () => {
+  const { config } = definition;
+  const url = 'postgresql://larder@localhost/shop';
+  const urls = { EVENT_STORE_URL: url, MESSAGE_BUS_URL: url, DATABASE_URL: url, AUTH_ISSUER: 'http://localhost:3000' };
+  const load = (env: NodeJS.ProcessEnv) => loadConfig(config, { ...urls, ...env }).TROUBLE;
+  expect([load({}), load({ HOST: '0.0.0.0', TROUBLE: 'false' }), load({ TROUBLE: 'true' })]).toEqual([
+    false,
+    false,
+    true,
+  ]);
+  for (const HOST of ['0.0.0.0', '::', '192.0.2.7', 'shop.example']) {
+    expect(() => load({ HOST, TROUBLE: 'true' }), HOST).toThrow(
+      'TROUBLE is true while HOST is not an address of loopback.',
+    );
+  }
+});
+
 test('all leases are those of the relay and the consumer, of its own loops and of the projectors', () =>
   expect(definition.allLeases).toEqual(['shop', 'shop retries', 'watchdog', 'projector:shelf']));

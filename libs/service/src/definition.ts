@@ -11,6 +11,7 @@ import type { AnyProjection } from '#projections';
 import type { AccessTable } from './access.js';
 import type { Ahead, Exchange } from './story.js';
 import { baseConfig, configOf, type tcpPort } from './config.js';
+import type { TroubleTable } from './troubles/troubles.js';
 
 /** What a service declares; `defineService` adds what follows from it. */
 export interface ServiceParts<
@@ -52,6 +53,8 @@ export interface ServiceParts<
   readonly exchanges?: (events: readonly RecordedEvent<any>[]) => Exchange[] | undefined;
   /** The leases that its own loops hold, besides those of relay, consumer and projectors. */
   readonly leases?: readonly string[];
+  /** What can be made to go wrong with it where TROUBLE is true, besides the troubles of every service. */
+  readonly troubles?: TroubleTable;
   /** Whether `request.rawBody` keeps the bytes of each body, to verify signatures. By default false. */
   readonly rawBody?: boolean;
 }
@@ -77,8 +80,10 @@ export function defineService<
   parts: ServiceParts<Published, Subscribed, Command, Variables>,
 ): ServiceDefinition<Published, Subscribed, Command, Variables> {
   const { name, port, projections, variables = {} as Variables, ignores = [], leases = [], rawBody = false } = parts;
-  const { publicDefaults = [], ahead = () => undefined, exchanges = () => undefined } = parts;
+  const { publicDefaults = [], troubles = {} } = parts;
+  const { ahead = () => undefined, exchanges = () => undefined } = parts;
   const config = configOf(baseConfig, port, variables, publicDefaults);
   const allLeases = [name, `${name} retries`, ...leases, ...projections.map((each) => `projector:${each.name}`)];
-  return { ...parts, variables, publicDefaults, ignores, ahead, exchanges, leases, rawBody, allLeases, config };
+  const rest = { ahead, exchanges, leases, troubles, rawBody, allLeases, config };
+  return { ...parts, variables, publicDefaults, ignores, ...rest };
 }

@@ -10,3 +10,5 @@ export * from './story.js';
 export * from './flow.js';
 export { type HoldRow, type Holds, holdsWithoutVerdict } from './holds.js';
 export * from './common-access.js';
+export * from './troubles/troubles.js';
+export { commonTroubles, withTroubles } from './troubles/common.js';

@@ -12,7 +12,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
 import { extendDeadline, networkOf, parsePreferWait, Problem } from '#nest';
 import { abortQuietly } from '#runtime';
-import { type GatewayConfig, type ServiceRoute, serviceRoutes } from '../definition.js';
+import { type GatewayConfig, routesOf, type ServiceRoute } from '../definition.js';
 import type { Calls } from './calls.js';
 
 /** What a service may take longer than its REQUEST_TIMEOUT to say that it took too long. */
@@ -52,7 +52,7 @@ export function forwardRoutes(
     // A body is the service's to understand: here it passes as it is.
     forwarding.removeAllContentTypeParsers();
     forwarding.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body));
-    for (const route of serviceRoutes) {
+    for (const route of routesOf(config)) {
       forwarding.route({
         method: route.method === 'GET' ? ['GET', 'HEAD'] : [route.method],
         url: route.path,

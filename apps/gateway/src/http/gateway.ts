@@ -5,7 +5,7 @@ import { ServerUnavailable } from '#runtime';
 import { loadConfig } from '#service';
 import { instanceName } from '#service/adapters';
 import { services } from '../../../shop.js';
-import { gatewayAccess, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
+import { accessWith, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
 import { cacheAnswers } from './answer-cache.js';
 import { serveConsole } from './console.js';
@@ -31,10 +31,11 @@ export async function startGateway({
 }: { env?: NodeJS.ProcessEnv } = {}): Promise<RunningApplication> {
   const config = loadConfig(gatewayConfig, env) as GatewayConfig;
   const { hostname, protocol } = publicUrlOf(config);
+  const access = accessWith(config);
   const options = {
     name: 'gateway',
     config: { ...config, ALLOWED_HOSTS: [...config.ALLOWED_HOSTS, hostname] },
-    access: gatewayAccess,
+    access,
   };
   return startApplication(options, async (parts) => {
     const { runtime, background, health, metrics, tokens } = parts;
@@ -50,7 +51,7 @@ export async function startGateway({
     showServices(instances, calls, health, metrics);
     const cookies = { secrets: config.GATEWAY_SECRET, isHttps: protocol === 'https:', clock };
     const sessions = new Sessions(cookies);
-    const login = new Login({ config, access: gatewayAccess, sessions, cookies, tokens, clock, log });
+    const login = new Login({ config, access, sessions, cookies, tokens, clock, log });
     const stream = new Stream({ ...runtime, instances, token: ownToken(config), stopping: background.stopping });
     background.run((signal) => stream.run(signal));
     background.onClose(() => stream.close());
@@ -58,7 +59,7 @@ export async function startGateway({
       module: { module: GatewayModule },
       beforeAccess: (http) => {
         usePages(http);
-        sessions.use(http, gatewayAccess);
+        sessions.use(http, access);
       },
       routes: (http) => {
         // What the cache has been asked for is over before a read is sent again without positions.

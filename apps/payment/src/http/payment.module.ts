@@ -17,7 +17,7 @@ import {
   providePrisma,
   provideService,
 } from '#nest';
-import type { ServicePorts } from '#service';
+import { type ServicePorts, Troubles } from '#service';
 import type { paymentDefinition } from '../definition.js';
 import { type GuardedProvider, guardProvider } from '../provider-guard.js';
 import type { PaymentProvider } from '../provider.js';
@@ -25,6 +25,7 @@ import { PAYMENT_SERVICE, paymentService } from '../service.js';
 import { Ledger } from '../simulator/ledger.js';
 import { PostgresLedger } from '../simulator/postgres-ledger.js';
 import { SimulatedProvider } from '../simulator/simulated-provider.js';
+import { straysOf, troubledDelivery, troubledProvider } from '../simulator/troubles.js';
 import { postWebhook } from '../simulator/webhooks.js';
 import { PaymentController } from './payment.controller.js';
 import { handlers } from './payment.handlers.js';
@@ -32,6 +33,9 @@ import { handlers } from './payment.handlers.js';
 type Config = z.infer<typeof paymentDefinition.config>;
 
 const GUARDED_PROVIDER = Symbol('GuardedProvider');
+
+/** They are there where TROUBLE is true. */
+const MAYBE_TROUBLES = { token: Troubles, optional: true };
 
 @Module({
   imports: [CqrsModule.forRoot()],
@@ -41,17 +45,19 @@ const GUARDED_PROVIDER = Symbol('GuardedProvider');
     { provide: Ledger, inject: [DATABASE], useFactory: (pool: pg.Pool) => new PostgresLedger(pool) },
     {
       provide: SimulatedProvider,
-      inject: [Ledger, PORTS, CONFIG, Background, HttpAdapterHost],
+      inject: [Ledger, PORTS, CONFIG, Background, HttpAdapterHost, MAYBE_TROUBLES],
       useFactory: (
         ledger: Ledger,
         ports: ServicePorts,
         config: Config,
         background: Background,
         { httpAdapter }: HttpAdapterHost,
+        troubles?: Troubles,
       ) => {
         const receiver = () => config.WEBHOOK_URL ?? `${ownUrl(httpAdapter.getHttpServer())}/webhooks/payments`;
-        const deliver = postWebhook(receiver, config.WEBHOOK_SECRET[0]!, ports.clock);
-        const provider = new SimulatedProvider(ledger, deliver, ports);
+        const post = postWebhook(receiver, config.WEBHOOK_SECRET[0]!, ports.clock);
+        const deliver = troubles ? troubledDelivery(post, troubles) : post;
+        const provider = new SimulatedProvider(ledger, deliver, ports, undefined, troubles && straysOf(troubles));
         background.run((signal) => provider.resume(signal));
         background.onClose(() => provider.close());
         return provider;
@@ -59,15 +65,17 @@ const GUARDED_PROVIDER = Symbol('GuardedProvider');
     },
     {
       provide: GUARDED_PROVIDER,
-      inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics, Flow],
+      inject: [SimulatedProvider, PORTS, CONFIG, Health, Metrics, Flow, MAYBE_TROUBLES],
       useFactory: (
-        adapter: PaymentProvider,
+        simulated: PaymentProvider,
         ports: ServicePorts,
         config: Config,
         health: Health,
         metrics: Metrics,
         flow: Flow,
+        troubles?: Troubles,
       ) => {
+        const adapter = troubles ? troubledProvider(simulated, troubles) : simulated;
         const labels = ['operation', 'outcome'];
         const count = metrics.counter('larder_provider_calls_total', 'Requests to the payment provider.', labels);
         const provider = guardProvider(adapter, { ...ports, timeoutMs: config.PROVIDER_TIMEOUT, count });

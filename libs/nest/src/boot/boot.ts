@@ -4,8 +4,17 @@ import { withUpcasters } from '#event-store';
 import { forgetOldShown } from '#projections';
 import { Replays } from '#projections/postgres';
 import { ServerUnavailable, supervise } from '#runtime';
-import { instanceName, openPorts } from '#service/adapters';
-import { type BaseConfig, loadConfig, type ServiceDefinition, type ServicePorts } from '#service';
+import { instanceName, openPorts, throughSilence } from '#service/adapters';
+import {
+  type BaseConfig,
+  commonTroubles,
+  loadConfig,
+  type ServiceDefinition,
+  type ServicePorts,
+  troubleAccess,
+  Troubles,
+  withTroubles,
+} from '#service';
 import { PostgresCounts } from '../access/shared-counts.js';
 import { Activity } from '../admin/activity.js';
 import { ActivityController } from '../admin/activity.controller.js';
@@ -15,6 +24,7 @@ import { FlowController } from '../admin/flow.controller.js';
 import { ProjectionsController } from '../admin/projections.controller.js';
 import { EventStreams } from '../http/event-stream.js';
 import { StoriesController } from '../admin/stories.controller.js';
+import { TroublesController } from '../admin/troubles.controller.js';
 import { ReadYourWrites } from '../http/position.js';
 import { CONFIG, DATABASE, DEFINITION, PORTS } from '../tokens.js';
 import { runApplication, type RunningApplication, startApplication } from './application.js';
@@ -44,9 +54,13 @@ export async function startService(
   { env = process.env, wrapPorts = (ports) => ports }: BootOptions = {},
 ): Promise<RunningApplication> {
   const { name, projections, subscribes } = definition;
-  const config = loadConfig(definition.config, env) as BaseConfig;
-  return startApplication({ ...definition, config }, async ({ runtime, background, health, metrics }) => {
+  const given = loadConfig(definition.config, env) as BaseConfig;
+  const access = { ...definition.access, ...(given.TROUBLE && troubleAccess) };
+  return startApplication({ ...definition, access, config: given }, async (parts) => {
+    const { runtime, background, health, metrics } = parts;
     const { clock } = runtime;
+    const troubles = given.TROUBLE && new Troubles({ ...commonTroubles, ...definition.troubles }, runtime);
+    const config = troubles ? await throughSilence(given, troubles, background) : given;
     const counters = {
       skipped: metrics.counter('larder_messages_skipped_total', 'Messages of a type that is not known here.', [
         'topic',
@@ -54,7 +68,7 @@ export async function startService(
       dead: metrics.counter('larder_dead_letters_total', 'Messages that became dead letters.', ['topic']),
     };
     const { ports: opened, pool } = await openPorts(definition, config, { ...runtime, counters }, background);
-    const wrapped = wrapPorts(opened);
+    const wrapped = wrapPorts(troubles ? withTroubles(opened, troubles) : opened);
     const store = new WatchedStore(wrapped.store, clock);
     const ports = { ...wrapped, store };
     health.add('store', async () => {
@@ -116,6 +130,7 @@ export async function startService(
       [Health, health],
       [Metrics, metrics],
       [ReadYourWrites, new ReadYourWrites(ports, config.READ_TIMEOUT, background.stopping)],
+      ...(troubles ? [[Troubles, troubles] as [InjectionToken, object]] : []),
     ];
     const root = {
       module: ServiceModule,
@@ -127,6 +142,7 @@ export async function startService(
         ProjectionsController,
         DeadLettersController,
         StoriesController,
+        ...(troubles ? [TroublesController] : []),
       ],
       providers: provided.map(([provide, useValue]) => ({ provide, useValue })),
       exports: provided.map(([token]) => token),
