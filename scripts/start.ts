@@ -10,18 +10,21 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { readVariables } from '#service';
 import { Advice } from './lib/advice.js';
 import { actAs } from './lib/api.js';
+import { watchBalance } from './lib/balance.js';
 import { headersIn, keepTokenKeys, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
 import { migrate } from './migrate.js';
 import { AUDIENCE, openProvider, type OpenIdProvider } from './lib/openid-provider.js';
+import { openBooks } from './lib/reconcile/open-books.js';
 import { Screen } from './lib/screen.js';
 import { ServiceProcess } from './lib/service-process.js';
 import { SystemClock } from '#runtime';
-import { type Service, services } from '../apps/shop.js';
+import { perService, type Service, services } from '../apps/shop.js';
 import { dataFolder, portOf, portVariable, psqlCommand, shortPath, urlOf, whoUses } from './lib/addresses.js';
 import { welcome } from './lib/welcome.js';
 
@@ -37,6 +40,9 @@ const stop = new AbortController();
 const running = new Map<Application, ServiceProcess>();
 let postgres: PostgresServer | undefined;
 let identity: OpenIdProvider | undefined;
+
+/** Whether operators may make things go wrong. */
+const trouble = process.env['TROUBLE']?.trim() || 'true';
 
 /** An OpenID provider of one's own, in place of the one for development. */
 const ownIssuer = process.env['AUTH_ISSUER']?.trim();
@@ -107,7 +113,7 @@ async function openShop(): Promise<void> {
   const asMachine = identity && { GATEWAY_CLIENT_ID: 'gateway', GATEWAY_CLIENT_SECRET: gatewaySecret };
   const launch = (name: Application, variables: NodeJS.ProcessEnv) => {
     stop.signal.throwIfAborted();
-    const env = { TROUBLE: process.env['TROUBLE']?.trim() || 'true', ...whoIsTrusted, ...variables };
+    const env = { TROUBLE: trouble, ...whoIsTrusted, ...variables };
     const launched = new ServiceProcess(name, portOf(name), env, logOf(name));
     running.set(name, launched);
     return launched;
@@ -132,6 +138,8 @@ async function openShop(): Promise<void> {
     ...services.map((service) => open(service, variablesOf(service))),
     open('gateway', { ...urls, ...asMachine }),
   ]);
+  const databases = perService((service) => ({ databaseUrl: url(service), storeUrl: storeUrl ?? url(service) }));
+  if (z.stringbool().catch(false).parse(trouble)) void keepBalance(databases);
   await screen.step('filling the shelves', async (done) => done('groceries', await fillAsClerk()));
   screen.print(
     welcome({
@@ -152,6 +160,13 @@ async function fillAsClerk(): Promise<string> {
     screen.print(error.message);
     return 'left as they are';
   }
+}
+
+/** The gateway shows it to operators, beside what they break. */
+function keepBalance(databases: Parameters<typeof openBooks>[0]): Promise<void> {
+  const clock = new SystemClock();
+  const tell = (balance: object) => running.get('gateway')?.send({ balance });
+  return watchBalance({ open: () => openBooks(databases, clock), tell, clock, signal: stop.signal });
 }
 
 async function closeShop(): Promise<void> {

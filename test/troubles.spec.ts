@@ -4,12 +4,9 @@
  */
 import { afterEach, expect, test } from 'vitest';
 import { paymentDefinition } from '../apps/payment/src/definition.js';
-import { perService, services, shop as definitions } from '../apps/shop.js';
-import { keysInMemory } from '../scripts/lib/reconcile/books.js';
+import { services } from '../apps/shop.js';
 import { reconcile } from '../scripts/lib/reconcile/reconcile.js';
-import { withUpcasters } from '#event-store';
 import { MemoryMessageBus } from '#message-bus';
-import type { AnyProjection } from '#projections';
 import { isUnavailable, silentLog, SystemClock, SystemIds } from '#runtime';
 import { commonTroubles, Troubles } from '#service';
 import { openMemoryShop } from './support/memory-shop.js';
@@ -49,21 +46,10 @@ async function openShop() {
       cause,
     );
   const settled = (waitMs: number) => shop.order.awaitSettled(orderId, undefined, waitMs, shop.signal);
-  const books = perService((service) => {
-    const { store, tables } = shop.ports[service];
-    return {
-      store: withUpcasters(store, definitions[service].upcasters),
-      tables,
-      keys: (projection: AnyProjection) => keysInMemory(tables, projection),
-    };
-  });
   /** Everything that disagrees in a shop where nothing is under way. */
   async function disagreements(): Promise<string[]> {
     const found: string[] = [];
-    for await (const { message } of reconcile(
-      { ...books, ledger: shop.ledger },
-      { clock, pauseMs: 200, atRest: true },
-    )) {
+    for await (const { message } of reconcile(shop.books, { clock, pauseMs: 200, atRest: true })) {
       found.push(message);
     }
     return found;

@@ -81,9 +81,9 @@ export class ServiceProcess {
     clearTimeout(impatient);
   }
 
-  /** Sends a message over the IPC channel. */
+  /** Sends a message over the IPC channel; it is lost when the process has just ended. */
   send(message: object): void {
-    this.child.send(message);
+    this.child.send(message, () => {});
   }
 
   kill(signal: NodeJS.Signals): void {

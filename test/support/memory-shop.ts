@@ -5,6 +5,8 @@ import { inventoryService } from '../../apps/inventory/src/service.js';
 import { MemoryCustomerKeys } from '../../apps/order/src/customer-keys/memory.js';
 import type { CustomerKeys } from '../../apps/order/src/customer-keys/port.js';
 import { orderService } from '../../apps/order/src/service.js';
+import { perService, shop as definitions } from '../../apps/shop.js';
+import { keysInMemory } from '../../scripts/lib/reconcile/books.js';
 import { withTimeout } from '../../proof/provider-timeout.js';
 import { developmentKeys } from '../../proof/token-keys.js';
 import type { PaymentProvider } from '../../apps/payment/src/provider.js';
@@ -14,9 +16,9 @@ import { SimulatedProvider } from '../../apps/payment/src/simulator/simulated-pr
 import { straysOf, troubledDelivery, troubledProvider } from '../../apps/payment/src/simulator/troubles.js';
 import type { Deliver } from '../../apps/payment/src/simulator/webhooks.js';
 import { commandOf, type Webhook } from '../../apps/payment/src/webhook.js';
-import { type EventStore, MemoryEventStore, MemorySnapshots } from '#event-store';
+import { type EventStore, MemoryEventStore, MemorySnapshots, withUpcasters } from '#event-store';
 import { MemoryParkedMessages, type MessageBus } from '#message-bus';
-import { MemoryTables } from '#projections';
+import { type AnyProjection, MemoryTables } from '#projections';
 import { type Clock, type Ids, type Log, MemoryCheckpoints, MemoryLeases, silentLog } from '#runtime';
 import { SeededRandom } from '#runtime/testing';
 import { type ServicePorts, type Troubles, withTroubles } from '#service';
@@ -112,11 +114,24 @@ export function openMemoryShop(options: {
     return state;
   }
   const all = { order: orderPorts, inventory: inventoryPorts, payment: paymentPorts };
+  /** For reconcile. */
+  const books = {
+    ...perService((service) => {
+      const { store, tables } = all[service];
+      return {
+        store: withUpcasters(store, definitions[service].upcasters),
+        tables,
+        keys: (projection: AnyProjection) => keysInMemory(tables, projection),
+      };
+    }),
+    ledger,
+  };
   return {
     order,
     inventory,
     payment,
     ledger,
+    books,
     orderPorts,
     ports: all,
     stockOf,

@@ -23,6 +23,26 @@ export interface LoggedOut {
   readonly location: string;
 }
 
+/** `GET /admin/balance`: whether what is recorded of the latest orders agrees. */
+export interface Balance {
+  /** When they were compared. */
+  readonly at: string;
+  /** How many were compared. */
+  readonly orders: number;
+  /** How many of them are not settled yet. */
+  readonly open: number;
+  /** What the provider holds and has taken for them, less what it has given back. */
+  readonly money: readonly {
+    readonly currency: string;
+    readonly heldMinor: number;
+    readonly chargedMinor: number;
+  }[];
+  /** What disagrees, a sentence each; none when nothing is lost. */
+  readonly disagreements: readonly string[];
+  /** Why the books cannot be compared now: all else is then as it was before. */
+  readonly problem?: string;
+}
+
 export type OrderPart = 'order' | 'reservation' | 'payment' | 'history';
 
 /** `GET /orders/{id}/full`: each part as its service shows it. */

@@ -1,4 +1,7 @@
 import { runApplication } from '#nest';
+import { hearBalance } from './http/balance.js';
 import { startGateway } from './http/gateway.js';
 
-await runApplication('gateway', () => startGateway());
+const balance = hearBalance();
+
+await runApplication('gateway', () => startGateway({ balance }));

@@ -7,6 +7,7 @@ import { instanceName } from '#service/adapters';
 import { services } from '../../../shop.js';
 import { accessWith, type GatewayConfig, gatewayConfig, publicUrlOf, urlsOf } from '../definition.js';
 import { Calls, openConnections } from './calls.js';
+import { type LatestBalance, serveBalance } from './balance.js';
 import { cacheAnswers } from './answer-cache.js';
 import { serveConsole } from './console.js';
 import { askForDocument } from './document.js';
@@ -28,7 +29,8 @@ class GatewayModule {}
 /** @throws StartError when the configuration is wrong, or it cannot listen */
 export async function startGateway({
   env = process.env,
-}: { env?: NodeJS.ProcessEnv } = {}): Promise<RunningApplication> {
+  balance = () => undefined,
+}: { env?: NodeJS.ProcessEnv; balance?: LatestBalance } = {}): Promise<RunningApplication> {
   const config = loadConfig(gatewayConfig, env) as GatewayConfig;
   const { hostname, protocol } = publicUrlOf(config);
   const access = accessWith(config);
@@ -77,6 +79,7 @@ export async function startGateway({
           readers: () => stream.readers,
         });
         stream.serve(http);
+        if (config.TROUBLE) serveBalance(http, balance);
         serveConsole(http);
         forwardRoutes(http, { calls, config });
       },
