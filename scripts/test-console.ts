@@ -61,7 +61,17 @@ const WATCH_FACTS = `
 /** What a customer or an operator could write to harm who reads it. */
 const MARKUP = '<img src=x onerror="throw 1"><script>throw 2</script>';
 
-const OPERATORS_PAGES = ['Shop', 'Orders', 'Inbox', 'Dead letters', 'Read models', 'Flow', 'Worlds', 'Open a story'];
+const OPERATORS_PAGES = [
+  'Shop',
+  'Orders',
+  'Inbox',
+  'Dead letters',
+  'Read models',
+  'Flow',
+  'Trouble',
+  'Worlds',
+  'Open a story',
+];
 
 const screen = new Screen();
 
@@ -187,6 +197,7 @@ class ConsoleTest {
     await this.check('dead letters', () => this.decidesAboutLetters());
     await this.check('read models', () => this.rebuilds());
     await this.check('flow', () => this.flows());
+    await this.check('trouble made', () => this.breaksAndHeals());
     for (const scheme of SCHEMES) {
       await this.check(`axe, ${scheme}`, () => this.isAccessible({ scheme, size: WIDE }));
       await this.check(`axe, ${scheme}, narrow`, () => this.isAccessible({ scheme, size: NARROW }));
@@ -566,6 +577,7 @@ class ConsoleTest {
       page('dead-letters', '/console/dead-letters', 'operator', '.case'),
       page('read-models', '/console/read-models', 'operator', '.replay'),
       page('flow', '/console/flow', 'operator', '.plot canvas'),
+      page('trouble', '/console/trouble', 'operator', '.balance strong'),
       page('worlds', '/console/worlds', 'customer', '.examples'),
       page('world', '/console/worlds/3?mutant=both-win', 'customer', '.point'),
       page('file', '/console/story', 'operator', '.file'),
@@ -672,6 +684,38 @@ class ConsoleTest {
     await relays.getByText('not known').waitFor({ state: 'detached' });
     for (const each of [page, shop]) await each.context().close();
     return 'an order is counted at once, leases have holders, and a service that is away is not known';
+  }
+
+  /** Two troubles, an order that meets each, and the balance all the while. */
+  private async breaksAndHeals(): Promise<string> {
+    const page = await this.open('/console/trouble', 'operator');
+    await page.getByText('Nothing lost:').waitFor();
+    const meet = async (service: string, trouble: string) => {
+      const card = page.getByRole('article', { name: trouble });
+      const button = card.getByRole('button', { name: `${trouble} in ${service}` });
+      await button.click();
+      await card.getByText(/: on for \d+ s more, has met nothing yet\./).waitFor();
+      const order = await this.open('/', 'customer');
+      await place(order, 'Honey', 'tok_approved');
+      return { card, button, order };
+    };
+    const ended = async (order: Page) => {
+      await order.locator('.story-head [data-status="completed"]').waitFor();
+      await order.context().close();
+    };
+    const silence = await meet('payment', 'Silence provider');
+    await silence.card.getByText(/has struck/).waitFor();
+    expectSame(await silence.order.locator('.story-head [data-status="completed"]').count(), 0, 'orders that are paid');
+    await silence.button.click();
+    await silence.card.getByText(/Payment: over, has struck/).waitFor();
+    await ended(silence.order);
+    const end = await meet('inventory', 'End after append');
+    await ended(end.order);
+    await page.getByRole('button', { name: 'End after append in inventory', pressed: false }).waitFor();
+    await page.getByText(/^Nothing lost: \d+ orders, and all books agree\.$/).waitFor();
+    expectSame(await page.locator('.balance li').count(), 0, 'disagreements');
+    await page.context().close();
+    return 'a silent provider and a killed service, an order that met each and ended, and nothing lost';
   }
 
   /** As nobody should: a price in the read model is another than the events give. */

@@ -1,5 +1,5 @@
 /** What can be away, and how: it refuses connections, or takes them and says nothing. */
-import pg from 'pg';
+import { PostgresConnection } from '#runtime/postgres';
 import { type Service, services } from '../../apps/shop.js';
 import type { Shop } from '../shop/open-shop.js';
 import type { Door } from './door.js';
@@ -76,12 +76,12 @@ export function absencesOf(shop: Shop, { databases, bus }: Doors, postgres: { pa
 
 /** The books of the simulated provider: who has them lets it answer nobody. */
 class Books {
-  private client: pg.Client | undefined;
+  private client: PostgresConnection | undefined;
 
   constructor(private readonly url: string) {}
 
   async take(): Promise<void> {
-    this.client = new pg.Client({ connectionString: this.url });
+    this.client = new PostgresConnection({ connectionString: this.url });
     await this.client.connect();
     await this.client.query('BEGIN');
     await this.client.query('LOCK TABLE simulated_payments IN ACCESS EXCLUSIVE MODE');

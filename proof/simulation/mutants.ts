@@ -342,13 +342,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'who waits for an order is not woken when it is completed',
-    edits: [
-      edit(
-        'apps/order/src/settlement-waits.ts',
-        "if (type !== 'OrderCompleted' && type !== 'OrderSettled') continue;",
-        "if (type !== 'OrderSettled') continue;",
-      ),
-    ],
+    edits: [edit('apps/order/src/settlement-waits.ts', 'if (SETTLES.has(type))', "if (type === 'OrderSettled')")],
   },
   {
     name: 'nobody is reminded',

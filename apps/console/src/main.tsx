@@ -10,6 +10,7 @@ import { Orders } from './pages/orders.js';
 import { ReadModels } from './pages/read-models.js';
 import { Shop } from './pages/shop.js';
 import { OpenedStory, OrderStory } from './pages/story.js';
+import { Troubles } from './pages/trouble.js';
 import { Worlds } from './pages/worlds.js';
 import { LogIn, Trouble } from './parts.js';
 import { path, watchAddress } from './router.js';
@@ -33,6 +34,7 @@ const pages: readonly Page[] = [
   { title: 'Dead letters', path: '/console/dead-letters', needs: 'GET /order/admin/dead-letters', View: DeadLetters },
   { title: 'Read models', path: '/console/read-models', needs: 'GET /order/admin/projections', View: ReadModels },
   { title: 'Flow', path: '/console/flow', needs: 'GET /flow', View: Flow },
+  { title: 'Trouble', path: '/console/trouble', needs: 'GET /order/admin/troubles', View: Troubles },
   { title: 'Worlds', path: WORLDS, View: Worlds },
   { title: 'Open a story', path: '/console/story', View: OpenedStory },
 ];

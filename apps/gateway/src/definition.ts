@@ -125,6 +125,7 @@ export const consolePages = [
   '/console/dead-letters',
   '/console/read-models',
   '/console/flow',
+  '/console/trouble',
   '/console/worlds',
   '/console/worlds/:seed',
   '/console/story',

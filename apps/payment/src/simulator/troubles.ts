@@ -13,7 +13,7 @@ export const providerTroubles = {
   },
   'refuse-calls': {
     does: 'Lets the provider turn every call away, as one that is down does.',
-    see: 'Payments wait and are tried again, at last every few seconds; where those of many customers fail, the circuit opens. Orders go on where they stood.',
+    see: 'Payments wait and are tried again every few seconds; where those of many customers fail, the circuit opens. Orders go on where they stood.',
     seconds: 60,
   },
   'hold-less': {
