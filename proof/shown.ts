@@ -98,7 +98,9 @@ async function shown(argv: readonly string[], out: Output): Promise<number> {
     const { facts, polls, latestMs, wrong } = await checkInstants(shop, orders);
     for (const each of wrong.slice(0, 20)) out.stdout.write(`${red(each)}\n`);
     out.stdout.write(`${number(facts)} facts of ${number(orders)} orders, ${number(polls)} polls.\n`);
-    out.stdout.write(`A fact was missed ${latestMs} ms after its instant at most; ${COMMIT_MS} ms are allowed.\n`);
+    out.stdout.write(
+      `The latest read that missed its fact was sent ${latestMs} ms after the instant; ${COMMIT_MS} ms are allowed.\n`,
+    );
     const good = 'Every instant lies between the last answer without its fact and the first with it.';
     out.stdout.write(`${wrong.length === 0 ? green(good) : red(`${number(wrong.length)} instants are WRONG.`)}\n`);
     return wrong.length === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /** What can be away, and how: it refuses connections, or takes them and says nothing. */
-import { PostgresConnection } from '#runtime/postgres';
 import { type Service, services } from '../../apps/shop.js';
+import { PostgresConnection } from '#runtime/postgres';
 import type { Shop } from '../shop/open-shop.js';
 import type { Door } from './door.js';
 
