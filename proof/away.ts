@@ -86,6 +86,9 @@ async function lookInTurn(browser: Browser, { only = '', docs = false }: Flags):
     writeFileSync(RESULTS, JSON.stringify({ passed, failed }));
     if (docs) writeDocument(rows);
     return failed;
+  }).finally(() => {
+    // A door that is open keeps this process from ending.
+    for (const door of Object.values(doors ?? {})) door.close();
   });
 }
 
