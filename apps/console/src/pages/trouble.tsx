@@ -169,7 +169,9 @@ function BalanceView() {
             {problem !== undefined && <p class="warn">They cannot be compared now: {problem}</p>}
             <p class="muted small">
               The streams, stock, read models and the provider's ledger of the latest orders, compared at {timeOf(at)}.{' '}
-              {open === 0 ? 'All of these orders are settled.' : `${open} of these orders are under way.`}
+              {open === 0
+                ? 'All of these orders are settled.'
+                : `Of these orders ${open} ${open === 1 ? 'is' : 'are'} under way.`}
             </p>
           </>
         )}
