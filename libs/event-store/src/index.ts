@@ -1,4 +1,5 @@
 export * from './port.js';
+export * from './forwarding.js';
 export * from './memory.js';
 export type { Decision, Desk } from './attempt.js';
 export * from './transactor.js';

@@ -8,7 +8,8 @@
  * shape and proves that it is still read.
  */
 import { ServerUnavailable } from '#runtime';
-import { type Batch, type DomainEvent, EventStore, type RecordedEvent, type StreamWrite, type Turn } from './port.js';
+import { ForwardingStore } from './forwarding.js';
+import type { Batch, DomainEvent, EventStore, RecordedEvent, Turn } from './port.js';
 
 /** Turns data of one version into data of the next. Pure: returns a new object and leaves the old one unchanged. */
 export type Upcast = (data: any) => object;
@@ -44,16 +45,12 @@ export function withUpcasters(store: EventStore, upcasters: Upcasters): EventSto
   return new UpcastingEventStore(store, upcasters);
 }
 
-class UpcastingEventStore extends EventStore {
+class UpcastingEventStore extends ForwardingStore {
   constructor(
-    private readonly store: EventStore,
+    store: EventStore,
     private readonly upcasters: Upcasters,
   ) {
-    super();
-  }
-
-  override append(writes: readonly StreamWrite[]): Promise<bigint> {
-    return this.store.append(writes);
+    super(store);
   }
 
   override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
@@ -75,16 +72,8 @@ class UpcastingEventStore extends EventStore {
     }
   }
 
-  override head(atLeast?: bigint): Promise<bigint> {
-    return this.store.head(atLeast);
-  }
-
   private async *upcastAll(events: AsyncIterable<RecordedEvent>): AsyncIterable<RecordedEvent> {
     for await (const event of events) yield upcast(event, this.upcasters);
-  }
-
-  override close(): Promise<void> {
-    return this.store.close();
   }
 }
 

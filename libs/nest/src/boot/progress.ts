@@ -1,5 +1,5 @@
 /** How far the loops of a service are behind, and whether they move: for operators, for probes and for metrics. */
-import { type Batch, EventStore, type RecordedEvent, type StreamWrite, type Turn } from '#event-store';
+import { type EventStore, ForwardingStore, type StreamWrite, type Turn } from '#event-store';
 import type { AnyProjection, Staleness } from '#projections';
 import { type Clock, ServerUnavailable, within } from '#runtime';
 import type { ServiceDefinition, ServicePorts } from '#service';
@@ -182,16 +182,16 @@ export function watchLoops(
 }
 
 /** An event store that knows for how long its appends have waited for an answer. */
-export class WatchedStore extends EventStore {
+export class WatchedStore extends ForwardingStore {
   /** When each append under way began, the oldest first. */
   private readonly underWay = new Set<{ readonly beganMs: number }>();
   private answeredMs = -Infinity;
 
   constructor(
-    private readonly store: EventStore,
+    store: EventStore,
     private readonly clock: Clock,
   ) {
-    super();
+    super(store);
   }
 
   /** @throws ServerUnavailable when there has been an append for more than `ms` milliseconds, and no answer to any */
@@ -203,28 +203,12 @@ export class WatchedStore extends EventStore {
   }
 
   override append(writes: readonly StreamWrite[]): Promise<bigint> {
-    return this.watch(() => this.store.append(writes));
+    return this.watch(() => super.append(writes));
   }
 
   /** From when it is asked for: one that does not come is an append without an answer, too. */
   override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
-    return this.watch(() => this.store.inTurn(streams, work));
-  }
-
-  override read(stream: string, from?: number): AsyncIterable<RecordedEvent> {
-    return this.store.read(stream, from);
-  }
-
-  override subscribe(options: Parameters<EventStore['subscribe']>[0]): AsyncIterable<Batch> {
-    return this.store.subscribe(options);
-  }
-
-  override head(atLeast?: bigint): Promise<bigint> {
-    return this.store.head(atLeast);
-  }
-
-  override close(): Promise<void> {
-    return this.store.close();
+    return this.watch(() => super.inTurn(streams, work));
   }
 
   private async watch<T>(appending: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 /** The troubles that every service has, and what brings them: they stand between the service and its ports. */
-import { EventStore, type StreamWrite, type Turn } from '#event-store';
+import { type EventStore, ForwardingStore, type StreamWrite, type Turn } from '#event-store';
 import { type ConsumeOptions, type Message, MessageBus } from '#message-bus';
 import { abortQuietly, ServerUnavailable } from '#runtime';
 import type { ServicePorts } from '../ports.js';
@@ -69,42 +69,26 @@ export function withTroubles<P extends ServicePorts>(ports: P, troubles: CommonT
   };
 }
 
-class TroubledStore extends EventStore {
+class TroubledStore extends ForwardingStore {
   constructor(
-    private readonly store: EventStore,
+    store: EventStore,
     private readonly troubles: CommonTroubles,
     private readonly hands: Hands,
   ) {
-    super();
+    super(store);
   }
 
   override append(writes: readonly StreamWrite[]): Promise<bigint> {
-    return this.troubled(() => this.store.append(writes));
+    return this.troubled(() => super.append(writes));
   }
 
   override inTurn<T>(streams: ReadonlyMap<string, number>, work: (turn: Turn) => Promise<T>): Promise<T> {
-    return this.store.inTurn(streams, (turn) =>
+    return super.inTurn(streams, (turn) =>
       work({
         read: (stream, from) => turn.read(stream, from),
         append: (writes) => this.troubled(() => turn.append(writes)),
       }),
     );
-  }
-
-  override read(stream: string, from?: number) {
-    return this.store.read(stream, from);
-  }
-
-  override subscribe(options: Parameters<EventStore['subscribe']>[0]) {
-    return this.store.subscribe(options);
-  }
-
-  override head(atLeast?: bigint): Promise<bigint> {
-    return this.store.head(atLeast);
-  }
-
-  override close(): Promise<void> {
-    return this.store.close();
   }
 
   private async troubled(append: () => Promise<bigint>): Promise<bigint> {
