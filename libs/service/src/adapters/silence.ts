@@ -19,7 +19,7 @@ export async function throughSilence<C extends BaseConfig>(
   troubles: Silence,
   closing: { onClose(close: () => Promise<unknown>): void },
 ): Promise<C> {
-  const servers = new Map<string, Promise<Server>>();
+  const servers = new Map<string, Server>();
   const changed: Record<string, string> = {};
   for (const [name, value] of Object.entries(config)) {
     if (name === 'MESSAGE_BUS_URL' || typeof value !== 'string' || !/^postgres(ql)?:\/\//.test(value)) continue;
@@ -30,9 +30,9 @@ export async function throughSilence<C extends BaseConfig>(
       throw new StartError(`${what}. Set TROUBLE to false.`, 78);
     }
     const { host } = url;
-    const server = servers.get(host) ?? openServer(url, troubles, closing);
+    const server = servers.get(host) ?? (await openServer(url, troubles, closing));
     servers.set(host, server);
-    url.port = `${((await server).address() as AddressInfo).port}`;
+    url.port = `${(server.address() as AddressInfo).port}`;
     url.hostname = '127.0.0.1';
     changed[name] = url.href;
   }
