@@ -42,8 +42,7 @@ export async function openPage(browser: Browser, url: string, caller: Headers): 
 /** Waits until the page says what is missing, and nothing else. */
 export async function untilItSays(page: Page, shown: ConsolePage, { lost, listens }: Absence): Promise<Seen> {
   const missing = shown.of.filter((service) => lost.includes(service));
-  let seen = await whatIs(page, shown);
-  const isSo = () => {
+  const isSo = (seen: OnPage) => {
     if (seen.isLoading || seen.isBlank) return false;
     if (missing.length === 0) return seen.said.length === 0 && seen.hasContent;
     const isNamed = (service: Service) => seen.said.some((text) => text.includes(service));
@@ -51,13 +50,10 @@ export async function untilItSays(page: Page, shown: ConsolePage, { lost, listen
     const says = missing.length === shown.of.length && seen.said.length > 0 && listens ? true : missing.every(isNamed);
     return says && seen.said.every((text) => /Correlation id|: not answered|The gateway/.test(text));
   };
-  for (const giveUpAt = performance.now() + SAID_WITHIN_MS; !isSo() && performance.now() < giveUpAt;) {
-    await sleep(LOOK_EVERY_MS);
-    seen = await whatIs(page, shown);
-  }
+  const seen = await lookUntil(page, shown, isSo, SAID_WITHIN_MS);
   const isAll = missing.length === shown.of.length;
   const words = missing.length === 0 ? 'all of it' : isAll ? 'why not' : `without ${missing.join(', ')}`;
-  const faults = isSo()
+  const faults = isSo(seen)
     ? []
     : [`${shown.title} shows ${JSON.stringify(seen)} without ${missing.join(', ') || 'nothing'}`];
   if (missing.length > 0 && !isAll && !seen.hasRest)
@@ -67,14 +63,26 @@ export async function untilItSays(page: Page, shown: ConsolePage, { lost, listen
 
 /** Waits until the page is whole again, by itself, with nothing on it twice. */
 export async function untilWhole(page: Page, shown: ConsolePage): Promise<readonly string[]> {
+  const isWhole = (seen: OnPage) => !seen.isLoading && seen.said.length === 0 && seen.hasContent;
+  const seen = await lookUntil(page, shown, isWhole, HEALED_WITHIN_MS);
+  if (!isWhole(seen)) return [`${shown.title} does not become whole again: ${JSON.stringify(seen)}`];
+  return seen.twice.length > 0 ? [`${shown.title} shows twice: ${seen.twice.join(', ')}`] : [];
+}
+
+/** What is on the page as soon as it is so, or when the time is over. */
+async function lookUntil(
+  page: Page,
+  shown: ConsolePage,
+  isSo: (seen: OnPage) => boolean,
+  withinMs: number,
+): Promise<OnPage> {
+  const giveUpAt = performance.now() + withinMs;
   let seen = await whatIs(page, shown);
-  const isWhole = () => !seen.isLoading && seen.said.length === 0 && seen.hasContent;
-  for (const giveUpAt = performance.now() + HEALED_WITHIN_MS; !isWhole() && performance.now() < giveUpAt;) {
+  while (!isSo(seen) && performance.now() < giveUpAt) {
     await sleep(LOOK_EVERY_MS);
     seen = await whatIs(page, shown);
   }
-  if (!isWhole()) return [`${shown.title} does not become whole again: ${JSON.stringify(seen)}`];
-  return seen.twice.length > 0 ? [`${shown.title} shows twice: ${seen.twice.join(', ')}`] : [];
+  return seen;
 }
 
 interface OnPage {

@@ -1,6 +1,7 @@
 /** What the routes of the gateway answer while something is away. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readEvents } from '../../apps/gateway/src/http/read-events.js';
 import { type Service, services } from '../../apps/shop.js';
 import type { Headers } from '../../scripts/lib/api.js';
 import type { Absence } from './absences.js';
@@ -106,13 +107,13 @@ export async function listenUntil(gateway: string, caller: Headers, { lost }: Ab
   const over = new AbortController();
   const timer = setTimeout(() => over.abort(), TOLD_WITHIN_MS);
   const wanted = JSON.stringify(lost);
-  let [said, away] = ['', 'nothing'];
+  let away = 'nothing';
   try {
     const response = await fetch(`${gateway}/stream`, { headers: caller, signal: over.signal });
     if (response.status !== 200) return { words: `${response.status}`, faults: [`/stream is ${response.status}`] };
-    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
-      said += chunk;
-      away = [...said.matchAll(/event: away\ndata: {"services":(.*)}\n/g)].at(-1)?.[1] ?? away;
+    for await (const events of readEvents(response.body!)) {
+      const last = events.findLast(({ name }) => name === 'away');
+      if (last) away = JSON.stringify((JSON.parse(last.data) as { services: string[] }).services);
       if (away === wanted) break;
     }
   } catch (error) {
