@@ -20,7 +20,7 @@ import { Problem, tryAgain } from '#nest';
 import { type Clock, FairPlaces, LineFull, type Log } from '#runtime';
 import { perService, type Service } from '../../../shop.js';
 import { Circuit } from './circuit.js';
-import { Exchange } from './exchange.js';
+import { RoundTrip } from './round-trip.js';
 import type { Instance, Instances } from './instances.js';
 
 /** How many calls to a service may be under way, and wait; further ones are refused. */
@@ -85,7 +85,7 @@ export function openConnections({ silentMs = SILENT_MS } = {}): Agent {
 export class Calls {
   private readonly guards: Readonly<Record<Service, { readonly places: FairPlaces; readonly circuit: Circuit }>>;
   /** Those whose answers are awaited, and when they are late. */
-  private readonly awaited = new Map<Exchange, number>();
+  private readonly awaited = new Map<RoundTrip, number>();
   private isLooking = false;
 
   constructor(
@@ -164,16 +164,16 @@ export class Calls {
 
   private async send(call: Call, { url, host }: Instance): Promise<ServiceAnswer> {
     const { method, path, headers, body = null, withinMs, signal } = call;
-    const exchange = new Exchange();
-    const giveUp = () => exchange.abort(new GivenUp());
+    const roundTrip = new RoundTrip();
+    const giveUp = () => roundTrip.abort(new GivenUp());
     // Nobody gives up what is read, and an error costs its stack.
     const isRead = () => signal.removeEventListener('abort', giveUp);
     signal.addEventListener('abort', giveUp);
-    this.awaited.set(exchange, this.options.clock.monotonicMs() + withinMs);
+    this.awaited.set(roundTrip, this.options.clock.monotonicMs() + withinMs);
     if (!this.isLooking) void this.endLate();
     try {
-      this.options.agent.dispatch({ origin: url, path, method, headers: { ...headers, host }, body }, exchange);
-      const answer = await exchange.answer;
+      this.options.agent.dispatch({ origin: url, path, method, headers: { ...headers, host }, body }, roundTrip);
+      const answer = await roundTrip.answer;
       if (Buffer.isBuffer(answer.body)) isRead();
       else answer.body.once('close', isRead);
       return answer;
@@ -181,7 +181,7 @@ export class Calls {
       isRead();
       throw error;
     } finally {
-      this.awaited.delete(exchange);
+      this.awaited.delete(roundTrip);
     }
   }
 
@@ -191,7 +191,7 @@ export class Calls {
     while (this.awaited.size > 0) {
       await this.options.clock.sleep(LOOK_EVERY_MS);
       const nowMs = this.options.clock.monotonicMs();
-      for (const [exchange, dueMs] of this.awaited) if (dueMs <= nowMs) exchange.abort(new Late());
+      for (const [roundTrip, dueMs] of this.awaited) if (dueMs <= nowMs) roundTrip.abort(new Late());
     }
     this.isLooking = false;
   }

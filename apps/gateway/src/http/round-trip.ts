@@ -12,8 +12,8 @@ type Controller = Dispatcher.DispatchController;
 /** Answers up to this length, in bytes, are gathered. */
 const SHORT = 64 * 1024;
 
-export class Exchange implements Dispatcher.DispatchHandler {
-  /** @throws what the exchange was aborted with; an error of the connection */
+export class RoundTrip implements Dispatcher.DispatchHandler {
+  /** @throws what the round trip was aborted with; an error of the connection */
   readonly answer: Promise<ServiceAnswer>;
   private resolve!: (answer: ServiceAnswer) => void;
   private reject!: (reason: unknown) => void;
