@@ -16,11 +16,12 @@ const ENTRY = /^\s*([a-z][a-z0-9-]*):(\d{1,19})\s*$/;
 
 /** The positions of a `Larder-Position`, the highest of each service. What is none is left out. */
 export function parsePositions(text: string, separator = ','): Positions {
-  const entries = text.split(separator).flatMap((entry) => {
+  const positions = new Map<string, bigint>();
+  for (const entry of text.split(separator)) {
     const [, service, digits] = ENTRY.exec(entry) ?? [];
-    return service === undefined ? [] : [new Map([[service, BigInt(digits!)]])];
-  });
-  return highestOf(...entries);
+    if (service !== undefined) raise(positions, service, BigInt(digits!));
+  }
+  return positions;
 }
 
 /** Whether a `Larder-Position` is what the services take: an empty one is not. */
@@ -38,10 +39,16 @@ export function formatPositions(positions: Positions, separator = ', '): string 
 /** The highest position of each service. */
 export function highestOf(...all: readonly Positions[]): Positions {
   const highest = new Map<string, bigint>();
-  for (const [service, position] of all.flatMap((each) => [...each])) {
-    if (position >= (highest.get(service) ?? 0n)) highest.set(service, position);
-  }
+  for (const positions of all) for (const [service, position] of positions) raise(highest, service, position);
   return highest;
+}
+
+function raise(positions: Map<string, bigint>, service: string, position: bigint): void {
+  if (position >= (positions.get(service) ?? 0n)) positions.set(service, position);
+}
+
+export function areEqual(some: Positions, others: Positions): boolean {
+  return some.size === others.size && [...some].every(([service, position]) => others.get(service) === position);
 }
 
 /** Signs with the first secret, and accepts what was signed with any. `name` is that of the cookie. */

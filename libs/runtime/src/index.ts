@@ -6,4 +6,5 @@ export * from './signals.js';
 export * from './batching.js';
 export { FairPlaces, LineFull } from './fair-places.js';
 export * from './supervise.js';
+export * from './under-way.js';
 export * from './system.js';

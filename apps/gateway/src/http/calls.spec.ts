@@ -1,13 +1,12 @@
 /** What becomes of a call when instances are away, break off, hang or are slow, and what it costs the other callers. */
 import type { Agent } from 'undici';
-import { getEventListeners, setMaxListeners } from 'node:events';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LittleService } from '#test/little-service';
 import { silentLog } from '#runtime';
 import { ManualClock } from '#runtime/testing';
-import { type Call, Calls, openConnections, type Outcome, type ServiceAnswer } from './calls.js';
+import { type Call, Calls, openConnections, type Outcome, type ServiceAnswer, Waiter } from './calls.js';
 import { Instances } from './instances.js';
 
 let clock: ManualClock;
@@ -47,10 +46,10 @@ const call = (changes: Partial<Call> = {}): Promise<ServiceAnswer> =>
     service: 'order',
     method: 'GET',
     path: '/orders',
-    headers: {},
+    headers: [],
     caller: 'Ada',
     withinMs: 2_000,
-    signal: new AbortController().signal,
+    waiter: new Waiter(),
     ...changes,
   });
 
@@ -93,9 +92,9 @@ describe('an instance whose process is gone', () => {
 
 test('whoever gives up after the answer was read interrupts nothing any longer', async () => {
   await open(1);
-  const { signal } = new AbortController();
-  await read(call({ signal }));
-  await expect.poll(() => getEventListeners(signal, 'abort')).toEqual([]);
+  const waiter = new Waiter();
+  await read(call({ waiter }));
+  expect(waiter.onGone).toBeUndefined();
 });
 
 describe('an instance that breaks off before it answers', () => {
@@ -241,10 +240,10 @@ describe('the circuit', () => {
     let ended = 0;
     littles[0]!.answer = (response) => void response.on('close', () => ended++);
     for (let i = 1; i <= 20; i++) {
-      const gone = new AbortController();
-      const refused = expect(call({ ...write, signal: gone.signal })).rejects.toThrow();
+      const waiter = new Waiter();
+      const refused = expect(call({ ...write, waiter })).rejects.toThrow();
       await arrived(i);
-      gone.abort();
+      waiter.leave();
       await refused;
     }
     expect(calls.isOpen('order')).toBe(false);
@@ -257,22 +256,25 @@ describe('places', () => {
     let made = 0;
     const connections = { dispatch: () => made++ } as unknown as Agent;
     await open(1, connections);
-    const gone = new AbortController();
-    const { signal } = gone;
-    setMaxListeners(0, signal);
-    const hanging = Array.from({ length: 113 + 512 }, () => call({ signal }).catch(() => 'given up'));
+    const waiters: Waiter[] = [];
+    const hang = (caller: string) => {
+      const waiter = new Waiter();
+      waiters.push(waiter);
+      return call({ caller, waiter });
+    };
+    const hanging = Array.from({ length: 113 + 512 }, () => hang('Ada').catch(() => 'given up'));
     await clock.advance(0);
     expect(made).toBeLessThan(200); // Of 1,024, because others may come.
     const before = made;
-    void call({ caller: 'Grace', signal }).catch(() => {});
+    void hang('Grace').catch(() => {});
     await clock.advance(0);
     expect(made).toBe(before + 1);
-    await expect(Promise.all(Array.from({ length: 20 }, () => call({ signal })))).rejects.toMatchObject({
+    await expect(Promise.all(Array.from({ length: 20 }, () => hang('Ada')))).rejects.toMatchObject({
       status: 503,
       code: 'busy',
       extras: { service: 'order' },
     });
-    gone.abort();
+    for (const waiter of waiters) waiter.leave();
     expect(new Set(await Promise.all(hanging))).toEqual(new Set(['given up']));
   });
 

@@ -17,7 +17,7 @@ import { Agent } from 'undici';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { Problem, tryAgain } from '#nest';
-import { type Clock, FairPlaces, LineFull, type Log } from '#runtime';
+import { type Clock, FairPlaces, LineFull, type Log, UnderWay } from '#runtime';
 import { perService, type Service } from '../../../shop.js';
 import { Circuit } from './circuit.js';
 import { RoundTrip } from './round-trip.js';
@@ -36,14 +36,25 @@ export interface Call {
   readonly method: string;
   /** At the service, with the query. */
   readonly path: string;
-  readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, without that of the host. */
+  readonly headers: readonly string[];
   readonly body?: Buffer | undefined;
   /** Who calls, among whom the places are shared out. */
   readonly caller: string;
   /** How long its answer may take; a long one, to begin. */
   readonly withinMs: number;
-  /** Aborts when nobody waits for the answer any longer. */
-  readonly signal: AbortSignal;
+  readonly waiter: Waiter;
+}
+
+/** Who waits for an answer, until they no longer do: what an AbortSignal is to one listener, which costs each call more. */
+export class Waiter {
+  isGone = false;
+  onGone: (() => void) | undefined;
+
+  leave(): void {
+    this.isGone = true;
+    this.onGone?.();
+  }
 }
 
 export interface ServiceAnswer {
@@ -85,7 +96,7 @@ export function openConnections({ silentMs = SILENT_MS } = {}): Agent {
 export class Calls {
   private readonly guards: Readonly<Record<Service, { readonly places: FairPlaces; readonly circuit: Circuit }>>;
   /** Those whose answers are awaited, and when they are late. */
-  private readonly awaited = new Map<RoundTrip, number>();
+  private readonly awaited = new UnderWay<{ readonly roundTrip: RoundTrip; readonly dueMs: number }>();
   private isLooking = false;
 
   constructor(
@@ -101,7 +112,7 @@ export class Calls {
 
   /** @throws Problem 503 that names the service, when it does not answer */
   call(call: Call): Promise<ServiceAnswer> {
-    const { service, caller, signal } = call;
+    const { service, caller, waiter } = call;
     return new Promise((answerWith, failWith) => {
       const whole = async () => {
         const answer = await this.guarded(call);
@@ -111,7 +122,7 @@ export class Calls {
       };
       this.guards[service].places.call(caller, whole).catch((error: unknown) => {
         if (error instanceof LineFull) this.options.count({ target: service, outcome: 'not-made' });
-        failWith(signal.aborted || error instanceof Problem ? error : problemOf(call, error));
+        failWith(waiter.isGone || error instanceof Problem ? error : problemOf(call, error));
       });
     });
   }
@@ -120,7 +131,7 @@ export class Calls {
     const { service } = call;
     const { circuit } = this.guards[service];
     const { count, log } = this.options;
-    if (call.signal.aborted) throw new GivenUp();
+    if (call.waiter.isGone) throw new GivenUp();
     const first = this.instances.next(service);
     if (!first || !circuit.admits()) {
       count({ target: service, outcome: 'not-made' });
@@ -163,16 +174,16 @@ export class Calls {
   }
 
   private async send(call: Call, { url, host }: Instance): Promise<ServiceAnswer> {
-    const { method, path, headers, body = null, withinMs, signal } = call;
+    const { method, path, body = null, withinMs, waiter } = call;
+    const headers = call.headers.concat('host', host);
     const roundTrip = new RoundTrip();
-    const giveUp = () => roundTrip.abort(new GivenUp());
+    waiter.onGone = () => roundTrip.abort(new GivenUp());
     // Nobody gives up what is read, and an error costs its stack.
-    const isRead = () => signal.removeEventListener('abort', giveUp);
-    signal.addEventListener('abort', giveUp);
-    this.awaited.set(roundTrip, this.options.clock.monotonicMs() + withinMs);
+    const isRead = () => (waiter.onGone = undefined);
+    const isAnswered = this.awaited.add({ roundTrip, dueMs: this.options.clock.monotonicMs() + withinMs });
     if (!this.isLooking) void this.endLate();
     try {
-      this.options.agent.dispatch({ origin: url, path, method, headers: { ...headers, host }, body }, roundTrip);
+      this.options.agent.dispatch({ origin: url, path, method, headers, body }, roundTrip);
       const answer = await roundTrip.answer;
       if (Buffer.isBuffer(answer.body)) isRead();
       else answer.body.once('close', isRead);
@@ -181,17 +192,17 @@ export class Calls {
       isRead();
       throw error;
     } finally {
-      this.awaited.delete(roundTrip);
+      isAnswered();
     }
   }
 
   /** One loop costs less than a timer for each. */
   private async endLate(): Promise<void> {
     this.isLooking = true;
-    while (this.awaited.size > 0) {
+    while (!this.awaited.isEmpty) {
       await this.options.clock.sleep(LOOK_EVERY_MS);
       const nowMs = this.options.clock.monotonicMs();
-      for (const [roundTrip, dueMs] of this.awaited) if (dueMs <= nowMs) roundTrip.abort(new Late());
+      for (const { roundTrip, dueMs } of this.awaited.all()) if (dueMs <= nowMs) roundTrip.abort(new Late());
     }
     this.isLooking = false;
   }

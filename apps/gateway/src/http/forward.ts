@@ -11,9 +11,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
 import { extendDeadline, networkOf, parsePreferWait, Problem } from '#nest';
-import { abortQuietly } from '#runtime';
 import { type GatewayConfig, routesOf, type ServiceRoute } from '../definition.js';
-import type { Calls } from './calls.js';
+import { type Calls, Waiter } from './calls.js';
 
 /** What a service may take longer than its REQUEST_TIMEOUT to say that it took too long. */
 const MARGIN_MS = 1_000;
@@ -34,7 +33,16 @@ const OF_A_CONNECTION = new Set([
 ]);
 
 /** What the client says of itself and of others on the way, as is `X-Forwarded-*`, and what is said anew to the service. */
-const NOT_SENT = new Set(['forwarded', 'via', 'x-real-ip', 'cookie', 'host', 'content-length', 'expect']);
+const NOT_SENT = new Set([
+  'forwarded',
+  'via',
+  'x-real-ip',
+  'x-correlation-id',
+  'cookie',
+  'host',
+  'content-length',
+  'expect',
+]);
 
 /** What the gateway says of itself: its limits are reached first, because they count for all services together. */
 const NOT_PASSED = new Set(['set-cookie', 'ratelimit', 'ratelimit-policy']);
@@ -82,44 +90,40 @@ function refusalOf({ raw, headers }: FastifyRequest, { prefix }: ServiceRoute): 
   );
 }
 
-async function forward(
+function forward(
   request: FastifyRequest,
   reply: FastifyReply,
   { service, prefix }: ServiceRoute,
   calls: Calls,
   { REQUEST_TIMEOUT, READ_TIMEOUT }: GatewayConfig,
-): Promise<FastifyReply> {
+): void {
   const { raw, headers, ip, caller, body } = request;
   const readMs = headers['larder-position'] === undefined ? 0 : READ_TIMEOUT;
   const withinMs = REQUEST_TIMEOUT + MARGIN_MS + readMs + (parsePreferWait(headers.prefer) ?? 0);
   extendDeadline(request, 2 * withinMs); // There may be a second try.
-  const gone = new AbortController();
+  const waiter = new Waiter();
   // After an answer there is nothing to give up.
-  reply.raw.once('close', () => reply.raw.writableFinished || abortQuietly(gone));
-  try {
-    const answer = await calls.call({
+  reply.raw.once('close', () => reply.raw.writableFinished || waiter.leave());
+  const sent = ['x-correlation-id', request.cause.correlationId, 'x-forwarded-for', ip];
+  pass(headers, NOT_SENT, (name, value) => sent.push(name, String(value)));
+  calls
+    .call({
       service,
       method: raw.method!,
       path: targetOf(raw.url!).slice(prefix.length),
-      headers: {
-        ...without(NOT_SENT, headers),
-        'x-correlation-id': request.cause.correlationId,
-        'x-forwarded-for': ip,
-      },
+      headers: sent,
       body: body as Buffer | undefined,
       caller: caller?.subject ?? networkOf(ip),
       withinMs,
-      signal: gone.signal,
-    });
-    request.isForwarded = true;
-    return reply
-      .code(answer.status)
-      .headers(without(answer.status === 429 ? NOT_PASSED_OF_A_LIMIT : NOT_PASSED, answer.headers))
-      .send(answer.body);
-  } catch (error) {
-    if (gone.signal.aborted) return reply.hijack();
-    throw error;
-  }
+      waiter,
+    })
+    .then((answer) => {
+      request.isForwarded = true;
+      const notPassed = answer.status === 429 ? NOT_PASSED_OF_A_LIMIT : NOT_PASSED;
+      pass(answer.headers, notPassed, (name, value) => reply.header(name, value));
+      reply.code(answer.status).send(answer.body);
+    })
+    .catch((error: unknown) => (waiter.isGone ? reply.hijack() : reply.send(error)));
 }
 
 /** What is asked for, also of a request that names the gateway before it, as for a proxy. */
@@ -127,19 +131,22 @@ function targetOf(url: string): string {
   return url.replace(/^https?:\/\/[^/?#]*/i, '');
 }
 
-/** Without those of one connection, either. */
-function without(unwanted: ReadonlySet<string>, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+/** Says each header with `say`, without the unwanted, and without those of one connection. */
+function pass(
+  headers: IncomingHttpHeaders,
+  unwanted: ReadonlySet<string>,
+  say: (name: string, value: string | string[]) => unknown,
+): void {
   const named = namesIn(headers.connection);
-  const kept: IncomingHttpHeaders = {};
   for (const name of Object.keys(headers)) {
     const isKept =
       !OF_A_CONNECTION.has(name) && !unwanted.has(name) && !name.startsWith('x-forwarded-') && !named.includes(name);
-    if (isKept) kept[name] = headers[name];
+    if (isKept) say(name, headers[name]!);
   }
-  return kept;
 }
 
-function namesIn(connection = ''): string[] {
+function namesIn(connection = ''): readonly string[] {
+  if (connection === '' || connection === 'keep-alive') return []; // That is nearly all of them.
   const names = connection.split(',').map((name) => name.trim().toLowerCase());
   return names.filter((name) => name !== '');
 }

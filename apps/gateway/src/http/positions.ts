@@ -18,6 +18,7 @@ import { LRUCache } from 'lru-cache';
 import { problemDocument, tryAgain } from '#nest';
 import type { Ids } from '#runtime';
 import {
+  areEqual,
   formatPositions,
   highestOf,
   noPositions,
@@ -106,7 +107,7 @@ export function keepPositions(
     if (shown !== undefined) {
       const before = lastGiven.get(caller.subject);
       const positions = highestOf(seen, before?.positions ?? noPositions, parsePositions(String(shown)));
-      const isSame = before && formatPositions(before.positions) === formatPositions(positions);
+      const isSame = before && areEqual(before.positions, positions);
       const given = isSame ? before : { positions, value: sealPositions(positions, own, secrets) };
       lastGiven.set(caller.subject, given);
       const others = cookies.filter(({ name }) => name !== own);

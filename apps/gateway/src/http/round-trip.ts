@@ -54,6 +54,7 @@ export class RoundTrip implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.controller = undefined; // It holds all that came, and there is nothing left to abort.
     if (this.stream) this.stream.push(null);
     else this.resolve({ status: this.status, headers: this.headers, body: Buffer.concat(this.chunks) });
   }

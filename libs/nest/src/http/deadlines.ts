@@ -4,7 +4,7 @@
  * timer for each.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Bell, type Clock } from '#runtime';
+import { Bell, type Clock, UnderWay } from '#runtime';
 import { tryAgain } from './problem.js';
 
 declare module 'fastify' {
@@ -31,15 +31,14 @@ export function enforceDeadlines(
   timeoutMs: number,
   stopping: AbortSignal,
 ): (signal: AbortSignal) => Promise<void> {
-  const underWay = new Map<FastifyRequest, FastifyReply>();
+  const underWay = new UnderWay<FastifyReply>();
   const requestArrived = new Bell();
   http.decorateRequest('dueMs', 0);
   http.addHook('onRequest', (request, reply, done) => {
     request.dueMs = Infinity; // Until its body has arrived, the time is the caller's, and has limits of its own.
-    underWay.set(request, reply);
-    if (underWay.size === 1) requestArrived.ring();
+    if (underWay.isEmpty) requestArrived.ring();
     // The connection may end without a response, and no hook of Fastify reports that.
-    reply.raw.once('close', () => underWay.delete(request));
+    reply.raw.once('close', underWay.add(reply));
     done();
   });
   http.addHook('preValidation', (request, _reply, done) => {
@@ -48,13 +47,13 @@ export function enforceDeadlines(
   });
   return async (signal) => {
     while (!signal.aborted) {
-      if (underWay.size === 0) await requestArrived.wait(signal);
+      if (underWay.isEmpty) await requestArrived.wait(signal);
       await clock.sleep(CHECK_EVERY_MS, signal);
       const nowMs = clock.monotonicMs();
-      for (const [request, reply] of underWay) {
+      for (const reply of underWay.all()) {
+        const { request } = reply;
         const isCutShort = stopping.aborted && !request.raw.complete;
         if (request.dueMs > nowMs && !isCutShort) continue;
-        underWay.delete(request);
         if (reply.sent || reply.raw.headersSent) continue;
         if (isCutShort)
           reply.header('connection', 'close').send(tryAgain('unavailable', 'The service stops. Try again.'));
