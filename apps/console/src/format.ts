@@ -22,10 +22,13 @@ const clock = new Intl.DateTimeFormat('en-GB', {
   second: '2-digit',
   fractionalSecondDigits: 3,
 });
+const second = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 
 /** To the millisecond. */
 export const timeOf = (at: string): string => clock.format(Date.parse(at));
+/** To the second, by the clock of this browser. */
+export const secondOf = (atMs: number): string => second.format(atMs);
 /** To the minute, with the day. */
 export const dayOf = (at: string): string => day.format(Date.parse(at));
 

@@ -4,7 +4,15 @@ import { LarderClient, LarderProblem, type Problem } from '#client';
 import type { Session } from '../../gateway/src/api.js';
 
 /** Longer than the gateway waits for any service. */
-const ANSWER_WITHIN_MS = 15_000;
+const ANSWER_WITHIN_MS = 10_000;
+/** Of a gateway that is known to be away, and of what it answers by itself. */
+const SOON_MS = 3_000;
+const AGAIN_MS = 2_000;
+
+/** The gateway has not answered. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+}
 
 /** Undefined until it is known. */
 export const session = signal<Session | undefined>(undefined);
@@ -14,35 +22,73 @@ const operations = computed(() => new Set(session.value?.caller?.may));
 /** Whether who is logged in may do this, by the gateway's table: `POST /orders`. What they may not is not shown. */
 export const may = (operation: string): boolean => operations.value.has(operation);
 
+/** Asks who is logged in, and so whether the gateway answers. */
 export async function loadSession(): Promise<void> {
-  session.value = await ask<Session>('/session');
+  session.value = await ask<Session>('/session', { withinMs: SOON_MS });
+}
+
+let heardMs = Date.now();
+
+/** Since when the gateway has said nothing, by the clock of this browser; undefined while it answers. */
+export const silentSince = signal<number | undefined>(undefined);
+
+/** The gateway is there: it has answered, or told something. */
+export function hear(): void {
+  heardMs = Date.now();
+  silentSince.value = undefined;
+}
+
+/** From now on it is away, and is asked until it is back. */
+function miss(): void {
+  if (silentSince.value !== undefined) return;
+  silentSince.value = heardMs;
+  const again = () =>
+    setTimeout(() => {
+      if (silentSince.value !== undefined)
+        void loadSession()
+          .catch(() => {})
+          .then(again);
+    }, AGAIN_MS);
+  again();
 }
 
 /** Where somebody logs in, and comes back to the page that they are on. */
 export const loginUrl = (): string => `/login?returnTo=${encodeURIComponent(location.pathname + location.search)}`;
 
-async function send(request: Request): Promise<Response> {
+async function send(
+  request: Request,
+  withinMs = silentSince.value === undefined ? ANSWER_WITHIN_MS : SOON_MS,
+): Promise<Response> {
+  const { method } = request;
   const csrf = session.value?.csrf;
-  if (csrf !== undefined && request.method !== 'GET') request.headers.set('Larder-CSRF', csrf);
-  const response = await fetch(request, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) }).catch((error: unknown) => {
+  if (csrf !== undefined && method !== 'GET') request.headers.set('Larder-CSRF', csrf);
+  let response: Response;
+  try {
+    response = await fetch(request, { signal: AbortSignal.timeout(withinMs) });
+    await response.clone().arrayBuffer(); // What breaks off is no answer either.
+  } catch (error) {
+    miss();
     const isSilent = error instanceof Error && error.name === 'TimeoutError';
-    throw new Error(`The gateway ${isSilent ? 'does not answer' : 'cannot be reached'}.`, { cause: error });
-  });
+    const what = `The gateway ${isSilent ? 'does not answer' : 'cannot be reached'}.`;
+    const whether = ' It is not known whether this was done. You can ask for it again: it counts once.';
+    throw new NoAnswer(`${what}${method === 'GET' ? '' : whether}`, { cause: error });
+  }
+  hear();
   // The session has ended: the page then says how to begin another.
   if (response.status === 401 && session.value?.caller) session.value = {};
   return response;
 }
 
-export const shop = new LarderClient({}, { fetch: send, retries: 1 });
+export const shop = new LarderClient({}, { fetch: (request) => send(request), retries: 1 });
 
-/** For what the client has no method for. @throws LarderProblem */
+/** For what the client has no method for. @throws LarderProblem, or NoAnswer */
 export async function ask<T>(
   url: string,
-  { method = 'GET', body }: { method?: string; body?: object } = {},
+  { method = 'GET', body, withinMs }: { method?: string; body?: object; withinMs?: number } = {},
 ): Promise<T> {
   const headers = { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) };
   const content = body === undefined ? {} : { body: JSON.stringify(body) };
-  const response = await send(new Request(url, { method, headers, ...content }));
+  const response = await send(new Request(url, { method, headers, ...content }), withinMs);
   const answer: unknown = await response.json().catch(() => undefined);
   if (response.ok) return answer as T;
   const problem = answer as Problem | undefined;

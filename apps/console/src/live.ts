@@ -13,6 +13,8 @@ const PAUSE_MS = 150;
 export class Loaded<T> {
   private readonly found = signal<T | undefined>(undefined);
   private readonly failure = signal<unknown>(undefined);
+  /** When what is found was asked for, by the clock of this browser. */
+  readMs = 0;
   private isLoading = false;
   private isStale = false;
 
@@ -34,7 +36,10 @@ export class Loaded<T> {
     try {
       while (this.isStale) {
         this.isStale = false;
-        this.found.value = await this.read();
+        const nowMs = Date.now();
+        const found = await this.read();
+        this.readMs = nowMs;
+        this.found.value = found;
         this.failure.value = undefined;
       }
     } catch (error) {

@@ -2,7 +2,8 @@
 import { computed, signal } from '@preact/signals';
 import { type ComponentType, render } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { loadSession, loginUrl, logOut, may, session } from './gateway.js';
+import { secondOf } from './format.js';
+import { loadSession, loginUrl, logOut, may, session, silentSince } from './gateway.js';
 import { DeadLetters } from './pages/dead-letters.js';
 import { Flow } from './pages/flow.js';
 import { Inbox } from './pages/inbox.js';
@@ -52,6 +53,8 @@ const isShown = ({ needs }: Page) => needs === undefined || may(needs);
 const AGAIN_MS = 2_000;
 
 const failure = signal<unknown>(undefined);
+/** Why somebody is not logged out. */
+const logOutFailure = signal<unknown>(undefined);
 
 /** What every page needs is asked for until it is there. */
 async function start(): Promise<void> {
@@ -73,6 +76,7 @@ function Frame() {
     // Whoever reads by ear or goes by keyboard begins at the new page.
     if (!isFirst.current) main.current?.focus({ preventScroll: true });
     isFirst.current = false;
+    logOutFailure.value = undefined;
   }, [path.value]);
   return (
     <>
@@ -97,9 +101,23 @@ function Frame() {
         <Person />
       </header>
       <main id="main" tabIndex={-1} ref={main}>
+        <Silence />
+        {logOutFailure.value !== undefined && <Trouble error={logOutFailure.value} />}
         {failure.value === undefined ? <Current /> : <Trouble error={failure.value} />}
       </main>
     </>
+  );
+}
+
+/** Says that the gateway is away, above what was shown before. */
+function Silence() {
+  const since = silentSince.value;
+  if (since === undefined || !session.value) return null;
+  return (
+    <p class="note silence" role="status">
+      The gateway does not answer. It was heard last at {secondOf(since)}: what has changed since is not shown here. It
+      is asked again every two seconds.
+    </p>
   );
 }
 
@@ -120,7 +138,10 @@ function Person() {
       <button
         type="button"
         class="quiet"
-        onClick={() => void logOut().catch((error: unknown) => (failure.value = error))}
+        onClick={() => {
+          logOutFailure.value = undefined;
+          void logOut().catch((error: unknown) => (logOutFailure.value = error));
+        }}
       >
         Log out
       </button>
@@ -141,7 +162,8 @@ function Current() {
     );
   const { View } = current;
   if (!session.value) return <p class="muted">Loading …</p>;
-  if (isShown(current)) return <View key={current.path} />;
+  // For somebody else it begins anew.
+  if (isShown(current)) return <View key={`${current.path} ${session.value.caller?.subject}`} />;
   if (!session.value.caller) return <LogIn />;
   const first = pages.find(isShown);
   return (

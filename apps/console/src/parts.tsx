@@ -1,12 +1,20 @@
 /** What every page is made of. */
 import type { ComponentChildren } from 'preact';
 import { LarderProblem } from '#client';
-import { dayOf, short } from './format.js';
-import { type Answers, loginUrl } from './gateway.js';
+import { dayOf, secondOf, short } from './format.js';
+import { type Answers, loginUrl, NoAnswer } from './gateway.js';
 import type { Loaded } from './live.js';
 
-/** An error in words, with the id by which the logs have it. */
-export function Trouble({ error, retry }: { error: unknown; retry?: (() => void) | undefined }) {
+/** An error in words, with the id by which the logs have it. `shownMs` is of when what stands below it is. */
+export function Trouble({
+  error,
+  retry,
+  shownMs,
+}: {
+  error: unknown;
+  retry?: (() => void) | undefined;
+  shownMs?: number | undefined;
+}) {
   const { title, detail, correlationId } = describe(error);
   return (
     <div class="trouble" role="alert">
@@ -17,6 +25,7 @@ export function Trouble({ error, retry }: { error: unknown; retry?: (() => void)
           Correlation id <code>{correlationId}</code>
         </p>
       )}
+      {shownMs !== undefined && <p>What stands below is as of {secondOf(shownMs)}.</p>}
       {retry && (
         <button type="button" class="quiet" onClick={retry}>
           Try again
@@ -31,6 +40,7 @@ function describe(error: unknown): { title: string; detail: string; correlationI
     const { problem, message } = error;
     return { title: problem?.title ?? 'No answer of the shop', detail: message, correlationId: problem?.correlationId };
   }
+  if (error instanceof NoAnswer) return { title: 'No answer', detail: error.message };
   return { title: 'Something went wrong here', detail: error instanceof Error ? error.message : String(error) };
 }
 
@@ -48,13 +58,19 @@ export function ByAndWhen({ actor, at }: { actor: string; at: string }) {
   );
 }
 
-/** What was loaded, or why not: the last answer stays while a newer one fails. */
+/**
+ * What was loaded, or why not: the last answer stays while a newer one fails, and says of when it is. That the gateway is
+ * away stands above every page.
+ */
 export function Show<T>({ of, children }: { of: Loaded<T>; children: (value: T) => ComponentChildren }) {
   const value = of.value.value;
   const problem = of.problem.value;
+  const isThere = value !== undefined;
   return (
     <>
-      {problem !== undefined && <Trouble error={problem} retry={of.load} />}
+      {problem !== undefined && !(isThere && problem instanceof NoAnswer) && (
+        <Trouble error={problem} retry={of.load} shownMs={isThere ? of.readMs : undefined} />
+      )}
       {value === undefined ? problem === undefined && <p class="muted">Loading …</p> : children(value)}
     </>
   );

@@ -4,7 +4,7 @@
  */
 import { computed, effect, signal } from '@preact/signals';
 import type { StreamEvents } from '../../gateway/src/api.js';
-import { may, shop } from './gateway.js';
+import { hear, loadSession, may, shop, silentSince } from './gateway.js';
 
 /** There is a new fact, or a read model has reached a position. */
 export type KnownChange = { readonly fact: StreamEvents['fact'] } | { readonly shown: StreamEvents['shown'] };
@@ -14,12 +14,14 @@ export type Change = KnownChange | { readonly everything: true };
 
 /** After a refusal, which a browser does not try again by itself. */
 const AGAIN_MS = 5_000;
+/** The gateway says something every five seconds. */
+const SILENT_MS = 8_000;
 
 const listeners = new Set<(change: Change) => void>();
-const isVisible = signal(!document.hidden);
+const isVisible = signal(false);
 const mayListen = computed(() => may('GET /stream'));
 
-/** Whether changes are told at present: otherwise one has to ask. */
+/** Whether the changes of all services are told at present: otherwise one has to ask. */
 export const isTold = signal(false);
 
 /** Calls `onChange` for all that changes, until what it returns is called. */
@@ -32,43 +34,64 @@ const tell = (change: Change) => listeners.forEach((listener) => listener(change
 
 /** Whoever comes to the page, or back to it, goes on with what was told last. */
 export function listenToShop(): void {
-  document.addEventListener('visibilitychange', () => (isVisible.value = !document.hidden));
+  const look = () => (isVisible.value = !document.hidden);
+  document.addEventListener('visibilitychange', look);
+  look();
   let lastId = '';
-  let hasLost = false;
   effect(() => {
     if (!mayListen.value || !isVisible.value) return undefined;
     let source: EventSource | undefined;
     let again: ReturnType<typeof setTimeout> | undefined;
+    let silence: ReturnType<typeof setTimeout> | undefined;
+    const watch = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => {
+        source!.close();
+        lose();
+        open();
+      }, SILENT_MS);
+    };
+    const lose = () => {
+      isTold.value = false;
+      // Whether the gateway is away this tells, unless it is known and asked already.
+      if (silentSince.value === undefined) void loadSession().catch(() => {});
+    };
     const open = () => {
+      watch();
       source = new EventSource(lastId === '' ? '/stream' : `/stream?after=${encodeURIComponent(lastId)}`);
       const on = <Name extends keyof StreamEvents>(name: Name, call: (data: StreamEvents[Name]) => void) => {
         source!.addEventListener(name, ({ data, lastEventId }: MessageEvent<string>) => {
+          watch();
+          hear();
           lastId = lastEventId;
           call(JSON.parse(data) as StreamEvents[Name]);
         });
       };
-      on('begin', () => {
-        isTold.value = true;
-        if (hasLost) tell({ everything: true });
-        hasLost = false;
-      });
+      on('begin', () => {});
       on('fact', (fact) => {
         shop.see(lastId); // What is read now shows it.
         tell({ fact });
       });
       on('shown', (shown) => tell({ shown }));
-      on('away', () => tell({ everything: true }));
+      // It is told first of all: what was missed before is read then.
+      on('away', ({ services }) => {
+        isTold.value = services.length === 0;
+        tell({ everything: true });
+      });
       on('resync', () => tell({ everything: true }));
+      on('beat', () => {});
       source.addEventListener('error', () => {
-        isTold.value = false;
+        lose();
         if (source!.readyState !== EventSource.CLOSED) return;
-        [lastId, hasLost] = ['', true];
+        clearTimeout(silence);
+        lastId = '';
         again = setTimeout(open, AGAIN_MS);
       });
     };
     open();
     return () => {
       clearTimeout(again);
+      clearTimeout(silence);
       source?.close();
       isTold.value = false;
     };

@@ -157,4 +157,6 @@ export interface StreamEvents {
   readonly away: { readonly services: readonly string[] };
   /** What happened since is not known here: read everything anew. */
   readonly resync: Record<string, never>;
+  /** Every five seconds, so that a page knows that the gateway is there. */
+  readonly beat: Record<string, never>;
 }

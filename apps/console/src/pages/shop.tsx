@@ -1,9 +1,10 @@
 /** The shelves, and an order of what is on them. */
-import { useRef, useState } from 'preact/hooks';
-import { LarderProblem, type OrderRequest } from '#client';
+import { useState } from 'preact/hooks';
+import type { OrderRequest } from '#client';
 import { money, words } from '../format.js';
 import { askAll, may, session, shop } from '../gateway.js';
 import { useLoaded } from '../live.js';
+import { placeOnce } from '../once.js';
 import { Away, Empty, Show, Trouble } from '../parts.js';
 import { goTo } from '../router.js';
 
@@ -132,7 +133,6 @@ function Basket({ lines }: { lines: readonly Line[] }) {
   const [customerId, setCustomerId] = useState('');
   const [isSending, setSending] = useState(false);
   const [problem, setProblem] = useState<unknown>();
-  const unanswered = useRef<{ body: string; key: string } | undefined>(undefined);
   const isForThemselves = session.value?.caller?.roles.includes('customer') ?? false;
   const currency = lines[0]?.price.currency;
   const total = lines.reduce((sum, { price, quantity }) => sum + price.amountMinor * quantity, 0);
@@ -144,16 +144,12 @@ function Basket({ lines }: { lines: readonly Line[] }) {
       lines: lines.map(({ sku, quantity }) => ({ sku, quantity })),
       payment: { token },
     };
-    // Until there is an answer, the same order has the same key: it may have been placed already.
-    const body = JSON.stringify(order);
-    if (unanswered.current?.body !== body) unanswered.current = { body, key: crypto.randomUUID() };
     setSending(true);
     setProblem(undefined);
     try {
-      const { orderId } = await shop.placeOrder(order, { idempotencyKey: unanswered.current.key });
+      const { orderId } = await placeOnce(order);
       goTo(`/console/orders/${orderId}`);
     } catch (error) {
-      if (error instanceof LarderProblem && error.status < 500) unanswered.current = undefined;
       setProblem(error);
       setSending(false);
     }

@@ -265,7 +265,7 @@ export const ownOperations: Paths = {
       responses: {
         200: {
           description:
-            'Events `begin`, `fact`, `shown`, `lag`, `away`, and `resync` when it cannot go on after the id. A customer is told the facts of their own orders.',
+            'Events `begin`, `fact`, `shown`, `lag`, `away`, `resync` when it cannot go on after the id, and `beat` every five seconds. A customer is told the facts of their own orders.',
           content: { 'text/event-stream': { schema: text } },
         },
         400: refusal(400, 'invalid-position'),

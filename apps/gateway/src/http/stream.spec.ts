@@ -189,6 +189,12 @@ test('what read models show, and what is behind, is passed on', async () => {
   expect(await reader.next('lag')).toEqual({ head: '10' });
 });
 
+test('a page that hears nothing for longer than five seconds knows that the gateway is away', async () => {
+  const reader = await listen();
+  await pass(5_000);
+  expect(await reader.next('beat')).toEqual({});
+});
+
 test('each service is followed once, however many listen, and not when nobody has for a minute', async () => {
   expect(services.map((service) => feeds[service].asked.length)).toEqual([0, 0, 0]);
   const readers = await Promise.all(Array.from({ length: 10 }, () => listen()));

@@ -41,7 +41,7 @@ export class Stream {
   private readonly streams: EventStreams;
 
   constructor(private readonly options: StreamOptions) {
-    this.streams = new EventStreams({ ...options, max: MAX_READERS });
+    this.streams = new EventStreams({ ...options, max: MAX_READERS, heartbeat: eventText('beat', {}) });
   }
 
   serve(http: FastifyInstance): void {

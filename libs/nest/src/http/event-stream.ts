@@ -1,7 +1,7 @@
 /**
  * Server-sent events: an answer that goes on, until its reader goes, does not read, or the process stops.
  *
- *   open ─▶ event, event, … a comment now and then, so that nobody on the way takes it for dead ─▶ end
+ *   open ─▶ event, event, … a heartbeat now and then, so that nobody takes it for dead ─▶ end
  *
  * It ends after some minutes in any case, and its reader comes back by `Last-Event-ID`: so whoever may no longer read, as
  * their token has expired, reads no more.
@@ -11,8 +11,11 @@ import type { ServerResponse } from 'node:http';
 import { abortQuietly, type Clock } from '#runtime';
 import { tryAgain } from './problem.js';
 
-const HEARTBEAT_MS = 15_000;
+const HEARTBEAT_MS = 5_000;
 const LASTS_MS = 10 * 60_000;
+
+/** A comment, which no reader is told of. */
+const COMMENT = ':\n\n';
 
 /** After how many milliseconds a reader comes back whose connection has ended. */
 const RETRY = 'retry: 1000\n\n';
@@ -92,9 +95,14 @@ export class EventStream {
 export class EventStreams {
   private readonly streams = new Set<EventStream>();
 
-  /** `max` is how many there may be. All end when `stopping` aborts. */
+  /** `max` is how many there may be. All end when `stopping` aborts. `heartbeat` is what they are sent every five seconds. */
   constructor(
-    private readonly options: { readonly clock: Clock; readonly stopping: AbortSignal; readonly max: number },
+    private readonly options: {
+      readonly clock: Clock;
+      readonly stopping: AbortSignal;
+      readonly max: number;
+      readonly heartbeat?: string;
+    },
   ) {
     options.stopping.addEventListener('abort', () => this.streams.forEach((stream) => stream.end()));
   }
@@ -130,13 +138,13 @@ export class EventStreams {
 
   /** Sends heartbeats, and ends what lasts too long, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.options;
+    const { clock, heartbeat = COMMENT } = this.options;
     while (!signal.aborted) {
       await clock.sleep(HEARTBEAT_MS, signal);
       const nowMs = clock.monotonicMs();
       for (const stream of this.streams) {
         if (nowMs - stream.openedMs >= LASTS_MS) stream.end();
-        else if (!stream.isFull) stream.send(':\n\n');
+        else if (!stream.isFull) stream.send(heartbeat);
       }
     }
   }
