@@ -273,10 +273,13 @@ describe('at the provider for development', () => {
     const away = await openGateway(provider.issuer);
     const { browser, at } = await atTheDoor('customer', '/orders');
     await provider.close();
-    const page = await away.newBrowser().go('/login?returnTo=/orders');
-    expect([page.status, page.headers.get('retry-after')]).toEqual([503, '1']);
-    expect(page.text).toContain('the OpenID provider is away');
-    expect(page.text).toContain('<a href="/login?returnTo=%2Forders">Log in</a>');
+    // Also at a gateway that has found the provider before.
+    for (const each of [away, gateway]) {
+      const page = await each.newBrowser().go('/login?returnTo=/orders');
+      expect([page.status, page.headers.get('retry-after')]).toEqual([503, '1']);
+      expect(page.text).toContain('the OpenID provider is away');
+      expect(page.text).toContain('<a href="/login?returnTo=%2Forders">Log in</a>');
+    }
     const late = await browser.go(at.href);
     expect(late).toMatchObject({ status: 503, text: expect.stringContaining('<a href="/login?returnTo=%2Forders">') });
 
@@ -285,6 +288,24 @@ describe('at the provider for development', () => {
     await logIn(other, 'customer');
     expect((await sessionOf(other)).caller.name).toBe('Ada');
     await away.stop();
+  });
+
+  test('while the provider is away somebody stays logged in, also when a gateway that has just started cannot tell', async () => {
+    const browser = gateway.newBrowser();
+    await logIn(browser, 'customer');
+    const [cookie, session] = [browser.valueOf('larder-session'), await sessionOf(browser)];
+    await provider.close();
+    expect(await sessionOf(browser)).toEqual(session);
+    const restarted = await openGateway(provider.issuer);
+    const answer = await browser.go(`${restarted.url}/session`, { headers: json });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(JSON.parse(answer.text)).toMatchObject({ code: 'issuer-unavailable' });
+    expect(browser.valueOf('larder-session')).toBe(cookie);
+
+    await openProviderHere();
+    const ask = () => browser.go(`${restarted.url}/session`, { headers: json });
+    await expect.poll(async () => JSON.parse((await ask()).text)).toEqual(session);
+    await restarted.stop();
   });
 });
 
@@ -299,6 +320,8 @@ describe('at a provider that', () => {
   let accessToken: JWTPayload & { typ?: string };
   let answer: (granted: object) => { status: number; body: unknown };
   let asked: URLSearchParams | undefined;
+  /** While true it takes requests and answers none. */
+  let isSilent = false;
 
   beforeAll(async () => {
     keys = await generateKeyPair('ES256');
@@ -306,6 +329,7 @@ describe('at a provider that', () => {
     issuer = `http://127.0.0.1:${port}`;
     const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'ES256' };
     server = createServer((request, response) => {
+      if (isSilent) return;
       void (async () => {
         const send = (status: number, body: unknown) =>
           response
@@ -428,6 +452,17 @@ describe('at a provider that', () => {
     });
     expect(await sessionOf(browser)).toEqual({});
     await other.stop();
+  });
+
+  test('is silent: a logout ends the session, in time, and leads to the start instead', async () => {
+    metadata = { ...metadata, end_session_endpoint: `${issuer}/end` };
+    const { browser } = await logInHere();
+    const { csrf } = await sessionOf(browser);
+    isSilent = true;
+    const out = await browser.go('/logout', { method: 'POST', headers: { ...json, 'larder-csrf': csrf } });
+    isSilent = false;
+    expect([out.status, JSON.parse(out.text)]).toEqual([200, { location: '/' }]);
+    expect(browser.valueOf('larder-session')).toBeUndefined();
   });
 
   test('browsers find elsewhere than services do: they are led there', async () => {

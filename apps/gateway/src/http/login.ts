@@ -15,7 +15,7 @@ import type { Clock, Log } from '#runtime';
 import { type AccessTable, callerOf, type Identity, isLoopback } from '#service';
 import type { LoggedOut, Session } from '../api.js';
 import { type GatewayConfig, publicUrlOf } from '../definition.js';
-import { ANSWER_SECONDS, providerFor } from './provider.js';
+import { ANSWER_SECONDS, type Provider, providerFor } from './provider.js';
 import { loginAt, returnPath } from './return-to.js';
 import { type CookieSettings, SealedCookie, TooLarge } from './sealed-cookie.js';
 import type { Sessions } from './sessions.js';
@@ -44,7 +44,7 @@ interface LoginParts {
 export class Login {
   private readonly publicUrl: URL;
   private readonly pending: SealedCookie<Pending>;
-  private readonly provider: () => Promise<openid.Configuration>;
+  private readonly provider: Provider;
 
   constructor(private readonly parts: LoginParts) {
     this.publicUrl = publicUrlOf(parts.config);
@@ -68,7 +68,7 @@ export class Login {
     }
     const returnTo = returnPath((request.query as { returnTo?: unknown }).returnTo);
     extendDeadline(request, ANSWER_SECONDS * 1_000);
-    const provider = await this.provider().catch((error: unknown) => {
+    const provider = await this.provider.now().catch((error: unknown) => {
       throw problemOf(error, returnTo);
     });
     const pending: Pending = {
@@ -101,7 +101,7 @@ export class Login {
     extendDeadline(request, 3 * ANSWER_SECONDS * 1_000);
     try {
       const granted = await openid.authorizationCodeGrant(
-        await this.provider(),
+        await this.provider.known(),
         new URL(`/callback${search}`, this.publicUrl),
         { pkceCodeVerifier: pending.verifier, expectedState: pending.state, expectedNonce: pending.nonce },
       );
@@ -137,14 +137,16 @@ export class Login {
     );
   }
 
-  private async logOut({ session }: FastifyRequest, reply: FastifyReply): Promise<LoggedOut> {
+  private async logOut(request: FastifyRequest, reply: FastifyReply): Promise<LoggedOut> {
+    const { session } = request;
     this.parts.sessions.end(reply);
+    extendDeadline(request, ANSWER_SECONDS * 1_000);
     return { location: session ? await this.afterLogout() : '/' };
   }
 
   /** Where the provider ends a session of its own, if it has one and can be asked. */
   private async afterLogout(): Promise<string> {
-    const provider = await this.provider().catch((error: unknown) => {
+    const provider = await this.provider.now().catch((error: unknown) => {
       this.parts.log.warn({ err: error }, 'A session has ended here, and at the OpenID provider it goes on.');
     });
     if (provider?.serverMetadata().end_session_endpoint === undefined) return '/';

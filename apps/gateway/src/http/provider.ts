@@ -5,11 +5,18 @@ import type { GatewayConfig } from '../definition.js';
 /** How long the provider may take for one answer. */
 export const ANSWER_SECONDS = 5;
 
-/** How one of its clients finds its endpoints, which are asked for once it can be reached. */
-export function providerFor(issuer: string, client: string, secret?: string): () => Promise<openid.Configuration> {
+/** How one of its clients finds its endpoints. */
+export interface Provider {
+  /** As they were found last: they are asked for once it can be reached. */
+  known(): Promise<openid.Configuration>;
+  /** As they are now, which says that it answers: before a browser is led there. */
+  now(): Promise<openid.Configuration>;
+}
+
+export function providerFor(issuer: string, client: string, secret?: string): Provider {
   let found: Promise<openid.Configuration> | undefined;
-  return () =>
-    (found ??= openid
+  const now = () =>
+    (found = openid
       .discovery(new URL(issuer), client, secret, undefined, {
         // The issuer may be of this machine alone. Signatures are looked at although TLS would do, since there may be none.
         execute: [openid.allowInsecureRequests, openid.enableNonRepudiationChecks],
@@ -19,6 +26,7 @@ export function providerFor(issuer: string, client: string, secret?: string): ()
         found = undefined;
         throw error;
       }));
+  return { known: () => found ?? now(), now };
 }
 
 /** How the gateway gets a token of its own, as a machine; undefined when it has no name and secret at the provider. */
@@ -32,7 +40,7 @@ export function ownToken({
   const provider = providerFor(issuer, client, secret);
   return async () => {
     // Auth0 takes the audience by this name.
-    const { access_token: token } = await openid.clientCredentialsGrant(await provider(), { audience });
+    const { access_token: token } = await openid.clientCredentialsGrant(await provider.known(), { audience });
     return token;
   };
 }
