@@ -14,7 +14,7 @@ import { z } from 'zod';
 import { readVariables } from '#service';
 import { Advice } from './lib/advice.js';
 import { actAs } from './lib/api.js';
-import { watchBalance } from './lib/balance.js';
+import { BOOKS_ANSWER_MS, watchBalance } from './lib/balance.js';
 import { headersIn, keepTokenKeys, logFile, logsIn, noteStore, shiftLogs } from './lib/data-folder.js';
 import { freePort, isTaken, type PostgresServer, serverIn, startPostgres } from './lib/embedded-postgres.js';
 import { fillShelves } from './lib/groceries.js';
@@ -166,7 +166,12 @@ async function fillAsClerk(): Promise<string> {
 function keepBalance(databases: Parameters<typeof openBooks>[0]): Promise<void> {
   const clock = new SystemClock();
   const tell = (balance: object) => running.get('gateway')?.send({ balance });
-  return watchBalance({ open: () => openBooks(databases, clock), tell, clock, signal: stop.signal });
+  return watchBalance({
+    open: () => openBooks(databases, clock, { answerMs: BOOKS_ANSWER_MS }),
+    tell,
+    clock,
+    signal: stop.signal,
+  });
 }
 
 async function closeShop(): Promise<void> {

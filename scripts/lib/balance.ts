@@ -19,6 +19,8 @@ const ORDERS = 200;
 /** How far back in the events of order they are looked for at first. */
 const BACK = 2_000n;
 const PAUSE_MS = 3_000;
+/** How long a server may take for one answer, before it is said that the books cannot be compared. */
+export const BOOKS_ANSWER_MS = 10_000;
 /** A pause is at least so many times as long as the round before. */
 const PAUSES = 9;
 

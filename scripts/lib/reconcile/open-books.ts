@@ -13,18 +13,20 @@ import { type Database, openEvents } from '../databases.js';
 import type { Books, ServiceBooks } from './books.js';
 
 /**
- * Opens the books of a shop at these URLs.
+ * Opens the books of a shop at these URLs. A server that does not answer a statement within `answerMs` milliseconds counts as
+ * away; 0, the default, waits for it.
  * @throws Advice, one line, when some of them cannot be opened
  */
 export async function openBooks(
   databases: Readonly<Record<Service, Database>>,
   clock: Clock,
+  { answerMs = 0 } = {},
 ): Promise<{ readonly books: Books; readonly close: () => Promise<void> }> {
   const closes: (() => Promise<void>)[] = [];
   const close = async () => void (await Promise.all(closes.map((close) => close())));
   const open = async (service: Service): Promise<ServiceBooks & { pool: pg.Pool }> => {
     const { databaseUrl } = databases[service];
-    const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY, answerMs: 0 });
+    const pool = postgresPool(databaseUrl, { max: 2, name: 'larder-reconcile', settings: READ_ONLY, answerMs });
     closes.push(() => pool.end());
     await pool.query('SELECT');
     const store = await openEvents(service, databases[service], clock);

@@ -41,6 +41,7 @@ export function Flow() {
                 Without {flow.missing.join(' and ')}: no instance answers.
               </p>
             )}
+            <Unknown of={flow} />
             <div class="plots">
               <Figure
                 title="Orders per second"
@@ -101,6 +102,22 @@ export function Flow() {
         )}
       </Show>
     </>
+  );
+}
+
+const FIGURES = { relay: 'relay', consumer: 'messages', readModels: 'read models', leases: 'leases' } as const;
+
+/** Names what services that answer could not read: neither a plot nor a table has it now. */
+function Unknown({ of: { services } }: { of: Told }) {
+  const unknown = services.flatMap((each) => {
+    const names = Object.entries(FIGURES).flatMap(([figure, name]) => (figure in each ? [] : [name]));
+    return names.length === 0 ? [] : [`${names.join(', ')} of ${each.service}`];
+  });
+  if (unknown.length === 0) return null;
+  return (
+    <p class="note" role="status">
+      Not known now: {unknown.join('; ')}. The server that has them does not answer.
+    </p>
   );
 }
 

@@ -124,11 +124,7 @@ export function StoryView({ story, onChanged }: { story: Story; onChanged?: () =
     );
   return (
     <>
-      {!story.complete && (
-        <p class="note" role="status">
-          Without {story.missing.join(' and ')}: not answered, or not yours to ask.
-        </p>
-      )}
+      <Missing of={story} isNow={onChanged !== undefined} />
       <section class="card picture" aria-label="The picture">
         <Timeline story={story} at={at} selected={selected} onSelect={select} />
         <Slider story={story} at={at} onMove={setAt} />
@@ -143,6 +139,18 @@ export function StoryView({ story, onChanged }: { story: Story; onChanged?: () =
         <FactList story={story} at={at} selected={selected} onSelect={select} />
       </div>
     </>
+  );
+}
+
+/** Names the services that do not answer; what is for staff alone is not missing, and is not there. */
+function Missing({ of: { missing }, isNow }: { of: Story; isNow: boolean }) {
+  if (missing.length === 0) return null;
+  const away = isNow ? missing.filter((service) => may(`GET /${service}/admin/stories/:orderId`)) : missing;
+  if (away.length === 0) return <p class="muted">What {missing.join(' and ')} know of it is for staff.</p>;
+  return (
+    <p class="note" role="status">
+      Without {away.join(' and ')}: not answered{!isNow && ', or not to be told to whoever saved it'}.
+    </p>
   );
 }
 

@@ -25,7 +25,7 @@ beforeEach(() => {
     request.cause = { correlationId: 'c', causationId: 'c' };
   });
   gateway.setErrorHandler((error: Problem, _, reply) =>
-    reply.status(error.status).headers(error.headers).send({ code: error.code }),
+    reply.status(error.status).headers(error.headers).send({ code: error.code, ...error.extras }),
   );
   class Clock extends SystemClock {
     override now = () => new Date('2026-11-21T12:00:09.000Z');
@@ -120,6 +120,13 @@ test("a customer is told the order's own history, and nobody else is asked", asy
   const facts = [{ id: `order-${ORDER}/0`, service: 'order', stream: `order-${ORDER}`, revision: 0, ...placed }];
   expect(story).toMatchObject({ complete: false, missing: ['inventory', 'payment'], facts });
   expect(story).not.toHaveProperty('ahead');
+});
+
+test('a customer is told who does not answer: nobody else was asked', async () => {
+  whose = 'own';
+  trouble = { order: 'silent' };
+  const answer = await ask();
+  expect([answer.statusCode, answer.json()]).toEqual([503, { code: 'unavailable', service: 'order' }]);
 });
 
 test('what is not the id of an order goes to no service', async () => {

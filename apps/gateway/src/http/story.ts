@@ -45,7 +45,11 @@ export function serveStories(
     });
     const parts = await Promise.all(asked);
     const missing = services.filter((_, i) => parts[i] === undefined);
-    if (missing.length === services.length) throw tryAgain('unavailable', 'No service answers. Try again.');
+    if (missing.length === services.length) {
+      throw isForStaff
+        ? tryAgain('unavailable', 'No service answers. Try again.')
+        : tryAgain('unavailable', 'order does not answer. Try again.', { service: 'order' });
+    }
     const ahead = parts.find((part) => part?.ahead)?.ahead;
     const exchanges = parts.find((part) => part?.exchanges)?.exchanges;
     const story: Story = {
