@@ -4,9 +4,13 @@ import { PostgresConnection } from '#runtime/postgres';
 import type { Shop } from '../shop/open-shop.js';
 import type { Door } from './door.js';
 
+/** What the services need, and the gateway. */
+export type Server = 'Postgres' | 'the bus' | 'the payment provider' | 'the OpenID provider';
+
 export interface Absence {
   /** `order refuses` */
   readonly name: string;
+  readonly server?: Server;
   /** The services that cannot do their work meanwhile. */
   readonly lost: readonly Service[];
   /** Whether these services themselves are there: they answer what needs no server. */
@@ -41,17 +45,19 @@ export function absencesOf(shop: Shop, { databases, bus }: Doors, postgres: { pa
       },
     ]),
     ...[
-      { name: 'Postgres', doors: [databases, bus], lost: services },
-      { name: 'the bus', doors: [bus], lost: [] },
-    ].flatMap(({ name, doors, lost }): Absence[] => {
+      { server: 'Postgres' as const, doors: [databases, bus], lost: services },
+      { server: 'the bus' as const, doors: [bus], lost: [] },
+    ].flatMap(({ server, doors, lost }): Absence[] => {
       const end = async () => void (await Promise.all(doors.map((door) => door.open())));
+      const one = { server, lost, listens: true, end };
       return [
-        { name: `${name} refuses`, lost, listens: true, begin: () => doors.forEach((door) => door.close()), end },
-        { name: `${name} is silent`, lost, listens: true, begin: () => doors.forEach((door) => door.silence()), end },
+        { ...one, name: `${server} refuses`, begin: () => doors.forEach((door) => door.close()) },
+        { ...one, name: `${server} is silent`, begin: () => doors.forEach((door) => door.silence()) },
       ];
     }),
     {
       name: 'the payment provider is silent',
+      server: 'the payment provider',
       lost: [],
       listens: true,
       begin: () => books.take(),
@@ -59,6 +65,7 @@ export function absencesOf(shop: Shop, { databases, bus }: Doors, postgres: { pa
     },
     {
       name: 'the OpenID provider refuses',
+      server: 'the OpenID provider',
       lost: [],
       listens: true,
       begin: () => shop.issuer.close(),
@@ -66,10 +73,29 @@ export function absencesOf(shop: Shop, { databases, bus }: Doors, postgres: { pa
     },
     {
       name: 'the OpenID provider is silent',
+      server: 'the OpenID provider',
       lost: [],
       listens: true,
       begin: () => void (shop.issuer.silent = true),
       end: () => void (shop.issuer.silent = false),
+    },
+  ];
+}
+
+/** How the gateway itself is away: what is open then has nobody to ask. */
+export function gatewayAbsencesOf(shop: Shop): readonly Pick<Absence, 'name' | 'begin' | 'end'>[] {
+  const pid = () => shop.gatewayPids[0]!;
+  let restart: () => Promise<void>;
+  return [
+    {
+      name: 'the gateway refuses',
+      begin: () => void (restart = shop.killGateway()),
+      end: () => restart(),
+    },
+    {
+      name: 'the gateway is silent',
+      begin: () => void process.kill(pid(), 'SIGSTOP'),
+      end: () => void process.kill(pid(), 'SIGCONT'),
     },
   ];
 }

@@ -21,6 +21,10 @@ export interface Route {
   readonly inParts?: boolean;
   /** Whether the services need no server for it. */
   readonly isOfCode?: boolean;
+  /** Whether it leads to the OpenID provider. */
+  readonly isLogin?: boolean;
+  /** Who asks; default: somebody with all roles. */
+  readonly as?: 'customer';
 }
 
 export const routesOf = (orderId: string): readonly Route[] => [
@@ -39,11 +43,19 @@ export const routesOf = (orderId: string): readonly Route[] => [
   ...services.flatMap((service) => [
     { path: `/${service}/admin/dead-letters`, of: [service] },
     { path: `/${service}/admin/projections`, of: [service] },
+    { path: `/${service}/admin/flow`, of: [service], isOfCode: true },
+    { path: `/${service}/admin/troubles`, of: [service], isOfCode: true },
   ]),
+  { path: '/flow', of: services, inParts: true, isOfCode: true },
+  { path: '/admin/balance', of: [] },
   { path: '/docs-json', of: services, inParts: true, isOfCode: true },
   { path: '/session', of: [] },
+  { path: '/login', of: [], isLogin: true },
   { path: '/console/orders', of: [] },
   { path: '/health/live', of: [] },
+  ...['/orders', `/orders/${orderId}`, `/orders/${orderId}/story`, '/prices'].map((path): Route => {
+    return { path, of: ['order'], as: 'customer' };
+  }),
 ];
 
 /** What an answer is, in a few words for the table: `whole`, `without order`, `503`. */
@@ -61,17 +73,29 @@ export async function lookAt(gateway: string, route: Route, caller: Headers, abs
   return lookOnce(gateway, route, caller, absence);
 }
 
-async function lookOnce(gateway: string, route: Route, caller: Headers, { lost, listens }: Absence): Promise<Seen> {
+async function lookOnce(
+  gateway: string,
+  route: Route,
+  caller: Headers,
+  { lost, listens, server }: Absence,
+): Promise<Seen> {
   const startMs = performance.now();
-  const response = await fetch(gateway + route.path, { headers: caller, signal: AbortSignal.timeout(60_000) });
+  // Its own name is localhost, under which alone somebody logs in.
+  const at = route.isLogin ? gateway.replace('127.0.0.1', 'localhost') : gateway;
+  const response = await fetch(at + route.path, {
+    headers: caller,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(60_000),
+  });
   const text = await response.text();
   const tookMs = performance.now() - startMs;
   const faults: string[] = [];
   if (tookMs > ANSWER_WITHIN_MS) faults.push(`took ${Math.round(tookMs)} ms`);
   const missing = route.isOfCode && listens ? [] : route.of.filter((service) => lost.includes(service));
-  const expected =
-    missing.length === 0 ? 'whole' : missing.length === route.of.length ? '503' : `without ${missing.join(', ')}`;
-  const words = response.status === 200 ? wordsOf(route, text) : `${response.status}`;
+  const isWhole = missing.length === 0 && !(route.isLogin && server === 'the OpenID provider');
+  const expected = isWhole ? 'whole' : missing.length === route.of.length ? '503' : `without ${missing.join(', ')}`;
+  const isAnswer = route.isLogin ? response.headers.get('location')?.includes('/auth?') : response.status === 200;
+  const words = isAnswer ? wordsOf(route, text) : `${response.status}`;
   if (words !== expected) faults.push(`is ${words}, and not ${expected}: ${text.slice(0, 300)}`);
   if (response.status === 503) {
     const { code, detail, correlationId, service } = JSON.parse(text) as Record<string, string | undefined>;

@@ -43,7 +43,12 @@ export class Issuer {
           ? this.keySet()
           : path === '/token'
             ? { access_token: this.token('gateway', ['service']), token_type: 'Bearer', expires_in: LIFETIME_S }
-            : { issuer: url, jwks_uri: `${url}/keys`, token_endpoint: `${url}/token` };
+            : {
+                issuer: url,
+                jwks_uri: `${url}/keys`,
+                token_endpoint: `${url}/token`,
+                authorization_endpoint: `${url}/auth`,
+              };
       response.setHeader('content-type', 'application/json').end(JSON.stringify(found));
     });
   }

@@ -126,6 +126,7 @@ export class Shop implements AsyncDisposable {
   private readonly instanceEnv = perService((): Record<string, string>[] => []);
   private readonly programs = perService((): (string | undefined)[] => []);
   private readonly gateways: ServiceProcess[] = [];
+  private readonly gatewayEnv: Record<string, string>[] = [];
   /** Those that were ended on purpose. */
   private readonly killed = new Set<ServiceProcess>();
   /** Where the services' logs are. */
@@ -185,15 +186,28 @@ export class Shop implements AsyncDisposable {
 
   /** Starts a gateway in front of all instances that there are, and returns its URL. */
   async addGateway(env: Record<string, string> = {}): Promise<string> {
-    const port = await freePort();
     const urls = services.map((service) => [`${service.toUpperCase()}_URL`, this.urls[service].join()]);
     const asMachine = { GATEWAY_CLIENT_ID: 'gateway', GATEWAY_CLIENT_SECRET: 'of the gateway' };
     const variables = { AUTH_ISSUER: this.issuer.url, ...asMachine, ...UNLIMITED, ...Object.fromEntries(urls), ...env };
-    const log = join(this.folder, `gateway-${this.gateways.length}.log`);
-    const launched = new ServiceProcess('gateway', port, variables, log);
-    this.gateways.push(launched);
-    await launched.ready();
+    const port = await freePort();
+    this.gatewayEnv.push(variables);
+    await this.launchGateway(this.gateways.length, port);
     return `http://127.0.0.1:${port}`;
+  }
+
+  /** Kills a gateway, and starts it again at its old port when what is returned is called. */
+  killGateway(instance = 0): () => Promise<void> {
+    const before = this.gateways[instance]!;
+    before.kill('SIGKILL');
+    return async () => {
+      await before.ended;
+      await this.launchGateway(instance, before.port);
+    };
+  }
+
+  /** Says something to the gateways, as the process that starts them does. */
+  tellGateways(message: object): void {
+    for (const each of this.gateways) if (each.running) each.send(message);
   }
 
   /** SIGKILL: whatever it was doing stays half-done. */
@@ -386,6 +400,13 @@ export class Shop implements AsyncDisposable {
     const program = this.programs[service][instance];
     const launched = new ServiceProcess(service, port, variables, this.logOf(service, instance), program);
     this.processes[service][instance] = launched;
+    await launched.ready();
+  }
+
+  private async launchGateway(instance: number, port: number): Promise<void> {
+    const log = join(this.folder, `gateway-${instance}.log`);
+    const launched = new ServiceProcess('gateway', port, this.gatewayEnv[instance]!, log);
+    this.gateways[instance] = launched;
     await launched.ready();
   }
 

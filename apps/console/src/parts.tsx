@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { LarderProblem } from '#client';
 import { dayOf, secondOf, short } from './format.js';
-import { type Answers, loginUrl, NoAnswer } from './gateway.js';
+import { type Answers, loginUrl, NoAnswer, silentSince } from './gateway.js';
 import type { Loaded } from './live.js';
 
 /** An error in words, with the id by which the logs have it. `shownMs` is of when what stands below it is. */
@@ -59,19 +59,20 @@ export function ByAndWhen({ actor, at }: { actor: string; at: string }) {
 }
 
 /**
- * What was loaded, or why not: the last answer stays while a newer one fails, and says of when it is. That the gateway is
- * away stands above every page.
+ * What was loaded, or why not: the last answer stays while a newer one fails, and says of when it is. While the gateway is
+ * away, that stands above the page.
  */
 export function Show<T>({ of, children }: { of: Loaded<T>; children: (value: T) => ComponentChildren }) {
   const value = of.value.value;
   const problem = of.problem.value;
   const isThere = value !== undefined;
+  const isSaid = isThere && problem instanceof NoAnswer && silentSince.value !== undefined;
   return (
     <>
-      {problem !== undefined && !(isThere && problem instanceof NoAnswer) && (
+      {problem !== undefined && !isSaid && (
         <Trouble error={problem} retry={of.load} shownMs={isThere ? of.readMs : undefined} />
       )}
-      {value === undefined ? problem === undefined && <p class="muted">Loading …</p> : children(value)}
+      {isThere ? children(value) : problem === undefined && <p class="muted">Loading …</p>}
     </>
   );
 }
