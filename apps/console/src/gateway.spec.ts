@@ -1,6 +1,6 @@
 /** How pages ask a gateway that is away: `fetch` of the browser fails as each test has it. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { ask, loadSession, NoAnswer, session, silentSince } from './gateway.js';
+import { ask, askAll, loadSession, NoAnswer, session, silentSince } from './gateway.js';
 
 const URL_OF_PAGE = 'http://localhost:3000';
 const NOW_MS = Date.parse('2027-01-01T12:00:00Z');
@@ -90,4 +90,15 @@ test('nobody is logged out by it, nor by a provider that is away', async () => {
   answer = async () => Response.json({ code: 'issuer-unavailable', detail: 'Try again.' }, { status: 503 });
   await expect(loadSession()).rejects.toThrow('Try again.');
   expect([session.value, silentSince.value]).toEqual([{ caller }, undefined]);
+});
+
+test('of several services, one that is away is named, and without the gateway there is no answer of any', async () => {
+  const read = async (service: string) => ask<object>(`/${service}/admin/dead-letters`);
+  const unlessPayment = (failure: () => Promise<Response>) => (request: Request) =>
+    request.url.includes('/payment/') ? failure() : json({})();
+  answer = unlessPayment(async () => Response.json({ code: 'unavailable', detail: 'Away.' }, { status: 503 }));
+  const { found, away } = await askAll(['order', 'payment'], read);
+  expect([found.map(({ service }) => service), away.map(({ service }) => service)]).toEqual([['order'], ['payment']]);
+  answer = unlessPayment(refuse);
+  await expect(askAll(['order', 'payment'], read)).rejects.toThrow(NoAnswer);
 });

@@ -116,7 +116,7 @@ export function servicesWith(operation: string): string[] {
 export const askEach = <T>(operation: string, read: (service: string) => Promise<T>): Promise<Answers<T>> =>
   askAll(servicesWith(operation), read);
 
-/** Asks `read` of each of these services. @throws what the first fails with, when none answers */
+/** Asks `read` of each of these services. @throws what the first fails with, when none answers; NoAnswer, without the gateway */
 export async function askAll<T>(
   services: readonly string[],
   read: (service: string) => Promise<T>,
@@ -124,6 +124,9 @@ export async function askAll<T>(
   const answers = await Promise.allSettled(services.map(read));
   const of = services.map((service, i) => ({ service, answer: answers[i]! }));
   const [first] = answers;
+  // Then the services are not away: what was told before is more than a part that came just in time.
+  const silence = answers.find((each) => each.status === 'rejected' && each.reason instanceof NoAnswer);
+  if (silence?.status === 'rejected') throw silence.reason;
   if (first?.status === 'rejected' && answers.every(({ status }) => status === 'rejected')) throw first.reason;
   return {
     found: of.flatMap(({ service, answer }) =>

@@ -25,7 +25,10 @@ beforeEach(() => {
     request.cause = { correlationId: 'c', causationId: 'c' };
   });
   gateway.setErrorHandler((error: Problem, _, reply) =>
-    reply.status(error.status).headers(error.headers).send({ code: error.code, ...error.extras }),
+    reply
+      .status(error.status)
+      .headers(error.headers)
+      .send({ code: error.code, ...error.extras }),
   );
   class Clock extends SystemClock {
     override now = () => new Date('2026-11-21T12:00:09.000Z');
