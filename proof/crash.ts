@@ -3,9 +3,11 @@
  * it, under load, and so are the servers that they need; after each crash nothing may be lost. A row of its table is a
  * step of a service.
  */
+import { mkdirSync } from 'node:fs';
 import { SeededRandom } from '#runtime/testing';
 import { ORDER_DEADLINE } from './crash/customers.js';
-import { type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { type Crash, type Crashable, type Outcome, type Row, rowsFor, run, VICTIM } from './crash/matrix.js';
+import { StoryKeeper } from './crash/stories.js';
 import { randomSeed, readCommandLine, UsageError, wholeNumber } from '../scripts/lib/command-line.js';
 import { number, type Output } from '../scripts/lib/progress-bar.js';
 import { findDisagreements, withBooks } from './shop/inspect.js';
@@ -21,21 +23,27 @@ interface Flags {
   readonly rows: readonly Row[];
   readonly list: boolean;
   readonly seed: number;
+  /** The folder of the stories. */
+  readonly stories?: string;
 }
 
 /** Returns the exit code: 0, 1 when a row fails, 2 for a wrong command line. */
 export async function crash(argv: readonly string[], out: Output): Promise<number> {
   const flags = parseFlags(argv, out);
   if (!flags) return 2;
-  const { bus, rows, list, seed } = flags;
+  const { bus, rows, list, seed, stories } = flags;
   if (list) {
     rows.forEach((row) => out.stdout.write(`${nameOf(row)}\n`));
     return 0;
   }
+  if (stories !== undefined) mkdirSync(stories, { recursive: true });
   out.stderr.write(`Opening a separate shop, with messages on ${bus === 'kafka' ? 'Kafka' : 'Postgres'} …\n`);
   const options = { bus, program: VICTIM, env: { order: { ORDER_DEADLINE } } };
   return onTrial(options, async (trial) => {
-    const held = await matrix(trial, rows, seed, out);
+    const keeper = stories === undefined ? undefined : await StoryKeeper.open(trial.shop, stories);
+    const held = await matrix(trial, rows, seed, out, (...crash) => keeper?.keep(...crash));
+    if (keeper)
+      out.stdout.write(`${keeper.kept} stories are in ${stories}: the console opens them (/console/story).\n`);
     const found = await withBooks(trial.shop, findDisagreements);
     if (found.length === 0) out.stdout.write(`reconcile: ${green('all books agree')}\n`);
     found.slice(0, MAX_COMPLAINTS).forEach(({ message }) => out.stdout.write(`reconcile: ${red(message)}\n`));
@@ -43,8 +51,14 @@ export async function crash(argv: readonly string[], out: Output): Promise<numbe
   });
 }
 
-/** Runs the rows one after the other, writes the table row by row, and returns whether all of them passed. */
-export async function matrix(target: Crashable, rows: readonly Row[], seed: number, out: Output): Promise<boolean> {
+/** Runs the rows one after the other, writes the table row by row, and returns whether all of them passed. `onCrash` is given each crash when its orders are final. */
+export async function matrix(
+  target: Crashable,
+  rows: readonly Row[],
+  seed: number,
+  out: Output,
+  onCrash?: (row: Row, crash: Crash, outcome: Outcome) => Promise<void> | undefined,
+): Promise<boolean> {
   const startedMs = performance.now();
   const random = new SeededRandom(seed);
   const wide = Math.max(...rows.map(({ step }) => step.length));
@@ -58,10 +72,12 @@ export async function matrix(target: Crashable, rows: readonly Row[], seed: numb
     const outcomes: Outcome[] = [];
     for (const each of row.crashes) {
       progress(out, `${i + 1} of ${rows.length}: ${nameOf(row)}, ${each.when}`);
-      outcomes.push(await run(target, { often: row.often, crash: each }, random, `${++shelf}`));
+      const outcome = await run(target, { often: row.often, crash: each }, random, `${++shelf}`);
+      outcomes.push(outcome);
+      await onCrash?.(row, each, outcome);
     }
     progress(out, '');
-    const orders = outcomes.reduce((sum, outcome) => sum + outcome.orders, 0);
+    const orders = outcomes.reduce((sum, outcome) => sum + outcome.orderIds.length, 0);
     const wrong = outcomes.flatMap((outcome) => outcome.wrong.map((what) => `${outcome.when}: ${what}`));
     // A server has no before and after: it is killed wherever it is.
     const before = msOf(outcomes.find(({ when }) => when === 'before'));
@@ -99,7 +115,7 @@ export function pick(rows: readonly Row[], beginnings: readonly string[]): Row[]
 
 function msOf(outcome: Outcome | undefined): string {
   if (outcome === undefined) return '';
-  return outcome.finalMs === undefined ? '–' : `${number(outcome.finalMs)} ms`;
+  return outcome.finalMs === undefined ? '–' : `${number(Math.round(outcome.finalMs))} ms`;
 }
 
 function progress({ stderr }: Output, text: string): void {
@@ -107,11 +123,12 @@ function progress({ stderr }: Output, text: string): void {
 }
 
 const SYNTAX = {
-  usage: `npm run crash -- [--bus ${buses.join('|')}] [--only <the beginning of rows, such as "order" or "payment append">] [--seed <number>] [--list].`,
+  usage: `npm run crash -- [--bus ${buses.join('|')}] [--only <the beginning of rows, such as "order" or "payment append">] [--seed <number>] [--stories <folder>, for a file for each crash, which the console opens] [--list].`,
   options: {
     bus: { type: 'string', default: buses[0] },
     only: { type: 'string', multiple: true, default: [''] as string[] },
     seed: { type: 'string' },
+    stories: { type: 'string' },
     list: { type: 'boolean', default: false },
   },
 } as const;
@@ -129,6 +146,7 @@ function parseFlags(argv: readonly string[], out: Output): Flags | undefined {
       const reason = `No row begins with "${values.only.join('", "')}".`;
       throw new UsageError(`${reason} There are rows of ${victims}; --list prints all of them.`);
     }
-    return { bus, rows, list: values.list, seed };
+    const { list, stories } = values;
+    return { bus, rows, list, seed, ...(stories !== undefined && { stories }) };
   });
 }

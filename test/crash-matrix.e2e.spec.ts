@@ -1,7 +1,8 @@
 /** A few rows of `npm run crash`, those that hurt most, and its answer to a wrong command line. */
+import { parseStory } from '../apps/console/src/story/file.js';
 import { services } from '../apps/shop.js';
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -9,6 +10,7 @@ import { crash, matrix, pick } from '../proof/crash.js';
 import { ORDER_DEADLINE } from '../proof/crash/customers.js';
 import { rowsFor, VICTIM } from '../proof/crash/matrix.js';
 import { notSteps, steps } from '../proof/crash/durable-steps.js';
+import { StoryKeeper } from '../proof/crash/stories.js';
 import { openShop } from './support/shop.js';
 
 const hurting = [
@@ -28,7 +30,7 @@ function kept() {
 }
 
 test(
-  'kill -9 where it hurts most: nothing is lost, and every order is final within 30 s',
+  'kill -9 where it hurts most: nothing is lost, every order is final within 30 s, and one of each crash tells of it',
   { timeout: 180_000 },
   async () => {
     const rows = pick(rowsFor('postgres'), hurting);
@@ -36,7 +38,22 @@ test(
     await using shop = await openShop({ program: VICTIM, env: { order: { ORDER_DEADLINE } } });
     const out = kept();
     const seed = Math.floor(Math.random() * 1e9);
-    expect(await matrix({ shop }, rows, seed, out), out.output()).toBe(true);
+    const folder = mkdtempSync(join(tmpdir(), 'larder-stories-'));
+    try {
+      const keeper = await StoryKeeper.open(shop, folder);
+      const held = await matrix({ shop }, rows, seed, out, (...crash) => keeper.keep(...crash));
+      expect(held, out.output()).toBe(true);
+      const told = readdirSync(folder).map((file) => parseStory(readFileSync(join(folder, file), 'utf8')));
+      expect(told).toHaveLength(hurting.length);
+      for (const { facts, troubles } of told) {
+        // Each kill struck an order that was under way: something came before it, and something after.
+        expect(troubles).toHaveLength(1);
+        const { at } = troubles![0]!;
+        expect(facts[0]!.recordedAt <= at && at < facts.at(-1)!.recordedAt).toBe(true);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   },
 );
 

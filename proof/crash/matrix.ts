@@ -6,6 +6,7 @@
  *
  * The shop stays open from row to row, and all services are victims that wait for their turn (victim.ts).
  */
+import type { StoryTrouble } from '../../apps/gateway/src/api.js';
 import type { Random } from '#runtime';
 import { call } from '../../scripts/lib/api.js';
 import { inspect } from '../shop/inspect.js';
@@ -48,15 +49,24 @@ export interface Row {
   readonly crashes: readonly Crash[];
 }
 
-interface Crash {
+export interface Crash {
   readonly when: string;
-  /** Kills the victim amid the load and starts it again. Resolves with the time of the last kill, or undefined when the victim never reached its step. */
-  readonly happen: (target: Crashable, load: Customers, random: Random) => Promise<number | undefined>;
+  /** The event, or the read model, that its step is about. */
+  readonly about?: string | undefined;
+  /** Kills the victim amid the load and starts it again. Resolves with each kill, none when the victim never reached its step. */
+  readonly happen: (target: Crashable, load: Customers, random: Random) => Promise<readonly Kill[]>;
+}
+
+/** As a story tells it: until the victim was ready again. */
+export interface Kill extends Required<Pick<StoryTrouble, 'at' | 'what' | 'until'>>, Pick<StoryTrouble, 'service'> {
+  /** As `performance.now()` has it. */
+  readonly killedMs: number;
 }
 
 export interface Outcome {
   readonly when: string;
-  readonly orders: number;
+  readonly orderIds: readonly string[];
+  readonly kills: readonly Kill[];
   /** From the crash until the last order was final; undefined when one was not. */
   readonly finalMs?: number;
   /** What is wrong, in words; empty when all is well. */
@@ -70,7 +80,7 @@ export function rowsFor(bus: 'postgres' | 'kafka'): readonly Row[] {
       victim: step.service,
       step: step.name,
       often: step.takes,
-      crashes: moments.map((moment) => ({ when: moment, happen: dieAt(step, moment) })),
+      crashes: moments.map((moment) => ({ when: moment, about: step.about, happen: dieAt(step, moment) })),
     })),
     server('postgres', (target) => target.crashPostgres!()),
     ...(bus === 'kafka' ? [server('kafka', (target) => target.crashKafka!())] : []),
@@ -79,18 +89,19 @@ export function rowsFor(bus: 'postgres' | 'kafka'): readonly Row[] {
 
 function server(victim: string, crash: (target: Crashable) => Promise<void>): Row {
   const happen: Crash['happen'] = async (target, load) => {
-    let killedMs: number | undefined;
+    const kills: Kill[] = [];
     for (let i = 1; i <= SERVER_CRASHES; i++) {
       await load.placed(load.orderIds.length + 10);
-      killedMs = performance.now();
+      const killed = { killedMs: performance.now(), at: now(), what: `${victim} killed with SIGKILL` };
       await crash(target);
+      kills.push({ ...killed, until: now() });
     }
-    return killedMs;
+    return kills;
   };
   return { victim, step: `kill -9, ${SERVER_CRASHES} times`, crashes: [{ when: 'amid the load', happen }] };
 }
 
-function dieAt({ service, point, about, takesFailures }: DurableStep, moment: Moment): Crash['happen'] {
+function dieAt({ service, name, point, about, takesFailures }: DurableStep, moment: Moment): Crash['happen'] {
   return async ({ shop }, load, random) => {
     const doom: Doom = {
       point,
@@ -100,17 +111,20 @@ function dieAt({ service, point, about, takesFailures }: DurableStep, moment: Mo
       ...(takesFailures && { failEvery: FAIL_EVERY }),
     };
     await load.placed(LOAD_FIRST);
-    let diedMs: number | undefined;
-    void shop.doom(service, doom).then(() => (diedMs = performance.now()));
+    const what = `killed with SIGKILL ${moment} its step “${name}”`;
+    const deaths: Omit<Kill, 'until'>[] = [];
+    void shop.doom(service, doom).then(() => deaths.push({ killedMs: performance.now(), at: now(), service, what }));
     await shop.until(`${service} has reached its step`, async () => {
       const found = load.orderIds.length;
-      return { done: diedMs !== undefined || found >= ENOUGH_ORDERS, found };
+      return { done: deaths.length > 0 || found >= ENOUGH_ORDERS, found };
     });
-    const reachedMs = diedMs;
+    const reached = [...deaths]; // One that has not reached it dies now.
     await shop.restart(service);
-    return reachedMs;
+    return reached.map((death) => ({ ...death, until: now() }));
   };
 }
+
+const now = () => new Date().toISOString();
 
 /** What becomes of orders that are not final in time: late is not lost, and tells of another fault. */
 async function endOf(orderIds: readonly string[], shop: Shop): Promise<string> {
@@ -142,12 +156,12 @@ export async function run(
   const { shop } = target;
   const load = new Customers(shop, random, shelf, often);
   try {
-    return { when: crash.when, ...(await runWith(load, target, crash, random)), orders: load.orderIds.length };
+    return { when: crash.when, ...(await runWith(load, target, crash, random)), orderIds: load.orderIds };
   } catch (error) {
     const wrong = [(error as Error).message];
     await shop.revive();
     await load.leave().catch((left: Error) => wrong.push(left.message));
-    return { when: crash.when, orders: load.orderIds.length, wrong };
+    return { when: crash.when, orderIds: load.orderIds, kills: [], wrong };
   } finally {
     await load.close().catch(() => {}); // Reported already.
   }
@@ -158,13 +172,14 @@ async function runWith(
   target: Crashable,
   crash: Crash,
   random: Random,
-): Promise<Pick<Outcome, 'finalMs' | 'wrong'>> {
+): Promise<Omit<Outcome, 'when' | 'orderIds'>> {
   const { shop } = target;
   await load.enter();
-  const killedMs = await crash.happen(target, load, random);
+  const kills = await crash.happen(target, load, random);
   await load.leave();
   const { orderIds, received } = load;
-  if (killedMs === undefined) return { wrong: [`the step was not reached within ${orderIds.length} orders`] };
+  const killedMs = kills.at(-1)?.killedMs;
+  if (killedMs === undefined) return { kills, wrong: [`the step was not reached within ${orderIds.length} orders`] };
   const open: string[] = [];
   for (const orderId of orderIds) {
     // For as long as there is time; where there is none left, each is looked at once.
@@ -173,7 +188,9 @@ async function runWith(
       open.push(orderId);
     });
   }
-  if (open.length > 0) return { wrong: [`${open.length} orders are not final after 30 s; ${await endOf(open, shop)}`] };
+  if (open.length > 0) {
+    return { kills, wrong: [`${open.length} orders are not final after 30 s; ${await endOf(open, shop)}`] };
+  }
   const finalMs = performance.now() - killedMs;
   let wrong: readonly string[] = [];
   const look = async () => {
@@ -184,5 +201,5 @@ async function runWith(
     if (!(error instanceof TooLong)) throw error;
     if (wrong.length === 0) wrong = [error.message];
   });
-  return { finalMs, wrong };
+  return { kills, finalMs, wrong };
 }

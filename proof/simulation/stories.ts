@@ -33,23 +33,30 @@ async function storyIn({ servers, scheduler }: Told, orderId: string, all: reado
   const facts = byTime(parts.flatMap((part) => part.facts));
   const ahead = parts.find((part) => part.ahead)?.ahead;
   const exchanges = parts.find((part) => part.exchanges)?.exchanges;
-  const shown = facts.flatMap((fact) => Object.values(fact.shown));
-  const instants = [...facts.map(({ recordedAt }) => recordedAt), ...shown.filter((at) => at !== null)];
-  const [first, last] = [facts[0]!.recordedAt, instants.reduce((latest, at) => (at > latest ? at : latest))];
-  // What is over has its end on the right, and not the days that a world waits for something more to happen.
-  const isOver = !ahead?.awaits.length && ahead?.deadlineAt === undefined && !shown.includes(null);
-  const at = isOver ? last : clock.now().toISOString();
-  const troubles = all.filter((trouble) => trouble.at >= first && trouble.at <= at);
-  return {
+  const story: Story = {
     orderId,
-    at,
+    at: clock.now().toISOString(),
     complete: true,
     missing: [],
     facts,
-    ...(!isOver && ahead && { ahead }),
+    ...(ahead && { ahead }),
     ...(exchanges && { exchanges }),
-    troubles,
   };
+  return withTroubles(story, all);
+}
+
+/**
+ * A story with those of the troubles that struck while it went on. What is over has its end on the right, and not the time
+ * that passed until it was told: in a world, the days in which something more might have happened.
+ */
+export function withTroubles({ ahead, ...story }: Story, all: readonly StoryTrouble[]): Story {
+  const shown = story.facts.flatMap((fact) => Object.values(fact.shown));
+  const instants = [...story.facts.map(({ recordedAt }) => recordedAt), ...shown.filter((at) => at !== null)];
+  const [first, last] = [story.facts[0]!.recordedAt, instants.reduce((latest, at) => (at > latest ? at : latest))];
+  const isOver = !ahead?.awaits.length && ahead?.deadlineAt === undefined && !shown.includes(null);
+  const at = isOver ? last : story.at;
+  const troubles = all.filter((trouble) => trouble.at >= first && trouble.at <= at);
+  return { ...story, at, ...(!isOver && ahead && { ahead }), troubles };
 }
 
 /** What people want is no trouble, though they may want it at the wrong moment. */

@@ -82,6 +82,8 @@ export interface StoryTrouble {
   /** Where it struck; absent when it concerns all. */
   readonly service?: string;
   readonly what: string;
+  /** When it was over; absent where that is not told. */
+  readonly until?: string;
 }
 
 /** A fact as a customer is told it: neither where it stands in the store, nor what led to it. */

@@ -9,7 +9,7 @@ import { useLoaded } from '../live.js';
 import { Empty, Show, Status, Trouble } from '../parts.js';
 import { path } from '../router.js';
 import { ExchangeList, FactDetails, FactList, TroubleList, WhatComes } from '../story/details.js';
-import { readStory, saveStory } from '../story/file.js';
+import { readStory } from '../story/file.js';
 import { isMoving, knownAt, layOut } from '../story/layout.js';
 import { Timeline } from '../story/timeline.js';
 
@@ -99,7 +99,7 @@ export function OpenedStory() {
       <p class="lead">
         {story
           ? `As ${name} has it, told ${dayOf(story.at)}.`
-          : 'A story that was saved with the button on the page of an order.'}
+          : 'A story that was saved with the button on the page of an order, or that npm run simulate or npm run crash kept with --stories.'}
       </p>
       <label class="file">
         {story ? 'Open another file' : 'Choose a file'}
@@ -152,6 +152,16 @@ function Missing({ of: { missing }, isNow }: { of: Story; isNow: boolean }) {
       Without {away.join(' and ')}: not answered{!isNow && ', or not to be told to whoever saved it'}.
     </p>
   );
+}
+
+/** Hands a story to the browser as a download. */
+function saveStory(told: Story): void {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(told, null, 2)], { type: 'application/json' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = `order-${told.orderId}.story.json`;
+  link.click();
+  URL.revokeObjectURL(url);
 }
 
 /** Goes back in time, from one instant to the one before. */

@@ -175,7 +175,11 @@ export function TroubleList({ story, at }: { story: Story; at: string | undefine
       <ol class="tried">
         {troubles.map((trouble) => (
           <li key={`${trouble.at} ${trouble.what}`} data-later={at !== undefined && trouble.at > at}>
-            {trouble.what} <span class="muted small">{timeOf(trouble.at)}</span>
+            {trouble.what}{' '}
+            <span class="muted small">
+              {timeOf(trouble.at)}
+              {trouble.until !== undefined && `, over after ${duration(msBetween(trouble.at, trouble.until))}`}
+            </span>
           </li>
         ))}
       </ol>

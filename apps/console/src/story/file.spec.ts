@@ -31,6 +31,7 @@ const story = {
   ],
   troubles: [
     { at: '2026-11-21T12:00:00.500Z', service: 'payment', what: 'the provider cannot be reached' },
+    { at: '2026-11-21T12:00:00.600Z', service: 'order', what: 'killed', until: '2026-11-21T12:00:00.900Z' },
     { at: '2026-11-21T12:00:00.700Z', what: 'all machines stand still' },
   ],
 };
@@ -71,6 +72,11 @@ describe('a file is refused in words', () => {
       'ahead.awaits[0].what',
     ],
     ['has an exchange that is none', JSON.stringify({ ...story, exchanges: [{}] }), 'exchanges[0].what'],
+    [
+      'has a trouble that is over at no time',
+      JSON.stringify({ ...story, troubles: [{ at: fact.recordedAt, what: 'killed', until: 'noon' }] }),
+      'troubles[0].until',
+    ],
     [
       'has a trouble that is none',
       JSON.stringify({ ...story, troubles: [{ at: fact.recordedAt }] }),

@@ -50,7 +50,7 @@ const story = z.object({
   facts: z.array(fact),
   ahead: z.optional(ahead),
   exchanges: z.optional(z.array(exchange)), // Files from before it was told have none.
-  troubles: z.optional(z.array(z.object({ at: time, service: z.optional(text), what: text }))),
+  troubles: z.optional(z.array(z.object({ at: time, service: z.optional(text), what: text, until: z.optional(time) }))),
 });
 
 /** @throws Error that says in words why the file is no story */
@@ -72,14 +72,4 @@ export function parseStory(content: string): Story {
 export async function readStory(file: File): Promise<Story> {
   if (file.size > MAX_BYTES) throw new Error('The file is larger than 20 MB: it is no story.');
   return parseStory(await file.text());
-}
-
-/** Hands a story to the browser as a download. */
-export function saveStory(told: Story): void {
-  const url = URL.createObjectURL(new Blob([JSON.stringify(told, null, 2)], { type: 'application/json' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = `order-${told.orderId}.story.json`;
-  link.click();
-  URL.revokeObjectURL(url);
 }

@@ -193,6 +193,17 @@ test('what went wrong stands at its instant, in the lane that it struck or above
   for (const strike of strikes.slice(1)) expect(strike.y).toBeLessThan(lanes[0]!.y);
 });
 
+test('what went wrong lasts until it was over, where that is told', () => {
+  const facts = [fact('a', 'order', 0), fact('b', 'order', 5_000)];
+  const troubles = [
+    { at: at(50), service: 'order', what: 'it was killed', until: at(1_500) },
+    { at: at(60), what: 'it was slow' },
+  ];
+  const { strikes, xOf } = layOut({ ...story(facts, 6_000), troubles });
+  expect(strikes.map(({ untilX }) => untilX)).toEqual([xOf(at(1_500)), undefined]);
+  expect(strikes[0]!.untilX).toBeGreaterThan(strikes[0]!.x);
+});
+
 test('the instants are those at which something happened or was shown, and now', () => {
   const facts = [fact('a', 'order', 0, { shown: { summary: at(30), todo: null } }), fact('b', 'payment', 30)];
   expect(layOut(story(facts, 1_000)).instants).toEqual([at(0), at(30), at(1_000)]);

@@ -48,6 +48,8 @@ export interface Showing {
 export interface Strike {
   readonly trouble: StoryTrouble;
   readonly x: number;
+  /** Where it was over, if that is told. */
+  readonly untilX?: number;
   readonly y: number;
 }
 
@@ -142,7 +144,8 @@ export function layOut(story: Story): Layout {
 
   const strikes = (story.troubles ?? []).map((trouble) => {
     const lane = laneOf.get(trouble.service ?? '');
-    return { trouble, x: xOf(trouble.at), y: lane ? lane.y + STRIKE_BELOW : TOP - STRIKE_BELOW };
+    const untilX = trouble.until === undefined ? {} : { untilX: xOf(trouble.until) };
+    return { trouble, x: xOf(trouble.at), ...untilX, y: lane ? lane.y + STRIKE_BELOW : TOP - STRIKE_BELOW };
   });
 
   const happened = facts.flatMap(({ recordedAt, shown }) => [

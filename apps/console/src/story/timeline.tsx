@@ -75,9 +75,10 @@ export function Timeline({ story, at, selected, onSelect }: Props) {
             </g>
           ))}
           {layout.strikes
-            .filter(({ x }) => isSeen(x))
-            .map(({ trouble, x, y }) => (
+            .filter(({ x, untilX }) => isSeen(x, untilX))
+            .map(({ trouble, x, untilX, y }) => (
               <g key={`${trouble.at} ${trouble.what}`} class="strike" data-later={isLater(trouble.at)}>
+                {untilX !== undefined && <line x1={x} y1={y} x2={untilX} y2={y} />}
                 <path d={`M${x - 5} ${y - 5} l10 10 m0 -10 l-10 10`} />
                 <title>{trouble.what}</title>
               </g>
