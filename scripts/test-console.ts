@@ -592,12 +592,16 @@ class ConsoleTest {
     await page.getByRole('button', { name: 'Decide' }).click();
     await page.getByText('Call off: decided').waitFor();
     await page.getByText('Nothing waits for a decision.').waitFor();
+    const past = page.locator('tr', { has: page.locator(`a[href="${this.waiting}"]`) });
+    await past.getByText('The order was cancelled (operator)').waitFor();
+    await past.getByText('Call off').waitFor();
+    await past.getByText(reason).waitFor();
     await page.goto(this.url + this.waiting);
     await page.locator('.story-head [data-status="cancelled"]').waitFor();
     await page.locator('.list').getByRole('button', { name: 'OrderCancelled' }).click();
     await page.locator('.fact').getByText(reason).waitFor();
     await page.context().close();
-    return 'called off with a reason, which its story tells';
+    return 'called off with a reason, which its story and the inbox tell, and what became of it';
   }
 
   private async decidesAboutLetters(): Promise<string> {

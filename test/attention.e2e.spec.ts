@@ -39,6 +39,13 @@ function item(orderId: string) {
   });
 }
 
+/** The order among the past cases. */
+async function past(orderId: string) {
+  await shop.caughtUp();
+  const { body } = await order().get('/admin/attention/past').expect(200);
+  return body.items.find((each: { orderId: string }) => each.orderId === orderId);
+}
+
 const history = async (orderId: string) => (await order().get(`/orders/${orderId}/history`).expect(200)).body.events;
 const ledger = async (orderId: string): Promise<string[]> =>
   (await request(shop.payment[0]!, shop).get(`/simulator/ledger?orderId=${orderId}`)).body.entries.map(
@@ -71,6 +78,12 @@ describe('a capture that the provider refuses', () => {
     );
     expect(await ledger(orderId)).toEqual(['authorized', 'voided']);
     expect((await order().get('/admin/attention')).body).toEqual({ items: [] });
+    const decisions = [{ decision: 'call-off', by: ADA, reason: 'The customer called.', at: expect.any(String) }];
+    // Its stock may have been shipped by then.
+    const back =
+      /^The order was cancelled \(operator\): its stock was (released|returned), and the hold on its money was released\.$/;
+    const became = expect.stringMatching(back);
+    expect(await past(orderId)).toEqual({ orderId, at: expect.any(String), decisions, became, isOver: true });
 
     const before = await history(orderId);
     await decide(orderId, { decision: 'call-off' }).expect(200);
@@ -87,6 +100,11 @@ describe('a capture that the provider refuses', () => {
     expect(await ledger(orderId)).toEqual(['authorized', 'captured']);
     const { body } = await decide(orderId, { decision: 'call-off' }).expect(409);
     expect(body.code).toBe('order-completed');
+    expect(await past(orderId)).toMatchObject({
+      decisions: [{ decision: 'retry', by: ADA, reason: 'The customer called.' }],
+      became: 'The order is completed: its stock is shipped, and its money taken.',
+      isOver: true,
+    });
   });
 
   test('appears in the inbox again when it is refused again, with the attempts so far', async () => {
@@ -102,8 +120,30 @@ describe('a capture that the provider refuses', () => {
       `A reminder was sent (fulfilment), as ${ADA} decided: “The customer called.”.`,
       'The capture was refused: refused-by-issuer.',
     ]);
+    expect(await past(orderId)).toMatchObject({
+      decisions: [{ decision: 'retry' }],
+      became: 'The order is confirmed, and the payment provider refuses to take EUR 25.98: refused-by-issuer.',
+      isOver: false,
+    });
     await decide(orderId, { decision: 'call-off' }).expect(200);
     expect(await shop.settled(orderId)).toMatchObject({ status: 'cancelled', reason: 'operator' });
+    expect(await past(orderId)).toMatchObject({
+      decisions: [{ decision: 'retry' }, { decision: 'call-off' }],
+      isOver: true,
+    });
+  });
+
+  test('is listed when it is over, the latest first and page by page; a cursor that is none is refused', async () => {
+    type Page = { items: { orderId: string }[]; next?: string };
+    const read = async (query: string): Promise<Page> =>
+      (await order().get(`/admin/attention/past?limit=2${query}`).expect(200)).body;
+    const first = await read('');
+    const second = await read(`&cursor=${first.next}`);
+    const listed = [...first.items, ...second.items].map(({ orderId }) => orderId);
+    expect(second.next).toBeUndefined();
+    expect(listed).toEqual(placed.slice(0, 3).toReversed());
+    expect((await order().get('/admin/attention/past?cursor=none').expect(422)).body.code).toBe('invalid-request');
+    await order().get('/admin/attention/past').set(shop.as(randomUUID(), 'customer')).expect(403);
   });
 });
 

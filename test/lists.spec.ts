@@ -58,17 +58,25 @@ const fill = {
     rowsOf('price_list', 'sku, amount_minor, currency, since', `'sku-' || n, 1, 'EUR', ${time}`),
     rowsOf(
       'order_todo',
-      'order_id, wants, reminders, due_at, attention_at',
-      `gen_random_uuid(), 'return', 1, ${time}, ${time}`,
+      'order_id, wants, reminders, due_at, attention_at, attended_at',
+      `gen_random_uuid(), 'return', 1, ${time}, ${time}, ${time}`,
     ),
     ...letters,
   ],
   inventory: [
     rowsOf('stock_level', 'sku, available, reserved, shipped, updated_at', `'sku-' || n, 1, 1, 1, ${time}`),
-    rowsOf('stock_hold', 'order_id, held_since, attention_at', `gen_random_uuid(), ${time}, ${time}`),
+    rowsOf(
+      'stock_hold',
+      'order_id, held_since, attention_at, attended_at',
+      `gen_random_uuid(), ${time}, ${time}, ${time}`,
+    ),
   ],
   payment: [
-    rowsOf('money_hold', 'order_id, held_since, attention_at', `gen_random_uuid(), ${time}, ${time}`),
+    rowsOf(
+      'money_hold',
+      'order_id, held_since, attention_at, attended_at',
+      `gen_random_uuid(), ${time}, ${time}, ${time}`,
+    ),
     rowsOf('payment_todo', 'order_id, step, position, due_at', `gen_random_uuid(), 'capture', n, ${time}`),
     rowsOf(
       'simulated_ledger',
@@ -200,6 +208,16 @@ test.each<[keyof typeof fill, string, string, AnyProjection]>([
   const { planOf, tables } = await open(service);
   const read = (after?: object) => () => tables.due(projection, column, new Date('2027-01-01'), LIMIT, after);
   await expectByIndex(planOf, projection.name, read(), read({ [column]: at, order_id: id }));
+});
+
+test.each<[keyof typeof fill, string, AnyProjection]>([
+  ['order', orderTodo.name, orderTodo],
+  ['inventory', stockHold.name, stockHold],
+  ['payment', moneyHold.name, moneyHold],
+])('what was in the inbox of %s: %s', async (service, _name, projection) => {
+  const { planOf, tables } = await open(service);
+  const read = (after?: object) => () => tables.latest(projection, 'attended_at', LIMIT, after);
+  await expectByIndex(planOf, projection.name, read(), read({ attended_at: at, order_id: id }));
 });
 
 test('dead letters and decisions', async () => {

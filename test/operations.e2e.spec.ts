@@ -28,6 +28,7 @@ const admin = [
   '/admin/dead-letters/{id}/skip',
   '/admin/dead-letters/decisions',
   '/admin/attention',
+  '/admin/attention/past',
   '/admin/attention/{orderId}',
   '/admin/stories/{orderId}',
 ];

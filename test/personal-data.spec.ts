@@ -20,7 +20,7 @@ const NOT_PERSONAL = new Set(
     'refunded.amountMinor refunded.currency refunded refundedMinor',
     // States, their times, and what the provider calls its things.
     'status settled wants question attempt reminders retry refusalsKnown number step how outcome detail nothingToPay kind',
-    'since asOf placedAt deadlineAt updatedAt createdAt requestedAt dueAt erasedAt attentionAt notBefore',
+    'since asOf placedAt deadlineAt updatedAt createdAt requestedAt dueAt erasedAt attentionAt attendedAt notBefore',
     'heldSince expiresAt holdExpiresAt authorizationId secondHolds',
     'data data.orderId data.status data.reason data.authorizationId data.captureId data.expiresAt',
     'data.authorized.amountMinor data.authorized.currency data.captured.amountMinor data.captured.currency',

@@ -2,7 +2,7 @@
 import { formatGoods, formatMoney } from '#contracts';
 import { stateAfter } from '#decider';
 import type { RecordedEvent } from '#event-store';
-import type { AttentionItem } from '#service';
+import { type AttentionItem, decisionsIn, type PastCase, type Resolution } from '#service';
 import { type CalledOffOrder, isSettled, type Order, order, type OrderEvent, type Want } from './domain/order.js';
 
 /** The most recent attempts are enough to decide by. */
@@ -39,6 +39,41 @@ export function attentionItem(
       if (isSettled(state) && !state.question) return undefined;
       return { orderId, since, ...describeCalledOff(state), tried };
   }
+}
+
+/** By the events that they lead to. */
+const DECISIONS: Readonly<Record<string, Resolution['decision']>> = {
+  OrderReminded: 'retry',
+  OrderCancelled: 'call-off',
+  OrderPaymentMoveAccepted: 'accept',
+};
+
+/** An order that a person decided about, or that needed a person no longer. `at`: when. */
+export function pastCase(orderId: string, events: readonly RecordedEvent<OrderEvent>[], at: string): PastCase {
+  const state = stateAfter(order, events);
+  const open = attentionItem(orderId, events, at);
+  const decisions = decisionsIn(events, (type) => DECISIONS[type]);
+  const became = open?.happened ?? describeEnd(state, events);
+  return { orderId, at, decisions, became, isOver: !open && isSettled(state) };
+}
+
+/** What became of the stock and the money, by what inventory and payment reported. */
+const BACK = {
+  released: 'its stock was released',
+  returned: 'its stock was returned',
+  voided: 'the hold on its money was released',
+  refunded: 'its money was refunded',
+} as const;
+
+function describeEnd(state: Order, events: readonly RecordedEvent<OrderEvent>[]): string {
+  if (state.status === 'completed') return 'The order is completed: its stock is shipped, and its money taken.';
+  if (state.status !== 'rejected' && state.status !== 'cancelled') return `The order is ${state.status}.`;
+  const back = events.flatMap(({ type, data }) => {
+    if (type !== 'OrderStockReleased' && type !== 'OrderPaymentReturned') return [];
+    return data.outcome === 'nothing-held' ? [] : [BACK[data.outcome]];
+  });
+  const what = back.length === 0 ? 'nothing was held' : [...new Set(back)].toSorted().join(', and ');
+  return `The order was ${state.status} (${state.reason}): ${what}.`;
 }
 
 const MOVED = {

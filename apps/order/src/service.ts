@@ -8,7 +8,7 @@ import type { Delivered } from '#message-bus';
 import { waitForPosition } from '#projections';
 import { within } from '#runtime';
 import { type Attention, inboxOf, receive, runService, type ServicePorts } from '#service';
-import { attentionItem } from './attention.js';
+import { attentionItem, pastCase } from './attention.js';
 import type { CustomerKeys } from './customer-keys/port.js';
 import { orderDefinition } from './definition.js';
 import { customer } from './domain/customer.js';
@@ -270,9 +270,9 @@ export function orderService(ports: OrderPorts, { deadlineMs, openOrders, tokenK
     ...inboxOf(
       ports.tables,
       orderTodo,
-      'attention_at',
       () => clock.now(),
       async ({ order_id, attention_at }) => attentionItem(order_id, await history(order_id), attention_at!),
+      async ({ order_id, attended_at }) => pastCase(order_id, await history(order_id), attended_at!),
     ),
 
     resolve(orderId, { decision, reason }, cause) {

@@ -22,6 +22,7 @@ async function watch(count: number, failing = 0) {
       deadline_at,
       due_at: now,
       attention_at: null,
+      attended_at: null,
     };
     return { ...row };
   });

@@ -254,5 +254,18 @@ export function tablesContract(adapter: string, open: () => Promise<Tables>): vo
       expect(await tables.countDue(shelf, 'due_at', until)).toBe(4);
       expect(await tables.countDue(shelf, 'due_at', new Date(until.getTime() - 1))).toBe(1);
     });
+
+    test('what has a time is read from its end, page by page, by time and then by key, and what has none is left out', async () => {
+      const tables = await open();
+      const rows = ['a', 'b', 'c'].map((sku) => ({ ...olives, sku }));
+      await write(tables, 0n, 1n, [rows[2]!, bread, rows[0]!, oil, rows[1]!]);
+      const found: Row[] = [];
+      for (;;) {
+        const page = await tables.latest(shelf, 'due_at', 3, found.at(-1));
+        if (page.length === 0) break;
+        found.push(...page);
+      }
+      expect(found).toEqual([...rows.toReversed(), oil]);
+    });
   });
 }

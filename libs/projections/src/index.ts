@@ -1,4 +1,5 @@
 export * from './projection.js';
+export { type Attended, attendedAt } from './attended.js';
 export * from './port.js';
 export type { Staleness } from './built-by.js';
 export { fold, foldStream, type Folded } from './fold.js';

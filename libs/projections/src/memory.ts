@@ -64,11 +64,23 @@ export class MemoryTables extends Tables {
     limit: number,
     after?: Partial<R>,
   ): Promise<R[]> {
-    // ISO 8601 in UTC sorts as text.
-    const place = (row: Partial<R>) => `${String(row[column])} ${keyText(projection, row)}`;
+    const place = placeBy(projection, column);
     return this.rows(projection)
       .filter((row) => isDue(row[column], until) && (after === undefined || place(row) > place(after)))
       .sort((a, b) => (place(a) < place(b) ? -1 : 1))
+      .slice(0, limit);
+  }
+
+  override async latest<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    limit: number,
+    after?: Partial<R>,
+  ): Promise<R[]> {
+    const place = placeBy(projection, column);
+    return this.rows(projection)
+      .filter((row) => row[column] !== null && (after === undefined || place(row) < place(after)))
+      .sort((a, b) => (place(a) < place(b) ? 1 : -1))
       .slice(0, limit);
   }
 
@@ -101,6 +113,11 @@ export class MemoryTables extends Tables {
     if (table === undefined) this.tables.set(projection.table, (table = new Map()));
     return table;
   }
+}
+
+/** By the time in a column, and then by key: ISO 8601 in UTC sorts as text. */
+function placeBy<R extends object>(projection: Projection<R, any>, column: keyof R & string) {
+  return (row: Partial<R>) => `${String(row[column])} ${keyText(projection, row)}`;
 }
 
 /** Null is never due. */

@@ -64,6 +64,17 @@ export abstract class Tables {
   ): Promise<number>;
 
   /**
+   * Rows whose column `column` (a time) is set, latest first and then by key, backwards, at most `limit`. With `after`, the
+   * time and the key of a row, only those that follow it.
+   */
+  abstract latest<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    limit: number,
+    after?: Partial<R>,
+  ): Promise<R[]>;
+
+  /**
    * Whether a projection's code or its table's columns have changed since the table was built; undefined when they have
    * not, and when there is no table yet. A table without a record of its builder, as from older versions, is recorded as
    * built by the first code that asks.

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { line, money, orderId } from '#contracts';
 import { NotFound } from '#decider';
-import type { Cause } from '#event-store';
-import type { Projection, Tables } from '#projections';
+import type { Cause, RecordedEvent } from '#event-store';
+import type { Attended, Projection, Tables } from '#projections';
 import { decisionReason } from './free-text.js';
 
 const choice = z.enum(['retry', 'call-off', 'accept']);
@@ -31,10 +31,31 @@ export const resolution = z.strictObject({
 
 export type Resolution = z.infer<typeof resolution>;
 
+export const pastCase = z
+  .object({
+    orderId,
+    at: z.iso.datetime().describe('When a person decided last, or when it left the inbox by itself'),
+    decisions: z
+      .array(z.object({ at: z.iso.datetime(), decision: choice, by: z.string(), reason: z.string() }))
+      .describe('Oldest first; none when it ended by itself'),
+    became: z.string().describe('What became of the order, as of now and as far as this service knows'),
+    isOver: z.boolean().describe('Whether nothing more will happen'),
+  })
+  .meta({ id: 'PastCase' });
+
+export type PastCase = z.infer<typeof pastCase>;
+
 /** The place of a case in the inbox: since when its row is there, and its order. */
 export interface InboxPlace {
   /** ISO 8601. */
   readonly since: string;
+  readonly orderId: string;
+}
+
+/** The place of a case among those that are past. */
+export interface PastPlace {
+  /** ISO 8601. */
+  readonly at: string;
   readonly orderId: string;
 }
 
@@ -48,6 +69,11 @@ export interface Attention {
     readonly items: readonly AttentionItem[];
     readonly next?: InboxPlace;
   }>;
+  /** The cases that a person decided about, or that ended by themselves, latest first. `next` is where the next page begins. */
+  past(page: { readonly limit: number; readonly after?: PastPlace | undefined }): Promise<{
+    readonly items: readonly PastCase[];
+    readonly next?: PastPlace;
+  }>;
   /** How many cases wait. */
   count(): Promise<number>;
   /**
@@ -60,33 +86,58 @@ export interface Attention {
 /** The inbox of a service in which nothing waits for a person. */
 export const emptyInbox: Attention = {
   inbox: async () => ({ items: [] }),
+  past: async () => ({ items: [] }),
   count: async () => 0,
   resolve: async () => {
     throw new NotFound('order-not-found', 'No order waits for a decision in this service.');
   },
 };
 
+interface InboxRow extends Attended {
+  order_id: string;
+}
+
 /**
  * The inbox of what is due in a to-do list. `itemOf` describes a row for a person; undefined when what the row is about has
- * ended, and the row will go.
+ * ended, and the row will leave the inbox. `pastOf` describes one that was attended to.
  */
-export function inboxOf<R extends { order_id: string }>(
+export function inboxOf<R extends InboxRow>(
   tables: Tables,
   projection: Projection<R, any>,
-  column: keyof R & string,
   dueUntil: () => Date,
   itemOf: (row: R) => Promise<AttentionItem | undefined>,
-): Pick<Attention, 'inbox' | 'count'> {
+  pastOf: (row: R) => Promise<PastCase>,
+): Pick<Attention, 'inbox' | 'past' | 'count'> {
   return {
     async inbox({ limit, after }) {
-      const place = after && ({ [column]: after.since, order_id: after.orderId } as unknown as Partial<R>);
-      const found = await tables.due(projection, column, dueUntil(), limit + 1, place);
+      const place = after && ({ attention_at: after.since, order_id: after.orderId } as Partial<R>);
+      const found = await tables.due(projection, 'attention_at', dueUntil(), limit + 1, place);
       const rows = found.slice(0, limit);
       const items = (await Promise.all(rows.map(itemOf))).filter((item) => item !== undefined);
       const last = found.length > limit ? rows.at(-1) : undefined;
-      return { items, ...(last && { next: { since: last[column] as string, orderId: last.order_id } }) };
+      return { items, ...(last && { next: { since: last.attention_at!, orderId: last.order_id } }) };
     },
 
-    count: () => tables.countDue(projection, column, dueUntil()),
+    async past({ limit, after }) {
+      const place = after && ({ attended_at: after.at, order_id: after.orderId } as Partial<R>);
+      const found = await tables.latest(projection, 'attended_at', limit + 1, place);
+      const rows = found.slice(0, limit);
+      const last = found.length > limit ? rows.at(-1) : undefined;
+      const next = last && { at: last.attended_at!, orderId: last.order_id };
+      return { items: await Promise.all(rows.map(pastOf)), ...(next && { next }) };
+    },
+
+    count: () => tables.countDue(projection, 'attention_at', dueUntil()),
   };
+}
+
+/** What people decided, oldest first, by the events that the decisions led to; `decisionOf` a type of event. */
+export function decisionsIn(
+  events: readonly RecordedEvent[],
+  decisionOf: (type: string) => Resolution['decision'] | undefined,
+): PastCase['decisions'] {
+  return events.flatMap(({ type, recordedAt: at, metadata: { actor, reason } }) => {
+    const decision = decisionOf(type);
+    return decision && actor !== undefined && reason !== undefined ? [{ at, decision, by: actor, reason }] : [];
+  });
 }

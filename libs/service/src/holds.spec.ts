@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import type { Cause } from '#event-store';
+import { type Cause, MemoryEventStore } from '#event-store';
 import { MemoryTables, projection } from '#projections';
 import { ManualClock } from '#runtime/testing';
 import { type HoldRow, holdsWithoutVerdict } from './holds.js';
@@ -20,21 +20,24 @@ const callOff = { decision: 'call-off', reason: 'The order is lost.' } as const;
 
 let clock: ManualClock;
 let inbox: ReturnType<typeof holdsWithoutVerdict>;
+let tables: MemoryTables;
+let store: MemoryEventStore;
 let done: unknown[];
 let status: string;
 let ends: { expiresAt?: string };
 
 beforeEach(async () => {
   clock = new ManualClock();
-  const tables = new MemoryTables();
+  tables = new MemoryTables();
+  store = new MemoryEventStore(clock);
   const held_since = clock.now().toISOString();
   const attention_at = new Date(clock.now().getTime() + DAY_MS).toISOString();
-  const upserts = ['o1', 'o2'].map((order_id) => ({ order_id, held_since, attention_at }));
+  const upserts = ['o1', 'o2'].map((order_id) => ({ order_id, held_since, attention_at, attended_at: null }));
   await tables.commit({ projection: holds, from: 0n, to: 1n, upserts, deletes: [] });
   done = [];
   status = 'made';
   ends = {};
-  inbox = holdsWithoutVerdict({ tables, clock } as unknown as ServicePorts, {
+  inbox = holdsWithoutVerdict({ store, tables, clock } as unknown as ServicePorts, {
     projection: holds,
     name: 'reservation',
     find: async (orderId) => {
@@ -93,4 +96,31 @@ test('a decision about a hold that ended, or that never was, is refused', async 
   status = 'released';
   await expect(inbox.resolve('o1', callOff, cause)).rejects.toMatchObject({ code: 'nothing-held' });
   expect(done).toEqual([]);
+});
+
+test('of a hold that was given up it is known who decided it and why; one that ended by itself has no decision', async () => {
+  const at = (hour: number) => new Date(clock.now().getTime() + hour * 3_600_000).toISOString();
+  const past = ['o1', 'o2', 'o3'].map((order_id, i) => ({
+    order_id,
+    held_since: at(0),
+    attention_at: null,
+    attended_at: at(24 + i),
+  }));
+  await tables.commit({ projection: holds, from: 1n, to: 2n, upserts: past, deletes: [] });
+  const metadata = { ...cause, actor: 'ada', reason: 'The order is lost.', schema: 1 };
+  const event = { id: 'e', type: 'ReservationReleased', data: {}, metadata };
+  await store.append([{ stream: 'reservation-o2', expected: 'none', events: [event] }]);
+  const first = await inbox.past({ limit: 2 });
+  expect(first.items).toMatchObject([
+    { orderId: 'o3', at: at(26), decisions: [], isOver: false },
+    {
+      orderId: 'o2',
+      at: at(25),
+      decisions: [{ decision: 'call-off', by: 'ada', reason: 'The order is lost.' }],
+      became: 'The reservation is released.',
+      isOver: true,
+    },
+  ]);
+  const { items, next } = await inbox.past({ limit: 2, after: first.next });
+  expect([items.map(({ orderId }) => orderId), next]).toEqual([['o1'], undefined]);
 });

@@ -1,9 +1,10 @@
-/** What waits for a person's decision, and the decision. */
+/** What waits for a person's decision, the decision, and what became of earlier ones. */
 import { useState } from 'preact/hooks';
 import { dayOf, money, short, words } from '../format.js';
-import { ask, askAll, may } from '../gateway.js';
+import { ask, askEach, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
 import { Away, Empty, Reason, Show, Trouble } from '../parts.js';
+import type { KnownChange } from '../stream.js';
 
 interface Item {
   readonly orderId: string;
@@ -22,12 +23,28 @@ interface Case extends Item {
   readonly service: string;
 }
 
-const SERVICES = ['order', 'payment'] as const;
+interface Past {
+  readonly orderId: string;
+  readonly at: string;
+  readonly decisions: readonly {
+    readonly at: string;
+    readonly decision: string;
+    readonly by: string;
+    readonly reason: string;
+  }[];
+  readonly became: string;
+  readonly isOver: boolean;
+}
+
+/** How many past cases of each service are shown at first, how many more at a time, and at most. */
+const PAST = { first: 20, most: 100 };
+
+/** Whatever is told of the tables that know what waits for a person. */
+const isAboutCases = (change: KnownChange) => 'shown' in change && /-(todo|hold)$/.test(change.shown.readModel);
 
 /** The longest waiting first. */
 async function readCases() {
-  const inboxes = SERVICES.filter((service) => may(`GET /${service}/admin/attention`));
-  const answers = await askAll(inboxes, async (service): Promise<Case[]> => {
+  const answers = await askEach('GET /admin/attention', async (service): Promise<Case[]> => {
     const { items } = await ask<{ items: Item[] }>(`/${service}/admin/attention?limit=100`);
     return items.map((item) => ({ ...item, service }));
   });
@@ -39,7 +56,7 @@ export function Inbox() {
   const cases = useLoaded('inbox', readCases, {
     isLive: () => true,
     isPartial: ({ away }) => away.length > 0,
-    concerns: (change) => 'shown' in change && change.shown.readModel.endsWith('-todo'),
+    concerns: isAboutCases,
   });
   const [decided, setDecided] = useState<string>();
   return (
@@ -74,7 +91,96 @@ export function Inbox() {
           </>
         )}
       </Show>
+      <h2 class="section">Decided, or ended by itself</h2>
+      <PastCases />
     </>
+  );
+}
+
+/** The latest first. */
+async function readPast(limit: number) {
+  const answers = await askEach('GET /admin/attention/past', (service) =>
+    ask<{ items: Past[]; next?: string }>(`/${service}/admin/attention/past?limit=${limit}`),
+  );
+  const cases = answers.found.flatMap(({ service, answer }) => answer.items.map((item) => ({ ...item, service })));
+  return {
+    ...answers,
+    cases: cases.sort((a, b) => (a.at < b.at ? 1 : -1)),
+    hasMore: answers.found.some(({ answer }) => answer.next !== undefined),
+  };
+}
+
+function PastCases() {
+  const [limit, setLimit] = useState(PAST.first);
+  const past = useLoaded(`past ${limit}`, () => readPast(limit), {
+    isLive: () => true,
+    isPartial: ({ away }) => away.length > 0,
+    concerns: isAboutCases,
+  });
+  return (
+    <Show of={past}>
+      {(answers) => (
+        <>
+          <Away of={answers} />
+          {answers.cases.length > 0 ? (
+            <PastTable of={answers.cases} />
+          ) : (
+            <p class="muted">Nobody has decided anything yet{answers.away.length > 0 && ' in what has answered'}.</p>
+          )}
+          {answers.hasMore && limit < PAST.most && (
+            <p class="pager">
+              <button type="button" class="quiet" onClick={() => setLimit(limit + PAST.first)}>
+                Older
+              </button>
+            </p>
+          )}
+        </>
+      )}
+    </Show>
+  );
+}
+
+function PastTable({ of: cases }: { of: readonly (Past & { readonly service: string })[] }) {
+  return (
+    <table class="orders">
+      <thead>
+        <tr>
+          <th scope="col">Order</th>
+          <th scope="col">Decided</th>
+          <th scope="col">What became of it</th>
+          <th scope="col">When</th>
+        </tr>
+      </thead>
+      <tbody>
+        {cases.map(({ service, orderId, at, decisions, became, isOver }) => (
+          <tr key={`${service} ${orderId}`}>
+            <th scope="row">
+              <a href={`/console/orders/${orderId}`}>
+                <code>{short(orderId)}</code>
+              </a>{' '}
+              <span class="muted small">{service}</span>
+            </th>
+            <td class="text">
+              {decisions.length === 0 && <span class="muted">By nobody: it ended by itself.</span>}
+              {decisions.map(({ at: decidedAt, decision, by, reason }) => (
+                <div key={`${decidedAt} ${decision}`}>
+                  <strong>{words(decision)}</strong> {reason}{' '}
+                  <span class="muted small">
+                    <code title={by}>{short(by)}</code>, {dayOf(decidedAt)}
+                  </span>
+                </div>
+              ))}
+            </td>
+            <td class="text">
+              {became} {!isOver && <span class="warn">It still goes on.</span>}
+            </td>
+            <td>
+              <time dateTime={at}>{dayOf(at)}</time>
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { RecordedEvent } from '#event-store';
 import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import type { ReservationEvent } from '../domain/reservation.js';
@@ -14,7 +15,23 @@ test('a reservation is held from when it was made, and waits for a person after 
     order_id: 'o1',
     held_since: recordedAt(0),
     attention_at: recordedAt(24 * 60 * 60),
+    attended_at: null,
   }));
+
+test('a reservation that waited for a person stays, and waits no longer', () => {
+  const { type, data } = golden['ReservationReleased.v1']!;
+  const metadata = { correlationId: 'c', causationId: 'c', schema: 1 };
+  const released = { type, data, id: 'e', stream: 'reservation-o1', revision: 1, position: 2n, metadata } as const;
+  const end = (recordedAt: string) =>
+    stockHold.apply(after('ReservationMade'), { ...released, recordedAt } as RecordedEvent<ReservationEvent>);
+  const dayLater = recordedAt(24 * 60 * 60);
+  expect(end(recordedAt(24 * 60 * 60 - 1))).toBeUndefined();
+  const past = { order_id: 'o1', held_since: recordedAt(0), attention_at: null, attended_at: dayLater };
+  expect(end(dayLater)).toEqual(past);
+  expect(
+    stockHold.apply(past, { ...released, recordedAt: recordedAt(90_000) } as RecordedEvent<ReservationEvent>),
+  ).toEqual(past);
+});
 
 test.each([
   'ReservationMade ReservationShipped',

@@ -1,13 +1,14 @@
-/** Stock that is held until the order decides: one row per reservation that is neither shipped nor released. */
+/**
+ * Stock that is held until the order decides: one row per reservation that is neither shipped nor released. Of one that
+ * waited for a person it stays.
+ */
 import { idOf } from '#event-store';
-import { projection } from '#projections';
+import { type Attended, attendedAt, projection } from '#projections';
 import type { ReservationEvent } from '../domain/reservation.js';
 
-export interface StockHoldRow {
+export interface StockHoldRow extends Attended {
   order_id: string;
   held_since: string;
-  /** From then on it waits for a person. */
-  attention_at: string;
 }
 
 /** How long a reservation waits for its order's decision before a person is asked. */
@@ -21,9 +22,12 @@ export const stockHold = projection<StockHoldRow, ReservationEvent>({
   rowPerStream: true,
   key: (event) => ({ order_id: idOf(event.stream) }),
 
-  apply(_row, event) {
-    if (event.type !== 'ReservationMade') return undefined;
-    const attentionAt = new Date(Date.parse(event.recordedAt) + ATTENTION_AFTER_MS);
-    return { order_id: idOf(event.stream), held_since: event.recordedAt, attention_at: attentionAt.toISOString() };
+  apply(row, event) {
+    if (event.type === 'ReservationMade') {
+      const attention_at = new Date(Date.parse(event.recordedAt) + ATTENTION_AFTER_MS).toISOString();
+      return { order_id: idOf(event.stream), held_since: event.recordedAt, attention_at, attended_at: null };
+    }
+    const attended_at = attendedAt(row, undefined, event);
+    return row && attended_at !== null ? { ...row, attention_at: null, attended_at } : undefined;
   },
 });

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { goldenEvents } from '#test/golden';
 import { recordedAt, rowAfter } from '#test/rows';
 import { idOf } from '#event-store';
@@ -31,7 +31,7 @@ test.each([
     { wants: 'return', deadline_at: null, due_at: later(2, 1), attention_at: later(2, 60) },
   ],
 ])('after %s', (history, row) =>
-  expect(after(history)).toEqual({ order_id: 'o1', question: false, reminders: 0, ...row }),
+  expect(after(history)).toEqual({ order_id: 'o1', question: false, reminders: 0, attended_at: null, ...row }),
 );
 
 test.each([
@@ -59,6 +59,7 @@ test('a refund that is refused when the order was settled waits for a person, to
     deadline_at: null,
     due_at: null,
     attention_at: recordedAt(6),
+    attended_at: null,
   }));
 
 /** The row of an order after its n-th reminder, by the watchdog or by a person. */
@@ -108,13 +109,66 @@ test('what the provider did by itself waits for a person, also when nothing else
   expect(after('OrderPlaced OrderRejected.out-of-stock OrderSettled OrderPaymentMoved')).toMatchObject(asked);
 });
 
-test('an order whose question is answered has a row only when it waits for something else', () => {
-  expect(after(`${paid} OrderCompleted OrderPaymentMoved OrderPaymentMoveAccepted`)).toBeUndefined();
+/** Of an order that waited for a person. */
+const over = { wants: null, question: false, reminders: 0, deadline_at: null, due_at: null, attention_at: null };
+
+test('an order whose question is answered waits only for something else', () => {
+  const accepted = after(`${paid} OrderCompleted OrderPaymentMoved OrderPaymentMoveAccepted`);
+  expect(accepted).toEqual({ order_id: 'o1', ...over, attended_at: recordedAt(7) });
   expect(after(`${paid} OrderPaymentMoved OrderPaymentMoveAccepted`)).toMatchObject({
     wants: 'fulfilment',
     question: false,
     attention_at: later(6, 60),
+    attended_at: recordedAt(6),
   });
   const off = 'OrderPlaced OrderStockReserved OrderRejected.payment-declined OrderStockReleased OrderSettled';
-  expect(after(`${off} OrderPaymentMoved OrderPaymentReturned`)).toBeUndefined();
+  const returned = after(`${off} OrderPaymentMoved OrderPaymentReturned`);
+  expect(returned).toEqual({ order_id: 'o1', ...over, attended_at: recordedAt(6) });
+});
+
+/** The row after one more event, `minutes` after the one with this index. */
+function then(row: OrderTodoRow | undefined, name: string, index: number, minutes: number, cause = {}) {
+  const metadata = { correlationId: 'c', causationId: 'c', schema: 1, ...cause };
+  const place = { id: 'e', stream: 'order-o1', revision: 9, position: 9n, metadata, recordedAt: later(index, minutes) };
+  return orderTodo.apply(row, { ...golden[`${name}.v1`]!, ...place });
+}
+
+describe('what a person was asked is known afterwards', () => {
+  const shipped = after('OrderPlaced OrderStockReserved OrderConfirmed OrderStockShipped');
+
+  test('where it ended by itself when they were asked, and not where it ended before', () => {
+    expect(then(shipped, 'OrderCompleted', 2, 59)).toBeUndefined();
+    expect(then(shipped, 'OrderCompleted', 2, 60)).toEqual({ order_id: 'o1', ...over, attended_at: later(2, 60) });
+  });
+
+  test('where a person decided, also before they were asked, and since the last decision', () => {
+    const off = then(shipped, 'OrderCancelled', 2, 1, { actor: 'ada', reason: 'a test' });
+    expect(off).toMatchObject({ wants: 'return', attended_at: later(2, 1) });
+    expect(then(off, 'OrderReminded', 2, 2)).toMatchObject({ attended_at: later(2, 1) });
+    expect(then(off, 'OrderReminded', 2, 3, { actor: 'ada', reason: 'again' })).toMatchObject({
+      attended_at: later(2, 3),
+    });
+    expect(then(off, 'OrderSettled', 2, 4)).toEqual({ order_id: 'o1', ...over, attended_at: later(2, 1) });
+  });
+
+  test('and what a customer does is no decision', () => {
+    const cancelled = then(after('OrderPlaced'), 'OrderCancelled', 0, 1, { actor: 'ada' });
+    expect(cancelled).toMatchObject({ attended_at: null });
+  });
+
+  test('but not while they are still asked', () => {
+    const refused = then(shipped, 'OrderPaymentRefused', 2, 1);
+    expect(then(refused, 'OrderPaymentRefused', 2, 2)).toMatchObject({ attention_at: later(2, 2), attended_at: null });
+    expect(then(refused, 'OrderPaymentMoved', 2, 2)).toMatchObject({ attended_at: null });
+  });
+
+  test('and an order that is over can need them again', () => {
+    const settled = then(after(`${paid} OrderPaymentRefused`), 'OrderCompleted', 5, 1);
+    expect(settled).toEqual({ order_id: 'o1', ...over, attended_at: later(5, 1) });
+    const refused = then(settled, 'OrderPaymentRefused', 5, 2);
+    expect(refused).toMatchObject({ wants: 'return', attention_at: later(5, 2), attended_at: later(5, 1) });
+    const moved = then(settled, 'OrderPaymentMoved', 5, 2);
+    expect(moved).toMatchObject({ wants: null, question: true, attention_at: later(5, 2), attended_at: later(5, 1) });
+    expect(then(settled, 'OrderPaymentReturned', 5, 2)).toEqual(settled);
+  });
 });

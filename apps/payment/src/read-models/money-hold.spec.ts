@@ -14,6 +14,7 @@ const held = (attentionAfterMs: number) => ({
   order_id: 'o1',
   held_since: recordedAt(1),
   attention_at: new Date(Date.parse(recordedAt(1)) + attentionAfterMs).toISOString(),
+  attended_at: null,
 });
 
 test('money is held from when it was authorized, and waits for a person after a day', () =>
@@ -31,6 +32,17 @@ test.each([
   const { type, data } = golden['PaymentAuthorized.v1'] as Extract<PaymentEvent, { type: 'PaymentAuthorized' }>;
   const authorized: PaymentEvent = { type, data: { ...data, expiresAt } };
   expect(rowAfter(moneyHold, 'payment-o1', golden['PaymentRequested.v1']!, authorized)).toEqual(held(attentionAfterMs));
+});
+
+test('a hold that waited for a person stays, and waits no longer', () => {
+  const expired = new Date(Date.parse(recordedAt(1)) - HOUR_MS).toISOString();
+  const { type, data } = golden['PaymentAuthorized.v1'] as Extract<PaymentEvent, { type: 'PaymentAuthorized' }>;
+  const asked: PaymentEvent = { type, data: { ...data, expiresAt: expired } };
+  const past = { ...held(0), attention_at: null, attended_at: recordedAt(2) };
+  const history = ['PaymentRequested', 'PaymentAuthorized', 'PaymentReturnRequested', 'PaymentVoided'].map((name) =>
+    name === type ? asked : golden[`${name}.v1`]!,
+  );
+  expect(rowAfter(moneyHold, 'payment-o1', ...history)).toEqual(past);
 });
 
 test.each([

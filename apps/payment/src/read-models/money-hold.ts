@@ -1,13 +1,14 @@
-/** Money that is held until the order decides: one row per payment that is authorized, and nothing else yet. */
+/**
+ * Money that is held until the order decides: one row per payment that is authorized, and nothing else yet. Of one that
+ * waited for a person it stays.
+ */
 import { idOf } from '#event-store';
-import { projection } from '#projections';
+import { type Attended, attendedAt, projection } from '#projections';
 import type { PaymentEvent } from '../domain/payment.js';
 
-export interface MoneyHoldRow {
+export interface MoneyHoldRow extends Attended {
   order_id: string;
   held_since: string;
-  /** From then on it waits for a person: after a day, or half of the time until the hold ends. */
-  attention_at: string;
 }
 
 /** How long money waits for its order's decision before a person is asked, at the longest. */
@@ -23,12 +24,13 @@ export const moneyHold = projection<MoneyHoldRow, PaymentEvent>({
 
   apply(row, event) {
     if (event.type === 'PaymentHeldTwice' || event.type === 'PaymentHoldReleased') return row;
-    if (event.type !== 'PaymentAuthorized') return undefined;
-    return {
-      order_id: idOf(event.stream),
-      held_since: event.recordedAt,
-      attention_at: attentionAt(event.recordedAt, event.data.expiresAt),
-    };
+    const order_id = idOf(event.stream);
+    if (event.type === 'PaymentAuthorized') {
+      const attention_at = attentionAt(event.recordedAt, event.data.expiresAt);
+      return { order_id, held_since: event.recordedAt, attention_at, attended_at: null };
+    }
+    const attended_at = attendedAt(row, undefined, event);
+    return row && attended_at !== null ? { ...row, attention_at: null, attended_at } : undefined;
   },
 });
 

@@ -556,6 +556,36 @@ export interface components {
       /** @description `cursor` of the next page, if there is one */
       next?: string;
     };
+    PastCases: {
+      items: components['schemas']['PastCase'][];
+      /** @description `cursor` of the next page, if there is one */
+      next?: string;
+    };
+    PastCase: {
+      /**
+       * Format: uuid
+       * @description The order's id; also the key of the message
+       */
+      orderId: string;
+      /**
+       * Format: date-time
+       * @description When a person decided last, or when it left the inbox by itself
+       */
+      at: string;
+      /** @description Oldest first; none when it ended by itself */
+      decisions: {
+        /** Format: date-time */
+        at: string;
+        /** @enum {string} */
+        decision: 'retry' | 'call-off' | 'accept';
+        by: string;
+        reason: string;
+      }[];
+      /** @description What became of the order, as of now and as far as this service knows */
+      became: string;
+      /** @description Whether nothing more will happen */
+      isOver: boolean;
+    };
     Problem: {
       /** @description `urn:larder:problem:<code>` */
       type: string;

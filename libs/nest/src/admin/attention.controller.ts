@@ -10,7 +10,7 @@ import { supervise } from '#runtime';
 import { Background } from '../boot/background.js';
 import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
-import { type Attention, attentionItem, resolution, type Resolution, type ServicePorts } from '#service';
+import { type Attention, attentionItem, pastCase, resolution, type Resolution, type ServicePorts } from '#service';
 import { Answer } from '../http/answer.js';
 import { cursor, cursorOf, inDigits, moment, pageOf } from '../http/page.js';
 import { positionHeader } from '../http/position.js';
@@ -21,6 +21,8 @@ const ATTENTION = Symbol('Attention');
 const ALERT_EVERY_MS = 10 * 60_000;
 
 const inboxView = pageOf(attentionItem).meta({ id: 'Inbox' });
+
+const pastView = pageOf(pastCase).meta({ id: 'PastCases' });
 
 /** The codes with which the services refuse a decision that does not apply, or no longer applies. */
 const INAPPLICABLE = [
@@ -88,6 +90,18 @@ export class AttentionController {
     const after = cursor && { since: cursor[0], orderId: cursor[1] };
     const { items, next } = await this.attention.inbox({ limit, after });
     return { items, ...(next && { next: cursorOf(next.since, next.orderId) }) };
+  }
+
+  @Get('past')
+  @route(
+    'Lists the orders about which a person decided, or that needed one no longer, latest first',
+    answers(200, 'A page of them', pastView),
+    refuses(422, 'invalid-request'),
+  )
+  async listPast(@Query({ schema: listQuery }) { cursor, limit }: z.infer<typeof listQuery>) {
+    const after = cursor && { at: cursor[0], orderId: cursor[1] };
+    const { items, next } = await this.attention.past({ limit, after });
+    return { items, ...(next && { next: cursorOf(next.at, next.orderId) }) };
   }
 
   @Post(':orderId')

@@ -207,6 +207,25 @@ export class PostgresTables extends Tables {
     return rows;
   }
 
+  override async latest<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    limit: number,
+    after?: Partial<R>,
+  ): Promise<R[]> {
+    const place = [column, ...projection.keyColumns];
+    const by = place.map(escapeIdentifier);
+    const follows =
+      after === undefined ? '' : `AND (${by.join(', ')}) < (${place.map((_, i) => `$${i + 2}`).join(', ')})`;
+    const { rows } = await this.db.query<R>({
+      text: `SELECT * FROM ${escapeIdentifier(projection.table)}
+             WHERE ${by[0]} IS NOT NULL ${follows} ORDER BY ${by.map((part) => `${part} DESC`).join(', ')} LIMIT $1`,
+      values: [limit, ...(after === undefined ? [] : place.map((part) => after[part as keyof R]))],
+      types: asJson,
+    });
+    return rows;
+  }
+
   override async countDue<R extends object>(
     projection: Projection<R, any>,
     column: keyof R & string,
