@@ -94,6 +94,7 @@ const newPassword = () => randomBytes(32).toString('base64url');
 /**
  * Starts the server on the cluster in `folder`, which is created if it does not exist. The server's output is appended to
  * the file `log`. A `disposable` cluster does not wait for the disk: enough when only processes crash, not machines.
+ * `settings` are by the names of Postgres' run-time parameters, and count more than those that are set here.
  * @throws Advice when the folder holds something else, or the server does not start
  */
 export async function startPostgres(options: {
@@ -101,8 +102,9 @@ export async function startPostgres(options: {
   port: number;
   log: string;
   disposable?: boolean;
+  settings?: Readonly<Record<string, string>>;
 }): Promise<PostgresServer> {
-  const { folder, port, log, disposable = false } = options;
+  const { folder, port, log, disposable = false, settings = {} } = options;
   mkdirSync(dirname(folder), { recursive: true });
   const user = serverUser(folder);
   // The server's user needs a way through, and no more: others may not list what was there before.
@@ -144,7 +146,8 @@ export async function startPostgres(options: {
     if (!ok) throw failed(lastComplaint(log, written));
   }
   const url = (database: string) => databaseUrl(folder, port, database);
-  const args = ['-p', `${port}`, ...POSTGRES, ...unsynced];
+  const set = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const args = ['-p', `${port}`, ...POSTGRES, ...unsynced, ...set];
   // An administrator of Windows may not start it but by pg_ctl, which gives up his rights.
   const control = (action: string, ...more: string[]) => [program('pg_ctl'), action, '-D', folder, '-w', ...more];
   const postgres = {
