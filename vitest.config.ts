@@ -5,7 +5,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node'] } },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
-    include: ['{apps,libs,test,scripts,proof,bench}/**/*.spec.ts'],
+    include: ['{apps,libs,test,scripts,proof,labs,bench}/**/*.spec.ts'],
     globalSetup: ['test/support/postgres.ts'],
     // Many files wait for servers and processes more than they compute.
     maxWorkers: Math.max(2, availableParallelism() - 1),

@@ -133,7 +133,7 @@ describe('the command line', { timeout: 120_000 }, () => {
     });
     expect(commands.length).toBeGreaterThan(15);
     const modules = commands.map(({ command }) => {
-      const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
+      const folder = ['proof', 'labs'].find((each) => existsSync(`${each}/${command}.ts`)) ?? 'scripts';
       return `(await import('./dist/${folder}/${command}.js')).usage`;
     });
     const program = `console.log(JSON.stringify([${modules.join()}])); process.exit()`;

@@ -1,6 +1,6 @@
 /**
  * The entry point of every command of package.json: `node scripts/run.mjs start` brings the build up to date and runs
- * dist/scripts/start.js, and `node scripts/run.mjs crash` runs dist/proof/crash.js. This file is plain JavaScript without
+ * dist/scripts/start.js, `… crash` runs dist/proof/crash.js, and `… lab` dist/labs/lab.js. This file is plain JavaScript without
  * dependencies, because it runs before anything is installed or built, and reports what is missing. In a container image,
  * which has a build but no compiler, it runs the build as it is.
  */
@@ -23,7 +23,7 @@ else if (process.env.NODE_ENV !== 'production' || !existsSync('dist'))
   giveUp('The dependencies are not installed. Run `npm ci` first.');
 
 // Looks for the source: dist may still contain files of an older build.
-const folder = existsSync(`proof/${command}.ts`) ? 'proof' : 'scripts';
+const folder = ['proof', 'labs'].find((each) => existsSync(`${each}/${command}.ts`)) ?? 'scripts';
 const { main, usage } = await import(`../dist/${folder}/${command}.js`);
 if (args.includes('--help') || args.includes('-h')) {
   console.log(`Usage: ${usage}`);

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '..');
-const FOLDERS = ['apps', 'libs', 'scripts', 'proof'];
+const FOLDERS = ['apps', 'libs', 'scripts', 'proof', 'labs'];
 
 /** Where a line of code must not stand. Files named `new-…` do not exist: the walls go by folder. */
 const forbidden: [file: string, code: string][] = [
@@ -75,6 +75,12 @@ const forbidden: [file: string, code: string][] = [
   ['libs/message-bus/src/consumer.ts', "import '../../../proof/interruptible.js';"],
   ['scripts/new-command.ts', "import '../proof/simulation/world.js';"],
   ['scripts/lib/new-helper.ts', "import '#test/shop';"],
+  // Nothing imports a lab.
+  ['apps/order/src/service.ts', "import '../../../labs/frame/watch.js';"],
+  ['apps/order/src/http/order.controller.ts', "import '../../../../labs/frame/watch.js';"],
+  ['libs/runtime/src/postgres/connection.ts', "import '../../../../labs/frame/books.js';"],
+  ['scripts/new-command.ts', "import '../labs/catalogue.js';"],
+  ['proof/new-proof.ts', "import '../labs/catalogue.js';"],
   // Time, ids and chance come from #runtime.
   ['apps/order/src/watchdog.ts', 'Date.now();'],
   ['apps/payment/src/cashier.ts', 'setTimeout(() => {}, 1);'],
@@ -108,6 +114,7 @@ const allowed: [file: string, code: string][] = [
   ['libs/message-bus/src/kafka/message-bus.ts', "import 'kafkajs';"],
   ['libs/runtime/src/system.ts', "import { randomUUID } from 'node:crypto'; randomUUID(); Math.random();"],
   ['proof/new-proof.ts', "import '../scripts/replay.js';"],
+  ['labs/new-lab/lab.ts', "import '../frame/way.js'; import '../../apps/order/src/domain/order.js'; import 'pg';"],
 ];
 
 /** `<file>:<line>` of everything that the linter finds in a folder and that no wall allows. */
@@ -187,7 +194,7 @@ test('only the clock reads the time', () => {
 
 test('only one class connects to Postgres, and it makes every session UTC', () => {
   const connecting = /\bnew pg\.(Client|Pool)\(|\bnew PrismaPg\(\{/;
-  const places = sourcesIn('apps', 'libs', 'scripts', 'proof').filter((file) => connecting.test(textOf(file)));
+  const places = sourcesIn('apps', 'libs', 'scripts', 'proof', 'labs').filter((file) => connecting.test(textOf(file)));
   expect(places).toEqual(['libs/runtime/src/postgres/connection.ts']);
 });
 

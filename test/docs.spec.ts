@@ -12,6 +12,7 @@ import { type Topic, topics } from '#contracts';
 import { loadConfig } from '#service';
 import { commandVariables, configs, documents, serviceVariables } from '../scripts/docs.js';
 import { services, shop } from '../apps/shop.js';
+import { labs } from '../labs/catalogue.js';
 import { portOf, portVariable } from '../scripts/lib/addresses.js';
 
 /** Codes of refusals, where they are made. */
@@ -97,10 +98,10 @@ test('the documented ports of `npm start` are those of its script', () => {
   vi.unstubAllEnvs();
 });
 
-test('the image is built from everything that the build compiles, without the proofs', () => {
+test('the image is built from everything that the build compiles, without the proofs and labs', () => {
   const { include } = JSON.parse(textOf('tsconfig.build.json')) as { include: string[] };
   const copied = textOf('.dockerignore').split('\n');
-  expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual(['proof']);
+  expect(include.filter((folder) => !copied.includes(`!${folder}`))).toEqual(['proof', 'labs']);
 });
 
 test.each([...services, 'gateway'])('docs/openapi/%s.yaml names each operation once, and no class', (service) => {
@@ -307,6 +308,7 @@ test('every link between the documents has a target', () => {
     ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.md'))
       .map((name) => join('docs', name)),
+    ...labs.map(({ name }) => `labs/${name}/README.md`),
   ];
   const links = documents.flatMap((document) => linksIn(prose(document)).map((link) => ({ document, link })));
   expect(links.length).toBeGreaterThan(20);
