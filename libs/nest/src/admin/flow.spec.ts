@@ -71,7 +71,10 @@ test('it tells how far each loop is behind, in positions and in seconds, and who
     relay: { position: '3', lag: 0, seconds: 0 },
     consumer: { unread: 0 },
     readModels: [{ name: 'summary', position: '1', lag: 2, seconds: 5 }],
-    leases: [{ name: 'order', holder: 'here:3001' }, { name: 'projector:summary' }],
+    leases: [
+      { name: 'order', holder: 'here:3001' },
+      ...['projector:summary', 'attention', 'replays'].map((name) => ({ name })),
+    ],
     circuits: { provider: 'half-open' },
     orders: ORDERS,
   });

@@ -12,6 +12,9 @@ const KEPT_MS = 500;
 /** How long a server may take to tell a figure, which is left out otherwise. */
 const FIGURE_MS = 500;
 
+/** What of a service as an application only one instance does: telling what waits for a person, and rebuilding read models. */
+const COMMON_LEASES = ['attention', 'replays'];
+
 type Ports = Pick<ServicePorts, 'clock' | 'store' | 'tables' | 'checkpoints' | 'bus' | 'leases'>;
 
 export class Flow {
@@ -45,11 +48,12 @@ export class Flow {
     const { clock, store, tables, checkpoints, bus, leases } = this.ports;
     const { name: service, relays, subscribes, projections, allLeases } = this.definition;
     const topics = subscribes.map((topic) => topic.name);
+    const names = [...allLeases, ...COMMON_LEASES];
     const [relayAt, positions, unread, holders] = await Promise.all([
       relays.length > 0 ? inTime(clock, () => checkpoints.load(service)) : undefined,
       inTime(clock, () => tables.positions(projections)),
       topics.length > 0 ? inTime(clock, () => bus.unread(service, topics)) : undefined,
-      inTime(clock, () => leases.holders(allLeases)),
+      inTime(clock, () => leases.holders(names)),
     ]);
     // After the positions, which are never ahead of it then.
     const head = await inTime(clock, () => store.head());
@@ -61,7 +65,7 @@ export class Flow {
       at: clock.now().toISOString(),
       ...(head !== undefined && { head: `${head}`, ...(await this.behind(head, relayAt, positions)) }),
       ...(unread && { consumer: { unread: unread.reduce((sum, partition) => sum + partition.unread, 0) } }),
-      ...(holders && { leases: allLeases.map((name) => ({ name, ...holderOf(name, holders) })) }),
+      ...(holders && { leases: names.map((name) => ({ name, ...holderOf(name, holders) })) }),
       circuits: Object.fromEntries([...this.circuits].map(([name, state]) => [name, state()])),
       ...(orders && { orders }),
     };
