@@ -17,7 +17,7 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, type Page, type Route } from 'playwright-core';
 import { orderEvents } from '#contracts';
 import { PostgresMessageBus } from '#message-bus/postgres';
 import { SystemClock } from '#runtime';
@@ -626,8 +626,8 @@ class ConsoleTest {
     await page.getByText('3 letters are given up.').waitFor();
     await inventory.waitFor({ state: 'detached' });
     expectSame(await page.locator('tr', { hasText: 'skipped' }).count(), 3, 'decisions that are shown');
-    await page.route('**/payment/admin/dead-letters/*', (route) => route.abort());
-    await page.getByText('Without payment: The gateway cannot be reached.').waitFor();
+    await page.route('**/payment/admin/dead-letters/*', answerUnavailable);
+    await page.getByText('Without payment: No instance of payment can be reached.').waitFor();
     await page.locator('tr', { hasText: 'skipped' }).first().waitFor();
     await page.context().close();
     return 'one retried, three skipped with one reason, and what became of each';
@@ -653,8 +653,8 @@ class ConsoleTest {
     await ask('Roll back', 'is done: the table before is in use');
     await ask('Compare', '0 rows other than in the table in use');
     await page.locator('tr', { hasText: 'rollback' }).first().getByText(MARKUP).waitFor();
-    await page.route('**/payment/admin/projections', (route) => route.abort());
-    await page.getByText('Without payment: The gateway cannot be reached.').waitFor();
+    await page.route('**/payment/admin/projections', answerUnavailable);
+    await page.getByText('Without payment: No instance of payment can be reached.').waitFor();
     await prices.waitFor();
     // So that every picture has a difference.
     await this.damagePrices();
@@ -792,6 +792,12 @@ async function place(page: Page, goods: string, token: string): Promise<void> {
   await page.getByLabel('Payment').selectOption(token);
   await page.getByRole('button', { name: 'Place the order' }).click();
   await page.waitForURL('**/console/orders/*');
+}
+
+/** What the gateway answers for a service that is away. */
+async function answerUnavailable(route: Route): Promise<void> {
+  const detail = 'No instance of payment can be reached. Try again.';
+  await route.fulfill({ status: 503, json: { title: 'Unavailable', status: 503, code: 'unavailable', detail } });
 }
 
 async function openFile(page: Page, url: string, content: string | object): Promise<void> {
