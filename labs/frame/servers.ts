@@ -20,6 +20,7 @@ export async function withServers<T>(lab: Lab, work: (databases: Databases) => P
     await Promise.all(open.map((server) => server.stop()));
     rmSync(folder, { recursive: true, force: true });
   };
+  const ignore = () => {};
   let interrupted = false;
   const interrupt = () => {
     if (interrupted) return;
@@ -28,6 +29,8 @@ export async function withServers<T>(lab: Lab, work: (databases: Databases) => P
     void close().finally(() => process.exit(130));
   };
   SIGNALS.forEach((signal) => process.on(signal, interrupt));
+  process.stdout.on('error', interrupt); // The reader, such as `| head`, has closed the pipe.
+  process.stderr.on('error', ignore);
   try {
     for (const name of new Set(Object.values(lab.servers))) {
       const options = { folder: join(folder, name), log: join(folder, `${name}.log`), disposable: true };
@@ -49,5 +52,7 @@ export async function withServers<T>(lab: Lab, work: (databases: Databases) => P
   } finally {
     if (!interrupted) await close();
     SIGNALS.forEach((signal) => process.off(signal, interrupt));
+    process.stdout.off('error', interrupt);
+    process.stderr.off('error', ignore);
   }
 }
