@@ -35,11 +35,21 @@ export function patterns(results: Results, labs: readonly Lab[]): string {
       '### What it takes',
       tableOf(takes(lab)),
       '### Every kill',
-      ...result.ways.map((way) => `${nameOf(way)}:\n\n${tableOf(kills(way))}`),
+      ...everyKill(result),
       ...result.tables.flatMap((table) => [`### ${table.title}`, tableOf(table)]),
     ]),
     '',
   ].join('\n\n');
+}
+
+/** One table for all ways that end alike. */
+function everyKill({ ways }: LabResult): string[] {
+  const names = new Map<string, string[]>();
+  for (const way of ways) {
+    const table = tableOf(kills(way));
+    names.set(table, [...(names.get(table) ?? []), nameOf(way)]);
+  }
+  return [...names].map(([table, alike]) => `${alike.join('; ')}:\n\n${table}`);
 }
 
 const nameOf = ({ name, wrong }: Pick<WayResult, 'name' | 'wrong'>) => (wrong ? `${name} (**wrong**: ${wrong})` : name);
