@@ -21,8 +21,8 @@ test('--list names every lab and its ways', async () => {
 });
 
 test.each([
-  [['three-wishes'], 'There is no lab "three-wishes". There is: one-database.'],
-  [[], 'Which lab? There is: one-database.'],
+  [['three-wishes'], 'There is no lab "three-wishes". There is: one-database, '],
+  [[], 'Which lab? There is: one-database, '],
   [['one-database', '--fast'], "Unknown option '--fast'"],
   [['one-database', '--seed', 'x'], '"x" is not a whole number.'],
 ])('%j is answered with what there is', async (argv, said) => {

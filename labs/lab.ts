@@ -65,7 +65,7 @@ async function show(lab: Lab, { slow, seed }: { slow: boolean; seed: number }, {
     for (const { name, kills } of ways) {
       say(`\n${bold(name)}, killed`);
       for (const { step, moment, left, end, othersWait, wrong } of kills) {
-        const verdict = wrong.length === 0 ? green('ok') : red(wrong.join(' '));
+        const verdict = wrong.length === 0 ? green('ok') : red(wrong.map(({ message }) => message).join(' '));
         say(`${`${moment} ${step}`.padEnd(32)} ${dim(left)}${othersWait ? red(' others wait') : ''}`);
         say(`${''.padEnd(32)} ${end}  ${verdict}`);
       }

@@ -7,7 +7,7 @@ import type { Decider } from '#decider';
 import { entry, type EntryEvent } from '../../apps/inventory/src/domain/entry.js';
 import { stock } from '../../apps/inventory/src/domain/stock.js';
 import { PostgresConnection } from '#runtime/postgres';
-import { type Databases, participants } from './way.js';
+import { type Databases, type Participant, participants } from './way.js';
 
 /** How a transaction is kept from deciding on what another one has changed since. */
 export interface Guard {
@@ -93,14 +93,36 @@ const LEDGER = `
     held_minor int NOT NULL, charged_minor int NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (order_id, type));`;
 
-/** Opens new books for every participant, in place of those that were there. */
+/** What a coordinator has written down for itself, in transactions of its own. */
+const LOG = `
+  DROP SCHEMA IF EXISTS coordinator CASCADE; CREATE SCHEMA coordinator;
+  CREATE TABLE coordinator.log (name text PRIMARY KEY);`;
+
+/** Opens new books for every participant, in place of those that were there, and of what is prepared to be written. */
 export async function openBooks(databases: Databases): Promise<void> {
+  for (const { at, gid } of await preparedAt(databases))
+    await connected(databases[at], (client) => client.query(`ROLLBACK PREPARED '${gid}'`));
   for (const schema of participants) {
     const tables = schema === 'provider' ? LEDGER : STREAMS(schema);
     await connected(databases[schema], (client) =>
       client.query(`DROP SCHEMA IF EXISTS "${schema}" CASCADE; CREATE SCHEMA "${schema}"; ${tables}`),
     );
   }
+  await connected(databases.order, (client) => client.query(LOG));
+}
+
+/** The transactions that are prepared, and wait for somebody to decide: where, and by which name. */
+export async function preparedAt(
+  databases: Databases,
+): Promise<readonly { readonly at: Participant; readonly gid: string }[]> {
+  const found = [];
+  for (const at of new Map(participants.map((each) => [databases[each], each])).values()) {
+    const { rows } = await connected(databases[at], (client) =>
+      client.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()'),
+    );
+    found.push(...rows.map(({ gid }) => ({ at, gid })));
+  }
+  return found;
 }
 
 /** Enters what came in, as the shop does: the stock and its entry together. */

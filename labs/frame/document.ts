@@ -1,5 +1,6 @@
 /** docs/patterns.md, from labs/results.json and from nothing else that a run finds out. */
 import { readFileSync } from 'node:fs';
+import { TAKEN } from './judge.js';
 import { brokenBy, type LabResult, over, type WayResult } from './measure.js';
 import type { Lab, Table, Way } from './way.js';
 
@@ -93,7 +94,7 @@ function breaks({ ways }: LabResult): Omit<Table, 'title'> {
   const rows = ways.map((way) => {
     const most = (of: 'oversold' | 'moneyLost' | 'moneyTaken' | 'withoutEnd' | 'leftToPerson') =>
       `${Math.max(...way.rounds.map(({ verdict }) => verdict[of]))}`;
-    const taken = way.kills.filter(({ wrong }) => wrong.some((each) => each.includes('nobody knows it'))).length;
+    const taken = way.kills.filter(({ wrong }) => wrong.some(({ kind }) => TAKEN.includes(kind))).length;
     return [
       way.wrong ? `${way.name} (**wrong**)` : way.name,
       `${brokenBy(way)}`,

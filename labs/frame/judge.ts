@@ -9,7 +9,8 @@ import { order } from '../../apps/order/src/domain/order.js';
 import { payment } from '../../apps/payment/src/domain/payment.js';
 import type { LedgerEntry } from '../../apps/payment/src/simulator/ledger.js';
 import type { Finding, Kind } from '../../scripts/lib/reconcile/finding.js';
-import { emptyBooks, judge as judgeOrder, type OrderBooks } from '../../scripts/lib/reconcile/order.js';
+import { emptyBooks, type OrderBooks } from '../../scripts/lib/reconcile/order.js';
+import { judgeAll as judgeBooks } from '../../scripts/lib/reconcile/reconcile.js';
 import { StockAudit } from '../../scripts/lib/reconcile/stock.js';
 import { connected } from './books.js';
 import type { Databases } from './way.js';
@@ -30,12 +31,13 @@ export interface Verdict {
 }
 
 const LOST: readonly Kind[] = ['not-paid', 'payment-missing'];
-const TAKEN: readonly Kind[] = [
+export const TAKEN: readonly Kind[] = [
   'double-capture',
   'money-not-owed',
   'money-held',
   'lost-refund',
   'ledger-without-order',
+  'ledger-without-payment',
 ];
 const ENDLESS: readonly Kind[] = ['order-without-end', 'payment-without-end'];
 
@@ -82,12 +84,7 @@ export async function findingsOf(databases: Databases, orderId: string): Promise
   return books ? judgeOne(books) : [];
 }
 
-function judgeOne(books: OrderBooks): Finding[] {
-  const { orderId, order: events, ledger } = books;
-  if (events.length > 0 || ledger.length === 0) return judgeOrder(books, true);
-  const message = `Order ${orderId}: nobody knows it, and the provider has ${ledger.at(-1)!.type} its money.`;
-  return [{ kind: 'ledger-without-order', orderId, books: ['ledger'], message }];
-}
+const judgeOne = (books: OrderBooks): Finding[] => judgeBooks(books, [], true);
 
 /** Counted by the reservations, of which each order has its own: no two writers ever meet there. */
 function oversoldIn(inventory: readonly RecordedEvent[]): number {

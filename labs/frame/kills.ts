@@ -8,7 +8,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { receive } from './books.js';
+import { preparedAt, receive } from './books.js';
+import type { Finding } from '../../scripts/lib/reconcile/finding.js';
 import { findingsOf, whereabouts } from './judge.js';
 import { orderIdOf } from './load.js';
 import { type Moment, Watch } from './watch.js';
@@ -41,8 +42,8 @@ export interface Killed extends Kill {
   /** From the kill until recovery was through. */
   readonly decidedMs: number;
   readonly end: string;
-  /** What the judge says of it, in words. */
-  readonly wrong: readonly string[];
+  /** What the judge says of it. */
+  readonly wrong: readonly Finding[];
 }
 
 /** How long another customer waits before it counts as waiting for the one that died. */
@@ -55,21 +56,14 @@ export const killsOf = (way: Way): Kill[] =>
 export async function killAt(lab: Lab, way: Way, databases: Databases, kill: Kill, nth: number): Promise<Killed> {
   const sku = `killed-${nth}`;
   await receive(databases, { [sku]: 2 });
-  const wanted = (customer: string): Wanted => ({
-    orderId: orderIdOf(nth, customer),
-    customer,
-    lines: [{ sku, quantity: 1 }],
-    token: 'approved',
-  });
+  const wanted = (customer: string) => wantedBy(customer, nth, sku);
   const { orderId } = wanted('anna');
-  const victim = fork(VICTIM, { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  victim.send({ ...kill, lab: lab.name, way: way.name, databases, wanted: wanted('anna') } satisfies Doom);
-  const [, signal] = (await once(victim, 'exit')) as [number | null, NodeJS.Signals | null];
-  if (signal !== 'SIGKILL') throw new Error(`${way.name}: it was not killed ${kill.moment} “${kill.step}”.`);
+  await strike(lab, way, databases, kill, wanted('anna'));
 
   const killedMs = performance.now();
   const left = await whereabouts(databases, orderId);
   const undone = await findingsOf(databases, orderId);
+  const prepared = await preparedAt(databases);
   const next = way.open(databases, new Watch());
   const other = next.place(wanted('ben'));
   const othersWait = await Promise.race([other.then(() => false), sleep(PATIENCE_MS, true)]);
@@ -77,7 +71,23 @@ export async function killAt(lab: Lab, way: Way, databases: Databases, kill: Kil
   const decidedMs = performance.now() - killedMs;
   await other;
   await next.close();
-  const wrong = (await findingsOf(databases, orderId)).map(({ message }) => message);
+  const wrong = await findingsOf(databases, orderId);
   const end = await whereabouts(databases, orderId);
-  return { ...kill, left, inDoubt: undone.length > 0, othersWait, decidedMs, end, wrong };
+  const inDoubt = undone.length + prepared.length > 0;
+  return { ...kill, left, inDoubt, othersWait, decidedMs, end, wrong };
+}
+
+export const wantedBy = (customer: string, nth: number, sku: string): Wanted => ({
+  orderId: orderIdOf(nth, customer),
+  customer,
+  lines: [{ sku, quantity: 1 }],
+  token: 'approved',
+});
+
+/** A process places an order, and is killed at that step. */
+export async function strike(lab: Lab, way: Way, databases: Databases, kill: Kill, wanted: Wanted): Promise<void> {
+  const victim = fork(VICTIM, { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  victim.send({ ...kill, lab: lab.name, way: way.name, databases, wanted } satisfies Doom);
+  const [, signal] = (await once(victim, 'exit')) as [number | null, NodeJS.Signals | null];
+  if (signal !== 'SIGKILL') throw new Error(`${way.name}: it was not killed ${kill.moment} “${kill.step}”.`);
 }

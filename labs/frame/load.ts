@@ -1,8 +1,8 @@
 /** The same load for every way: the same orders by the same seed, from the same number of customers at once. */
-import { DomainError } from '#decider';
 import { SeededRandom } from '#runtime/testing';
 import { v5 as uuid } from 'uuid';
 import { openBooks, receive } from './books.js';
+import { unlessBroken } from './in-parts.js';
 import { judgeAll, type Verdict, whereabouts } from './judge.js';
 import { Watch } from './watch.js';
 import type { Databases, Wanted, Way } from './way.js';
@@ -35,10 +35,7 @@ export async function load(way: Way, databases: Databases, count: number, seed: 
   const customer = async () => {
     for (let wanted = waiting.shift(); wanted; wanted = waiting.shift()) {
       const placedMs = performance.now();
-      // A decider refuses to go on where the books are broken. The order stays as it is: the judge finds it.
-      await checkout.place(wanted).catch((error: unknown) => {
-        if (!(error instanceof DomainError)) throw error;
-      });
+      await checkout.place(wanted).catch(unlessBroken);
       tookMs.push(performance.now() - placedMs);
     }
   };

@@ -41,7 +41,9 @@ export async function play(way: Way, databases: Databases, say: (line: string) =
   });
   const checkout = way.open(databases, watch, PROVIDER_MS);
   const ended = new AbortController();
-  const waiting = watchLocks(databases.inventory, watch, ended.signal, say);
+  const { order, inventory, payment } = databases;
+  const servers = [...new Set([order, inventory, payment])];
+  const waiting = servers.map((url) => watchLocks(url, watch, ended.signal, say));
   try {
     const lines = [{ sku: 'honey', quantity: 1 }];
     await Promise.all(
@@ -52,14 +54,19 @@ export async function play(way: Way, databases: Databases, say: (line: string) =
     await checkout.close();
   }
   const [anna, ben] = await Promise.all(orderIds.map((orderId) => whereabouts(databases, orderId)));
-  return { spans: watch.spans, holds: watch.holds, waits: await waiting, ends: { anna: anna!, ben: ben! } };
+  return {
+    spans: watch.spans,
+    holds: watch.holds,
+    waits: (await Promise.all(waiting)).flat(),
+    ends: { anna: anna!, ben: ben! },
+  };
 }
 
 /** Long enough to be seen in the picture. */
 const PROVIDER_MS = 60;
 const LOOK_EVERY_MS = 3;
 
-/** Who waits for whom, as Postgres has it: each session that checks out has the order's id for its name. */
+/** Who waits for the other, as Postgres has it: each session that checks out has the order's id for its name. */
 async function watchLocks(
   url: string,
   watch: Watch,
@@ -70,16 +77,15 @@ async function watchLocks(
   await connected(url, async (client) => {
     let open: Wait | undefined;
     while (!signal.aborted) {
-      const { rows } = await client.query<{ who: string; forWhom: string }>(
-        `SELECT waiting.application_name AS who, holding.application_name AS "forWhom"
-         FROM pg_stat_activity waiting, unnest(pg_blocking_pids(waiting.pid)) AS pid
-         JOIN pg_stat_activity holding USING (pid)
-         WHERE waiting.application_name = ANY ($1) AND holding.application_name = ANY ($1) LIMIT 1`,
+      const { rows } = await client.query<{ who: string }>(
+        `SELECT application_name AS who FROM pg_stat_activity
+         WHERE application_name = ANY ($1) AND cardinality(pg_blocking_pids(pid)) > 0 LIMIT 1`,
         [orderIds],
       );
       const [row, nowMs] = [rows[0], watch.nowMs()];
       if (row) {
-        const [who, forWhom] = [customerOf(row.who), customerOf(row.forWhom)];
+        const who = customerOf(row.who);
+        const forWhom = customers.find((each) => each !== who)!;
         if (!open) say(`${`${Math.round(nowMs)}`.padStart(6)} ms  ${who.padEnd(5)} waits for ${forWhom}`);
         open = { who, forWhom, fromMs: open?.fromMs ?? nowMs, toMs: nowMs };
       } else if (open) {

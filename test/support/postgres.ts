@@ -29,6 +29,7 @@ export default async function setup(project: TestProject) {
     port: await freePort(),
     log: join(folder, 'postgres.log'),
     disposable: true,
+    settings: { max_prepared_transactions: '20' }, // A lab prepares transactions.
   });
   project.provide('postgresUrl', server.url('postgres'));
   return async () => {
