@@ -68,9 +68,11 @@ test('beside four hundred slow payments of a few another waits for no place', { 
   );
   const orderIds = slow.map(({ status, body }) => (expect(status).toBe(202), body.orderId as string));
   await shop.restart('payment');
+  // One in ten stands for all: to ask for each takes longer than a checkout, and meanwhile they are paid for.
+  const asked = orderIds.filter((_, n) => n % 10 === 0);
   const countWaiting = async () => {
-    const payments = await Promise.all(orderIds.map((id) => request(shop.payment[0]!, shop).get(`/payments/${id}`)));
-    return payments.filter(({ status, body }) => status === 404 || body.status === 'requested').length;
+    const payments = await Promise.all(asked.map((id) => request(shop.payment[0]!, shop).get(`/payments/${id}`)));
+    return 10 * payments.filter(({ status, body }) => status === 404 || body.status === 'requested').length;
   };
   const beside: number[] = [];
   do beside.push(...(await checkOut(1)));
