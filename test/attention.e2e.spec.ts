@@ -42,7 +42,7 @@ function item(orderId: string) {
 /** The order among the past cases. */
 async function past(orderId: string) {
   await shop.caughtUp();
-  const { body } = await order().get('/admin/attention/past').expect(200);
+  const { body } = await order().get('/admin/past-attention').expect(200);
   return body.items.find((each: { orderId: string }) => each.orderId === orderId);
 }
 
@@ -136,14 +136,14 @@ describe('a capture that the provider refuses', () => {
   test('is listed when it is over, the latest first and page by page; a cursor that is none is refused', async () => {
     type Page = { items: { orderId: string }[]; next?: string };
     const read = async (query: string): Promise<Page> =>
-      (await order().get(`/admin/attention/past?limit=2${query}`).expect(200)).body;
+      (await order().get(`/admin/past-attention?limit=2${query}`).expect(200)).body;
     const first = await read('');
     const second = await read(`&cursor=${first.next}`);
     const listed = [...first.items, ...second.items].map(({ orderId }) => orderId);
     expect(second.next).toBeUndefined();
     expect(listed).toEqual(placed.slice(0, 3).toReversed());
-    expect((await order().get('/admin/attention/past?cursor=none').expect(422)).body.code).toBe('invalid-request');
-    await order().get('/admin/attention/past').set(shop.as(randomUUID(), 'customer')).expect(403);
+    expect((await order().get('/admin/past-attention?cursor=none').expect(422)).body.code).toBe('invalid-request');
+    await order().get('/admin/past-attention').set(shop.as(randomUUID(), 'customer')).expect(403);
   });
 });
 

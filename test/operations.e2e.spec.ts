@@ -28,7 +28,7 @@ const admin = [
   '/admin/dead-letters/{id}/skip',
   '/admin/dead-letters/decisions',
   '/admin/attention',
-  '/admin/attention/past',
+  '/admin/past-attention',
   '/admin/attention/{orderId}',
   '/admin/stories/{orderId}',
 ];

@@ -38,7 +38,7 @@ const pagesOf = (orderId: string): readonly ConsolePage[] => [
     { title: 'Shop', path: '/', of: ['order', 'inventory'], isStill: true, content: '.shelf' },
     { title: 'Orders', path: '/console/orders', of: ['order'], content: '.orders a' },
     { title: 'Story', path: `/console/orders/${orderId}`, of: services, isStill: true, content: '.point' },
-    { title: 'Inbox', path: '/console/inbox', of: ['order', 'payment'], content: '.empty' },
+    { title: 'Inbox', path: '/console/inbox', of: services, content: '.empty' },
     { title: 'Dead letters', path: '/console/dead-letters', of: services, content: '.empty' },
     { title: 'Read models', path: '/console/read-models', of: services, content: '[aria-labelledby="of-payment"]' },
     {

@@ -40,7 +40,7 @@ export const routesOf = (orderId: string): readonly Route[] => [
   { path: `/payments/${orderId}`, of: ['payment'] },
   { path: '/order/admin/attention', of: ['order'] },
   { path: '/payment/admin/attention', of: ['payment'] },
-  { path: '/order/admin/attention/past', of: ['order'] },
+  { path: '/order/admin/past-attention', of: ['order'] },
   ...services.flatMap((service) => [
     { path: `/${service}/admin/dead-letters`, of: [service] },
     { path: `/${service}/admin/projections`, of: [service] },

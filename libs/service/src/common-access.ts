@@ -17,7 +17,7 @@ export const commonAccess: AccessTable = {
   'GET /admin/projections/replays': { operator: 'any' },
   'GET /admin/projections/replays/:id': { operator: 'any' },
   'GET /admin/attention': { operator: 'any' },
-  'GET /admin/attention/past': { operator: 'any' },
+  'GET /admin/past-attention': { operator: 'any' },
   'POST /admin/attention/:orderId': { operator: 'any' },
   'GET /admin/stories/:orderId': { clerk: 'any', operator: 'any' },
   'GET /admin/dead-letters': { operator: 'any' },

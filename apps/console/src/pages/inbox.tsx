@@ -99,8 +99,8 @@ export function Inbox() {
 
 /** The latest first. */
 async function readPast(limit: number) {
-  const answers = await askEach('GET /admin/attention/past', (service) =>
-    ask<{ items: Past[]; next?: string }>(`/${service}/admin/attention/past?limit=${limit}`),
+  const answers = await askEach('GET /admin/past-attention', (service) =>
+    ask<{ items: Past[]; next?: string }>(`/${service}/admin/past-attention?limit=${limit}`),
   );
   const cases = answers.found.flatMap(({ service, answer }) => answer.items.map((item) => ({ ...item, service })));
   return {

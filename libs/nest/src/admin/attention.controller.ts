@@ -76,11 +76,11 @@ const listQuery = z.object({
   limit: inDigits(z.int().min(1).max(MAX_ITEMS)).prefault(50),
 });
 
-@Controller('admin/attention')
+@Controller('admin')
 export class AttentionController {
   constructor(@Inject(ATTENTION) private readonly attention: Attention) {}
 
-  @Get()
+  @Get('attention')
   @route(
     'Lists the orders that wait for a person, longest first',
     answers(200, 'A page of the inbox', inboxView),
@@ -92,7 +92,7 @@ export class AttentionController {
     return { items, ...(next && { next: cursorOf(next.since, next.orderId) }) };
   }
 
-  @Get('past')
+  @Get('past-attention')
   @route(
     'Lists the orders about which a person decided, or that needed one no longer, latest first',
     answers(200, 'A page of them', pastView),
@@ -104,7 +104,7 @@ export class AttentionController {
     return { items, ...(next && { next: cursorOf(next.at, next.orderId) }) };
   }
 
-  @Post(':orderId')
+  @Post('attention/:orderId')
   @route(
     "Carries out a person's decision about an order; repeating it changes nothing",
     answers(200, 'Carried out', resolution.extend({ orderId }), positionHeader),
