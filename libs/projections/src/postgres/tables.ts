@@ -188,39 +188,46 @@ export class PostgresTables extends Tables {
     return rowCount ?? 0;
   }
 
-  override async due<R extends object>(
+  override due<R extends object>(
     projection: Projection<R, any>,
     column: keyof R & string,
     until: Date,
     limit: number,
     after?: Partial<R>,
   ): Promise<R[]> {
-    const place = [column, ...projection.keyColumns];
-    const by = place.map(escapeIdentifier).join(', ');
-    const follows = after === undefined ? '' : `AND (${by}) > (${place.map((_, i) => `$${i + 3}`).join(', ')})`;
-    const { rows } = await this.db.query<R>({
-      text: `SELECT * FROM ${escapeIdentifier(projection.table)}
-             WHERE ${escapeIdentifier(column)} <= $1 ${follows} ORDER BY ${by} LIMIT $2`,
-      values: [until.toISOString(), limit, ...(after === undefined ? [] : place.map((part) => after[part as keyof R]))],
-      types: asJson,
-    });
-    return rows;
+    return this.inOrder(projection, column, limit, after, until);
   }
 
-  override async latest<R extends object>(
+  override latest<R extends object>(
     projection: Projection<R, any>,
     column: keyof R & string,
     limit: number,
     after?: Partial<R>,
   ): Promise<R[]> {
+    return this.inOrder(projection, column, limit, after);
+  }
+
+  /** Rows by the time in a column and then by key: those due until a time from the first on, or all that are set from the last. */
+  private async inOrder<R extends object>(
+    projection: Projection<R, any>,
+    column: keyof R & string,
+    limit: number,
+    after: Partial<R> | undefined,
+    until?: Date,
+  ): Promise<R[]> {
+    const values: unknown[] = [limit];
+    const put = (value: unknown) => `$${values.push(value)}`;
     const place = [column, ...projection.keyColumns];
     const by = place.map(escapeIdentifier);
-    const follows =
-      after === undefined ? '' : `AND (${by.join(', ')}) < (${place.map((_, i) => `$${i + 2}`).join(', ')})`;
+    const [direction, comes] = until ? ['ASC', '>'] : ['DESC', '<'];
+    const isWanted = until ? `<= ${put(until.toISOString())}` : 'IS NOT NULL';
+    const follows = after
+      ? `AND (${by.join(', ')}) ${comes} (${place.map((part) => put(after[part as keyof R])).join(', ')})`
+      : '';
     const { rows } = await this.db.query<R>({
       text: `SELECT * FROM ${escapeIdentifier(projection.table)}
-             WHERE ${by[0]} IS NOT NULL ${follows} ORDER BY ${by.map((part) => `${part} DESC`).join(', ')} LIMIT $1`,
-      values: [limit, ...(after === undefined ? [] : place.map((part) => after[part as keyof R]))],
+             WHERE ${by[0]} ${isWanted} ${follows} ORDER BY ${by.map((part) => `${part} ${direction}`).join(', ')} LIMIT $1`,
+      values,
       types: asJson,
     });
     return rows;
