@@ -19,3 +19,12 @@ export function attendedAt(
   const hasEnded = isWaiting(row?.attention_at) && !isWaiting(next?.attention_at);
   return isDecided || hasEnded ? recordedAt : (row?.attended_at ?? null);
 }
+
+/** What stays of a row when nothing is waited for any longer: that it was attended to, where it waited for a person. */
+export function rowAtRest<R extends Attended>(
+  row: R | undefined,
+  event: Pick<RecordedEvent, 'recordedAt' | 'metadata'>,
+): R | undefined {
+  const attended_at = attendedAt(row, undefined, event);
+  return row && attended_at !== null ? { ...row, attention_at: null, attended_at } : undefined;
+}

@@ -1,5 +1,5 @@
 export * from './projection.js';
-export { type Attended, attendedAt } from './attended.js';
+export { type Attended, attendedAt, rowAtRest } from './attended.js';
 export * from './port.js';
 export type { Staleness } from './built-by.js';
 export { fold, foldStream, type Folded } from './fold.js';

@@ -3,7 +3,7 @@
  * waited for a person it stays.
  */
 import { idOf } from '#event-store';
-import { type Attended, attendedAt, projection } from '#projections';
+import { type Attended, projection, rowAtRest } from '#projections';
 import type { ReservationEvent } from '../domain/reservation.js';
 
 export interface StockHoldRow extends Attended {
@@ -27,7 +27,6 @@ export const stockHold = projection<StockHoldRow, ReservationEvent>({
       const attention_at = new Date(Date.parse(event.recordedAt) + ATTENTION_AFTER_MS).toISOString();
       return { order_id: idOf(event.stream), held_since: event.recordedAt, attention_at, attended_at: null };
     }
-    const attended_at = attendedAt(row, undefined, event);
-    return row && attended_at !== null ? { ...row, attention_at: null, attended_at } : undefined;
+    return rowAtRest(row, event);
   },
 });

@@ -3,7 +3,7 @@
  * waited for a person it stays.
  */
 import { idOf } from '#event-store';
-import { type Attended, attendedAt, projection } from '#projections';
+import { type Attended, projection, rowAtRest } from '#projections';
 import type { PaymentEvent } from '../domain/payment.js';
 
 export interface MoneyHoldRow extends Attended {
@@ -29,8 +29,7 @@ export const moneyHold = projection<MoneyHoldRow, PaymentEvent>({
       const attention_at = attentionAt(event.recordedAt, event.data.expiresAt);
       return { order_id, held_since: event.recordedAt, attention_at, attended_at: null };
     }
-    const attended_at = attendedAt(row, undefined, event);
-    return row && attended_at !== null ? { ...row, attention_at: null, attended_at } : undefined;
+    return rowAtRest(row, event);
   },
 });
 
