@@ -1,7 +1,7 @@
 /** What waits for a person's decision, the decision, and what became of earlier ones. */
 import { useState } from 'preact/hooks';
 import { dayOf, money, short, words } from '../format.js';
-import { ask, askEach, may } from '../gateway.js';
+import { type Answers, ask, askEach, may } from '../gateway.js';
 import { useLoaded } from '../live.js';
 import { Away, Empty, Reason, Show, Trouble } from '../parts.js';
 import type { KnownChange } from '../stream.js';
@@ -39,8 +39,12 @@ interface Past {
 /** How many past cases of each service are shown at first, how many more at a time, and at most. */
 const PAST = { first: 20, most: 100 };
 
-/** Whatever is told of the tables that know what waits for a person. */
-const isAboutCases = (change: KnownChange) => 'shown' in change && /-(todo|hold)$/.test(change.shown.readModel);
+/** Both lists are read anew with whatever is told of the tables that know what waits for a person. */
+const whileOpen = {
+  isLive: () => true,
+  isPartial: ({ away }: Answers<unknown>) => away.length > 0,
+  concerns: (change: KnownChange) => 'shown' in change && /-(todo|hold)$/.test(change.shown.readModel),
+};
 
 /** The longest waiting first. */
 async function readCases() {
@@ -53,11 +57,7 @@ async function readCases() {
 }
 
 export function Inbox() {
-  const cases = useLoaded('inbox', readCases, {
-    isLive: () => true,
-    isPartial: ({ away }) => away.length > 0,
-    concerns: isAboutCases,
-  });
+  const cases = useLoaded('inbox', readCases, whileOpen);
   const [decided, setDecided] = useState<string>();
   return (
     <>
@@ -112,11 +112,7 @@ async function readPast(limit: number) {
 
 function PastCases() {
   const [limit, setLimit] = useState(PAST.first);
-  const past = useLoaded(`past ${limit}`, () => readPast(limit), {
-    isLive: () => true,
-    isPartial: ({ away }) => away.length > 0,
-    concerns: isAboutCases,
-  });
+  const past = useLoaded(`past ${limit}`, () => readPast(limit), whileOpen);
   return (
     <Show of={past}>
       {(answers) => (
