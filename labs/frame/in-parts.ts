@@ -61,7 +61,7 @@ export abstract class InParts implements Checkout {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...new Set(Object.values(this.pools)).values()].map((pool) => pool.end()));
+    await Promise.all([...new Set(Object.values(this.pools))].map((pool) => pool.end()));
     await this.provider.close();
   }
 
