@@ -69,11 +69,8 @@ export interface Attention {
     readonly items: readonly AttentionItem[];
     readonly next?: InboxPlace;
   }>;
-  /** The cases that a person decided about, or that ended by themselves, latest first. `next` is where the next page begins. */
-  past(page: { readonly limit: number; readonly after?: PastPlace | undefined }): Promise<{
-    readonly items: readonly PastCase[];
-    readonly next?: PastPlace;
-  }>;
+  /** The cases that a person decided about, or that ended by themselves, latest first; those that follow `after`. */
+  past(page: { readonly limit: number; readonly after?: PastPlace | undefined }): Promise<readonly PastCase[]>;
   /** How many cases wait. */
   count(): Promise<number>;
   /**
@@ -86,7 +83,7 @@ export interface Attention {
 /** The inbox of a service in which nothing waits for a person. */
 export const emptyInbox: Attention = {
   inbox: async () => ({ items: [] }),
-  past: async () => ({ items: [] }),
+  past: async () => [],
   count: async () => 0,
   resolve: async () => {
     throw new NotFound('order-not-found', 'No order waits for a decision in this service.');
@@ -120,11 +117,7 @@ export function inboxOf<R extends InboxRow>(
 
     async past({ limit, after }) {
       const place = after && ({ attended_at: after.at, order_id: after.orderId } as Partial<R>);
-      const found = await tables.latest(projection, 'attended_at', limit + 1, place);
-      const rows = found.slice(0, limit);
-      const last = found.length > limit ? rows.at(-1) : undefined;
-      const next = last && { at: last.attended_at!, orderId: last.order_id };
-      return { items: await Promise.all(rows.map(pastOf)), ...(next && { next }) };
+      return Promise.all((await tables.latest(projection, 'attended_at', limit, place)).map(pastOf));
     },
 
     count: () => tables.countDue(projection, 'attention_at', dueUntil()),

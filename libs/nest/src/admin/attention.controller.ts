@@ -12,7 +12,7 @@ import { RequestCause } from '../http/correlation.js';
 import { Metrics } from '../boot/metrics.js';
 import { type Attention, attentionItem, pastCase, resolution, type Resolution, type ServicePorts } from '#service';
 import { Answer } from '../http/answer.js';
-import { cursor, cursorOf, inDigits, moment, pageOf } from '../http/page.js';
+import { cursor, cursorOf, inDigits, moment, pageOf, toPage } from '../http/page.js';
 import { positionHeader } from '../http/position.js';
 import { answers, refuses, route } from '../http/route.js';
 import { PORTS } from '../tokens.js';
@@ -100,8 +100,13 @@ export class AttentionController {
   )
   async listPast(@Query({ schema: listQuery }) { cursor, limit }: z.infer<typeof listQuery>) {
     const after = cursor && { at: cursor[0], orderId: cursor[1] };
-    const { items, next } = await this.attention.past({ limit, after });
-    return { items, ...(next && { next: cursorOf(next.at, next.orderId) }) };
+    const found = await this.attention.past({ limit: limit + 1, after });
+    return toPage(
+      found,
+      limit,
+      (each) => each,
+      ({ at, orderId }) => [at, orderId],
+    );
   }
 
   @Post('attention/:orderId')
