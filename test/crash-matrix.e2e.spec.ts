@@ -1,8 +1,7 @@
 /** A few rows of `npm run crash`, those that hurt most, and its answer to a wrong command line. */
 import { parseStory } from '../apps/console/src/story/file.js';
 import { services } from '../apps/shop.js';
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -11,6 +10,7 @@ import { ORDER_DEADLINE } from '../proof/crash/customers.js';
 import { rowsFor, VICTIM } from '../proof/crash/matrix.js';
 import { notSteps, steps } from '../proof/crash/durable-steps.js';
 import { StoryKeeper } from '../proof/crash/stories.js';
+import { interrupt } from './support/interrupt.js';
 import { openShop } from './support/shop.js';
 
 const hurting = [
@@ -88,31 +88,7 @@ test('--list names every row', async () => {
 });
 
 test('Ctrl-C in the middle leaves no process and no data behind', { timeout: 60_000 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'larder-interrupted-'));
-  chmodSync(folder, 0o755); // Postgres has a user of its own where we are root.
-  const env = { ...process.env, TMPDIR: folder };
-  const command = spawn(process.execPath, ['scripts/run.mjs', 'crash', '--only', 'order'], { env, stdio: 'pipe' });
-  const ended = new Promise((resolve) => command.on('exit', (code, signal) => resolve(signal ?? code)));
-  try {
-    await new Promise<void>((inTheMiddle, failed) => {
-      let output = '';
-      command.stdout.on('data', (text) => (output += text).includes('verdict') && inTheMiddle());
-      command.stderr.on('data', (text) => (output += text));
-      command.on('exit', () => failed(new Error(`It ended: ${output}`)));
-    });
-    expect(processesIn(folder).length).toBeGreaterThan(4); // Three services, and Postgres with its own.
-    command.kill('SIGINT');
-    expect(await ended).toBe(130);
-    expect(processesIn(folder)).toEqual([]);
-    expect(readdirSync(folder)).toEqual([]);
-  } finally {
-    command.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const { running, code, left } = await interrupt(['crash', '--only', 'order'], 'verdict');
+  expect(running.length).toBeGreaterThan(4); // Three services, and Postgres with its own.
+  expect({ code, left }).toEqual({ code: 130, left: [] });
 });
-
-/** The processes whose command line or environment names this folder. */
-function processesIn(folder: string): string[] {
-  const { stdout } = spawnSync('ps', ['axeww', '-o', 'pid=,command='], { encoding: 'utf8', maxBuffer: 2 ** 26 });
-  return stdout.split('\n').filter((line) => line.includes(folder) && !line.includes('ps axeww'));
-}
