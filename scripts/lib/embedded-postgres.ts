@@ -137,10 +137,9 @@ export async function startPostgres(options: {
     throw new Advice(`${folder} is not a Postgres cluster. Set LARDER_DATA to another folder.`);
   }
 
+  const remedy = disposable ? '' : ", or start over with `npm run reset`, which deletes the shop's data";
   const failed = (complaint: string) =>
-    new Advice(
-      `Postgres did not start in ${folder}: ${complaint} Fix that, or start over with \`npm run reset\`, which deletes the shop's data.`,
-    );
+    new Advice(`Postgres did not start in ${folder}: ${complaint} Fix that${remedy}.`);
   if (!existsSync(passFileIn(folder))) {
     const ok = await givePassword(folder, { program: program('postgres'), options: unsynced, user, log });
     if (!ok) throw failed(lastComplaint(log, written));
