@@ -34,11 +34,13 @@ test.each([
 
 test.each(labs)(
   '$name begins with a wrong way, has a right one, and pictures ways that exist',
-  ({ ways, pictured }) => {
+  ({ ways, pictured, picturedKill }) => {
     expect(ways[0]!.wrong).toBeDefined();
     expect(ways.at(-1)!.wrong).toBeUndefined();
     const names = ways.map(({ name }) => name);
     expect(pictured.filter((each) => !names.includes(each))).toEqual([]);
+    const struck = ways.find(({ name }) => name === picturedKill?.way);
+    expect(struck?.steps.includes(picturedKill!.step)).toBe(picturedKill ? true : undefined);
     for (const { file } of ways) expect(existsSync(`labs/${file}`), file).toBe(true);
   },
 );

@@ -7,7 +7,7 @@ import type { Output } from '../scripts/lib/progress-bar.js';
 import { bold, dim, green, red } from '../scripts/lib/screen.js';
 import { labs } from './catalogue.js';
 import { investigate, measureRound, surprises } from './frame/measure.js';
-import { play } from './frame/scene.js';
+import { play, scriptsOf } from './frame/scene.js';
 import { withServers } from './frame/servers.js';
 import type { Lab } from './frame/way.js';
 
@@ -47,9 +47,9 @@ async function show(lab: Lab, { slow, seed }: { slow: boolean; seed: number }, {
   const say = (line = '') => stdout.write(`${line}\n`);
   return withServers(lab, async (databases) => {
     say(bold('Anna and Ben want the last jar of honey.'));
-    for (const way of lab.ways) {
-      say(`\n${bold(way.name)}${way.wrong ? red(` (wrong: ${way.wrong})`) : ''}`);
-      const { ends } = await play(way, databases, say, slow ? PAUSE_MS : 0);
+    for (const script of scriptsOf(lab, lab.ways)) {
+      say(`\n${script.way.wrong ? red(script.title) : bold(script.title)}`);
+      const { ends } = await play(lab, script, databases, say, slow ? PAUSE_MS : 0);
       for (const [who, end] of Object.entries(ends)) say(`           ${who.padEnd(5)} ${end}`);
     }
 

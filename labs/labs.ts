@@ -8,7 +8,7 @@ import { labs } from './catalogue.js';
 import { MARK, patterns, type Results } from './frame/document.js';
 import { investigate, type LabResult, measureRound, surprises } from './frame/measure.js';
 import { draw } from './frame/picture.js';
-import { play } from './frame/scene.js';
+import { play, scriptsOf } from './frame/scene.js';
 import { withServers } from './frame/servers.js';
 import type { Databases, Lab } from './frame/way.js';
 
@@ -73,9 +73,8 @@ async function write(file: string, text: string): Promise<void> {
 
 async function picture(lab: Lab, databases: Databases): Promise<void> {
   const panels = [];
-  for (const way of lab.ways.filter(({ name }) => lab.pictured.includes(name))) {
-    const title = way.wrong ? `${way.name} (wrong: ${way.wrong})` : way.name;
-    panels.push({ title, scene: await play(way, databases, () => {}) });
-  }
+  const shown = lab.ways.filter(({ name }) => lab.pictured.includes(name));
+  for (const script of scriptsOf(lab, shown))
+    panels.push({ title: script.title, scene: await play(lab, script, databases, () => {}) });
   writeFileSync(`labs/${lab.name}/picture.svg`, draw(panels));
 }

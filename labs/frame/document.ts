@@ -1,7 +1,9 @@
 /** docs/patterns.md, from labs/results.json and from nothing else that a run finds out. */
 import { readFileSync } from 'node:fs';
-import { TAKEN } from './judge.js';
-import { brokenBy, type LabResult, over, type WayResult } from './measure.js';
+import { TAKEN, type Verdict } from './judge.js';
+import { type Killed, RESTART_MS } from './kills.js';
+import { quantile } from './load.js';
+import { type LabResult, over, type WayResult } from './measure.js';
 import type { Lab, Table, Way } from './way.js';
 
 export interface Results {
@@ -22,19 +24,35 @@ export function patterns(results: Results, labs: readonly Lab[]): string {
     const result = results.labs.find(({ name }) => name === lab.name);
     return result ? [{ lab, result }] : [];
   });
+  const compared = (head: readonly string[], cells: (way: WayResult, of: Way) => readonly string[]) =>
+    tableOf({
+      head: ['lab', 'way', ...head],
+      rows: found.flatMap(({ lab, result }) =>
+        result.ways.map((way, i) => [
+          `[${lab.title}](#${lab.title.toLowerCase().replaceAll(' ', '-')})`,
+          way.wrong ? `${way.name} (**wrong**)` : way.name,
+          ...cells(way, lab.ways[i]!),
+        ]),
+      ),
+    });
   return [
     MARK,
+    '## Compared',
     `${rounds} rounds of ${orders} orders by eight customers at once, the ways in turn, seed ${seed}; ${machine}. Medians over the rounds, and in brackets the least and the most.`,
+    '### Speed',
+    compared(SPEED, speed),
+    '### What breaks under load',
+    'The worst of the rounds.',
+    compared(BREAKS, breaks),
+    '### What a kill does',
+    `A process is killed before and after each step that changes anything outside of it. Another one is there after ${RESTART_MS / 1_000} s, which is part of all times here, and recovers.`,
+    compared(KILLED, killed),
+    '### What it takes',
+    compared(TAKES, takes),
     ...found.flatMap(({ lab, result }) => [
       `## ${lab.title}`,
       `[The lab](../labs/${lab.name}/README.md): \`npm run lab -- ${lab.name}\`.`,
       `![${lab.title}: who waits for whom](../labs/${lab.name}/picture.svg)`,
-      '### Speed',
-      tableOf(speed(result)),
-      '### What breaks',
-      tableOf(breaks(result)),
-      '### What it takes',
-      tableOf(takes(lab)),
       '### Every kill',
       ...everyKill(result),
       ...result.tables.flatMap((table) => [`### ${table.title}`, tableOf(table)]),
@@ -55,68 +73,90 @@ function everyKill({ ways }: LabResult): string[] {
 
 const nameOf = ({ name, wrong }: Pick<WayResult, 'name' | 'wrong'>) => (wrong ? `${name} (**wrong**: ${wrong})` : name);
 
-/** Figures under load. */
-function speed({ ways }: LabResult): Omit<Table, 'title'> {
-  const head = ['way', 'orders/s', 'p50, ms', 'p99, ms', 'held undecided, ms: median', 'worst'];
-  const rows = ways.map((way) => {
-    const cell = (of: Parameters<typeof over>[1], digits = 0) => {
-      const { median, least, most } = over(way.rounds, of);
-      return `${median.toFixed(digits)} (${least.toFixed(digits)}–${most.toFixed(digits)})`;
-    };
-    return [
-      way.wrong ? `${way.name} (**wrong**)` : way.name,
-      cell(({ perSecond }) => perSecond),
-      cell(({ p50Ms }) => p50Ms, 1),
-      cell(({ p99Ms }) => p99Ms, 1),
-      cell(({ heldMs }) => heldMs.median, 1),
-      cell(({ heldMs }) => heldMs.worst, 1),
-    ];
-  });
-  return { head, rows };
-}
+const SPEED = ['orders/s', 'p50, ms', 'p99, ms', 'held undecided, ms: median', 'worst', 'memory, MB'];
 
-/** Counts are the worst of the rounds: once is enough. */
-function breaks({ ways }: LabResult): Omit<Table, 'title'> {
-  const head = [
-    'way',
-    'broken orders',
-    'units oversold',
-    'completed and not paid',
-    'money held or taken for nothing',
-    'without an end',
-    'left to a person',
-    'kills: in doubt',
-    'others wait',
-    'broken after recovery',
-    'worst s until decided',
-    'states that a bystander could see',
+function speed({ rounds }: WayResult): string[] {
+  const cell = (of: Parameters<typeof over>[1], digits = 0) => {
+    const { median, least, most } = over(rounds, of);
+    return `${median.toFixed(digits)} (${least.toFixed(digits)}–${most.toFixed(digits)})`;
+  };
+  const memory = rounds.flatMap(({ memoryMb }) => memoryMb ?? []);
+  return [
+    cell(({ perSecond }) => perSecond),
+    cell(({ p50Ms }) => p50Ms, 1),
+    cell(({ p99Ms }) => p99Ms, 1),
+    cell(({ heldMs }) => heldMs.median, 1),
+    cell(({ heldMs }) => heldMs.worst, 1),
+    memory.length > 0 ? Math.max(...memory).toFixed(0) : 'not known here',
   ];
-  const rows = ways.map((way) => {
-    const most = (of: 'oversold' | 'moneyLost' | 'moneyTaken' | 'withoutEnd' | 'leftToPerson') =>
-      `${Math.max(...way.rounds.map(({ verdict }) => verdict[of]))}`;
-    const taken = way.kills.filter(({ wrong }) => wrong.some(({ kind }) => TAKEN.includes(kind))).length;
-    return [
-      way.wrong ? `${way.name} (**wrong**)` : way.name,
-      `${brokenBy(way)}`,
-      most('oversold'),
-      most('moneyLost'),
-      `${Number(most('moneyTaken')) + taken}`,
-      most('withoutEnd'),
-      most('leftToPerson'),
-      `${way.kills.filter(({ inDoubt }) => inDoubt).length} of ${way.kills.length}`,
-      `${way.kills.filter(({ othersWait }) => othersWait).length}`,
-      `${way.broken}`,
-      (Math.max(...way.kills.map(({ decidedMs }) => decidedMs)) / 1_000).toFixed(2),
-      `${way.seen.length}`,
-    ];
-  });
-  return { head, rows };
 }
 
-function takes({ ways }: Lab): Omit<Table, 'title'> {
-  const head = ['way', 'has to be up for an order to be taken', 'has to be installed or allowed', 'lines of code'];
-  return { head, rows: ways.map((way) => [way.name, way.needs, way.installs, `${linesOf(way)}`]) };
+const BREAKS = [
+  'broken orders',
+  'units oversold',
+  'completed and not paid',
+  'money held or taken for nothing',
+  'without an end',
+  'left to a person',
+  'states that a bystander could see',
+];
+
+function breaks({ rounds, seen }: WayResult): string[] {
+  const most = (of: (verdict: Verdict) => number) => `${Math.max(...rounds.map(({ verdict }) => of(verdict)))}`;
+  return [
+    most(({ broken }) => broken),
+    most(({ oversold }) => oversold),
+    most(({ moneyLost }) => moneyLost),
+    most(({ moneyTaken }) => moneyTaken),
+    most(({ withoutEnd }) => withoutEnd),
+    most(({ leftToPerson }) => leftToPerson),
+    `${seen.length}`,
+  ];
 }
+
+const KILLED = [
+  'kills',
+  'orders in doubt',
+  's until decided: median',
+  'worst',
+  'units held',
+  's until decided: median',
+  'worst',
+  'others wait',
+  'broken after recovery',
+  'of which money held or taken for nothing',
+];
+
+function killed({ kills, broken }: WayResult): string[] {
+  const count = (of: (kill: Killed) => boolean) => `${kills.filter(of).length}`;
+  const seconds = (of: readonly Killed[]) => {
+    const [median, worst] = [0.5, 1].map(
+      (share) =>
+        quantile(
+          of.map(({ decidedMs }) => decidedMs),
+          share,
+        ) / 1_000,
+    );
+    return of.length > 0 ? [median!.toFixed(2), worst!.toFixed(2)] : ['–', '–'];
+  };
+  const held = kills.filter((each) => each.held !== 'no');
+  const [median, worst] = seconds(held);
+  return [
+    `${kills.length}`,
+    count(({ inDoubt }) => inDoubt),
+    ...seconds(kills.filter(({ inDoubt }) => inDoubt)),
+    `${held.length}`,
+    median!,
+    held.some((each) => each.held === 'for ever') ? 'for ever' : worst!,
+    count(({ othersWait }) => othersWait),
+    `${broken}`,
+    count(({ wrong }) => wrong.some(({ kind }) => TAKEN.includes(kind))),
+  ];
+}
+
+const TAKES = ['has to be up for an order to be taken', 'has to be installed or allowed', 'lines of code'];
+
+const takes = (_: WayResult, way: Way): string[] => [way.needs, way.installs, `${linesOf(way)}`];
 
 function kills({ kills }: WayResult): Omit<Table, 'title'> {
   const head = ['killed', 'then', 'others', 'after recovery', 'verdict'];

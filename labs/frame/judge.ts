@@ -78,6 +78,9 @@ export async function whereabouts(databases: Databases, orderId: string): Promis
   return `order ${ordered}, reservation ${reserved}, payment ${paid}, provider ${ledger}`;
 }
 
+/** Whether a reservation still holds the order's units there. */
+export const isHeldIn = (where: string): boolean => where.includes('reservation made');
+
 /** Where the books of one order disagree, though nothing is under way. */
 export async function findingsOf(databases: Databases, orderId: string): Promise<Finding[]> {
   const books = (await booksOf(databases)).get(orderId);

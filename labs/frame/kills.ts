@@ -10,9 +10,9 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { preparedAt, receive } from './books.js';
 import type { Finding } from '../../scripts/lib/reconcile/finding.js';
-import { findingsOf, whereabouts } from './judge.js';
+import { findingsOf, isHeldIn, whereabouts } from './judge.js';
 import { orderIdOf } from './load.js';
-import { type Moment, Watch } from './watch.js';
+import { type Moment, type Told, Watch } from './watch.js';
 import type { Databases, Lab, Wanted, Way } from './way.js';
 
 const VICTIM = resolve('dist/labs/frame/victim.js');
@@ -39,15 +39,20 @@ export interface Killed extends Kill {
   readonly inDoubt: boolean;
   /** Whether another customer could buy the same goods before recovery. */
   readonly othersWait: boolean;
-  /** From the kill until recovery was through. */
+  /** From the kill until recovery was through, which begins `RESTART_MS` after it. */
   readonly decidedMs: number;
+  /** Whether nobody else gets the order's units: until it is decided, or because it never is. */
+  readonly held: 'no' | 'until decided' | 'for ever';
   readonly end: string;
   /** What the judge says of it. */
   readonly wrong: readonly Finding[];
 }
 
-/** How long another customer waits before it counts as waiting for the one that died. */
-const PATIENCE_MS = 1_000;
+/**
+ * How long it takes until there is a process again in the place of the one that died. Another customer who has not got
+ * the goods by then has waited for it.
+ */
+export const RESTART_MS = 500;
 
 export const killsOf = (way: Way): Kill[] =>
   way.steps.flatMap((step) => moments.map((moment): Kill => ({ step, moment })));
@@ -66,7 +71,9 @@ export async function killAt(lab: Lab, way: Way, databases: Databases, kill: Kil
   const prepared = await preparedAt(databases);
   const next = way.open(databases, new Watch());
   const other = next.place(wanted('ben'));
-  const othersWait = await Promise.race([other.then(() => false), sleep(PATIENCE_MS, true)]);
+  const restart = sleep(RESTART_MS, true);
+  const othersWait = await Promise.race([other.then(() => false), restart]);
+  await restart;
   await next.recover();
   const decidedMs = performance.now() - killedMs;
   await other;
@@ -74,7 +81,8 @@ export async function killAt(lab: Lab, way: Way, databases: Databases, kill: Kil
   const wrong = await findingsOf(databases, orderId);
   const end = await whereabouts(databases, orderId);
   const inDoubt = undone.length + prepared.length > 0;
-  return { ...kill, left, inDoubt, othersWait, decidedMs, end, wrong };
+  const held = isHeldIn(end) ? 'for ever' : othersWait || isHeldIn(left) ? 'until decided' : 'no';
+  return { ...kill, left, inDoubt, othersWait, decidedMs, held, end, wrong };
 }
 
 export const wantedBy = (customer: string, nth: number, sku: string): Wanted => ({
@@ -84,10 +92,13 @@ export const wantedBy = (customer: string, nth: number, sku: string): Wanted => 
   token: 'approved',
 });
 
-/** A process places an order, and is killed at that step. */
-export async function strike(lab: Lab, way: Way, databases: Databases, kill: Kill, wanted: Wanted): Promise<void> {
+/** A process places an order, and is killed at that step. Resolves with what it did until then. */
+export async function strike(lab: Lab, way: Way, databases: Databases, kill: Kill, wanted: Wanted): Promise<Told> {
   const victim = fork(VICTIM, { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  let told: Told | undefined;
+  victim.on('message', (message) => (told = message as Told));
   victim.send({ ...kill, lab: lab.name, way: way.name, databases, wanted } satisfies Doom);
   const [, signal] = (await once(victim, 'exit')) as [number | null, NodeJS.Signals | null];
-  if (signal !== 'SIGKILL') throw new Error(`${way.name}: it was not killed ${kill.moment} “${kill.step}”.`);
+  if (signal !== 'SIGKILL' || !told) throw new Error(`${way.name}: it was not killed ${kill.moment} “${kill.step}”.`);
+  return told;
 }

@@ -3,6 +3,7 @@ import { SeededRandom } from '#runtime/testing';
 import { v5 as uuid } from 'uuid';
 import { openBooks, receive } from './books.js';
 import { unlessBroken } from './in-parts.js';
+import { memoryOfAll } from './memory.js';
 import { judgeAll, type Verdict, whereabouts } from './judge.js';
 import { Watch } from './watch.js';
 import type { Databases, Wanted, Way } from './way.js';
@@ -17,6 +18,8 @@ export interface Measured {
   readonly p99Ms: number;
   /** How long units were held for orders that were not decided. */
   readonly heldMs: { readonly median: number; readonly worst: number };
+  /** What all processes of the lab take together at the end, where the system says. */
+  readonly memoryMb?: number | undefined;
   readonly verdict: Verdict;
 }
 
@@ -32,6 +35,8 @@ export async function load(way: Way, databases: Databases, count: number, seed: 
   const tookMs: number[] = [];
   const waiting = [...orders];
   const startedMs = performance.now();
+  let tookS = 0;
+  let memoryMb: number | undefined;
   const customer = async () => {
     for (let wanted = waiting.shift(); wanted; wanted = waiting.shift()) {
       const placedMs = performance.now();
@@ -41,16 +46,18 @@ export async function load(way: Way, databases: Databases, count: number, seed: 
   };
   try {
     await Promise.all(Array.from({ length: CUSTOMERS }, customer));
+    tookS = (performance.now() - startedMs) / 1_000;
+    memoryMb = memoryOfAll();
   } finally {
     await checkout.close();
   }
-  const seconds = (performance.now() - startedMs) / 1_000;
   const held = watch.holds.map(({ fromMs, toMs }) => toMs - fromMs);
   return {
-    perSecond: count / seconds,
+    perSecond: count / tookS,
     p50Ms: quantile(tookMs, 0.5),
     p99Ms: quantile(tookMs, 0.99),
     heldMs: { median: quantile(held, 0.5), worst: quantile(held, 1) },
+    memoryMb,
     verdict: await judgeAll(databases),
   };
 }

@@ -32,7 +32,7 @@ export function draw(panels: readonly Panel[]): string {
   const held = `<rect x="${LEFT + 190}" y="8" width="24" height="12" class="hold"/>${text(LEFT + 220, 18, 'holds the jar, undecided')}`;
   const wait = `<rect x="${LEFT + 400}" y="8" width="24" height="12" class="wait"/>${text(LEFT + 430, 18, 'waits for a lock')}`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" width="${WIDTH}" height="${top}" role="img">
-<style>text{font:12px system-ui,sans-serif;fill:#222}.title{font-weight:600;font-size:14px}.in{fill:#fff}.hold{fill:#f3e3a2;stroke:#c9a227}.wait{fill:#fbdada;stroke:#c0392b;stroke-dasharray:4 3}.lane{stroke:#ddd}</style>
+<style>text{font:12px system-ui,sans-serif;fill:#222}.title{font-weight:600;font-size:14px}.in{fill:#fff}.hold{fill:#f3e3a2;stroke:#c9a227}.wait{fill:#fbdada;stroke:#c0392b;stroke-dasharray:4 3}.lane{stroke:#ddd}.kill{stroke:#c0392b;stroke-width:2}</style>
 <rect width="100%" height="100%" fill="#fff"/>
 ${legend}${held}${wait}
 ${drawn.join('\n')}
@@ -41,7 +41,7 @@ ${drawn.join('\n')}
 }
 
 function drawPanel({ title, scene }: Panel, top: number): { svg: string; height: number } {
-  const { spans, holds, waits, ends } = scene;
+  const { spans, holds, waits, killed, ends } = scene;
   const lanes = participants.filter((each) => spans.some(({ at }) => at === each));
   const beganMs = Math.min(...spans.map(({ fromMs }) => fromMs));
   const tookMs = Math.max(...spans.map(({ toMs }) => toMs)) - beganMs;
@@ -68,6 +68,17 @@ function drawPanel({ title, scene }: Panel, top: number): { svg: string; height:
   // Upon the step that took so long because it waited.
   for (const { who, forWhom, fromMs, toMs } of waits)
     parts.push(bar(fromMs, toMs, rowOf('inventory', who), 'class="wait"', `waits for ${forWhom}`, ''));
+  if (killed) {
+    const end = top + HEAD + lanes.length * 2 * ROW;
+    for (const [ms, words] of [
+      [killed.atMs, 'killed'],
+      [killed.untilMs, 'there again'],
+    ] as const)
+      parts.push(
+        `<path d="M${round(x(ms))} ${top + HEAD - 8}V${end}" class="kill"/>`,
+        text(x(ms), top + HEAD - 12, words),
+      );
+  }
   const foot = top + HEAD + lanes.length * 2 * ROW + 16;
   parts.push(
     text(LEFT, foot, `${Math.round(tookMs)} ms. anna: ${ends.anna.split(',')[0]}; ben: ${ends.ben.split(',')[0]}`),

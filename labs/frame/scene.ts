@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connected, openBooks, receive } from './books.js';
 import { whereabouts } from './judge.js';
+import { type Kill, RESTART_MS, strike } from './kills.js';
 import { orderIdOf } from './load.js';
-import { type Hold, type Span, Watch } from './watch.js';
-import type { Databases, Way } from './way.js';
+import { type Hold, type Span, type Step, Watch } from './watch.js';
+import type { Databases, Lab, Wanted, Way } from './way.js';
 
 export const customers = ['anna', 'ben'] as const;
 export type Customer = (typeof customers)[number];
@@ -21,34 +22,84 @@ export interface Scene {
   readonly spans: readonly Span[];
   readonly holds: readonly Hold[];
   readonly waits: readonly Wait[];
+  /** When anna's process was killed, and when another one was there. */
+  readonly killed?: { readonly atMs: number; readonly untilMs: number };
   readonly ends: Readonly<Record<Customer, string>>;
 }
 
 const orderIds = customers.map((customer) => orderIdOf(0, customer));
 export const customerOf = (orderId: string): Customer => customers[orderIds.indexOf(orderId)]!;
 
-/** Plays the scene; `say` gets a line for each step, before which it lasts `pauseMs`. */
-export async function play(way: Way, databases: Databases, say: (line: string) => void, pauseMs = 0): Promise<Scene> {
+/** A scene of a lab: one of its ways, and where anna's process is killed, if it is. */
+export interface Script {
+  readonly title: string;
+  readonly way: Way;
+  readonly kill?: Kill;
+}
+
+/** The scenes of a lab: of each of these ways, and of the kill that says more than the tables. */
+export function scriptsOf({ ways, picturedKill: kill }: Lab, shown: readonly Way[]): Script[] {
+  const scripts: Script[] = shown.map((way) => ({
+    title: way.wrong ? `${way.name} (wrong: ${way.wrong})` : way.name,
+    way,
+  }));
+  const struck = ways.find(({ name }) => name === kill?.way);
+  if (!kill || !struck) return scripts;
+  return [...scripts, { title: `${kill.way}, killed ${kill.moment} “${kill.step}”`, way: struck, kill }];
+}
+
+/** Plays a scene; `say` gets a line for each step, before which it lasts `pauseMs`. */
+export async function play(
+  lab: Lab,
+  { way, kill }: Script,
+  databases: Databases,
+  say: (line: string) => void,
+  pauseMs = 0,
+): Promise<Scene> {
   await openBooks(databases);
   await receive(databases, { honey: 1 });
-  const watch: Watch = new Watch(async (moment, { name, at, orderId }) => {
-    if (moment === 'before') {
-      await sleep(pauseMs);
-      return;
-    }
-    const [who, ms] = [customerOf(orderId).padEnd(5), `${Math.round(watch.nowMs())}`.padStart(6)];
-    say(`${ms} ms  ${who} ${at.padEnd(9)}  ${name}`);
+  const tell = (ms: number, words: string) => say(`${`${Math.round(ms)}`.padStart(6)} ms  ${words}`);
+  const tellStep = (ms: number, { name, at, orderId }: Step) =>
+    tell(ms, `${customerOf(orderId).padEnd(5)} ${at.padEnd(9)}  ${name}`);
+  const watch: Watch = new Watch(async (moment, step) => {
+    if (moment === 'before') await sleep(pauseMs);
+    else tellStep(watch.nowMs(), step);
   });
   const checkout = way.open(databases, watch, PROVIDER_MS);
   const ended = new AbortController();
   const { order, inventory, payment } = databases;
   const servers = [...new Set([order, inventory, payment])];
-  const waiting = servers.map((url) => watchLocks(url, watch, ended.signal, say));
+  const lines = [{ sku: 'honey', quantity: 1 }];
+  const wanted = customers.map((customer, i): Wanted => ({
+    orderId: orderIds[i]!,
+    customer,
+    lines,
+    token: 'approved',
+  }));
+  let waits: Promise<Wait[][]> = Promise.resolve([]);
+  let killed: Scene['killed'];
+  const watchAll = () => {
+    waits = Promise.all(servers.map((url) => watchLocks(url, watch, ended.signal, tell)));
+  };
   try {
-    const lines = [{ sku: 'honey', quantity: 1 }];
-    await Promise.all(
-      customers.map((customer, i) => checkout.place({ orderId: orderIds[i]!, customer, lines, token: 'approved' })),
-    );
+    if (kill) {
+      const [anna, ben] = wanted;
+      const told = await strike(lab, way, databases, kill, anna!);
+      watch.add(told);
+      const died = watch.spans.reduce((latest, { toMs }) => Math.max(latest, toMs), 0);
+      watch.spans.forEach((span) => tellStep(span.toMs, span));
+      tell(died, `anna’s process is killed ${kill.moment} “${kill.step}”`);
+      watchAll();
+      const other = checkout.place(ben!);
+      await sleep(RESTART_MS + pauseMs);
+      killed = { atMs: died, untilMs: watch.nowMs() };
+      tell(killed.untilMs, 'another process is there, and recovers');
+      await checkout.recover();
+      await other;
+    } else {
+      watchAll();
+      await Promise.all(wanted.map((each) => checkout.place(each)));
+    }
   } finally {
     ended.abort();
     await checkout.close();
@@ -57,7 +108,8 @@ export async function play(way: Way, databases: Databases, say: (line: string) =
   return {
     spans: watch.spans,
     holds: watch.holds,
-    waits: (await Promise.all(waiting)).flat(),
+    waits: (await waits).flat(),
+    ...(killed && { killed }),
     ends: { anna: anna!, ben: ben! },
   };
 }
@@ -71,7 +123,7 @@ async function watchLocks(
   url: string,
   watch: Watch,
   signal: AbortSignal,
-  say: (line: string) => void,
+  tell: (ms: number, words: string) => void,
 ): Promise<Wait[]> {
   const waits: Wait[] = [];
   await connected(url, async (client) => {
@@ -86,7 +138,7 @@ async function watchLocks(
       if (row) {
         const who = customerOf(row.who);
         const forWhom = customers.find((each) => each !== who)!;
-        if (!open) say(`${`${Math.round(nowMs)}`.padStart(6)} ms  ${who.padEnd(5)} waits for ${forWhom}`);
+        if (!open) tell(nowMs, `${who.padEnd(5)} waits for ${forWhom}`);
         open = { who, forWhom, fromMs: open?.fromMs ?? nowMs, toMs: nowMs };
       } else if (open) {
         waits.push({ ...open, toMs: nowMs });

@@ -4,9 +4,9 @@ import type { Doom } from './kills.js';
 import { Watch } from './watch.js';
 
 process.once('message', async ({ lab, way, databases, wanted, step, moment }: Doom) => {
-  const watch = new Watch(async (when, { name }) => {
+  const watch: Watch = new Watch(async (when, { name }) => {
     if (when !== moment || name !== step) return;
-    process.kill(process.pid, 'SIGKILL');
+    process.send!(watch.tell(), () => process.kill(process.pid, 'SIGKILL'));
     await new Promise(() => {}); // Nothing continues until the signal takes effect.
   });
   const ways = labs.find(({ name }) => name === lab)!.ways;

@@ -23,6 +23,13 @@ export interface Hold {
   readonly toMs: number;
 }
 
+/** What one process has seen, for another one: times are in milliseconds since 1970. */
+export interface Told {
+  readonly spans: readonly Span[];
+  /** Since when units are held, by the order. */
+  readonly held: readonly (readonly [orderId: string, sinceMs: number])[];
+}
+
 export class Watch {
   readonly spans: Span[] = [];
   readonly holds: Hold[] = [];
@@ -49,6 +56,21 @@ export class Watch {
   /** From here on nobody else gets the order's units, whether by a lock or by a reservation. */
   hold(orderId: string): void {
     if (!this.held.has(orderId)) this.held.set(orderId, this.nowMs());
+  }
+
+  tell(): Told {
+    const originMs = performance.timeOrigin + this.beganMs;
+    return {
+      spans: this.spans.map((span) => ({ ...span, fromMs: span.fromMs + originMs, toMs: span.toMs + originMs })),
+      held: [...this.held].map(([orderId, sinceMs]) => [orderId, sinceMs + originMs]),
+    };
+  }
+
+  /** Adds what a process has seen that is no more. */
+  add({ spans, held }: Told): void {
+    const originMs = performance.timeOrigin + this.beganMs;
+    this.spans.push(...spans.map((span) => ({ ...span, fromMs: span.fromMs - originMs, toMs: span.toMs - originMs })));
+    for (const [orderId, sinceMs] of held) this.held.set(orderId, sinceMs - originMs);
   }
 
   /** The order is decided: its units are sold, or given back. */

@@ -2,7 +2,7 @@
  * What a lab is: ways of doing the same checkout. The frame gives all of them the same load, kills each at its durable
  * steps, and judges what is left by the same rules.
  */
-import type { Watch } from './watch.js';
+import type { Moment, Watch } from './watch.js';
 
 /** Who takes part in a checkout. Each keeps books of its own, in a schema of its name; the provider is another company. */
 export const participants = ['order', 'inventory', 'payment', 'provider'] as const;
@@ -61,6 +61,8 @@ export interface Lab {
   readonly ways: readonly Way[];
   /** The names of the ways that the picture shows. */
   readonly pictured: readonly string[];
+  /** The kill that the picture shows, if there is one that says more than the tables. */
+  readonly picturedKill?: { readonly way: string; readonly step: string; readonly moment: Moment };
   /** What the lab shows beyond the checkout; `times` is how often each case is tried. */
   tables(databases: Databases, times: number): Promise<Table[]>;
 }

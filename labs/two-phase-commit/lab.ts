@@ -9,5 +9,6 @@ export const twoPhaseCommit: Lab = {
   settings: { max_prepared_transactions: '50' },
   ways,
   pictured: ['two phases'],
+  picturedKill: { way: 'two phases', step: 'decide to take', moment: 'before' },
   tables: (databases) => tabulate(twoPhaseCommit, databases),
 };
